@@ -1,0 +1,468 @@
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { rm, rmdir } from "node:fs/promises";
+import { join } from "node:path";
+import { cutContexts, planBatches, planShards, type Context, type ShardPlan } from "../core/batches";
+import { EngineError, HookError, ModelError, OptionError, StoreError, TextError } from "../core/errors";
+import { median, rowNorms } from "../core/norms";
+import { writeSafetensors } from "../core/safetensors";
+import type { Document, Hook, Model, Progress, Store, StoreManifest, Tokens } from "../core/types";
+import { requireSpace, writeAtomic } from "./files";
+import { breathe, interrupted, stopIfInterrupted } from "./interrupt";
+import { meter } from "./progress";
+import {
+  DOCUMENTS, MANIFEST, openStore, ORIGIN_TENSORS, ownFiles, readState, shardFile, sizeOf, TOKENS, UNFINISHED,
+  type ShardEntry, type StoreState, type Unfinished,
+} from "./store";
+import { TOKENIZER_FILES } from "./tokenizer";
+
+export interface HarvestOptions {
+  /** Places to read, in any of the three spellings; all in one pass. */
+  hooks: string[];
+  folder?: string; // .saelab/stores/<hash of model, texts and settings> under the current directory
+  context?: number; // 512 tokens: longer documents are cut into contexts of this length
+  batchTokens?: number; // 4096 tokens a forward pass, padding included: memory of the model grows with it
+  shardRows?: number; // rows a file, at most: 64 MB, and no less than a context; what a killed run may lose
+  dropFirst?: boolean; // true: the first position of each context is an attention sink
+  dropNorm?: number | false; // 10: drop rows whose norm is over 10 × the median of their hook
+  progress?: Progress;
+  resume?: boolean; // true: shards kept by a run that was stopped are taken over; false: made again
+}
+
+const SHARD_BYTES = 64e6;
+
+/**
+ * Runs a model over documents and keeps the activations of some hooks on disk, one row a token.
+ *
+ * A row is dropped from all hooks (rows of all hooks stay side by side) when it is an attention sink: the first position of a context, or a norm ‖x‖ over
+ * `dropNorm` × the median norm of its hook, the median being that of the first shard's rows without first positions. What was dropped is counted in the manifest; its tokens are kept.
+ *
+ * Documents are cut into contexts of `context` tokens and never joined. A shard holds consecutive contexts; inside it they are sorted by length for right-padded batches and
+ * written in document order. Each shard is written aside, flushed and renamed, so that a killed run goes on after the last whole one and ends with the same bytes.
+ * A store that is already finished is opened.
+ *
+ * @throws HookError, OptionError, TextError, StoreError (the folder holds something else), DiskError: before the model runs
+ * @throws ModelError if an activation is not finite; InterruptError, whole shards kept
+ * @see Sun et al., "Massive Activations in Large Language Models", arXiv 2402.17762: sinks
+ */
+export async function harvest(model: Model, documents: Document[], options: HarvestOptions): Promise<Store> {
+  const hooks = findHooks(model, options.hooks);
+  const settings = checkSettings(model, hooks, options);
+  checkDocuments(documents);
+  const identity = {
+    model: { source: model.source, family: model.family, sha256: await model.hash() },
+    texts: { documents: documents.length, sha256: hashDocuments(documents) },
+    hooks,
+    settings: { ...settings, tokenizer: hashFile(join(model.source, TOKENIZER_FILES[0])) },
+  };
+  const folder = options.folder ?? join(".saelab", "stores", identityHash(identity));
+  const state = checkFolder(folder, identity);
+  if (state.kind === "finished" && options.resume !== false && isWhole(folder, state.manifest)) {
+    await rm(join(folder, UNFINISHED), { force: true });
+    return openStore(folder);
+  }
+
+  const tokens = await tokenize(model, documents, options.progress);
+  const contexts = cutContexts(tokens.map(({ ids }) => ids.length), settings.context);
+  const plans = planShards(contexts, settings.shardRows);
+  const total = contexts.reduce((sum, { length }) => sum + length, 0);
+  const unfinished = takeOver(folder, state, options.resume !== false, {
+    format: "saelab-store", version: 1, ...identity, texts: { ...identity.texts, tokens: total }, dtype: "F32",
+    shards: plans.map(() => null), documentsKept: 0,
+  });
+  const rowBytes = 4 * (hooks.reduce((sum, { width }) => sum + width, 0) + ORIGIN_TENSORS.length);
+  const left = plans.reduce((sum, { tokens }, i) => sum + (unfinished.shards[i] ? 0 : tokens), 0);
+  const existed = existsSync(folder);
+  await requireSpace(folder, left * rowBytes + total * 12 + documents.reduce((sum, { text }) => sum + 2 * text.length + 200, 0));
+
+  try {
+    if (state.kind !== "none") await clear(folder, (file) => !unfinished.shards.some((shard) => shard?.file === file));
+    await writeJson(join(folder, UNFINISHED), unfinished);
+    await writeAtomic(join(folder, DOCUMENTS), documentPieces(documents));
+    await writeTokens(join(folder, TOKENS), tokens, total);
+    for (const file of TOKENIZER_FILES) {
+      const from = join(model.source, file);
+      if (existsSync(from)) await writeAtomic(join(folder, file), [readFileSync(from)]);
+    }
+    await runModel(model, folder, unfinished, { documents, tokens, contexts, plans, total }, settings, options.progress);
+    const shards = unfinished.shards as ShardEntry[];
+    const sum = (of: (shard: ShardEntry) => number): number => shards.reduce((all, shard) => all + of(shard), 0);
+    const { documentsKept: _, ...rest } = unfinished;
+    const manifest: StoreManifest = {
+      ...rest, shards, rows: sum(({ rows }) => rows), dropped: { first: sum(({ dropped }) => dropped.first), norm: sum(({ dropped }) => dropped.norm) },
+    };
+    if (!manifest.rows) {
+      unfinished.shards.fill(null); // shards without rows are not worth keeping
+      throw new TextError(
+        `harvest: expected rows, found that all ${total} tokens are dropped (${manifest.dropped.first} first positions, ${manifest.dropped.norm} by norm). ` +
+        "Give longer documents, or { dropFirst: false }.");
+    }
+    await writeJson(join(folder, MANIFEST), manifest);
+    await rm(join(folder, UNFINISHED), { force: true });
+  } catch (error) {
+    // whole shards stay for the next run; without any there is nothing to keep
+    if (!unfinished.shards.some(Boolean)) {
+      await clear(folder, () => true);
+      if (!existed) await rmdir(folder).catch(() => {});
+    }
+    throw error;
+  }
+  return openStore(folder);
+}
+
+type HookRow = StoreManifest["hooks"][number];
+
+function findHooks(model: Model, names: string[]): HookRow[] {
+  if (!Array.isArray(names) || !names.length) {
+    throw new OptionError(`hooks: expected a list of at least one hook, found ${JSON.stringify(names)}. Such as { hooks: ["layers.${model.layers >> 1}"] }; model.hooks() lists them.`);
+  }
+  const offered = model.hooks();
+  return names.map((asked, i) => {
+    const hook: Hook = model.hook(asked);
+    const before = names.findIndex((name) => model.hook(name).name === hook.name);
+    if (before < i) throw new OptionError(`hooks: expected each place once, found "${names[before]}" and "${asked}", which are one place. Leave one out.`);
+    const found = offered.find(({ name }) => name === hook.name);
+    if (!found) throw new HookError(`hooks: expected a hook of ${model.source} (${offered.map(({ name }) => name).join(", ")}), found "${asked}". Take one of these.`);
+    return { name: hook.name, kind: hook.kind, layer: hook.layer, width: found.width };
+  });
+}
+
+interface Settings {
+  context: number;
+  batchTokens: number;
+  shardRows: number;
+  dropFirst: boolean;
+  dropNorm: number | false;
+}
+
+function checkSettings(model: Model, hooks: HookRow[], options: HarvestOptions): Settings {
+  const longest = longestContext(model);
+  const context = options.context ?? Math.min(512, longest);
+  const wanted = Math.floor(SHARD_BYTES / (4 * hooks.reduce((sum, { width }) => sum + width, 0)));
+  const settings: Settings = {
+    context,
+    batchTokens: options.batchTokens ?? 4096,
+    shardRows: options.shardRows ?? Math.max(context, Math.min(2 ** 18, wanted)),
+    dropFirst: options.dropFirst ?? true,
+    dropNorm: options.dropNorm ?? 10,
+  };
+  const count = (name: "context" | "batchTokens" | "shardRows", unit: string): void => {
+    if (!Number.isSafeInteger(settings[name]) || settings[name] < 1) {
+      throw new OptionError(`${name}: expected a whole number of ${unit}, 1 or more, found ${settings[name]}. Leave it out for the default.`);
+    }
+  };
+  count("context", "tokens");
+  count("batchTokens", "tokens");
+  count("shardRows", "rows");
+  if (context > longest) throw new OptionError(`context: expected at most ${longest} tokens, as many as ${model.source} was made for, found ${context}. Leave it out for the default.`);
+  if (context === 1 && settings.dropFirst) throw new OptionError("context: expected 2 tokens or more, as first positions are dropped, found 1. Give a longer context, or { dropFirst: false }.");
+  if (settings.dropNorm !== false && !(settings.dropNorm > 1 && settings.dropNorm < Infinity)) {
+    throw new OptionError(`dropNorm: expected a multiple of the median norm, over 1, or false, found ${settings.dropNorm}. The default is 10.`);
+  }
+  return settings;
+}
+
+/** Positions a model was made for, as its config.json says; Infinity if it does not. */
+function longestContext(model: Model): number {
+  const path = join(model.source, "config.json");
+  if (!existsSync(path)) return Infinity;
+  const config = JSON.parse(readFileSync(path, "utf8"));
+  return config.max_position_embeddings ?? config.n_positions ?? Infinity;
+}
+
+function checkDocuments(documents: Document[]): void {
+  if (!Array.isArray(documents) || !documents.length) throw new TextError("documents: expected at least one document, found none. readTexts(path) reads them.");
+  documents.forEach((document, i) => {
+    if (typeof document?.text !== "string" || !document.text) {
+      throw new TextError(`documents[${i}] ("${document?.id}"): text: expected text, found ${JSON.stringify(document?.text)}. Leave this document out.`);
+    }
+  });
+}
+
+/** Lines of documents.jsonl, about a megabyte at a time. */
+function* documentPieces(documents: Document[]): Generator<string> {
+  let piece = "";
+  for (const { id, text, spans, split } of documents) {
+    piece += JSON.stringify({ id, text, spans, split }) + "\n";
+    if (piece.length > 1e6) {
+      yield piece;
+      piece = "";
+    }
+  }
+  if (piece) yield piece;
+}
+
+function hashDocuments(documents: Document[]): string {
+  const hash = createHash("sha256");
+  for (const piece of documentPieces(documents)) hash.update(piece);
+  return hash.digest("hex");
+}
+
+const hashFile = (path: string): string | null => (existsSync(path) ? createHash("sha256").update(readFileSync(path)).digest("hex") : null);
+
+interface Identity extends Pick<StoreManifest, "model" | "hooks"> {
+  texts: { documents: number; sha256: string };
+  settings: Settings & { tokenizer: string | null };
+}
+
+/** What makes two stores the same, name by name. */
+const facts = ({ model, texts, hooks, settings }: Pick<StoreManifest, "model" | "hooks" | "settings"> & { texts: Identity["texts"] }): Record<string, unknown> => ({
+  model: model.sha256,
+  texts: texts.sha256,
+  hooks: hooks.map(({ name }) => name).join(", "),
+  ...Object.fromEntries(["tokenizer", "context", "batchTokens", "shardRows", "dropFirst", "dropNorm"].map((name) => [name, settings[name]])),
+});
+
+const identityHash = (identity: Identity): string =>
+  createHash("sha256").update(JSON.stringify(facts({ ...identity, settings: { ...identity.settings } }))).digest("hex").slice(0, 16);
+
+/** What the folder holds, if it is ours to write to. @throws StoreError if it holds something else */
+function checkFolder(folder: string, identity: Identity): StoreState {
+  const state = readState(folder);
+  if (state.kind === "none") {
+    let names: string[] = [];
+    try {
+      names = readdirSync(folder);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
+        throw new StoreError(`${folder}: expected a folder to write to, found ${(error as NodeJS.ErrnoException).code}. Choose another folder.`);
+      }
+    }
+    const other = names.filter((name) => !isPart(name));
+    if (other.length) {
+      throw new StoreError(
+        `${folder}: expected an empty folder or a store, found ${other.slice(0, 3).join(", ")}${other.length > 3 ? ` and ${other.length - 3} more` : ""}. ` +
+        "Choose another folder, or leave the option out.");
+    }
+    return state;
+  }
+  const asked = facts({ ...identity, settings: { ...identity.settings } });
+  const found = facts(state.manifest);
+  const differing = Object.keys(asked).filter((name) => asked[name] !== found[name]);
+  if (differing.length) {
+    const short = (value: unknown): string => (typeof value === "string" && value.length === 64 ? `${value.slice(0, 12)}…` : JSON.stringify(value));
+    throw new StoreError(
+      `${folder}: expected a store of the same model, texts and settings, found another: ` +
+      `${differing.map((name) => `${name} is ${short(found[name])}, asked for was ${short(asked[name])}`).join("; ")}. ` +
+      "Choose another folder, leave the option out, or delete this one.");
+  }
+  return state;
+}
+
+const isWhole = (folder: string, { shards }: StoreManifest): boolean =>
+  existsSync(join(folder, DOCUMENTS)) && existsSync(join(folder, TOKENS)) && shards.every(({ file, bytes }) => sizeOf(join(folder, file)) === bytes);
+
+/** The state to go on from: what an earlier run kept, less the shards that are not as long as it says. */
+function takeOver(folder: string, state: StoreState, resume: boolean, fresh: Unfinished): Unfinished {
+  if (state.kind === "none" || !resume) return fresh;
+  const { manifest } = state;
+  if (manifest.texts.tokens !== fresh.texts.tokens || manifest.shards.length !== fresh.shards.length) {
+    throw new StoreError(
+      `${folder}: expected ${fresh.texts.tokens} tokens in ${fresh.shards.length} shards, found ${manifest.texts.tokens} in ${manifest.shards.length}: it was made with another tokenizer. ` +
+      "Choose another folder, or delete this one.");
+  }
+  return {
+    ...fresh,
+    settings: manifest.settings,
+    shards: manifest.shards.map((shard) => (shard && sizeOf(join(folder, shard.file)) === shard.bytes ? (shard as ShardEntry) : null)),
+  };
+}
+
+const isPart = (name: string): boolean => /^\..+\.part$/.test(name);
+
+/** Removes the store's own files that `which` names, and what killed writers left. */
+async function clear(folder: string, which: (file: string) => boolean): Promise<void> {
+  // the manifest first: from here on the folder is not a finished store
+  await rm(join(folder, MANIFEST), { force: true });
+  for (const name of readdirSync(folder)) if (isPart(name)) await rm(join(folder, name), { force: true });
+  for (const name of ownFiles(folder)) if (which(name)) await rm(join(folder, name), { force: true });
+}
+
+const writeJson = (path: string, value: unknown): Promise<void> => writeAtomic(path, [JSON.stringify(value, null, 2) + "\n"]);
+
+async function tokenize(model: Model, documents: Document[], progress?: Progress): Promise<Tokens[]> {
+  const tell = meter("tokenize", documents.length, "documents", progress);
+  const all: Tokens[] = [];
+  let rested = Date.now();
+  for (const [i, document] of documents.entries()) {
+    const tokens = model.tokenizer.encode(document.text);
+    if (!tokens.ids.length) throw new TextError(`documents[${i}] ("${document.id}"): expected tokens, found none in ${JSON.stringify(document.text.slice(0, 40))}. Leave this document out.`);
+    all.push(tokens);
+    tell(i + 1);
+    if (Date.now() - rested > 50) {
+      await breathe();
+      stopIfInterrupted("Nothing was kept: the texts were being cut into tokens.");
+      rested = Date.now();
+    }
+  }
+  return all;
+}
+
+async function writeTokens(path: string, tokens: Tokens[], total: number): Promise<void> {
+  const first = new Int32Array(tokens.length + 1);
+  tokens.forEach(({ ids }, i) => (first[i + 1] = first[i] + ids.length));
+  const joined = (key: keyof Tokens): Int32Array => {
+    const out = new Int32Array(total);
+    tokens.forEach((one, i) => out.set(one[key], first[i]));
+    return out;
+  };
+  await writeAtomic(path, writeSafetensors([
+    ...(["ids", "start", "end"] as const).map((name) => ({ name, shape: [total], data: joined(name) })),
+    { name: "first", shape: [first.length], data: first },
+  ]));
+}
+
+interface Work {
+  documents: Document[];
+  tokens: Tokens[];
+  contexts: Context[];
+  plans: ShardPlan[];
+  total: number;
+}
+
+/** Fills the shards that are missing. `unfinished` is kept up to date in memory and on disk. */
+async function runModel(model: Model, folder: string, unfinished: Unfinished, work: Work, settings: Settings, progress?: Progress): Promise<void> {
+  const { documents, tokens, contexts, plans, total } = work;
+  const { hooks } = unfinished;
+  const names = hooks.map(({ name }) => name);
+  const missing = plans.map((_, shard) => shard).filter((shard) => !unfinished.shards[shard]);
+  const jobs = missing.flatMap((shard) => planBatches(contexts, plans[shard], settings.batchTokens).map((batch) => ({ shard, batch })));
+
+  // A shard is gathered in document order in one of two buffers while the one before is being written out of the other.
+  const capacity = missing.reduce((most, shard) => Math.max(most, plans[shard].tokens), 0);
+  const newBuffer = (): ShardBuffer => ({ x: hooks.map(({ width }) => new Float32Array(capacity * width)), norms: hooks.map(() => new Float64Array(capacity)) });
+  const buffers = missing.length > 1 ? [newBuffer(), newBuffer()] : [newBuffer()];
+  const places = new Int32Array(contexts.length); // row of each context's first token in its shard's buffer
+  for (const { first, end } of plans) for (let i = first + 1; i < end; i++) places[i] = places[i - 1] + contexts[i - 1].length;
+
+  let done = plans.reduce((sum, plan, i) => sum + (unfinished.shards[i] ? plan.tokens : 0), 0);
+  const tell = meter("harvest", total, "tokens", progress, done);
+  let writing: Promise<void> = Promise.resolve();
+  const waiting: Promise<Record<string, Float32Array>>[] = [];
+  try {
+    for (let job = 0, sent = 0, turn = 0; job < jobs.length; job++) {
+      // Two batches are with the model's worker at a time, so that it has the next one at hand while this one's rows are put away.
+      for (; sent < jobs.length && sent <= job + 1; sent++) {
+        const run = model.run(jobs[sent].batch.map((i) => idsOf(tokens, contexts[i])), { hooks: names });
+        run.catch(() => {}); // awaited below, or given up with the run
+        waiting.push(run);
+      }
+      const { shard, batch } = jobs[job];
+      const result = await waiting.shift()!;
+      const buffer = buffers[turn % buffers.length];
+      hooks.forEach(({ name, width }, h) => place(result[name], name, width, batch, buffer.x[h], buffer.norms[h]));
+      for (const i of batch) done += contexts[i].length;
+      if (jobs[job + 1]?.shard !== shard) {
+        await writing; // its buffer is the one that comes next
+        writing = writeShard(shard, buffer);
+        writing.catch(() => {});
+        turn++;
+      }
+      if (job === jobs.length - 1) await writing;
+      tell(done, `shard ${shard + 1} of ${plans.length}`);
+      await breathe();
+      if (interrupted()) {
+        await writing;
+        const { documentsKept } = unfinished;
+        stopIfInterrupted(
+          unfinished.shards.some(Boolean)
+            ? `${documentsKept} of ${documents.length} documents are kept in ${folder}: run harvest again to go on.`
+            : "The first shard was not full yet, so nothing is kept: run harvest again, with smaller { shardRows } to keep more.");
+      }
+    }
+  } finally {
+    await Promise.allSettled([writing, ...waiting]); // nothing of this run happens after it has ended
+  }
+
+  /** Copies a batch's rows to their places and takes their norms. */
+  function place(rows: Float32Array | undefined, hook: string, width: number, batch: number[], into: Float32Array, norms: Float64Array): void {
+    const expected = batch.reduce((sum, i) => sum + contexts[i].length, 0) * width;
+    if (rows?.length !== expected) {
+      throw new EngineError(`${hook}: expected ${expected / width} rows of ${width} from the model, found ${rows ? `${rows.length} numbers` : "nothing"}. The model's graph does not fit its config.json.`);
+    }
+    let at = 0;
+    for (const i of batch) {
+      const { length, document, from } = contexts[i];
+      const piece = rows.subarray(at * width, (at + length) * width);
+      const bad = rowNorms(piece, width, norms.subarray(places[i], places[i] + length));
+      if (bad >= 0) {
+        throw new ModelError(
+          `${hook}: expected finite activations, found ${piece.subarray(bad * width, (bad + 1) * width).find((v) => !Number.isFinite(v))} ` +
+          `at document ${document} ("${documents[document].id}"), position ${from + bad}. ` +
+          "Half-precision weights can overflow: open the model in float32. If it is in float32, its files are damaged.");
+      }
+      into.set(piece, places[i] * width);
+      at += length;
+    }
+  }
+
+  /** Drops sinks, closes the gaps and puts the shard on disk, then on record. */
+  async function writeShard(shard: number, { x, norms }: ShardBuffer): Promise<void> {
+    const { first, end, tokens: count } = plans[shard];
+    const isFirst = new Uint8Array(count);
+    for (let i = first; i < end; i++) isFirst[places[i]] = 1;
+    const limits = ((unfinished.settings.normLimits as (number | null)[] | undefined) ??= norms.map((of) => normLimit(of.subarray(0, count), isFirst, settings)));
+
+    const origin = Object.fromEntries(ORIGIN_TENSORS.map((name) => [name, new Int32Array(count)])) as Record<(typeof ORIGIN_TENSORS)[number], Int32Array>;
+    const dropped = { first: 0, norm: 0 };
+    let rows = 0;
+    let runFrom = 0; // kept rows are moved a run at a time
+    const move = (to: number): void => {
+      const length = to - runFrom;
+      if (rows - length !== runFrom) hooks.forEach(({ width }, h) => x[h].copyWithin((rows - length) * width, runFrom * width, to * width));
+    };
+    for (let i = first, at = 0; i < end; i++) {
+      const { document, from, length } = contexts[i];
+      const { ids, start, end: ends } = tokens[document];
+      for (let position = from; position < from + length; position++, at++) {
+        const sink = settings.dropFirst && isFirst[at] ? "first" : limits.some((limit, h) => limit !== null && norms[h][at] > limit) ? "norm" : undefined;
+        if (sink) {
+          dropped[sink]++;
+          move(at);
+          runFrom = at + 1;
+          continue;
+        }
+        origin.document[rows] = document;
+        origin.position[rows] = position;
+        origin.token[rows] = ids[position];
+        origin.start[rows] = start[position];
+        origin.end[rows] = ends[position];
+        rows++;
+      }
+    }
+    move(count);
+    const pieces = writeSafetensors([
+      ...hooks.map(({ name, width }, h) => ({ name, shape: [rows, width], data: x[h].subarray(0, rows * width) })),
+      ...ORIGIN_TENSORS.map((name) => ({ name, shape: [rows], data: origin[name].subarray(0, rows) })),
+    ]);
+    await writeAtomic(join(folder, shardFile(shard)), pieces);
+    unfinished.shards[shard] = { file: shardFile(shard), rows, bytes: pieces.reduce((sum, { byteLength }) => sum + byteLength, 0), dropped };
+    unfinished.documentsKept = wholeDocuments(unfinished.shards, plans, contexts, documents.length);
+    await writeJson(join(folder, UNFINISHED), unfinished);
+  }
+}
+
+interface ShardBuffer {
+  /** Rows of each hook, [capacity, width]. */
+  x: Float32Array[];
+  /** Their norms, [capacity]. */
+  norms: Float64Array[];
+}
+
+const idsOf = (tokens: Tokens[], { document, from, length }: Context): Int32Array => tokens[document].ids.subarray(from, from + length);
+
+/** Largest norm a row of this hook may have: dropNorm × the median over the shard, first positions left out where they are dropped; null: any. */
+function normLimit(norms: Float64Array, isFirst: Uint8Array, { dropFirst, dropNorm }: Settings): number | null {
+  if (dropNorm === false) return null;
+  const counted = dropFirst ? norms.filter((_, i) => !isFirst[i]) : norms.slice();
+  const middle = counted.length ? median(counted) : 0;
+  return middle > 0 ? dropNorm * middle : null; // a hook that gives zeros has no sinks
+}
+
+function wholeDocuments(shards: (ShardEntry | null)[], plans: ShardPlan[], contexts: Context[], documents: number): number {
+  const whole = new Uint8Array(documents).fill(1);
+  plans.forEach(({ first, end }, shard) => {
+    if (!shards[shard]) for (let i = first; i < end; i++) whole[contexts[i].document] = 0;
+  });
+  return whole.reduce((sum, one) => sum + one, 0);
+}

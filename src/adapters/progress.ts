@@ -1,0 +1,30 @@
+import { performance } from "node:perf_hooks";
+import type { Progress } from "../core/types";
+
+const WINDOW = 5; // seconds the rate looks back: long enough to be steady, short enough to notice a busy machine
+const PAUSE = 0.1; // seconds between two calls
+
+/**
+ * Watches a count grow: tells `progress` the rate and the time left, at most ten times a second and always when the work is done.
+ * @param progress nothing is done without one
+ * @param begun units that were there before this run (a run that goes on): they count as done, not in the rate
+ * @param clock seconds, from any beginning
+ * @returns to be called with the units done so far
+ */
+export function meter(
+  stage: string, total: number, unit: string, progress: Progress | undefined,
+  begun = 0, clock = () => performance.now() / 1000,
+): (done: number, detail?: string) => void {
+  if (!progress) return () => {};
+  const marks = [{ time: clock(), done: begun }];
+  let told = -Infinity;
+  return (done, detail) => {
+    const time = clock();
+    if (time - told < PAUSE && done < total) return;
+    told = time;
+    while (marks.length > 1 && time - marks[1].time >= WINDOW) marks.shift();
+    const rate = time > marks[0].time ? (done - marks[0].done) / (time - marks[0].time) : 0;
+    marks.push({ time, done });
+    progress({ stage, done, total, unit, rate, secondsLeft: done >= total ? 0 : rate > 0 ? (total - done) / rate : Infinity, detail });
+  };
+}

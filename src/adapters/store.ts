@@ -1,0 +1,338 @@
+import { closeSync, existsSync, fstatSync, openSync, readdirSync, readFileSync, readSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { OptionError, StoreError } from "../core/errors";
+import { parseHook } from "../core/hookname";
+import { readHeader, type ByteSource, type SafetensorsHeader } from "../core/safetensors";
+import { splitRanges, type Range } from "../core/split";
+import type { Document, Store, StoreManifest, Tokenizer } from "../core/types";
+import { openTokenizer, TOKENIZER_FILES } from "./tokenizer";
+
+/**
+ * An activation store on disk:
+ *
+ *   manifest.json        what it is and its shards; written last, so a folder with it is whole
+ *   unfinished.json      the same while a run is under way or was stopped
+ *   documents.jsonl      the documents, a line each
+ *   tokens.safetensors   ids, start, end [tokens] of all documents, first [documents + 1]
+ *   shard-00000.safetensors …  for each hook [rows, width]; document, position, token, start, end [rows]
+ *   tokenizer.json, tokenizer_config.json  as the model's folder had them
+ */
+export const MANIFEST = "manifest.json";
+export const UNFINISHED = "unfinished.json";
+export const DOCUMENTS = "documents.jsonl";
+export const TOKENS = "tokens.safetensors";
+
+export const shardFile = (shard: number): string => `shard-${String(shard).padStart(5, "0")}.safetensors`;
+
+/** What a shard says of each row beside its activations. */
+export const ORIGIN_TENSORS = ["document", "position", "token", "start", "end"] as const;
+
+/** A shard that is on disk, and how many of its tokens gave no row. */
+export type ShardEntry = StoreManifest["shards"][number] & { dropped: { first: number; norm: number } };
+
+/** The state of a run that has not come to its end: `null` for a shard still to be made. */
+export interface Unfinished extends Omit<StoreManifest, "rows" | "dropped" | "shards"> {
+  shards: (ShardEntry | null)[];
+  /** Documents all of whose rows are on disk. */
+  documentsKept: number;
+}
+
+const OPEN_SHARDS = 64; // file descriptors a store holds at most: far below the usual limit of 1,024 a process
+
+/**
+ * Opens a store that `harvest` has finished.
+ * @throws StoreError if there is none, it is unfinished (with how far it is), of another version, or a file is missing or cut off
+ */
+export async function openStore(path: string): Promise<Store> {
+  const manifest = readManifest(path);
+  for (const { file, bytes } of manifest.shards) {
+    const found = sizeOf(join(path, file));
+    if (found !== bytes) throw damaged(join(path, file), `${bytes} bytes`, found < 0 ? "no such file" : `${found} bytes`);
+  }
+  for (const file of [DOCUMENTS, TOKENS]) {
+    if (!existsSync(join(path, file))) throw damaged(join(path, file), "a file", "no such file");
+  }
+  const { rows, shards, texts } = manifest;
+  const starts = new Float64Array(shards.length + 1); // first row of each shard
+  shards.forEach((shard, i) => (starts[i + 1] = starts[i] + shard.rows));
+  if (starts[shards.length] !== rows) throw damaged(join(path, MANIFEST), `${rows} rows`, `shards of ${starts[shards.length]} rows together`);
+
+  let closed = false;
+  const open = new Map<string, OpenFile>(); // least recently used first
+  const file = (name: string): OpenFile => {
+    if (closed) throw new StoreError(`${path}: expected an open store, found that it was closed. Open it again: openStore("${path}").`);
+    const found = open.get(name) ?? openFile(join(path, name));
+    open.delete(name);
+    open.set(name, found);
+    for (const [old, { close }] of open) {
+      if (open.size <= OPEN_SHARDS) break;
+      open.delete(old);
+      close();
+    }
+    return found;
+  };
+
+  /** Elements of a tensor that runs through all shards, rows from … to, into `out`. */
+  const gather = (tensor: string, width: number, dtype: string, from: number, to: number, out: Float32Array | Int32Array): void => {
+    const bytes = new Uint8Array(out.buffer);
+    for (let shard = shardOf(starts, from), row = from; row < to; shard++) {
+      const end = Math.min(to, starts[shard + 1]);
+      if (end <= row) continue; // a shard all of whose rows were dropped
+      file(shards[shard].file).read(
+        tensor, dtype, [shards[shard].rows, width], (row - starts[shard]) * width, bytes.subarray((row - from) * width * 4, (end - from) * width * 4));
+      row = end;
+    }
+  };
+  const checkRange = (from: number, to: number): void => {
+    if (!Number.isInteger(from) || !Number.isInteger(to) || !(0 <= from && from <= to && to <= rows)) {
+      throw new OptionError(`${path}: expected rows 0 ≤ from ≤ to ≤ ${rows}, found from ${from}, to ${to}. store.rows says how many there are.`);
+    }
+  };
+  const hookInfo = (name: string) => {
+    const found = manifest.hooks.find((hook) => hook.name === name) ?? manifest.hooks.find((hook) => hook.name === ourName(name));
+    if (found) return found;
+    throw new StoreError(
+      `${path}: expected a hook of this store (${manifest.hooks.map((hook) => hook.name).join(", ")}), found "${name}". ` +
+      "Take one of these, or harvest that hook.");
+  };
+
+  let documents: Document[] | undefined;
+  let documentRows: Int32Array | undefined;
+  let first: Int32Array | undefined;
+  let tokenizer: Tokenizer | undefined;
+  const tokensOf = (name: string, from: number, to: number, length: number): Int32Array => {
+    const out = new Int32Array(to - from);
+    file(TOKENS).read(name, "I32", [length], from, new Uint8Array(out.buffer));
+    return out;
+  };
+  const store: Store = {
+    path,
+    manifest,
+    rows,
+    hook(name) {
+      if (name !== undefined) return hookInfo(name).name;
+      if (manifest.hooks.length === 1) return manifest.hooks[0].name;
+      throw new StoreError(
+        `${path}: expected the name of a hook, as this store has ${manifest.hooks.length} (${manifest.hooks.map((hook) => hook.name).join(", ")}), found none. ` +
+        `Say which: { hook: "${manifest.hooks[0].name}" }.`);
+    },
+    width: (hook) => hookInfo(hook).width,
+    documents: () => (documents ??= readDocuments(join(path, DOCUMENTS), texts.documents)),
+    tokens(document) {
+      if (!Number.isInteger(document) || document < 0 || document >= texts.documents) {
+        throw new OptionError(`${path}: expected a document from 0 to ${texts.documents - 1}, found ${document}. store.documents() lists them.`);
+      }
+      first ??= tokensOf("first", 0, texts.documents + 1, texts.documents + 1);
+      const [from, to] = [first[document], first[document + 1]];
+      const read = (name: string) => tokensOf(name, from, to, texts.tokens);
+      return { ids: read("ids"), start: read("start"), end: read("end") };
+    },
+    origin(from, to) {
+      checkRange(from, to);
+      const read = (name: string): Int32Array => {
+        const out = new Int32Array(to - from);
+        gather(name, 1, "I32", from, to, out);
+        return out;
+      };
+      return { document: read("document"), position: read("position"), token: read("token") };
+    },
+    read(hook, from, to) {
+      const { name, width } = hookInfo(hook);
+      checkRange(from, to);
+      const out = new Float32Array((to - from) * width);
+      gather(name, width, "F32", from, to, out);
+      return out;
+    },
+    documentRows() {
+      if (documentRows) return documentRows;
+      const found = new Int32Array(texts.documents + 1);
+      for (let shard = 0; shard < shards.length; shard++) {
+        const rowDocuments = new Int32Array(shards[shard].rows);
+        gather("document", 1, "I32", starts[shard], starts[shard + 1], rowDocuments);
+        for (const document of rowDocuments) found[document + 1]++;
+      }
+      for (let i = 0; i < texts.documents; i++) found[i + 1] += found[i];
+      return (documentRows = found);
+    },
+    get tokenizer() {
+      if (!tokenizer) {
+        if (!existsSync(join(path, TOKENIZER_FILES[0]))) {
+          throw new StoreError(
+            `${join(path, TOKENIZER_FILES[0])}: expected the tokenizer's files, found none: the model that was harvested had none in its folder (${manifest.model.source}). ` +
+            "Put tokenizer.json and tokenizer_config.json into the store's folder.");
+        }
+        tokenizer = openTokenizer(path);
+      }
+      return tokenizer;
+    },
+    close() {
+      closed = true;
+      for (const { close } of open.values()) close();
+      open.clear();
+    },
+  };
+  return store;
+}
+
+/**
+ * Rows of one side of the train / held-out split, as ascending ranges. A document's own `split` decides; of the documents that name none, every tenth is held out
+ * (the last one if there are fewer than ten; the last tenth of the rows if the corpus is one document).
+ */
+export function rowsOf(store: Store, split: "train" | "heldout" | "all"): Range[] {
+  return splitRanges(store.documents(), store.documentRows(), split);
+}
+
+/** @throws StoreError as openStore does */
+export function readManifest(path: string): StoreManifest {
+  const state = readState(path);
+  if (state.kind === "finished") return state.manifest;
+  if (state.kind === "none") {
+    throw new StoreError(
+      `${path}: expected a folder with ${MANIFEST}, found ${existsSync(path) ? "none in it" : "no such folder"}. ` +
+      "harvest(model, documents, { hooks, folder }) makes a store.");
+  }
+  const { shards, documentsKept, texts } = state.manifest;
+  throw new StoreError(
+    `${path}: expected a finished store, found one that was stopped: ${documentsKept} of ${texts.documents} documents ` +
+    `(${shards.filter(Boolean).length} of ${shards.length} shards) are there. ` +
+    `Run harvest again with the same model, documents and options and { folder: "${path}" }: it goes on from there.`);
+}
+
+export type StoreState =
+  | { kind: "none" }
+  | { kind: "finished"; manifest: StoreManifest }
+  | { kind: "unfinished"; manifest: Unfinished };
+
+/** What a folder holds. @throws StoreError if its manifest cannot be understood */
+export function readState(path: string): StoreState {
+  for (const [file, kind] of [[MANIFEST, "finished"], [UNFINISHED, "unfinished"]] as const) {
+    const where = join(path, file);
+    if (!existsSync(where)) continue;
+    let manifest: StoreManifest & Unfinished;
+    try {
+      manifest = JSON.parse(readFileSync(where, "utf8"));
+    } catch (error) {
+      throw damaged(where, "JSON", (error as Error).message);
+    }
+    if (manifest?.format !== "saelab-store") throw damaged(where, 'format "saelab-store"', JSON.stringify(manifest?.format));
+    if (manifest.version !== 1) {
+      throw new StoreError(
+        `${where}: version: expected 1, found ${JSON.stringify(manifest.version)}. ` +
+        "Another version of saelab wrote this store: use that one, or harvest again into another folder.");
+    }
+    const problem = manifestProblem(manifest, kind);
+    if (problem) throw damaged(where, ...problem);
+    return { kind, manifest };
+  }
+  return { kind: "none" };
+}
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+
+/** The first field that is not as it should be: [expected, found]. */
+function manifestProblem(manifest: StoreManifest & Unfinished, kind: "finished" | "unfinished"): [string, string] | undefined {
+  const { model, texts, hooks, dtype, shards, settings } = manifest;
+  if (typeof model?.sha256 !== "string") return ["model.sha256: a hash", JSON.stringify(model)];
+  if (typeof texts?.sha256 !== "string" || !isCount(texts.documents) || !isCount(texts.tokens)) return ["texts: documents, tokens, sha256", JSON.stringify(texts)];
+  if (!Array.isArray(hooks) || !hooks.length || !hooks.every((hook) => typeof hook?.name === "string" && isCount(hook.width))) {
+    return ["hooks: a list of names and widths", JSON.stringify(hooks)];
+  }
+  if (dtype !== "F32") return ['dtype: "F32"', JSON.stringify(dtype)];
+  if (typeof settings !== "object" || settings === null) return ["settings", JSON.stringify(settings)];
+  const isShard = (shard: ShardEntry | null, i: number): boolean =>
+    shard === null ? kind === "unfinished" : shard?.file === shardFile(i) && isCount(shard.rows) && isCount(shard.bytes);
+  if (!Array.isArray(shards) || !shards.every(isShard)) return ["shards: a list of file, rows, bytes, in order", JSON.stringify(shards)];
+  if (kind === "finished" && !isCount(manifest.rows)) return ["rows: a count", JSON.stringify(manifest.rows)];
+  return undefined;
+}
+
+const damaged = (where: string, expected: string, found: string): StoreError =>
+  new StoreError(`${where}: expected ${expected}, found ${found}. The store is damaged: run harvest again with the same options and folder, or delete the folder first.`);
+
+/** Another spelling of a hook's name in ours; a name that is none stays as it is. */
+function ourName(name: string): string {
+  try {
+    return parseHook(name, Infinity).name;
+  } catch {
+    return name;
+  }
+}
+
+/** Bytes of a file, or -1. */
+export const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? -1;
+
+function readDocuments(path: string, count: number): Document[] {
+  const bytes = readFileSync(path); // line by line: all of it may be more than one string holds
+  const documents: Document[] = [];
+  for (let from = 0, end; from < bytes.length; from = end + 1) {
+    end = bytes.indexOf(10, from);
+    if (end < 0) throw damaged(path, "a line break at its end", "none");
+    try {
+      documents.push(JSON.parse(bytes.toString("utf8", from, end)));
+    } catch (error) {
+      throw damaged(`${path}:${documents.length + 1}`, "JSON", (error as Error).message);
+    }
+  }
+  if (documents.length !== count) throw damaged(path, `${count} lines`, `${documents.length}`);
+  return documents;
+}
+
+/** Index of the shard that row is in: starts[i] ≤ row < starts[i + 1], shards without rows left aside. */
+function shardOf(starts: Float64Array, row: number): number {
+  let low = 0;
+  let high = starts.length - 1;
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (starts[middle] <= row) low = middle;
+    else high = middle;
+  }
+  return low;
+}
+
+interface OpenFile {
+  /** Fills `into` with elements of 4 bytes of a tensor, from element `from` on. */
+  read(tensor: string, dtype: string, shape: number[], from: number, into: Uint8Array): void;
+  close(): void;
+}
+
+/** A safetensors file kept open: its header is read once, ranges straight into the caller's memory. */
+function openFile(path: string): OpenFile {
+  const descriptor = openSync(path, "r");
+  const fill = (into: Uint8Array, position: number): void => {
+    for (let at = 0; at < into.length;) {
+      const got = readSync(descriptor, into, at, Math.min(into.length - at, 2 ** 30), position + at);
+      if (!got) throw damaged(path, `${position + into.length} bytes`, `its end at ${position + at}`);
+      at += got;
+    }
+  };
+  const source: ByteSource = {
+    byteLength: fstatSync(descriptor).size,
+    slice(from, to) {
+      const bytes = new Uint8Array(to - from);
+      fill(bytes, from);
+      return bytes;
+    },
+  };
+  let header: SafetensorsHeader;
+  try {
+    header = readHeader(source, path);
+  } catch (error) {
+    closeSync(descriptor);
+    throw error;
+  }
+  return {
+    read(tensor, dtype, shape, from, into) {
+      const info = header.tensors.get(tensor);
+      const elements = shape.reduce((a, b) => a * b, 1);
+      if (!info || info.dtype !== dtype || info.bytes !== elements * 4) {
+        throw damaged(path, `tensor "${tensor}" ${dtype} [${shape}]`, info ? `${info.dtype} [${info.shape}]` : "none of this name");
+      }
+      fill(into, info.offset + from * 4);
+    },
+    close: () => closeSync(descriptor),
+  };
+}
+
+/** Names in a folder that are a store's own. */
+export const ownFiles = (path: string): string[] =>
+  readdirSync(path).filter((name) => [MANIFEST, UNFINISHED, DOCUMENTS, TOKENS, ...TOKENIZER_FILES].includes(name) || /^shard-\d{5,}\.safetensors$/.test(name));

@@ -1,0 +1,78 @@
+/**
+ * How a corpus is put before a model: documents are cut into contexts, contexts are gathered into shards (the unit that a killed run keeps),
+ * and inside a shard into batches. The plan depends on lengths and settings alone, so that a run that goes on makes the same batches.
+ */
+
+/** A piece of a document that the model reads at one go. */
+export interface Context {
+  document: number;
+  /** Position of its first token in the document. */
+  from: number;
+  length: number;
+}
+
+/** Contexts first … end (exclusive), `tokens` in all. */
+export interface ShardPlan {
+  first: number;
+  end: number;
+  tokens: number;
+}
+
+/**
+ * Cuts each document into consecutive contexts of `context` tokens; the last one of a document may be shorter. Documents are not joined.
+ * @param lengths tokens of each document
+ * @param context longest context, in tokens
+ * @returns contexts in document order; none for a document without tokens
+ */
+export function cutContexts(lengths: ArrayLike<number>, context: number): Context[] {
+  const contexts: Context[] = [];
+  for (let document = 0; document < lengths.length; document++) {
+    for (let from = 0; from < lengths[document]; from += context) {
+      contexts.push({ document, from, length: Math.min(context, lengths[document] - from) });
+    }
+  }
+  return contexts;
+}
+
+/** Consecutive contexts, as many as fit into `shardTokens` tokens and at least one. */
+export function planShards(contexts: Context[], shardTokens: number): ShardPlan[] {
+  const shards: ShardPlan[] = [];
+  for (let i = 0; i < contexts.length; i++) {
+    const last = shards.at(-1);
+    if (last && last.tokens + contexts[i].length <= shardTokens) {
+      last.end = i + 1;
+      last.tokens += contexts[i].length;
+    } else {
+      shards.push({ first: i, end: i + 1, tokens: contexts[i].length });
+    }
+  }
+  return shards;
+}
+
+/**
+ * Batches of a shard, for right padding: longest first, so that lengths inside a batch differ little and the memory peak comes at once.
+ * A batch's padded size, texts × longest, stays within `batchTokens`; a context longer than that is a batch of its own.
+ * @returns for each batch the indices of its contexts; together every context of the shard once
+ */
+export function planBatches(contexts: Context[], { first, end }: ShardPlan, batchTokens: number): number[][] {
+  const order = Array.from({ length: end - first }, (_, i) => first + i);
+  order.sort((a, b) => contexts[b].length - contexts[a].length || a - b);
+  const batches: number[][] = [];
+  for (const i of order) {
+    const batch = batches.at(-1);
+    if (batch && (batch.length + 1) * contexts[batch[0]].length <= batchTokens) batch.push(i);
+    else batches.push([i]);
+  }
+  return batches;
+}
+
+/** Share of the padded tokens that are padding: what sorting by length is there to keep small. */
+export function padding(contexts: Context[], batches: number[][]): number {
+  let padded = 0;
+  let tokens = 0;
+  for (const batch of batches) {
+    padded += batch.length * contexts[batch[0]].length;
+    for (const i of batch) tokens += contexts[i].length;
+  }
+  return padded ? 1 - tokens / padded : 0;
+}

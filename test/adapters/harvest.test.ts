@@ -1,0 +1,279 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { harvest } from "../../src/adapters/harvest";
+import { openStore } from "../../src/adapters/store";
+import { DiskError, HookError, InterruptError, ModelError, OptionError, StoreError, TextError } from "../../src/core/errors";
+import { fileSource } from "../../src/adapters/files";
+import { readHeader, readInts } from "../../src/core/safetensors";
+import type { Document, Progress } from "../../src/core/types";
+import { fakeDocuments, fakeModel, fakeRow, SINK, WIDTH } from "./fake-model";
+import { childRun } from "./harvest-child";
+
+const root = mkdtempSync(join(tmpdir(), "saelab-harvest-"));
+after(() => rmSync(root, { recursive: true }));
+let folders = 0;
+const fresh = (): string => join(root, `${folders++}`);
+
+const digest = (folder: string): Record<string, string> =>
+  Object.fromEntries(readdirSync(folder).sort().map((name) => [name, createHash("sha256").update(readFileSync(join(folder, name))).digest("hex")]));
+
+type Fault = new (...rest: never[]) => Error;
+const fails = (work: Promise<unknown>, type: Fault, message: RegExp): Promise<void> =>
+  assert.rejects(work, (error: Error) => {
+    assert.ok(error instanceof type, `${error.name}: ${error.message}`);
+    assert.match(error.message, message);
+    return true;
+  });
+
+test("every row is where it should be: document order, sinks dropped and counted, offsets kept", async () => {
+  const documents = fakeDocuments(120);
+  const context = 32;
+  const store = await harvest(fakeModel(), documents, { hooks: ["blocks.1.hook_resid_post", "layers.1.mlp"], folder: fresh(), context, batchTokens: 100, shardRows: 700 });
+  assert.deepEqual(store.manifest.hooks.map(({ name, width }) => [name, width]), [["layers.1", WIDTH], ["layers.1.mlp", WIDTH]]);
+  assert.ok(store.manifest.shards.length > 4);
+
+  const want: { document: number; position: number; id: number; x: Float32Array; mlp: Float32Array }[] = [];
+  let first = 0;
+  let norm = 0;
+  documents.forEach(({ text }, document) => {
+    for (let position = 0; position < text.length; position++) {
+      const id = text.charCodeAt(position);
+      if (position % context === 0) first++;
+      else if (id === SINK) norm++; // long in layers.1 only, dropped from both
+      else want.push({ document, position, id, x: fakeRow("layers.1", id, position % context), mlp: fakeRow("layers.1.mlp", id, position % context) });
+    }
+  });
+  assert.ok(norm > 20, "the texts hold sinks");
+  assert.deepEqual(store.manifest.dropped, { first, norm });
+  assert.equal(store.rows, want.length);
+  const origin = store.origin(0, store.rows);
+  assert.deepEqual([...origin.document], want.map(({ document }) => document));
+  assert.deepEqual([...origin.position], want.map(({ position }) => position));
+  assert.deepEqual([...origin.token], want.map(({ id }) => id));
+  const x = store.read("layers.1", 0, store.rows);
+  const mlp = store.read("layers.1.mlp", 0, store.rows);
+  want.forEach((row, i) => {
+    assert.deepEqual(x.subarray(i * WIDTH, (i + 1) * WIDTH), row.x);
+    assert.deepEqual(mlp.subarray(i * WIDTH, (i + 1) * WIDTH), row.mlp);
+  });
+  assert.equal(store.manifest.texts.tokens, documents.reduce((sum, { text }) => sum + text.length, 0));
+  assert.deepEqual([...store.tokens(7).ids], [...documents[7].text].map((c) => c.charCodeAt(0)));
+  store.close();
+
+  // offsets of each row stand in the shard itself
+  const { file, rows } = store.manifest.shards[1];
+  const source = fileSource(join(store.path, file));
+  const { tensors } = readHeader(source, file);
+  const start = readInts(source, tensors.get("start")!);
+  const end = readInts(source, tensors.get("end")!);
+  const before = store.manifest.shards[0].rows;
+  for (let i = 0; i < rows; i++) assert.deepEqual([start[i], end[i]], [want[before + i].position, want[before + i].position + 1]);
+  source.close();
+});
+
+test("drop rules can be switched off", async () => {
+  const documents = fakeDocuments(20);
+  const tokens = documents.reduce((sum, { text }) => sum + text.length, 0);
+  const store = await harvest(fakeModel(), documents, { hooks: ["layers.1"], folder: fresh(), dropFirst: false, dropNorm: false });
+  assert.equal(store.rows, tokens);
+  assert.deepEqual(store.manifest.dropped, { first: 0, norm: 0 });
+  // without dropFirst the first positions count in the median and fall by their norm
+  const byNorm = await harvest(fakeModel(), documents, { hooks: ["layers.0"], folder: fresh(), dropFirst: false });
+  assert.deepEqual(byNorm.manifest.dropped, { first: 0, norm: documents.length });
+});
+
+test("batches stay within their budget, padding included, and two are on their way at most", async () => {
+  let running = 0;
+  let most = 0;
+  const model = fakeModel({
+    onRun: (lengths) => {
+      assert.ok(lengths.length * Math.max(...lengths) <= 128);
+      most = Math.max(most, ++running);
+    },
+  });
+  const run = model.run;
+  model.run = async (...rest) => {
+    try {
+      const result = await run(...rest);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      return result;
+    } finally {
+      running--;
+    }
+  };
+  await harvest(model, fakeDocuments(60), { hooks: ["layers.0"], folder: fresh(), context: 40, batchTokens: 128, shardRows: 400 });
+  assert.equal(most, 2);
+});
+
+test("progress counts tokens up to all of them, with a rate", async () => {
+  const documents = fakeDocuments(80);
+  const tokens = documents.reduce((sum, { text }) => sum + text.length, 0);
+  const told: Parameters<Progress>[0][] = [];
+  await harvest(fakeModel({ delay: 2 }), documents, { hooks: ["layers.0"], folder: fresh(), batchTokens: 64, shardRows: 512, progress: (state) => void told.push(state) });
+  const harvested = told.filter(({ stage }) => stage === "harvest");
+  assert.ok(told.some(({ stage, done, total }) => stage === "tokenize" && done === total));
+  const last = harvested.at(-1)!;
+  assert.deepEqual([last.done, last.total, last.unit, last.secondsLeft], [tokens, tokens, "tokens", 0]);
+  assert.ok(last.rate > 0);
+  harvested.forEach(({ done }, i) => assert.ok(!i || done > harvested[i - 1].done));
+});
+
+test("a run killed in its middle goes on and ends with the same bytes", async () => {
+  const whole = fresh();
+  await childRun(whole, 0);
+  const killed = fresh();
+  const child = spawn(process.execPath, [join(__dirname, "harvest-child.js"), killed], { stdio: "inherit" });
+  const ended = new Promise<NodeJS.Signals | null>((resolve) => child.on("exit", (_, signal) => resolve(signal)));
+  while (!existsSync(join(killed, "shard-00003.safetensors"))) {
+    assert.equal(child.exitCode, null, "the child ran to its end before it was killed");
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  child.kill("SIGKILL");
+  assert.equal(await ended, "SIGKILL");
+
+  await fails(openStore(killed), StoreError, /expected a finished store, found one that was stopped: \d+ of 300 documents \([345] of \d+ shards\).*Run harvest again/);
+  // one shard is cut off and half a shard lies about, as after a crash of the machine
+  truncateSync(join(killed, "shard-00001.safetensors"), 1000);
+  writeFileSync(join(killed, ".shard-00005.safetensors.1.abc.part"), "half");
+  const before = statSync(join(killed, "shard-00002.safetensors")).mtimeMs;
+  let passes = 0;
+  const model = fakeModel({ onRun: () => passes++ });
+  const options = { hooks: ["layers.1", "layers.1.mlp"], folder: killed, context: 32, batchTokens: 64, shardRows: 512 };
+  const store = await harvest(model, fakeDocuments(300), options);
+  assert.deepEqual(digest(killed), digest(whole));
+  assert.equal(statSync(join(killed, "shard-00002.safetensors")).mtimeMs, before, "a whole shard is taken over");
+  store.close();
+
+  const once = passes;
+  await harvest(model, fakeDocuments(300), options);
+  assert.equal(passes, once, "a finished store is opened, not made again");
+  rmSync(join(killed, "shard-00002.safetensors"));
+  await fails(openStore(killed), StoreError, /shard-00002\.safetensors: expected \d+ bytes, found no such file/);
+  await harvest(model, fakeDocuments(300), options);
+  assert.ok(passes > once && passes < 2 * once, "only the lost shard is made again");
+  assert.deepEqual(digest(killed), digest(whole));
+  await harvest(model, fakeDocuments(300), { ...options, resume: false });
+  assert.deepEqual(digest(killed), digest(whole));
+});
+
+test("an interrupt keeps whole shards and says how many documents they hold", async () => {
+  const flag = ((globalThis as Record<symbol, unknown>)[Symbol.for("saelab.interrupt")] ??= { requested: false }) as { requested: boolean };
+  const folder = fresh();
+  let passes = 0;
+  const model = fakeModel({ onRun: () => (flag.requested = ++passes === 40) });
+  const options = { hooks: ["layers.1"], folder, context: 32, batchTokens: 64, shardRows: 512 };
+  try {
+    await fails(harvest(model, fakeDocuments(300), options), InterruptError, /Interrupted\. ([1-9]\d*) of 300 documents are kept in .*: run harvest again to go on/);
+  } finally {
+    flag.requested = false;
+  }
+  await fails(openStore(folder), StoreError, /was stopped/);
+  const taken: number[] = [];
+  const store = await harvest(model, fakeDocuments(300), { ...options, progress: ({ stage, done }) => void (stage === "harvest" && taken.push(done)) });
+  assert.ok(taken[0] > 512, "what was kept counts as done");
+  assert.equal(store.documents().length, 300);
+
+  const early = fresh();
+  const second = fakeModel({ onRun: () => (flag.requested = true) });
+  try {
+    await fails(harvest(second, fakeDocuments(300), { ...options, folder: early }), InterruptError, /nothing is kept/);
+  } finally {
+    flag.requested = false;
+  }
+  assert.ok(!existsSync(early), "a folder without a whole shard is taken away");
+});
+
+test("bad input is refused before the model runs, and leaves nothing", async () => {
+  let passes = 0;
+  const model = fakeModel({ onRun: () => passes++ });
+  const documents = fakeDocuments(5);
+  const folder = fresh();
+  const hooks = ["layers.1"];
+  await fails(harvest(model, documents, { hooks: ["layers.7"], folder }), HookError, /blocks 0 to 2/);
+  await fails(harvest(model, documents, { hooks: [], folder }), OptionError, /at least one hook/);
+  await fails(harvest(model, documents, { hooks: ["layers.1", "blocks.1.hook_resid_post"], folder }), OptionError, /which are one place/);
+  await fails(harvest(model, [], { hooks, folder }), TextError, /at least one document/);
+  await fails(harvest(model, [...documents, { id: "e", text: "", spans: [] }], { hooks, folder }), TextError, /documents\[5\] \("e"\)/);
+  await fails(harvest(model, documents, { hooks, folder, context: 0 }), OptionError, /context: expected a whole number/);
+  await fails(harvest(model, documents, { hooks, folder, context: 1 }), OptionError, /2 tokens or more/);
+  await fails(harvest(model, documents, { hooks, folder, batchTokens: 1.5 }), OptionError, /batchTokens/);
+  await fails(harvest(model, documents, { hooks, folder, shardRows: -1 }), OptionError, /shardRows/);
+  await fails(harvest(model, documents, { hooks, folder, dropNorm: 0.5 }), OptionError, /dropNorm/);
+  assert.equal(passes, 0);
+  assert.ok(!existsSync(folder));
+
+  const foreign = fresh();
+  mkdirSync(foreign);
+  writeFileSync(join(foreign, "thesis.tex"), "mine");
+  await fails(harvest(model, documents, { hooks, folder: foreign }), StoreError, /expected an empty folder or a store, found thesis\.tex/);
+  await fails(harvest(model, documents, { hooks, folder: join(foreign, "thesis.tex") }), StoreError, /thesis\.tex/);
+  assert.deepEqual(readdirSync(foreign), ["thesis.tex"]);
+});
+
+test("a folder that holds another store is refused, with what differs", async () => {
+  const documents = fakeDocuments(12);
+  const folder = fresh();
+  const options = { hooks: ["layers.1"], folder, context: 32 };
+  await harvest(fakeModel(), documents, options);
+  const before = digest(folder);
+  const changed: [Document[], object, string | undefined, RegExp][] = [
+    [documents, {}, "b".repeat(64), /found another: model is aaaaaaaaaaaa…, asked for was bbbbbbbbbbbb…\./],
+    [documents.slice(1), {}, undefined, /found another: texts is /],
+    [documents, { hooks: ["layers.2"] }, undefined, /found another: hooks is "layers\.1", asked for was "layers\.2"\./],
+    [documents, { context: 16, dropNorm: 5 }, undefined, /context is 32, asked for was 16; dropNorm is 10, asked for was 5/],
+    [documents, { context: 16, resume: false }, undefined, /context is 32/],
+  ];
+  for (const [texts, more, hash, message] of changed) {
+    await fails(harvest(fakeModel({ hash }), texts, { ...options, ...more }), StoreError, message);
+  }
+  assert.deepEqual(digest(folder), before);
+});
+
+test("an activation that is not finite is named by document and position, and nothing is left", async () => {
+  const documents = fakeDocuments(30);
+  documents[17].text = "abcdef#gh";
+  const folder = fresh();
+  await fails(
+    harvest(fakeModel({ poison: "#".charCodeAt(0) }), documents, { hooks: ["layers.1"], folder, batchTokens: 64 }),
+    ModelError, /layers\.1: expected finite activations, found NaN at document 17 \("doc 17"\), position 6\./);
+  assert.ok(!existsSync(folder));
+});
+
+test("texts of which nothing is left are refused", async () => {
+  const folder = fresh();
+  await fails(harvest(fakeModel(), [{ id: "a", text: "x", spans: [] }], { hooks: ["layers.1"], folder }), TextError, /all 1 tokens are dropped/);
+  assert.ok(!existsSync(folder));
+});
+
+test("a disk too small is noticed before the model runs", async () => {
+  // rows of 2⁴⁰ numbers: more than any disk takes
+  const model = fakeModel({ onRun: () => assert.fail("the model ran") });
+  const hooks = model.hooks().map((hook) => ({ ...hook, width: 2 ** 40 }));
+  model.hooks = () => hooks;
+  const folder = fresh();
+  await fails(harvest(model, fakeDocuments(100), { hooks: ["layers.1"], folder }), DiskError, /free/);
+});
+
+test("without a folder the store lies in .saelab/stores under a name made of its content", async () => {
+  const here = process.cwd();
+  const place = fresh();
+  mkdirSync(place);
+  process.chdir(place);
+  try {
+    const documents = fakeDocuments(5);
+    const one = await harvest(fakeModel(), documents, { hooks: ["layers.1"] });
+    const same = await harvest(fakeModel(), documents, { hooks: ["blocks.1.hook_resid_post"] });
+    const other = await harvest(fakeModel(), documents, { hooks: ["layers.1"], context: 16 });
+    assert.match(one.path, /^\.saelab\/stores\/[0-9a-f]{16}$/);
+    assert.equal(same.path, one.path);
+    assert.notEqual(other.path, one.path);
+    assert.deepEqual([...one.read("layers.1", 0, 1)], [...same.read("layers.1", 0, 1)]);
+  } finally {
+    process.chdir(here);
+  }
+});

@@ -1,0 +1,127 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { cutContexts, padding, planBatches, planShards } from "../../src/core/batches";
+import { median, rowNorms } from "../../src/core/norms";
+import { splitDocuments, splitRanges } from "../../src/core/split";
+import { invalidUtf8 } from "../../src/core/utf8";
+
+/** Repeatable numbers in [0, 1): xorshift32. */
+const random = (seed: number) => () => {
+  seed ^= seed << 13;
+  seed ^= seed >>> 17;
+  seed ^= seed << 5;
+  return (seed >>> 0) / 2 ** 32;
+};
+
+test("documents are cut into consecutive contexts and never joined", () => {
+  assert.deepEqual(cutContexts([3, 0, 10, 4], 4), [
+    { document: 0, from: 0, length: 3 },
+    { document: 2, from: 0, length: 4 }, { document: 2, from: 4, length: 4 }, { document: 2, from: 8, length: 2 },
+    { document: 3, from: 0, length: 4 },
+  ]);
+});
+
+test("shards hold consecutive contexts up to their size; batches hold each context once, longest first, within the budget", () => {
+  const next = random(7);
+  const lengths = Array.from({ length: 500 }, () => 1 + Math.floor(next() * 300));
+  const contexts = cutContexts(lengths, 128);
+  const shards = planShards(contexts, 1000);
+  assert.equal(shards[0].first, 0);
+  assert.equal(shards.at(-1)!.end, contexts.length);
+  shards.forEach((shard, i) => {
+    if (i) assert.equal(shard.first, shards[i - 1].end);
+    const tokens = contexts.slice(shard.first, shard.end).reduce((sum, { length }) => sum + length, 0);
+    assert.equal(shard.tokens, tokens);
+    assert.ok(tokens <= 1000);
+    if (shards[i + 1]) assert.ok(tokens + contexts[shard.end].length > 1000, "a shard is filled before the next begins");
+    const batches = planBatches(contexts, shard, 512);
+    assert.deepEqual(batches.flat().sort((a, b) => a - b), Array.from({ length: shard.end - shard.first }, (_, j) => shard.first + j));
+    let longest = Infinity;
+    for (const batch of batches) {
+      assert.ok(batch.length * contexts[batch[0]].length <= 512);
+      for (const j of batch) {
+        assert.ok(contexts[j].length <= longest);
+        longest = contexts[j].length;
+      }
+    }
+  });
+});
+
+test("a context longer than the budget of a shard or a batch stands alone", () => {
+  const contexts = cutContexts([50, 5, 5], 100);
+  assert.deepEqual(planShards(contexts, 10), [{ first: 0, end: 1, tokens: 50 }, { first: 1, end: 3, tokens: 10 }]);
+  assert.deepEqual(planBatches(contexts, { first: 0, end: 3, tokens: 60 }, 10), [[0], [1, 2]]);
+});
+
+test("sorting by length leaves little padding", () => {
+  const next = random(3);
+  const contexts = cutContexts(Array.from({ length: 2000 }, () => 20 + Math.floor(next() * 400)), 512);
+  const whole = { first: 0, end: contexts.length, tokens: 0 };
+  const sorted = padding(contexts, planBatches(contexts, whole, 4096));
+  const unsorted = padding(contexts.map((c) => ({ ...c })), contexts.reduce<number[][]>((batches, _, i) => {
+    if (i % 16 === 0) batches.push([]);
+    batches.at(-1)!.push(i);
+    return batches;
+  }, []).map((batch) => batch.sort((a, b) => contexts[b].length - contexts[a].length)));
+  assert.ok(sorted < 0.02 && unsorted > 0.3, `padding sorted ${sorted}, as they come ${unsorted}`);
+});
+
+test("norms are lengths; the first row that is not finite is named", () => {
+  const out = new Float64Array(3);
+  assert.equal(rowNorms(Float32Array.of(3, 4, 0, 0, 1e30, 1e30), 2, out), -1);
+  assert.deepEqual([...out.subarray(0, 2)], [5, 0]);
+  assert.ok(Math.abs(out[2] / (Math.fround(1e30) * Math.SQRT2) - 1) < 1e-15);
+  assert.equal(rowNorms(Float32Array.of(1, 1, 1, NaN, Infinity, 1), 2, out), 1);
+  assert.equal(rowNorms(Float32Array.of(1, 1, 1, -Infinity), 2, out), 1);
+});
+
+test("median is the middle value, by number and not by name", () => {
+  assert.equal(median(Float64Array.of(10, 9, 100)), 10);
+  assert.equal(median(Float64Array.of(4, 1, 3, 2)), 2.5);
+  assert.throws(() => median(new Float64Array(0)), RangeError);
+});
+
+test("every tenth document without a side is held out; a named side stands", () => {
+  const none = (n: number) => Array.from({ length: n }, () => ({}));
+  assert.deepEqual(splitDocuments(none(21)).flatMap((side, i) => (side === "heldout" ? [i] : [])), [9, 19]);
+  assert.deepEqual(splitDocuments(none(3)), ["train", "train", "heldout"]);
+  assert.deepEqual(splitDocuments(none(1)), ["train"]);
+  assert.deepEqual(splitDocuments([{ split: "heldout" }, { split: "train" }]), ["heldout", "train"]);
+  assert.deepEqual(splitDocuments([{ split: "heldout" }, {}, { split: "train" }]), ["heldout", "train", "train"]);
+});
+
+test("row ranges of a side join neighbours, pass over documents without rows and cover everything once", () => {
+  const documents = (["train", "heldout", "train", "train", "heldout", "train"] as const).map((split) => ({ split }));
+  const rows = Int32Array.of(0, 4, 4, 6, 9, 12, 12);
+  assert.deepEqual(splitRanges(documents, rows, "train"), [{ from: 0, to: 9 }]);
+  assert.deepEqual(splitRanges(documents, rows, "heldout"), [{ from: 9, to: 12 }]);
+  assert.deepEqual(splitRanges(documents, rows, "all"), [{ from: 0, to: 12 }]);
+  assert.deepEqual(splitRanges([{}], Int32Array.of(0, 105), "train"), [{ from: 0, to: 95 }]);
+  assert.deepEqual(splitRanges([{}], Int32Array.of(0, 105), "heldout"), [{ from: 95, to: 105 }]);
+});
+
+test("the first byte that is not UTF-8 is found where a strict decoder gives up", () => {
+  const strict = new TextDecoder("utf-8", { fatal: true });
+  const valid = (bytes: Uint8Array): boolean => {
+    try {
+      strict.decode(bytes);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  // lead and continuation bytes at the edges of the table, every triple of them
+  const edges = [0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc1, 0xc2, 0xdf, 0xe0, 0xed, 0xef, 0xf0, 0xf4, 0xf5];
+  let wrong = 0;
+  for (const a of edges) for (const b of edges) for (const c of edges) for (const d of [0x80, 0x41]) {
+    const bytes = Uint8Array.of(a, b, c, d);
+    const at = invalidUtf8(bytes);
+    assert.equal(at < 0, valid(bytes), `${bytes}`);
+    if (at < 0) continue;
+    wrong++;
+    assert.ok(valid(bytes.subarray(0, at)), `what stands before byte ${at} of ${bytes} is whole`);
+    for (let end = at + 1; end <= 4; end++) assert.ok(!valid(bytes.subarray(at, end)), `${bytes} from byte ${at} on is not`);
+  }
+  assert.ok(wrong > 5_000, `${wrong} cases`);
+  assert.equal(invalidUtf8(new TextEncoder().encode("häß 語 🙂")), -1);
+});
