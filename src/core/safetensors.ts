@@ -119,7 +119,7 @@ export function fromFloat16(bytes: Uint8Array): Float32Array {
 /** An ArrayBuffer that begins with these bytes and holds just them: typed arrays want aligned offsets. */
 const aligned = (bytes: Uint8Array, size: number): ArrayBuffer => {
   if (bytes.byteLength % size) throw new RangeError(`expected a multiple of ${size} bytes, found ${bytes.byteLength}`);
-  return bytes.slice().buffer as ArrayBuffer;
+  return new Uint8Array(bytes).buffer; // a copy, also of a Buffer, whose own slice() is a view
 };
 
 /** Elements from … to of a tensor (all by default) as float32; F16 and BF16 are widened exactly, F64 is rounded. */

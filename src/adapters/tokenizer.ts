@@ -1,0 +1,300 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { ModelError, TextError } from "../core/errors";
+import type { Tokenizer, Tokens } from "../core/types";
+
+/** The files a tokenizer is made of; the second may be absent. A store keeps copies of them. */
+export const TOKENIZER_FILES = ["tokenizer.json", "tokenizer_config.json"] as const;
+
+/** GPT-2's printable stand-ins for the 256 bytes: printable Latin-1 for itself, the others from U+0100 on. @see openai/gpt-2, encoder.py */
+const STAND_INS: Map<string, number> = (() => {
+  const map = new Map<string, number>();
+  let next = 256;
+  for (let byte = 0; byte < 256; byte++) {
+    const printable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+    map.set(String.fromCharCode(printable ? byte : next++), byte);
+  }
+  return map;
+})();
+
+const utf8 = new TextEncoder();
+
+/** What is used of transformers.js; its own types are those of an ES module, which a CommonJS file cannot name. */
+interface TransformersJs {
+  PreTrainedTokenizer: new (json: object, config: object) => { encode(text: string, options: { add_special_tokens: boolean }): number[] };
+}
+
+/** The parts of tokenizer.json that say how tokens and bytes belong together. */
+interface TokenizerJson {
+  added_tokens?: { id: number; content: string; special?: boolean; lstrip?: boolean; rstrip?: boolean }[];
+  normalizer?: Step | null;
+  pre_tokenizer?: Step | null;
+  decoder?: Step | null;
+  model?: { type?: string; vocab?: unknown; unk_token?: string | null; byte_fallback?: boolean; fuse_unk?: boolean };
+}
+
+interface Step {
+  type: string;
+  [key: string]: any;
+}
+
+/** A step and, for a Sequence, its steps, at any depth. */
+const steps = (step: Step | null | undefined): Step[] => {
+  if (!step) return [];
+  const inner = step.normalizers ?? step.pretokenizers ?? step.decoders;
+  return Array.isArray(inner) ? inner.flatMap((part: Step) => steps(part)) : [step];
+};
+
+/**
+ * The tokenizer of a checkpoint folder, from its tokenizer.json. Ids come from transformers.js; bytes and offsets from here:
+ * the tokens' bytes are laid beside the text's, and every byte is compared, so that an offset is exact or an error.
+ * @throws ModelError when a file is missing, damaged, or its kind has no bytes (WordPiece, Unigram)
+ */
+export function openTokenizer(folder: string): Tokenizer {
+  const read = (file: string): any => {
+    try {
+      return JSON.parse(readFileSync(join(folder, file), "utf8"));
+    } catch (error) {
+      throw new ModelError(`${join(folder, file)}: expected JSON, found: ${(error as Error).message}. Copy the file again from where the model came from.`);
+    }
+  };
+  if (!existsSync(join(folder, TOKENIZER_FILES[0]))) {
+    throw new ModelError(
+      `${join(folder, TOKENIZER_FILES[0])}: expected the tokenizer, found no such file. ` +
+      "Copy it from where the model came from; a sentencepiece tokenizer.model alone is converted with transformers: AutoTokenizer.from_pretrained(folder).save_pretrained(folder).");
+  }
+  const json = read(TOKENIZER_FILES[0]) as TokenizerJson;
+  const config = existsSync(join(folder, TOKENIZER_FILES[1])) ? read(TOKENIZER_FILES[1]) : {};
+  return makeTokenizer(json, config, join(folder, TOKENIZER_FILES[0]));
+}
+
+/** {@link openTokenizer} from the files' contents. */
+export function makeTokenizer(json: unknown, config: object, where: string): Tokenizer {
+  const spec = json as TokenizerJson;
+  const byteLevel = [...steps(spec.decoder), ...steps(spec.pre_tokenizer)].some(({ type }) => type === "ByteLevel");
+  if (spec.model?.type !== "BPE" || !(byteLevel || spec.model.byte_fallback)) {
+    throw new ModelError(
+      `${where}: expected a BPE model with byte-level pieces or byte fallback, found ${spec.model?.type ?? "no model"}. ` +
+      "Tokens of other kinds do not keep the bytes of the text, so that no offset would be exact.");
+  }
+  // transformers.js is large: loaded when the first tokenizer is opened
+  const library = require("@huggingface/transformers") as TransformersJs;
+  const engine = new library.PreTrainedTokenizer(spec, config);
+
+  const added = new Map((spec.added_tokens ?? []).map((token) => [token.id, token]));
+  const names = new Map<number, string>();
+  for (const [name, id] of Object.entries(spec.model.vocab as Record<string, number>)) names.set(id, name);
+  for (const { id, content } of added.values()) names.set(id, content);
+  const vocabularySize = [...names.keys()].reduce((a, b) => Math.max(a, b), -1) + 1;
+
+  const table: (Uint8Array | undefined)[] = new Array(vocabularySize);
+  const bytes = (id: number): Uint8Array => {
+    const known = table[id];
+    if (known) return known;
+    const name = names.get(id);
+    if (name === undefined) {
+      throw new RangeError(`token ${id}: expected an id of ${where} (0 to ${vocabularySize - 1}), found none. Rows beyond the vocabulary are padding of the embedding.`);
+    }
+    return (table[id] = added.has(id) ? utf8.encode(name) : byteLevel ? fromStandIns(name) : fromPiece(name));
+  };
+
+  const special = new Set([...added.values()].filter((token) => token.special).map(({ id }) => id));
+  const encodeIds = (text: string, add_special_tokens: boolean): number[] => engine.encode(text, { add_special_tokens });
+
+  // what the post-processor puts around a text, found out once
+  const bare = encodeIds("a", false);
+  const framed = encodeIds("a", true);
+  const at = framed.findIndex((_, i) => bare.every((id, j) => framed[i + j] === id));
+  const before = framed.slice(0, at);
+  const after = framed.slice(at + bare.length);
+
+  const unknown = spec.model.unk_token == null ? -1 : ([...names].find(([, name]) => name === spec.model!.unk_token)?.[0] ?? -1);
+  const strips = !byteLevel && stripsFirst(spec);
+  const align = aligner(spec, { bytes, added, unknown, spaces: !byteLevel });
+
+  return {
+    vocabularySize,
+    encode(text) {
+      const ids = text ? encodeIds(text, false) : [];
+      const start = new Int32Array(before.length + ids.length + after.length);
+      const end = new Int32Array(start.length);
+      const problem = align(text, ids, start, end, before.length);
+      if (problem) {
+        throw new TextError(
+          `${where}: token ${problem.token} of ${JSON.stringify(text.slice(0, 40))}…: expected bytes that agree with the text, found ${problem.what}. ` +
+          "This tokenizer rewrites text in a way whose offsets are not known (normalizer, pre_tokenizer of tokenizer.json).");
+      }
+      return { ids: Int32Array.from([...before, ...ids, ...after]), start, end } satisfies Tokens;
+    },
+    decode(ids) {
+      // whole bytes first, characters after: a character may be spread over tokens
+      const pieces = Array.from(ids, (id) => bytes(id));
+      if (strips) {
+        // the first piece carries the space that encoding put before the text
+        const first = Array.from(ids).findIndex((id) => !added.has(id));
+        if (first >= 0 && pieces[first][0] === 32) pieces[first] = pieces[first].subarray(1);
+      }
+      return new TextDecoder("utf-8", { ignoreBOM: true }).decode(Buffer.concat(pieces));
+    },
+    bytes,
+    isSpecial: (id) => special.has(id),
+  };
+}
+
+function fromStandIns(name: string): Uint8Array {
+  const out: number[] = [];
+  for (const character of name) {
+    const byte = STAND_INS.get(character);
+    if (byte === undefined) return utf8.encode(name); // not of the byte alphabet: an entry that stands for itself
+    out.push(byte);
+  }
+  return Uint8Array.from(out);
+}
+
+/** `<0xE2>` is that byte, ▁ a space, everything else itself. */
+function fromPiece(name: string): Uint8Array {
+  const byte = /^<0x([0-9A-F]{2})>$/.exec(name);
+  return byte ? Uint8Array.of(parseInt(byte[1], 16)) : utf8.encode(name.replaceAll("▁", " "));
+}
+
+const stripsFirst = (spec: TokenizerJson): boolean =>
+  steps(spec.decoder).some((step) => (step.type === "Strip" && step.content === " " && step.start > 0) ||
+    (step.type === "Metaspace" && step.prepend_scheme !== "never" && step.add_prefix_space !== false));
+
+interface Vocabulary {
+  bytes: (id: number) => Uint8Array;
+  added: Map<number, { lstrip?: boolean; rstrip?: boolean }>;
+  unknown: number;
+  /** Pieces write a space as ▁. */
+  spaces: boolean;
+}
+
+type Aligner = (text: string, ids: number[], start: Int32Array, end: Int32Array, offset: number) => { token: number; what: string } | undefined;
+
+/**
+ * Lays the tokens' bytes along the text's, in one pass: both run in step and must agree byte for byte.
+ * Allowed apart from equality, each only where the tokenizer does it: a space put before a section's first token;
+ * white space that an added token swallows on its side; text in another normal form, taken character by character with its marks.
+ * A token that is part of a character covers the whole character.
+ */
+function aligner(spec: TokenizerJson, { bytes, added, unknown, spaces }: Vocabulary): Aligner {
+  const kinds = steps(spec.normalizer);
+  const forms = kinds.filter(({ type }) => /^NFK?[CD]$/.test(type)).map(({ type }) => type as "NFC" | "NFD" | "NFKC" | "NFKD");
+  const lower = kinds.some(({ type }) => type === "Lowercase");
+  const always = kinds.some(({ type }) => type === "Prepend");
+  const unlessThere =
+    steps(spec.pre_tokenizer).some((step) => (step.type === "ByteLevel" && step.add_prefix_space) || (step.type === "Metaspace" && step.prepend_scheme !== "never"));
+  const normal = (text: string): string => {
+    for (const form of forms) text = text.normalize(form);
+    return lower ? text.toLowerCase() : text;
+  };
+  const rewrites = forms.length > 0 || lower;
+
+  return (text, ids, start, end, offset) => {
+    const { data, from, to } = layout(text, rewrites ? normal : undefined, spaces);
+    let at = 0; // in data
+    let section = true; // the next token begins a section
+    let swallow = false; // the last token swallows white space on its right
+    const white = (i: number): boolean => i < data.length && (data[i] === 32 || (data[i] >= 9 && data[i] <= 13));
+    for (let t = 0; t < ids.length; t++) {
+      const id = ids[t];
+      const rule = added.get(id);
+      const piece = bytes(id);
+      if (swallow || rule?.lstrip) while (white(at) && !(rule && matches(data, at, piece))) at++;
+      swallow = false;
+      let k = 0;
+      if (id === unknown && !matches(data, at, piece)) {
+        // an unknown token stands for one character, unless neighbours are fused into it
+        if (spec.model!.fuse_unk || at >= data.length) return { token: t, what: "an unknown token, whose extent is not known" };
+        const first = at;
+        while (at < data.length && from[at] === from[first]) at++;
+        start[offset + t] = from[first];
+        end[offset + t] = to[at - 1];
+        section = false;
+        continue;
+      }
+      if (section && !rule && piece[0] === 32 && (always || (unlessThere && data[at] !== 32))) k = 1; // the space was put there
+      const first = at;
+      for (; k < piece.length; k++, at++) {
+        if (data[at] !== piece[k]) return { token: t, what: `byte ${piece[k]} where the text has ${data[at] ?? "ended"}` };
+      }
+      if (at > first) {
+        start[offset + t] = from[first];
+        end[offset + t] = to[at - 1];
+      } else {
+        start[offset + t] = end[offset + t] = first < data.length ? from[first] : text.length;
+      }
+      section = rule !== undefined;
+      swallow = rule?.rstrip === true;
+    }
+    if (swallow) while (white(at)) at++;
+    return at < data.length ? { token: ids.length, what: `the end of the tokens with ${data.length - at} bytes of text left` } : undefined;
+  };
+}
+
+const matches = (data: Uint8Array, at: number, piece: Uint8Array): boolean => {
+  for (let k = 0; k < piece.length; k++) if (data[at + k] !== piece[k]) return false;
+  return true;
+};
+
+/** A text's bytes after normalisation, and for each byte the UTF-16 range of the character, or cluster, that it is of. */
+function layout(text: string, normal: ((text: string) => string) | undefined, spaces: boolean): { data: Uint8Array; from: Uint32Array; to: Uint32Array } {
+  if (spaces && text.includes("▁")) {
+    // such a tokenizer cannot tell ▁ from a space: one sign of the text for one space, byte counts kept apart by the map below
+    return spread(pieces(text, normal).map((piece) => ({ ...piece, text: piece.text.replaceAll("▁", " ") })));
+  }
+  const data = utf8.encode(text);
+  if (data.length === text.length) {
+    // ASCII is its own normal form, but for capitals
+    const same = Uint32Array.from({ length: data.length }, (_, i) => i);
+    const next = Uint32Array.from({ length: data.length }, (_, i) => i + 1);
+    return { data: normal ? utf8.encode(normal(text)) : data, from: same, to: next };
+  }
+  return spread(pieces(text, normal && normal(text) !== text ? normal : undefined));
+}
+
+interface Piece {
+  text: string;
+  from: number;
+  to: number;
+}
+
+/**
+ * Cuts a text into stretches that are normalised one by one: a character, its combining marks, and Hangul letters that join it.
+ * Checked against the normal form of the whole; where that differs the cut is coarser, at white space.
+ */
+function pieces(text: string, normal?: (text: string) => string): Piece[] {
+  const cut = (pattern: RegExp, rewrite: (text: string) => string): Piece[] =>
+    Array.from(text.matchAll(pattern), ({ 0: part, index }) => ({ text: rewrite(part), from: index!, to: index! + part.length }));
+  if (!normal) return cut(/[\ud800-\udbff][\udc00-\udfff]|[^]/g, (part) => part);
+  const whole = normal(text);
+  for (const pattern of [/(?:[\u1100-\u11ff\uac00-\ud7ff]+|\P{M})\p{M}*|\p{M}+/gu, /\s+|\S+/gu]) {
+    const parts = cut(pattern, normal);
+    if (parts.map((part) => part.text).join("") === whole) return parts;
+  }
+  return [{ text: whole, from: 0, to: text.length }];
+}
+
+function spread(parts: Piece[]): { data: Uint8Array; from: Uint32Array; to: Uint32Array } {
+  const data = utf8.encode(parts.map((part) => part.text).join(""));
+  const from = new Uint32Array(data.length);
+  const to = new Uint32Array(data.length);
+  let at = 0;
+  for (const part of parts) {
+    const size = utf8Length(part.text);
+    from.fill(part.from, at, at + size);
+    to.fill(part.to, at, at + size);
+    at += size;
+  }
+  return { data, from, to };
+}
+
+/** Bytes of a string in UTF-8; a lone surrogate is written as U+FFFD, three bytes. */
+function utf8Length(text: string): number {
+  let length = 0;
+  for (const character of text) {
+    const code = character.codePointAt(0)!;
+    length += code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+  }
+  return length;
+}
