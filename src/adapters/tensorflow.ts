@@ -1,0 +1,247 @@
+import { EngineError } from "../core/errors";
+
+/**
+ * Finds TensorFlow, names it, and runs its kernels by name.
+ *
+ * TF.js reaches TensorFlow through a native binding whose executeOp runs any registered kernel eagerly, more of them than TF.js
+ * itself wraps. Tensors are numbers here: ids of handles that the binding keeps until they are deleted. `tidy` deletes what was made inside it.
+ */
+
+/** A tensor that the binding holds. */
+export type Id = number & { readonly tensor: unique symbol };
+
+/** TensorFlow's own numbers of the dtypes used here (tensorflow/core/framework/types.proto). */
+export const DT = { f32: 1, f64: 2, i32: 3, i64: 9, bf16: 14, variant: 21 } as const;
+export type Dtype = (typeof DT)[keyof typeof DT];
+
+/** What a kernel wants to know besides its inputs: { type } is a dtype, { shape } a shape; a number is an integer. */
+export type Attributes = Record<string, number | boolean | string | { type: Dtype } | { shape: number[] }>;
+
+/** The part of the native binding that is used. */
+interface Binding {
+  TF_Version: string;
+  TF_ATTR_STRING: number;
+  TF_ATTR_INT: number;
+  TF_ATTR_BOOL: number;
+  TF_ATTR_TYPE: number;
+  TF_ATTR_SHAPE: number;
+  createTensor(shape: number[], dtype: number, data: Float32Array | Int32Array): number;
+  deleteTensor(id: number): void;
+  tensorDataSync(id: number): Float32Array | Int32Array;
+  executeOp(name: string, attributes: unknown[], inputs: number[], outputs: number): { id: number; shape: number[]; dtype: number }[];
+  getNumOfTensors(): number;
+  isUsingGpuDevice(): boolean;
+}
+
+type TfModule = typeof import("@tensorflow/tfjs-node-gpu");
+
+export interface Engine {
+  tf: TfModule;
+  /** Version of the TensorFlow underneath, such as "2.21.0". */
+  version: string;
+  device: "cpu" | "cuda";
+  /** Uploads an array. On the CPU the memory may be shared: the array must not change while the tensor lives. */
+  tensor(data: Float32Array | Int32Array, shape: number[]): Id;
+  /** Runs a kernel. @throws EngineError with the kernel's name */
+  run(name: string, attributes: Attributes, inputs: Id[], outputs?: number): Id[];
+  /** A copy of a tensor's values. */
+  floats(id: Id): Float32Array;
+  ints(id: Id): Int32Array;
+  free(...ids: Id[]): void;
+  /** Deletes every tensor made inside `body`, also when it throws, but for those that `body` returns: as an Id, in an array or in an object. */
+  tidy<T>(body: () => T): T;
+  /** Tensors the binding holds now: what a test of leaks counts. */
+  live(): number;
+}
+
+const REMEDY = "Run `npm run setup`: it installs TensorFlow into .venv and builds the binding against it (make and g++ are needed).";
+
+let engine: Engine | undefined;
+
+/**
+ * The one TensorFlow of this process, loaded on first use.
+ * @throws EngineError when the binding is missing or TF.js fell back to another backend
+ */
+export function tensorflow(): Engine {
+  return (engine ??= load());
+}
+
+function load(): Engine {
+  // Removed in Node 23; TF.js 4.22 still calls them.
+  const util = require("node:util") as Record<string, unknown>;
+  util.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
+  util.isArray ??= Array.isArray;
+  // Read by libtensorflow when it is loaded: oneDNN's products are up to 1.4 times as fast, and level 2 keeps start-up notices off stderr.
+  process.env.TF_ENABLE_ONEDNN_OPTS ??= "1";
+  process.env.TF_CPP_MIN_LOG_LEVEL ??= "2";
+  let tf: TfModule;
+  try {
+    tf = require("@tensorflow/tfjs-node-gpu") as TfModule;
+  } catch (error) {
+    throw new EngineError(`@tensorflow/tfjs-node-gpu: expected its native binding, found: ${firstLine(error)}. ${REMEDY}`);
+  }
+  if (tf.getBackend() !== "tensorflow") {
+    throw new EngineError(`TensorFlow.js: expected the backend "tensorflow", found "${tf.getBackend()}". ${REMEDY}`);
+  }
+  return engineOf(tf, (tf.backend() as unknown as { binding: Binding }).binding);
+}
+
+const firstLine = (error: unknown): string => String((error as Error)?.message ?? error).split("\n")[0];
+
+function engineOf(tf: TfModule, binding: Binding): Engine {
+  const scopes: Set<Id>[] = [];
+  const keep = (id: number): Id => {
+    scopes.at(-1)?.add(id as Id);
+    return id as Id;
+  };
+  const attribute = (name: string, value: Attributes[string]) => {
+    switch (typeof value) {
+      case "boolean": return { name, type: binding.TF_ATTR_BOOL, value };
+      case "number": return { name, type: binding.TF_ATTR_INT, value };
+      case "string": return { name, type: binding.TF_ATTR_STRING, value };
+      default: return "type" in value ? { name, type: binding.TF_ATTR_TYPE, value: value.type } : { name, type: binding.TF_ATTR_SHAPE, value: value.shape };
+    }
+  };
+  const free = (...ids: Id[]): void => {
+    for (const id of ids) {
+      for (const scope of scopes) scope.delete(id);
+      binding.deleteTensor(id);
+    }
+  };
+  return {
+    tf,
+    version: binding.TF_Version,
+    device: binding.isUsingGpuDevice() ? "cuda" : "cpu",
+    tensor: (data, shape) => keep(binding.createTensor(shape, data instanceof Int32Array ? DT.i32 : DT.f32, data)),
+    run(name, attributes, inputs, outputs = 1) {
+      try {
+        const encoded = Object.entries(attributes).map(([key, value]) => attribute(key, value));
+        return binding.executeOp(name, encoded, inputs, outputs).map((out) => keep(out.id));
+      } catch (error) {
+        throw new EngineError(`TensorFlow ${binding.TF_Version}, kernel ${name}: ${firstLine(error)}`);
+      }
+    },
+    floats: (id) => binding.tensorDataSync(id) as Float32Array,
+    ints: (id) => binding.tensorDataSync(id) as Int32Array,
+    free,
+    tidy(body) {
+      const scope = new Set<Id>();
+      scopes.push(scope);
+      let kept: unknown[] = [];
+      try {
+        const result = body();
+        kept = ArrayBuffer.isView(result) ? [] : typeof result === "object" && result !== null ? Object.values(result) : [result];
+        return result;
+      } finally {
+        scopes.pop();
+        for (const id of scope) {
+          if (kept.includes(id)) scopes.at(-1)?.add(id);
+          else binding.deleteTensor(id);
+        }
+      }
+    },
+    live: () => binding.getNumOfTensors(),
+  };
+}
+
+/** The kernels used here, typed and named. Shapes as in TensorFlow's own documentation. */
+export function kernels(engine: Engine) {
+  const { run, tensor } = engine;
+  const f32 = { type: DT.f32 };
+  const i32 = { type: DT.i32 };
+  const scalar = (value: number): Id => tensor(Float32Array.of(value), []);
+  const int = (value: number): Id => tensor(Int32Array.of(value), []);
+  const ints = (...values: number[]): Id => tensor(Int32Array.from(values), [values.length]);
+  const unary = (name: string) => (x: Id): Id => run(name, { T: f32 }, [x])[0];
+  const binary = (name: string, T: Dtype = DT.f32) => (a: Id, b: Id): Id => run(name, { T: { type: T } }, [a, b])[0];
+  return {
+    scalar, int, ints,
+    relu: (x: Id): Id => run("Relu", { T: f32 }, [x])[0],
+    square: unary("Square"),
+    rsqrt: unary("Rsqrt"),
+    mul: binary("Mul"),
+    add: binary("AddV2"),
+    sub: binary("Sub"),
+    squaredDifference: binary("SquaredDifference"),
+    addInts: binary("AddV2", DT.i32),
+    subInts: binary("Sub", DT.i32),
+    mulInts: binary("Mul", DT.i32),
+    divideInts: binary("FloorDiv", DT.i32),
+    negateInts: (x: Id): Id => run("Neg", { T: i32 }, [x])[0],
+    /** gradient where y > 0, else 0: what ReLU lets through. */
+    reluGrad: (gradient: Id, y: Id): Id => run("ReluGrad", { T: f32 }, [gradient, y])[0],
+    cast: (x: Id, from: Dtype, to: Dtype): Id => run("Cast", { SrcT: { type: from }, DstT: { type: to }, Truncate: false }, [x])[0],
+    matMul: (a: Id, b: Id, { transposeA = false, transposeB = false, dtype = DT.f32 as Dtype } = {}): Id =>
+      run("MatMul", { T: { type: dtype }, transpose_a: transposeA, transpose_b: transposeB }, [a, b])[0],
+    batchMatMul: (a: Id, b: Id, transposeB = false): Id => run("BatchMatMulV2", { T: f32, adj_x: false, adj_y: transposeB }, [a, b])[0],
+    reshape: (x: Id, shape: number[], dtype: Dtype = DT.f32): Id => run("Reshape", { T: { type: dtype }, Tshape: i32 }, [x, ints(...shape)])[0],
+    slice: (x: Id, begin: number[], size: number[], dtype: Dtype = DT.f32): Id =>
+      run("Slice", { T: { type: dtype }, Index: i32 }, [x, ints(...begin), ints(...size)])[0],
+    concat: (parts: Id[], axis: number): Id => run("ConcatV2", { N: parts.length, T: f32, Tidx: i32 }, [...parts, int(axis)])[0],
+    /** Rows of x [n, …] at `index`; with batchDims 1, of each batch row its own. */
+    gather: (x: Id, index: Id, { batchDims = 0, dtype = DT.f32 as Dtype } = {}): Id =>
+      run("GatherV2", { batch_dims: batchDims, Tparams: { type: dtype }, Tindices: i32, Taxis: i32 }, [x, index, int(batchDims)])[0],
+    sum: (x: Id, axes: number[], keepDims = false): Id => run("Sum", { T: f32, Tidx: i32, keep_dims: keepDims }, [x, ints(...axes)])[0],
+    max: (x: Id, axis: number, dtype: Dtype = DT.f32): Id => run("Max", { T: { type: dtype }, Tidx: i32, keep_dims: false }, [x, int(axis)])[0],
+    /** Largest k of each row, larger first, ties by smaller index. */
+    topK: (x: Id, k: number, dtype: Dtype = DT.f32): Id[] =>
+      run("TopKV2", { T: { type: dtype }, Tk: i32, index_type: i32, sorted: true }, [x, int(k)], 2),
+    segmentSum: (x: Id, segments: Id, count: number): Id =>
+      run("UnsortedSegmentSum", { T: f32, Tindices: i32, Tnumsegments: i32 }, [x, segments, int(count)])[0],
+    /** x with `updates` [m, w] added to its rows `index` [m, 1]. */
+    addToRows: (x: Id, index: Id, updates: Id): Id => run("TensorScatterAdd", { T: f32, Tindices: i32 }, [x, index, updates])[0],
+    /**
+     * Σ over rows b of values[b, i]·dense[b, :], gathered by latent index[b, i]: the transpose of a sparse [n, columns] matrix with k entries a row,
+     * times dense [n, w]. → [columns, w]. Transposing the matrix first is several times as fast as the product's own transpose_a.
+     */
+    scatterProduct(entries: Id, values: Id, shape: Id, dense: Id): Id {
+      const sparse = run("SparseTensorToCSRSparseMatrix", { T: f32 }, [entries, values, shape])[0];
+      const transposed = run("SparseMatrixTranspose", { conjugate: false, type: f32 }, [sparse])[0];
+      const off = { transpose_a: false, transpose_b: false, adjoint_a: false, adjoint_b: false, transpose_output: false, conjugate_output: false };
+      return run("SparseMatrixMatMul", { T: f32, ...off }, [transposed, dense])[0];
+    },
+    /** Places of a sparse [n, columns] matrix from column indices [n, k] (int32): [n·k, 2] and [2], int64. */
+    entries(index: Id, n: number, k: number, columns: number): { entries: Id; shape: Id } {
+      const rows = new Int32Array(n * k);
+      for (let i = 0; i < rows.length; i++) rows[i] = Math.trunc(i / k);
+      const long = (x: Id): Id => run("Cast", { SrcT: i32, DstT: { type: DT.i64 }, Truncate: false }, [x])[0];
+      const flat = run("Reshape", { T: i32, Tshape: i32 }, [index, ints(n * k)])[0];
+      const pairs = run("Pack", { N: 2, T: i32, axis: 1 }, [tensor(rows, [n * k]), flat])[0];
+      return { entries: long(pairs), shape: long(ints(n, columns)) };
+    },
+    /** Eigenvalues ascending [d] and eigenvectors as columns [d, d] of a symmetric matrix, in float64. */
+    eigen(x: Id): Id[] {
+      const f64 = { type: DT.f64 };
+      const wide = run("Cast", { SrcT: f32, DstT: f64, Truncate: false }, [x])[0];
+      return run("SelfAdjointEigV2", { T: f64, compute_v: true }, [wide], 2).map((y) => run("Cast", { SrcT: f64, DstT: f32, Truncate: false }, [y])[0]);
+    },
+    /** A variable with a copy of `data`; make it outside `tidy`, and end it with `destroy`. */
+    variable(data: Float32Array, shape: number[]): Id {
+      const handle = run("VarHandleOp", { dtype: f32, shape: { shape }, shared_name: `saelab-${variables++}`, container: "" }, [])[0];
+      const value = tensor(data.slice(), shape); // updates are made in place: never in the caller's memory
+      run("AssignVariableOp", { dtype: f32 }, [handle, value], 0);
+      engine.free(value);
+      return handle;
+    },
+    read: (variable: Id): Id => run("ReadVariableOp", { dtype: f32 }, [variable])[0],
+    assign: (variable: Id, value: Id): void => void run("AssignVariableOp", { dtype: f32 }, [variable, value], 0),
+    destroy(variable: Id): void {
+      run("DestroyResourceOp", { ignore_lookup_error: true }, [variable], 0);
+      engine.free(variable);
+    },
+    /**
+     * One step of Adam in place (β₁ 0.9, β₂ 0.999). TensorFlow adds ε before the bias correction, PyTorch after it: with ε·√(1 − β₂ᵗ) they agree.
+     * @param t number of this step, from 1
+     */
+    adam(variable: Id, m: Id, v: Id, gradient: Id, t: number, learningRate: number): void {
+      const hyper = [BETA1 ** t, BETA2 ** t, learningRate, BETA1, BETA2, EPSILON * Math.sqrt(1 - BETA2 ** t)].map(scalar);
+      run("ResourceApplyAdam", { T: f32, use_locking: false, use_nesterov: false }, [variable, m, v, ...hyper, gradient], 0);
+    },
+  };
+}
+
+export const BETA1 = 0.9;
+export const BETA2 = 0.999;
+export const EPSILON = 1e-8;
+
+let variables = 0; // names must differ within the process

@@ -1,0 +1,53 @@
+/**
+ * What changes from step to step: the learning rate, the auxiliary loss, and which latents count as dead. T is the number of tokens of the run,
+ * a token being one row.
+ */
+
+/** Share of the steps at the end over which the learning rate falls to 0. */
+const DECAY = 0.2;
+
+/** 1024 rows up to 4 million tokens; larger runs can afford larger batches. */
+export const defaultBatch = (tokens: number): number => (tokens <= 4e6 ? 1024 : tokens <= 30e6 ? 2048 : 4096);
+
+/**
+ * Adam's learning rate for all parameters: 0.045/√d · √(batch/1024) · min(1, √(10⁶/T)).
+ * About 0.045 rad a step for a decoder row of unit norm; it does not depend on the number of latents.
+ */
+export const defaultLearningRate = (d: number, batch: number, tokens: number): number =>
+  (0.045 / Math.sqrt(d)) * Math.sqrt(batch / 1024) * Math.min(1, Math.sqrt(1e6 / tokens));
+
+/** Learning rate of step 0 … steps − 1: constant, then linear to 0 over the last fifth. */
+export const learningRateAt = (step: number, steps: number, peak: number): number => peak * Math.min(1, (steps - step) / (DECAY * steps));
+
+/** A latent is dead when it has not fired for this share of the run's tokens. */
+export const defaultDeadAfter = (tokens: number): number => Math.ceil(0.05 * tokens);
+
+/**
+ * The auxiliary loss: the dead latents alone rebuild what the others missed.
+ * @returns k, how many dead latents a row may use (0: no auxiliary loss), and the term's weight, which grows with their number
+ */
+export function auxiliary(dead: number, d: number, weight: number): { k: number; scale: number } {
+  const half = Math.max(1, Math.floor(d / 2));
+  return { k: weight > 0 ? Math.min(half, dead) : 0, scale: weight * Math.min(1, dead / half) };
+}
+
+/** Remembers when each latent last fired. */
+export function firing(latents: number, deadAfter: number) {
+  const since = new Float64Array(latents);
+  const is = (f: number): boolean => since[f] > deadAfter;
+  return {
+    /** Counts a batch of `rows` tokens in which these latents were chosen; a value of 0 is silence. */
+    count(rows: number, index: Int32Array, value: Float32Array): void {
+      for (let f = 0; f < latents; f++) since[f] += rows;
+      for (let i = 0; i < index.length; i++) if (value[i] > 0) since[index[i]] = 0;
+    },
+    /** Latents silent for more than `deadAfter` tokens, ascending. */
+    dead(): Int32Array {
+      let n = 0;
+      for (let f = 0; f < latents; f++) if (is(f)) n++;
+      const out = new Int32Array(n);
+      for (let f = 0, i = 0; f < latents; f++) if (is(f)) out[i++] = f;
+      return out;
+    },
+  };
+}
