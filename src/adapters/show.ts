@@ -1,0 +1,66 @@
+import { inspect } from "node:util";
+import { heatMapHtml, heatMapText, heatMapView, packHeatMap, type HeatMapOptions, type ShownFeature, type Words } from "../core/heatmap";
+
+/**
+ * What a cell shows. A value that can show itself has a method at Symbol.for("Jupyter.display") which returns a bundle: MIME type → content, each saying
+ * the same for another reader. `application/vnd.saelab.<kind>.v1+json` is for a renderer of ours, `text/html` needs neither script nor style sheet, `text/plain` is
+ * for terminals.
+ */
+export const DISPLAY: unique symbol = Symbol.for("Jupyter.display") as never;
+
+export type Bundle = Record<string, unknown>;
+
+export interface Shown {
+  [DISPLAY](): Bundle;
+}
+
+/** Whether terminals get colour: yes, unless NO_COLOR (https://no-color.org) says otherwise. */
+export const colored = (): boolean => !process.env.NO_COLOR;
+
+/** Gives a value the power to show itself: in a cell, and in a terminal through console.log. */
+export function showing<T extends object>(value: T, bundle: () => Bundle): T & Shown {
+  Object.defineProperty(value, DISPLAY, { value: bundle, enumerable: false, configurable: true });
+  Object.defineProperty(value, inspect.custom, { value: () => String(bundle()["text/plain"]), enumerable: false, configurable: true });
+  return value as T & Shown;
+}
+
+/** A value that does nothing but show itself. */
+export const shown = (bundle: () => Bundle): Shown => showing({}, bundle);
+
+export interface DisplayOptions {
+  display_id?: string; // shows in a place that a later call may update
+  update?: boolean; // false: true replaces what display_id shows
+}
+
+/** What the kernel offers at Symbol.for("saelab.display"). */
+type DisplayHook = (bundle: Bundle, options: DisplayOptions & { metadata?: Record<string, unknown> }) => void;
+
+export const displayHook = (): DisplayHook | undefined => (globalThis as Record<symbol, unknown>)[Symbol.for("saelab.display")] as DisplayHook | undefined;
+
+/** Shows a value now, in the middle of a cell; outside a notebook it prints the value's text. */
+export function display(value: unknown, options: DisplayOptions = {}): void {
+  const method = (value as Partial<Shown> | null | undefined)?.[DISPLAY];
+  const bundle = typeof method === "function" ? method.call(value) : { "text/plain": typeof value === "string" ? value : inspect(value) };
+  const hook = displayHook();
+  if (hook) hook(bundle, options);
+  else console.log(String(bundle["text/plain"]));
+}
+
+/** A list of features that shows itself as heat maps. */
+export type FeatureList<T extends ShownFeature = ShownFeature> = T[] & { words: Words };
+
+/**
+ * Heat maps of features: their strongest contexts, a line each, shaded by activation.
+ * @param features what `collect(…)` or its `top(…)` gave; or one feature of it
+ */
+export function heatMap(
+  features: FeatureList | (ShownFeature & { words: Words }) | { top(): FeatureList }, options: HeatMapOptions = {},
+): Shown {
+  const list = "top" in features && typeof features.top === "function" ? features.top() : (features as FeatureList | (ShownFeature & { words: Words }));
+  const view = heatMapView(Array.isArray(list) ? list : [list], list.words, options);
+  return shown(() => ({
+    "application/vnd.saelab.heatmap.v1+json": packHeatMap(view),
+    "text/html": heatMapHtml(view, options),
+    "text/plain": heatMapText(view, { ...options, color: options.color ?? colored() }),
+  }));
+}

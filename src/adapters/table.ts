@@ -1,0 +1,30 @@
+import type { DataFrame } from "danfojs-node";
+import { tableHtml, tableText, type TableView } from "../core/featuretable";
+import { DISPLAY, type Bundle } from "./show";
+import { tensorflow } from "./tensorflow";
+
+/** danfojs, loaded when the first table is made: it brings TensorFlow with it. */
+export type { DataFrame };
+
+const SHOWN_ROWS = 20;
+
+/**
+ * Rows as a danfojs DataFrame. From then on every DataFrame of this process shows itself in a cell, those that its methods return too.
+ * @throws EngineError if TensorFlow, which danfojs computes with, cannot be loaded
+ */
+export function dataFrame(rows: (number | string)[][], columns: string[]): DataFrame {
+  tensorflow(); // first: sets back what old TF.js needs of newer Node versions
+  const danfo = require("danfojs-node") as typeof import("danfojs-node");
+  // the exported class extends the one whose instances sortValues, head and the like return
+  const prototype = Object.getPrototypeOf(danfo.DataFrame.prototype) as Record<symbol, unknown>;
+  prototype[DISPLAY] ??= function (this: DataFrame): Bundle {
+    return tableBundle({ columns: this.columns, rows: (this.values as TableView["rows"]).slice(0, SHOWN_ROWS), total: this.shape[0] });
+  };
+  return new danfo.DataFrame(rows, { columns });
+}
+
+export const tableBundle = (table: TableView): Bundle => ({
+  "application/vnd.saelab.table.v1+json": { version: 1, columns: table.columns, rows: JSON.stringify(table.rows), total: table.total },
+  "text/html": tableHtml(table),
+  "text/plain": tableText(table),
+});

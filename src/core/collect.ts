@@ -1,0 +1,390 @@
+import type { Example, Feature, Sparse } from "./types";
+
+/**
+ * Sparse codes of a corpus → what each latent fires on.
+ *
+ *   rows -encode-> codes [n, k] -statistics-> density, mean, maximum, histogram of each latent
+ *   codes -invert-> firings of each latent, in row order -choose-> top, quantile and random examples with their contexts
+ *
+ * The codes are turned over in blocks of latents, so that memory is bounded by the block and by latents × examples.
+ */
+
+/** Bins of an activation histogram: four to an octave, 2^-16 … 2^16; what lies outside falls into the first or last one. */
+export const BINS = 128;
+const OCTAVES_BELOW_ONE = 16;
+
+/** Lower edge of a bin: 2^⌊b/4 − 16⌋ · (1 + (b mod 4)/4). `binEdge(BINS)` is the end of the last one. */
+export const binEdge = (bin: number): number => 2 ** (Math.floor(bin / 4) - OCTAVES_BELOW_ONE) * (1 + (bin % 4) / 4);
+
+/** Measures of every latent over the rows seen. */
+export interface LatentStatistics {
+  rows: number;
+  latents: number;
+  fired: Int32Array; // [F] rows on which it fires
+  mean: Float32Array; // [F] over the rows on which it fires
+  max: Float32Array; // [F]
+  histogram: Int32Array; // [F, BINS]
+}
+
+/** Counts chunk after chunk of codes. A value of 0 or less is no firing, whatever its index. */
+export function latentStatistics(latents: number): { add(codes: Sparse): void; finish(): LatentStatistics } {
+  const fired = new Int32Array(latents);
+  const sum = new Float64Array(latents);
+  const max = new Float32Array(latents);
+  const histogram = new Int32Array(latents * BINS);
+  let rows = 0;
+  return {
+    add({ n, k, index, value }) {
+      const bits = new Int32Array(value.buffer, value.byteOffset, value.length);
+      const lowest = (127 - OCTAVES_BELOW_ONE) << 2; // exponent and two bits of the fraction of 2^-16
+      for (let i = 0; i < n * k; i++) {
+        const v = value[i];
+        if (!(v > 0)) continue;
+        const f = index[i];
+        fired[f]++;
+        sum[f] += v;
+        if (v > max[f]) max[f] = v;
+        const bin = (bits[i] >> 21) - lowest;
+        histogram[f * BINS + (bin < 0 ? 0 : bin >= BINS ? BINS - 1 : bin)]++;
+      }
+      rows += n;
+    },
+    finish() {
+      return { rows, latents, fired, mean: Float32Array.from(sum, (s, f) => (fired[f] ? s / fired[f] : 0)), max, histogram };
+    },
+  };
+}
+
+/** The bins that hold something, as `Feature.histogram`; empty for a latent that never fires. */
+export function histogramOf(counts: Int32Array): Feature["histogram"] {
+  let from = 0;
+  let to = counts.length;
+  while (from < to && !counts[from]) from++;
+  while (to > from && !counts[to - 1]) to--;
+  if (from === to) return { edges: [], counts: [] };
+  return { edges: Array.from({ length: to - from + 1 }, (_, b) => binEdge(from + b)), counts: [...counts.subarray(from, to)] };
+}
+
+/** Firings of latents `from` … `to`: those of latent f are entries `offset[f − from]` … `offset[f − from + 1]`, rows ascending. */
+export interface Firings {
+  from: number;
+  to: number;
+  offset: Int32Array;
+  row: Int32Array;
+  value: Float32Array;
+}
+
+const ENTRIES = 1 << 23; // firings held at once: 64 MB
+
+/** Ranges of latents whose firings fit into memory together. A latent that alone exceeds the bound has a range of its own. */
+export function latentBlocks(fired: Int32Array, entries = ENTRIES): { from: number; to: number }[] {
+  const blocks: { from: number; to: number }[] = [];
+  let from = 0;
+  let held = 0;
+  fired.forEach((count, f) => {
+    if (f > from && held + count > entries) {
+      blocks.push({ from, to: f });
+      from = f;
+      held = 0;
+    }
+    held += count;
+  });
+  if (from < fired.length) blocks.push({ from, to: fired.length });
+  return blocks;
+}
+
+/**
+ * Room for the firings of latents `from` … `to`, filled by adding all chunks of codes in row order.
+ * @param fired of every latent, over the same codes
+ */
+export function firingsOf(fired: Int32Array, from: number, to: number): { firings: Firings; add(firstRow: number, codes: Sparse): void } {
+  const offset = new Int32Array(to - from + 1);
+  for (let f = from; f < to; f++) offset[f - from + 1] = offset[f - from] + fired[f];
+  const row = new Int32Array(offset[to - from]);
+  const value = new Float32Array(row.length);
+  const next = offset.slice(0, -1);
+  return {
+    firings: { from, to, offset, row, value },
+    add(firstRow, codes) {
+      const { n, k } = codes;
+      for (let r = 0, i = 0; r < n; r++) {
+        for (let j = 0; j < k; j++, i++) {
+          const f = codes.index[i];
+          if (f < from || f >= to || !(codes.value[i] > 0)) continue;
+          const at = next[f - from]++;
+          row[at] = firstRow + r;
+          value[at] = codes.value[i];
+        }
+      }
+    },
+  };
+}
+
+/** Where each row comes from: [n] each; rows of a document lie together, positions ascending. */
+export interface RowOrigins {
+  document: Int32Array;
+  position: Int32Array;
+  token: Int32Array;
+}
+
+export interface ChooseOptions {
+  examples: number; // contexts kept of the strongest peaks
+  context: number; // tokens on either side of the peak
+  perQuantile: number; // random firings of each quarter of the activations
+  random: number; // random firings of all
+  seed: number;
+}
+
+/** Groups of examples, in the order in which they are numbered and stored. */
+export const GROUPS = ["top", "75–100 %", "50–75 %", "25–50 %", "0–25 %", "random"];
+const DUPLICATE_REACH = 5; // contexts that agree from 5 tokens before the peak to 5 after it are near-duplicates
+
+/** One firing chosen to be shown. */
+export interface Choice {
+  group: number;
+  /** Entry of the firings. */
+  entry: number;
+  count: number;
+}
+
+/** Examples and token measures of a range of latents as flat arrays; those of latent f are examples `offset[f]` … `offset[f + 1]`. */
+export interface ExampleArrays {
+  offset: Int32Array; // [F + 1]
+  group: Int32Array; // [E]
+  count: Int32Array; // [E]
+  document: Int32Array; // [E]
+  position: Int32Array; // [E] of the first token
+  peak: Int32Array; // [E]
+  start: Int32Array; // [E + 1] first token of each example
+  tokens: Int32Array; // [T]
+  values: Float32Array; // [T]
+}
+
+/**
+ * Entries from `a` to `b` that are peaks: the largest firing among those no further than `reach` rows apart, in one document. Found in one walk: a firing
+ * within reach of the peak at hand replaces it if larger, is passed over if not.
+ */
+function peaksOf({ row, value }: Firings, a: number, b: number, document: Int32Array, reach: number): Uint8Array {
+  const isPeak = new Uint8Array(b - a);
+  let peak = a;
+  for (let i = a + 1; i < b; i++) {
+    if (row[i] - row[peak] > reach || document[row[i]] !== document[row[peak]]) isPeak[peak - a] = 1;
+    else if (value[i] <= value[peak]) continue;
+    peak = i;
+  }
+  if (b > a) isPeak[peak - a] = 1;
+  return isPeak;
+}
+
+/** Entries a … b by value, larger first, then by row: packed into float64, whose sort is native. A positive float32 sorts as its bits do. */
+function bySize(value: Float32Array, a: number, b: number): Int32Array {
+  const bits = new Int32Array(value.buffer, value.byteOffset, value.length);
+  const keys = new Float64Array(b - a); // 31 bits of value over 22 bits of entry: whole numbers below 2^53
+  if (b - a < 2 ** 22) {
+    for (let i = a; i < b; i++) keys[i - a] = (0x7fffffff - bits[i]) * 2 ** 22 + (i - a);
+    keys.sort();
+    return Int32Array.from(keys, (key) => a + (key % 2 ** 22));
+  }
+  return Int32Array.from({ length: b - a }, (_, i) => a + i).sort((i, j) => value[j] - value[i] || i - j);
+}
+
+/** mulberry32 on a seed mixed from the parts: the same draw for the same latent, whatever the blocks. */
+function draws(seed: number, latent: number): (below: number) => number {
+  let state = Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(latent + 1, 0xc2b2ae35);
+  return (below) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * below);
+  };
+}
+
+/**
+ * Which firings of a latent to show: the strongest peaks, near-duplicates folded into the first of them (`count` counts those at least as strong as the
+ * last example kept); then, at random, some firings of each quarter of its activations, strongest quarter first, and some of all.
+ * Ties: larger value first, then the earlier row.
+ */
+export function choose(firings: Firings, latent: number, origin: RowOrigins, options: ChooseOptions): Choice[] {
+  const a = firings.offset[latent - firings.from];
+  const b = firings.offset[latent - firings.from + 1];
+  if (a === b) return [];
+  const { document, token } = origin;
+  const isPeak = peaksOf(firings, a, b, document, options.context);
+  const sorted = bySize(firings.value, a, b);
+  const chosen: Choice[] = [];
+  const taken = new Set<number>();
+  const folded = new Map<string, Choice>();
+  for (const entry of sorted) {
+    if (chosen.length === options.examples) break;
+    if (!isPeak[entry - a]) continue;
+    const row = firings.row[entry];
+    let from = row;
+    let to = row + 1;
+    while (from > 0 && row - from < DUPLICATE_REACH && document[from - 1] === document[row]) from--;
+    while (to < document.length && to - row <= DUPLICATE_REACH && document[to] === document[row]) to++;
+    const key = `${row - from}:${token.subarray(from, to).join()}`;
+    const same = folded.get(key);
+    if (same) {
+      same.count++;
+      continue;
+    }
+    const choice = { group: 0, entry, count: 1 };
+    folded.set(key, choice);
+    taken.add(entry);
+    chosen.push(choice);
+  }
+  const below = draws(options.seed, latent);
+  const draw = (group: number, from: number, to: number, wanted: number): void => {
+    for (let tries = 0, got = 0; got < wanted && tries < 4 * wanted && from < to; tries++) {
+      const entry = sorted[from + below(to - from)];
+      if (taken.has(entry)) continue;
+      taken.add(entry);
+      chosen.push({ group, entry, count: 1 });
+      got++;
+    }
+  };
+  const n = b - a;
+  for (let q = 0; q < 4; q++) draw(1 + q, Math.floor((n * q) / 4), Math.floor((n * (q + 1)) / 4), options.perQuantile);
+  draw(5, 0, n, options.random);
+  return chosen;
+}
+
+/**
+ * The context of a firing: up to `context` tokens on either side, with the latent's activation at each. Tokens whose rows were dropped from the store carry 0.
+ * @param documentTokens all token ids of the firing's document
+ */
+export function contextOf(
+  firings: Firings, latent: number, choice: Choice, origin: RowOrigins, documentTokens: Int32Array, context: number,
+): Example {
+  const a = firings.offset[latent - firings.from];
+  const b = firings.offset[latent - firings.from + 1];
+  const row = firings.row[choice.entry];
+  const document = origin.document[row];
+  const at = origin.position[row];
+  const from = Math.max(0, at - context);
+  const to = Math.min(documentTokens.length, at + context + 1);
+  const values = new Float32Array(to - from);
+  const put = (entry: number): boolean => {
+    const r = firings.row[entry];
+    const position = origin.position[r];
+    if (origin.document[r] !== document || position < from || position >= to) return false;
+    values[position - from] = firings.value[entry];
+    return true;
+  };
+  for (let i = choice.entry; i >= a && put(i); i--);
+  for (let i = choice.entry + 1; i < b && put(i); i++);
+  return { tokens: documentTokens.slice(from, to), values, peak: at - from, document, position: from, count: choice.count };
+}
+
+/** Examples of all latents of a block; each document's tokens are asked for once. */
+export function blockExamples(
+  firings: Firings, origin: RowOrigins, tokensOf: (document: number) => Int32Array, options: ChooseOptions,
+): ExampleArrays {
+  const offset = new Int32Array(firings.to - firings.from + 1);
+  const choices: { latent: number; choice: Choice }[] = [];
+  for (let f = firings.from; f < firings.to; f++) {
+    for (const choice of choose(firings, f, origin, options)) choices.push({ latent: f, choice });
+    offset[f - firings.from + 1] = choices.length;
+  }
+  const documentOf = choices.map(({ choice }) => origin.document[firings.row[choice.entry]]);
+  const examples: Example[] = new Array(choices.length);
+  let held = -1;
+  let tokens = new Int32Array(0);
+  for (const e of Int32Array.from(choices.keys()).sort((i, j) => documentOf[i] - documentOf[j] || i - j)) {
+    if (documentOf[e] !== held) tokens = Int32Array.from(tokensOf((held = documentOf[e])));
+    examples[e] = contextOf(firings, choices[e].latent, choices[e].choice, origin, tokens, options.context);
+  }
+  const start = new Int32Array(examples.length + 1);
+  examples.forEach((example, e) => (start[e + 1] = start[e] + example.tokens.length));
+  const out: ExampleArrays = {
+    offset, start,
+    group: Int32Array.from(choices, ({ choice }) => choice.group),
+    count: Int32Array.from(choices, ({ choice }) => choice.count),
+    document: Int32Array.from(documentOf),
+    position: Int32Array.from(examples, ({ position }) => position),
+    peak: Int32Array.from(examples, ({ peak }) => peak),
+    tokens: new Int32Array(start[examples.length]),
+    values: new Float32Array(start[examples.length]),
+  };
+  examples.forEach((example, e) => {
+    out.tokens.set(example.tokens, start[e]);
+    out.values.set(example.values, start[e]);
+  });
+  return out;
+}
+
+/** Blocks one after the other as one. */
+export function joinExamples(blocks: ExampleArrays[]): ExampleArrays {
+  const join = <T extends Int32Array | Float32Array>(parts: T[], into: new (length: number) => T): T => {
+    const all = new into(parts.reduce((sum, part) => sum + part.length, 0));
+    let at = 0;
+    for (const part of parts) {
+      all.set(part, at);
+      at += part.length;
+    }
+    return all;
+  };
+  const ints = (key: "group" | "count" | "document" | "position" | "peak" | "tokens"): Int32Array =>
+    join(blocks.map((block) => block[key]), Int32Array);
+  const offsets = (key: "offset" | "start"): Int32Array => {
+    let base = 0;
+    return join([new Int32Array(1), ...blocks.map((block) => {
+      const shifted = block[key].subarray(1).map((at) => at + base);
+      base += block[key].at(-1)!;
+      return shifted;
+    })], Int32Array);
+  };
+  return {
+    offset: offsets("offset"), start: offsets("start"), group: ints("group"), count: ints("count"), document: ints("document"),
+    position: ints("position"), peak: ints("peak"), tokens: ints("tokens"), values: join(blocks.map(({ values }) => values), Float32Array),
+  };
+}
+
+/** How a latent's activation is spread over tokens of the vocabulary. */
+export interface TokenSpread {
+  entropy: Float32Array; // [F] bits, of the tokens' shares of its activation mass: 0 one token, 10 about a thousand
+  distinct: Int32Array; // [F] different tokens among its 100 strongest firings
+  token: Int32Array; // [F, TRIGGERS] tokens of largest mean activation, of those it fires on at least 3 times and on 1 % of its firings; −1: none
+  tokenMean: Float32Array; // [F, TRIGGERS] that mean
+}
+
+export const TRIGGERS = 5;
+const STRONGEST = 100;
+
+/** @param vocabulary one more than the largest token id */
+export function tokenSpread(firings: Firings, token: Int32Array, vocabulary: number): TokenSpread {
+  const latents = firings.to - firings.from;
+  const out: TokenSpread = {
+    entropy: new Float32Array(latents), distinct: new Int32Array(latents),
+    token: new Int32Array(latents * TRIGGERS).fill(-1), tokenMean: new Float32Array(latents * TRIGGERS),
+  };
+  const mass = new Float64Array(vocabulary);
+  const times = new Int32Array(vocabulary);
+  for (let f = 0; f < latents; f++) {
+    const a = firings.offset[f];
+    const b = firings.offset[f + 1];
+    if (a === b) continue;
+    const seen: number[] = [];
+    let total = 0;
+    for (let i = a; i < b; i++) {
+      const id = token[firings.row[i]];
+      if (!times[id]++) seen.push(id);
+      mass[id] += firings.value[i];
+      total += firings.value[i];
+    }
+    const enough = Math.max(3, (b - a) / 100);
+    const ranked = seen.filter((id) => times[id] >= enough)
+      .sort((x, y) => mass[y] / times[y] - mass[x] / times[x] || x - y).slice(0, TRIGGERS);
+    ranked.forEach((id, i) => {
+      out.token[f * TRIGGERS + i] = id;
+      out.tokenMean[f * TRIGGERS + i] = mass[id] / times[id];
+    });
+    for (const id of seen) {
+      out.entropy[f] -= (mass[id] / total) * Math.log2(mass[id] / total);
+      mass[id] = times[id] = 0;
+    }
+    out.entropy[f] = Math.max(0, out.entropy[f]);
+    out.distinct[f] = new Set(bySize(firings.value, a, b).subarray(0, STRONGEST).map((entry) => token[firings.row[entry]])).size;
+  }
+  return out;
+}

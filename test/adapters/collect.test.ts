@@ -1,0 +1,135 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync, existsSync, unlinkSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { collect, openFeatures } from "../../src/adapters/collect";
+import { DISPLAY } from "../../src/adapters/show";
+import { FormatError, InterruptError, OptionError, StoreError } from "../../src/core/errors";
+import { synthetic, words } from "./synthetic";
+
+const root = mkdtempSync(join(tmpdir(), "saelab-collect-"));
+after(() => rmSync(root, { recursive: true, force: true }));
+
+test("collects what was planted, and opens again the same", async () => {
+  const { store, sae } = synthetic();
+  const folder = join(root, "planted");
+  const features = await collect(store, sae, { folder });
+  const codes = sae.encode(store.read("layers.1", 0, store.rows));
+  for (const latent of [0, 1, 2, 5, 30, 31]) {
+    const feature = features.feature(latent);
+    const values = Array.from({ length: codes.n * codes.k }, (_, i) => (codes.index[i] === latent ? codes.value[i] : 0)).filter((v) => v > 0);
+    assert.equal(feature.density, values.length / store.rows);
+    assert.equal(feature.max, Math.max(0, ...values));
+    if (feature.top.length) assert.equal(feature.top[0].values[feature.top[0].peak], feature.max);
+    for (const { tokens, document, position, values: shown, peak } of feature.top) {
+      assert.deepEqual(tokens, store.tokens(document).ids.slice(position, position + tokens.length));
+      assert.ok(shown[peak] > 0);
+      assert.equal(Math.max(...shown.subarray(Math.max(0, peak - 16), peak + 17)), shown[peak]);
+    }
+  }
+  const wait = features.feature(1);
+  assert.ok(wait.top.every(({ tokens, peak }) => words[tokens[peak]] === " wait"));
+  assert.equal(wait.triggers[0].text, " wait");
+  assert.ok(wait.entropy < 0.5 && features.feature(0).entropy > 3);
+  assert.equal(features.feature(31).density, 0);
+  assert.deepEqual(features.feature(31).top, []);
+
+  const again = await openFeatures(folder);
+  for (const latent of [0, 1, 31]) assert.deepEqual(again.feature(latent).top, features.feature(latent).top);
+  assert.deepEqual(again.codes(100, 200), { n: 100, k: 6, index: codes.index.slice(600, 1200), value: codes.value.slice(600, 1200) });
+  assert.equal(again.feature(0)[DISPLAY]()["text/html"], features.feature(0)[DISPLAY]()["text/html"]);
+  assert.deepEqual(readdirSync(root), ["planted"]);
+  features.close();
+  again.close();
+});
+
+test("top leaves dead and dense latents out, orders by what is asked, takes latents by number", async () => {
+  const { store, sae } = synthetic();
+  const features = await collect(store, sae, { folder: join(root, "top") });
+  const top = features.top({ count: 100 });
+  assert.ok(top.length > 10 && !top.some(({ latent }) => latent === 31));
+  assert.ok(top.every(({ density }) => density > 0 && density <= 0.1));
+  assert.deepEqual(top.map(({ max }) => max), top.map(({ max }) => max).sort((a, b) => b - a));
+  assert.deepEqual(features.top({ by: "entropy", count: 3 }).map(({ entropy }) => entropy), [...features.top({ by: "entropy", count: 40 })].map(({ entropy }) => entropy).sort((a, b) => a - b).slice(0, 3));
+  assert.deepEqual(features.top({ latents: [7, 31, 0], examples: 2 }).map(({ latent, top: best }) => [latent, best.length]), [[7, 2], [31, 0], [0, 2]]);
+  assert.throws(() => features.top({ by: "beauty" as never }), OptionError);
+  assert.throws(() => features.feature(32), OptionError);
+  features.close();
+});
+
+test("one side of the split only", async () => {
+  const { store, sae } = synthetic();
+  const features = await collect(store, sae, { folder: join(root, "heldout"), split: "heldout" });
+  assert.ok(features.rows < store.rows / 3);
+  assert.ok(features.feature(0).top.every(({ document }) => document % 4 === 3));
+  const { from, to } = features.manifest.ranges[1];
+  const first = features.manifest.ranges[0].to - features.manifest.ranges[0].from;
+  assert.deepEqual(features.codes(first, first + to - from), sae.encode(store.read("layers.1", from, to)));
+  features.close();
+});
+
+test("the table holds a row a latent", async () => {
+  const { store, sae } = synthetic({ documents: 6 });
+  const features = await collect(store, sae, { folder: join(root, "table") });
+  const table = features.table();
+  assert.deepEqual(table.shape, [32, 7]);
+  const sorted = table.sortValues("density", { ascending: false }) as typeof table;
+  const density = sorted.column("density").values as number[];
+  assert.deepEqual(density, [...density].sort((a, b) => b - a));
+  const bundle = (sorted as never as { [DISPLAY](): Record<string, string> })[DISPLAY]();
+  assert.match(bundle["text/html"], /the first 20 of 32 rows/);
+  features.close();
+});
+
+test("an interrupt leaves nothing behind, not even a folder", async () => {
+  const { store, sae } = synthetic();
+  const flag = ((globalThis as Record<symbol, unknown>)[Symbol.for("saelab.interrupt")] ??= { requested: false }) as { requested: boolean };
+  const folder = join(root, "interrupted");
+  try {
+    await assert.rejects(
+      collect(store, { ...sae, encode: (x) => ((flag.requested = true), sae.encode(x)) }, { folder }), InterruptError);
+  } finally {
+    flag.requested = false;
+  }
+  assert.ok(!readdirSync(root).some((name) => name.includes("interrupted")));
+});
+
+test("progress ends with all rows and all latents", async () => {
+  const { store, sae } = synthetic({ documents: 6 });
+  const seen: string[] = [];
+  const features = await collect(store, sae, { folder: join(root, "progress"), progress: ({ stage, done, total }) => seen.push(`${stage} ${done}/${total}`) });
+  assert.ok(seen.includes(`collect ${store.rows}/${store.rows}`));
+  assert.ok(seen.includes("collect: examples 32/32"));
+  features.close();
+});
+
+test("bad input is refused before anything is written", async () => {
+  const { store, sae } = synthetic({ documents: 4 });
+  const folder = join(root, "refused");
+  const wide = { ...sae, weights: { ...sae.weights, d: 7 } };
+  await assert.rejects(collect(store, wide, { folder }), (error: Error) => error instanceof OptionError && /width 7.*found 32/s.test(error.message));
+  for (const options of [{ examples: 0 }, { context: -1 }, { random: 1.5 }, { split: "test" as never }]) {
+    await assert.rejects(collect(store, sae, { folder, ...options }), OptionError);
+  }
+  const noDocuments = { ...store, documents: () => store.documents().map((document) => ({ ...document, split: "train" as const })) };
+  await assert.rejects(collect(noDocuments, sae, { folder, split: "heldout" }), StoreError);
+  assert.ok(!existsSync(folder));
+  writeFileSync(join(root, "notes.txt"), "mine");
+  await assert.rejects(collect(store, sae, { folder: root }), /found other files/);
+  unlinkSync(join(root, "notes.txt"));
+});
+
+test("a damaged family says what is wrong", async () => {
+  const { store, sae } = synthetic({ documents: 4 });
+  const folder = join(root, "damaged");
+  (await collect(store, sae, { folder })).close();
+  (await collect(store, sae, { folder })).close(); // replaces the old one
+  const manifest = JSON.parse(readFileSync(join(folder, "manifest.json"), "utf8"));
+  writeFileSync(join(folder, "manifest.json"), JSON.stringify({ ...manifest, version: 2 }));
+  await assert.rejects(openFeatures(folder), /version: expected 1, found 2/);
+  writeFileSync(join(folder, "manifest.json"), JSON.stringify(manifest));
+  unlinkSync(join(folder, "codes-00000.safetensors"));
+  await assert.rejects(openFeatures(folder), FormatError);
+  await assert.rejects(openFeatures(join(root, "nowhere")), /expected a folder with manifest.json/);
+});

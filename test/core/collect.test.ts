@@ -1,0 +1,191 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import {
+  BINS, binEdge, blockExamples, choose, firingsOf, histogramOf, joinExamples, latentBlocks, latentStatistics, tokenSpread, type ChooseOptions,
+} from "../../src/core/collect";
+import type { Sparse } from "../../src/core/types";
+import { numbers } from "../adapters/synthetic";
+
+const OPTIONS: ChooseOptions = { examples: 5, context: 4, perQuantile: 2, random: 2, seed: 0 };
+
+/** Random codes of `n` rows in documents of 50 tokens, the first of each dropped. */
+function corpus(n: number, latents: number, k: number, seed: number) {
+  const random = numbers(seed);
+  const codes: Sparse = { n, k, index: new Int32Array(n * k), value: new Float32Array(n * k) };
+  for (let r = 0; r < n; r++) {
+    const free = Array.from({ length: latents }, (_, f) => f);
+    for (let j = 0; j < k; j++) {
+      codes.index[r * k + j] = free.splice(Math.floor(random() * free.length * 0.5), 1)[0];
+      codes.value[r * k + j] = random() < 0.2 ? 0 : Math.round(random() * 64) / 8; // many ties
+    }
+  }
+  const document = Int32Array.from({ length: n }, (_, r) => Math.floor(r / 49));
+  const position = Int32Array.from({ length: n }, (_, r) => 1 + (r % 49));
+  const tokens = Array.from({ length: Math.ceil(n / 49) }, () => Int32Array.from({ length: 50 }, () => Math.floor(random() * 7)));
+  const token = Int32Array.from({ length: n }, (_, r) => tokens[document[r]][position[r]]);
+  return { codes, origin: { document, position, token }, tokens };
+}
+
+const part = (codes: Sparse, from: number, to: number): Sparse =>
+  ({ n: to - from, k: codes.k, index: codes.index.slice(from * codes.k, to * codes.k), value: codes.value.slice(from * codes.k, to * codes.k) });
+
+const at = (codes: Sparse, row: number, latent: number): number => {
+  for (let j = 0; j < codes.k; j++) if (codes.index[row * codes.k + j] === latent) return codes.value[row * codes.k + j];
+  return 0;
+};
+
+test("statistics are those of the dense codes, whatever the chunks", () => {
+  const { codes } = corpus(500, 20, 4, 3);
+  const counting = latentStatistics(20);
+  for (const [from, to] of [[0, 1], [1, 130], [130, 500]]) counting.add(part(codes, from, to));
+  const got = counting.finish();
+  assert.equal(got.rows, 500);
+  for (let f = 0; f < 20; f++) {
+    const values = Array.from({ length: 500 }, (_, r) => at(codes, r, f)).filter((v) => v > 0);
+    assert.equal(got.fired[f], values.length);
+    assert.equal(got.max[f], Math.max(0, ...values));
+    assert.ok(Math.abs(got.mean[f] - values.reduce((a, b) => a + b, 0) / (values.length || 1)) < 1e-6);
+    const { edges, counts } = histogramOf(got.histogram.subarray(f * BINS, (f + 1) * BINS));
+    counts.forEach((n, b) => assert.equal(n, values.filter((v) => v >= edges[b] && v < edges[b + 1]).length, `latent ${f}, bin ${b}`));
+    assert.equal(counts.reduce((a, b) => a + b, 0), values.length);
+  }
+});
+
+test("bins: an edge belongs to the bin above it, what lies outside to the ends", () => {
+  const bin = (v: number): number => {
+    const counting = latentStatistics(1);
+    counting.add({ n: 1, k: 1, index: Int32Array.of(0), value: Float32Array.of(v) });
+    return counting.finish().histogram.indexOf(1);
+  };
+  for (const b of [0, 1, 2, 3, 4, 63, 64, 65, 127]) assert.equal(bin(binEdge(b)), b);
+  assert.equal(bin(1e-30), 0);
+  assert.equal(bin(1e30), BINS - 1);
+  assert.equal(bin(1.2499), 64);
+  assert.equal(bin(1.25), 65);
+});
+
+test("firings of a latent come in row order, in any blocks", () => {
+  const { codes } = corpus(300, 12, 3, 5);
+  const counting = latentStatistics(12);
+  counting.add(codes);
+  const { fired } = counting.finish();
+  const blocks = latentBlocks(fired, 100);
+  assert.ok(blocks.length > 2);
+  assert.deepEqual(blocks.flatMap(({ from, to }) => Array.from({ length: to - from }, (_, i) => from + i)), Array.from({ length: 12 }, (_, f) => f));
+  for (const { from, to } of blocks) {
+    const { firings, add } = firingsOf(fired, from, to);
+    add(0, part(codes, 0, 77));
+    add(77, part(codes, 77, 300));
+    for (let f = from; f < to; f++) {
+      const [a, b] = [firings.offset[f - from], firings.offset[f - from + 1]];
+      const want = Array.from({ length: 300 }, (_, row) => ({ row, value: at(codes, row, f) })).filter(({ value }) => value > 0);
+      assert.deepEqual(Array.from({ length: b - a }, (_, i) => ({ row: firings.row[a + i], value: firings.value[a + i] })), want);
+    }
+  }
+});
+
+/** One latent with the given rows and values in one document whose tokens all differ. */
+function single(rows: number[], values: number[], tokens?: number[]) {
+  const n = rows.at(-1)! + 10;
+  const { firings, add } = firingsOf(Int32Array.of(rows.length), 0, 1);
+  const codes: Sparse = { n, k: 1, index: new Int32Array(n), value: new Float32Array(n) };
+  rows.forEach((row, i) => (codes.value[row] = values[i]));
+  add(0, codes);
+  const token = Int32Array.from({ length: n }, (_, r) => tokens?.[r] ?? r);
+  return { firings, origin: { document: new Int32Array(n), position: Int32Array.from(token.keys()), token }, token };
+}
+
+const top = (made: ReturnType<typeof single>, options: Partial<ChooseOptions> = {}) =>
+  choose(made.firings, 0, made.origin, { ...OPTIONS, perQuantile: 0, random: 0, ...options })
+    .map(({ entry, count }) => ({ row: made.firings.row[entry], count }));
+
+test("a peak stands for its neighbourhood; ties go to the earlier row", () => {
+  const made = single([10, 12, 13, 30, 50, 70], [2, 5, 3, 4, 4, 9]);
+  assert.deepEqual(top(made), [{ row: 70, count: 1 }, { row: 12, count: 1 }, { row: 30, count: 1 }, { row: 50, count: 1 }]);
+  assert.deepEqual(top(made, { context: 0 }).map(({ row }) => row), [70, 12, 30, 50, 13]);
+  const rising = single([10, 13, 16, 19, 22], [1, 2, 3, 4, 5]);
+  assert.deepEqual(top(rising).map(({ row }) => row), [22]);
+  const falling = single([10, 13, 16, 19, 22], [5, 4, 3, 2, 1]);
+  assert.deepEqual(top(falling).map(({ row }) => row), [10, 16, 22]); // each more than 4 rows from the peak before it
+});
+
+test("equal windows are folded with a count, until enough different ones are found", () => {
+  const tokens = Array.from({ length: 140 }, (_, r) => (r < 100 ? r % 20 : 1000 + r)); // windows repeat every 20 rows
+  const made = single([10, 30, 50, 70, 110, 125], [8, 7, 6, 1, 3, 2], tokens);
+  assert.deepEqual(top(made, { examples: 2 }), [{ row: 10, count: 3 }, { row: 110, count: 1 }]); // the one at 70 is weaker than the last kept
+  assert.deepEqual(top(made, { examples: 3 }), [{ row: 10, count: 3 }, { row: 110, count: 1 }, { row: 125, count: 1 }]);
+});
+
+test("quantile and random examples are firings of their quarter, none twice, the same for the same seed", () => {
+  const { codes, origin } = corpus(2000, 6, 2, 9);
+  const counting = latentStatistics(6);
+  counting.add(codes);
+  const { fired } = counting.finish();
+  const { firings, add } = firingsOf(fired, 0, 6);
+  add(0, codes);
+  for (let f = 0; f < 3; f++) {
+    assert.ok(fired[f] > 100);
+    const chosen = choose(firings, f, origin, OPTIONS);
+    assert.equal(new Set(chosen.map(({ entry }) => entry)).size, chosen.length);
+    const sorted = [...firings.value.subarray(firings.offset[f], firings.offset[f + 1])].sort((a, b) => b - a);
+    for (let q = 0; q < 4; q++) {
+      const mine = chosen.filter(({ group }) => group === 1 + q);
+      assert.equal(mine.length, 2);
+      for (const { entry } of mine) {
+        assert.ok(firings.value[entry] <= sorted[Math.floor((sorted.length * q) / 4)]);
+        assert.ok(firings.value[entry] >= sorted[Math.floor((sorted.length * (q + 1)) / 4) - 1]);
+      }
+    }
+    assert.equal(chosen.filter(({ group }) => group === 5).length, 2);
+    assert.deepEqual(choose(firings, f, origin, OPTIONS), chosen);
+  }
+  const other = choose(firings, 0, origin, { ...OPTIONS, seed: 1 });
+  assert.notDeepEqual(other.filter(({ group }) => group), choose(firings, 0, origin, OPTIONS).filter(({ group }) => group));
+});
+
+test("contexts carry the latent's activation at every token, dropped rows 0, and stop at the document's ends", () => {
+  const { codes, origin, tokens } = corpus(400, 8, 3, 11);
+  const counting = latentStatistics(8);
+  counting.add(codes);
+  const { fired } = counting.finish();
+  const blocks = latentBlocks(fired, 300).map(({ from, to }) => {
+    const { firings, add } = firingsOf(fired, from, to);
+    add(0, codes);
+    return blockExamples(firings, origin, (document) => tokens[document], OPTIONS);
+  });
+  assert.ok(blocks.length > 1);
+  const all = joinExamples(blocks);
+  assert.equal(all.offset.length, 9);
+  assert.equal(all.offset[8], all.group.length);
+  let checked = 0;
+  for (let f = 0; f < 8; f++) {
+    for (let e = all.offset[f]; e < all.offset[f + 1]; e++) {
+      const [from, to] = [all.start[e], all.start[e + 1]];
+      const document = all.document[e];
+      const first = all.position[e];
+      const peak = first + all.peak[e];
+      assert.equal(first, Math.max(0, peak - 4));
+      assert.equal(first + to - from, Math.min(50, peak + 5));
+      assert.deepEqual([...all.tokens.subarray(from, to)], [...tokens[document].subarray(first, first + to - from)]);
+      const want = Array.from({ length: to - from }, (_, i) => {
+        const row = origin.position.findIndex((position, r) => position === first + i && origin.document[r] === document);
+        return row < 0 ? 0 : at(codes, row, f);
+      });
+      assert.deepEqual([...all.values.subarray(from, to)], want);
+      checked++;
+    }
+  }
+  assert.ok(checked > 50);
+});
+
+test("token spread: entropy in bits, triggers by mean activation with a minimum count", () => {
+  // token 5 fires 4 times at 2; token 6 once at 9, too rare to be a trigger; token 7 four times at 1
+  const tokens = [5, 5, 5, 5, 6, 7, 7, 7, 7];
+  const made = single([0, 1, 2, 3, 4, 5, 6, 7, 8], [2, 2, 2, 2, 9, 1, 1, 1, 1], tokens);
+  const got = tokenSpread(made.firings, made.token, 100);
+  assert.deepEqual([...got.token], [5, 7, -1, -1, -1]);
+  assert.deepEqual([...got.tokenMean.subarray(0, 2)], [2, 1]);
+  assert.equal(got.distinct[0], 3);
+  const mass = [8, 9, 4].map((m) => m / 21);
+  assert.ok(Math.abs(got.entropy[0] + mass.reduce((sum, p) => sum + p * Math.log2(p), 0)) < 1e-6);
+});
