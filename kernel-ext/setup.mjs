@@ -132,7 +132,7 @@ async function npm() {
     const waited = union(requests);
     network += waited;
     bundle(modules);
-    return `${readdirSync(modules).length} packages folders, of which network ${waited.toFixed(1)} s`;
+    return `${readdirSync(modules).length} package folders, of which network ${waited.toFixed(1)} s`;
   });
 }
 
@@ -170,13 +170,19 @@ async function pip(python3) {
   await step("python", path.join(venv, ".saelab-python"), [readFileSync(requirements), venv], () => existsSync(python), async () => {
     await run(python3, ["-m", "venv", venv], { cure: `sudo apt-get install python3-venv, or remove ${venv} and try again` });
     // pip resolves and downloads, then says "Installing collected packages": what comes before is the network's.
-    const from = clock();
-    let installing = 0;
-    await run(python, ["-m", "pip", "install", "--disable-pip-version-check", "-r", requirements], {
-      onLine: (line) => { if (/^Installing collected packages/.test(line)) installing = clock(); },
-      cure: "check the network, or point pip at a mirror (pip config set global.index-url …), then run the command again",
-    });
-    const waited = installing ? installing - from : 0;
+    // Of TensorFlow only libtensorflow is used, never its Python side: it comes without its dependencies.
+    const wanted = readFileSync(requirements, "utf8").split("\n").filter((line) => /^\w/.test(line));
+    const engine = wanted.filter((line) => line.startsWith("tensorflow"));
+    const jupyter = wanted.filter((line) => !line.startsWith("tensorflow"));
+    let waited = 0;
+    for (const packages of [jupyter, ["--no-deps", ...engine]]) {
+      // pip resolves and downloads, then says "Installing collected packages": what comes before is the network's.
+      const from = clock();
+      await run(python, ["-m", "pip", "install", "--disable-pip-version-check", "--no-compile", ...packages], {
+        onLine: (line) => { if (/^Installing collected packages/.test(line)) waited += clock() - from; },
+        cure: "check the network, or point pip at a mirror (pip config set global.index-url …), then run the command again",
+      });
+    }
     network += waited;
     return `${path.relative(process.cwd(), venv) || venv}, of which network ${waited.toFixed(1)} s`;
   });
@@ -218,6 +224,7 @@ async function binding() {
 
 /** Paths, sizes and times of all sources: cheaper than reading them. */
 function listing(folder, keep) {
+  if (!existsSync(folder)) return [];
   return readdirSync(folder, { withFileTypes: true, recursive: true })
     .filter((entry) => entry.isFile() && keep.test(entry.name))
     .map((entry) => path.join(entry.parentPath ?? entry.path, entry.name))

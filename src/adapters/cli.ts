@@ -1,0 +1,57 @@
+#!/usr/bin/env node
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { OptionError } from "../core/errors";
+import { packageRoot, version } from "./package";
+import { publish } from "./publish";
+
+const USAGE = `saelab ${version}
+
+  saelab setup                        Python, TensorFlow binding and kernelspec for this project
+  saelab publish NOTEBOOK [OUT.html]  run a notebook in a fresh kernel, write one offline page
+      --set NAME=VALUE                value (a TypeScript expression) for the cell tagged "parameters"; repeatable
+      --keep OUT.ipynb                also keep the executed notebook
+      --open                          open the page where there is a desktop
+  saelab demo                         publish notebooks/first-look.ipynb to reports/first-look.html and open it
+`;
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      set: { type: "string", multiple: true }, keep: { type: "string" }, open: { type: "boolean" },
+      help: { type: "boolean", short: "h" }, version: { type: "boolean" },
+    },
+  });
+  const [verb, ...words] = positionals;
+  if (values.version) return void console.log(version);
+  if (values.help || !verb) return void console.log(USAGE);
+  switch (verb) {
+    case "setup":
+      process.exitCode = spawnSync(process.execPath, [path.join(packageRoot, "kernel-ext", "setup.mjs")], { stdio: "inherit" }).status ?? 1;
+      return;
+    case "demo":
+      return show(await publish(path.join(packageRoot, "notebooks", "first-look.ipynb"), path.resolve("reports", "first-look.html"), { open: true }));
+    case "publish": {
+      const [notebook, out = notebook?.replace(/\.ipynb$/, "") + ".html"] = words;
+      if (!notebook) throw new OptionError("publish: expected a notebook, found none: saelab publish NOTEBOOK [OUT.html].");
+      const parameters = Object.fromEntries((values.set ?? []).map((setting) => {
+        const at = setting.indexOf("=");
+        if (at < 1) throw new OptionError(`--set: expected NAME=VALUE, found ${setting}.`);
+        return [setting.slice(0, at), setting.slice(at + 1)];
+      }));
+      return show(await publish(notebook, out, { parameters, notebook: values.keep, open: values.open }));
+    }
+    default:
+      throw new OptionError(`expected a verb (setup, publish, demo), found ${verb}${existsSync(verb) ? `: did you mean saelab publish ${verb}?` : ""}.`);
+  }
+}
+
+const show = (page: string): void => console.log(`\nReport: ${page}`);
+
+main().catch((error: Error) => {
+  console.error(`saelab: ${error.message}`);
+  process.exitCode = 1;
+});
