@@ -34,12 +34,13 @@ const SHARD_BYTES = 64e6;
 /**
  * Runs a model over documents and keeps the activations of some hooks on disk, one row a token.
  *
- * A row is dropped from all hooks (rows of all hooks stay side by side) when it is an attention sink: the first position of a context, or a norm ‖x‖ over
- * `dropNorm` × the median norm of its hook, the median being that of the first shard's rows without first positions. What was dropped is counted in the manifest; its tokens are kept.
+ * A row is dropped from all hooks (rows of all hooks stay side by side) when it is an attention sink: the first position of a
+ * context, or a norm ‖x‖ over `dropNorm` × the median norm of its hook, the median being that of the first shard's rows without
+ * first positions. What was dropped is counted in the manifest; its tokens are kept.
  *
- * Documents are cut into contexts of `context` tokens and never joined. A shard holds consecutive contexts; inside it they are sorted by length for right-padded batches and
- * written in document order. Each shard is written aside, flushed and renamed, so that a killed run goes on after the last whole one and ends with the same bytes.
- * A store that is already finished is opened.
+ * Documents are cut into contexts of `context` tokens and never joined. A shard holds consecutive contexts; inside it they are
+ * sorted by length for right-padded batches and written in document order. Each shard is written aside, flushed and renamed, so
+ * that a killed run goes on with what is whole and ends with the same bytes. A store that is already finished is opened.
  *
  * @throws HookError, OptionError, TextError, StoreError (the folder holds something else), DiskError: before the model runs
  * @throws ModelError if an activation is not finite; InterruptError, whole shards kept
@@ -73,7 +74,8 @@ export async function harvest(model: Model, documents: Document[], options: Harv
   const rowBytes = 4 * (hooks.reduce((sum, { width }) => sum + width, 0) + ORIGIN_TENSORS.length);
   const left = plans.reduce((sum, { tokens }, i) => sum + (unfinished.shards[i] ? 0 : tokens), 0);
   const existed = existsSync(folder);
-  await requireSpace(folder, left * rowBytes + total * 12 + documents.reduce((sum, { text }) => sum + 2 * text.length + 200, 0));
+  const textBytes = documents.reduce((sum, { text }) => sum + 2 * text.length + 200, 0);
+  await requireSpace(folder, left * rowBytes + total * 12 + textBytes);
 
   try {
     if (state.kind !== "none") await clear(folder, (file) => !unfinished.shards.some((shard) => shard?.file === file));
@@ -88,13 +90,13 @@ export async function harvest(model: Model, documents: Document[], options: Harv
     const shards = unfinished.shards as ShardEntry[];
     const sum = (of: (shard: ShardEntry) => number): number => shards.reduce((all, shard) => all + of(shard), 0);
     const { documentsKept: _, ...rest } = unfinished;
-    const manifest: StoreManifest = {
-      ...rest, shards, rows: sum(({ rows }) => rows), dropped: { first: sum(({ dropped }) => dropped.first), norm: sum(({ dropped }) => dropped.norm) },
-    };
+    const dropped = { first: sum((shard) => shard.dropped.first), norm: sum((shard) => shard.dropped.norm) };
+    const manifest: StoreManifest = { ...rest, shards, rows: sum(({ rows }) => rows), dropped };
     if (!manifest.rows) {
       unfinished.shards.fill(null); // shards without rows are not worth keeping
       throw new TextError(
-        `harvest: expected rows, found that all ${total} tokens are dropped (${manifest.dropped.first} first positions, ${manifest.dropped.norm} by norm). ` +
+        `harvest: expected rows, found that all ${total} tokens are dropped ` +
+        `(${dropped.first} first positions, ${dropped.norm} by norm). ` +
         "Give longer documents, or { dropFirst: false }.");
     }
     await writeJson(join(folder, MANIFEST), manifest);
@@ -114,15 +116,24 @@ type HookRow = StoreManifest["hooks"][number];
 
 function findHooks(model: Model, names: string[]): HookRow[] {
   if (!Array.isArray(names) || !names.length) {
-    throw new OptionError(`hooks: expected a list of at least one hook, found ${JSON.stringify(names)}. Such as { hooks: ["layers.${model.layers >> 1}"] }; model.hooks() lists them.`);
+    throw new OptionError(
+      `hooks: expected a list of at least one hook, found ${JSON.stringify(names)}. ` +
+      `Such as { hooks: ["layers.${model.layers >> 1}"] }; model.hooks() lists them.`);
   }
   const offered = model.hooks();
   return names.map((asked, i) => {
     const hook: Hook = model.hook(asked);
     const before = names.findIndex((name) => model.hook(name).name === hook.name);
-    if (before < i) throw new OptionError(`hooks: expected each place once, found "${names[before]}" and "${asked}", which are one place. Leave one out.`);
+    if (before < i) {
+      throw new OptionError(
+        `hooks: expected each place once, found "${names[before]}" and "${asked}", which are one place. Leave one out.`);
+    }
     const found = offered.find(({ name }) => name === hook.name);
-    if (!found) throw new HookError(`hooks: expected a hook of ${model.source} (${offered.map(({ name }) => name).join(", ")}), found "${asked}". Take one of these.`);
+    if (!found) {
+      throw new HookError(
+        `hooks: expected a hook of ${model.source} (${offered.map(({ name }) => name).join(", ")}), found "${asked}". ` +
+        "Take one of these.");
+    }
     return { name: hook.name, kind: hook.kind, layer: hook.layer, width: found.width };
   });
 }
@@ -148,16 +159,25 @@ function checkSettings(model: Model, hooks: HookRow[], options: HarvestOptions):
   };
   const count = (name: "context" | "batchTokens" | "shardRows", unit: string): void => {
     if (!Number.isSafeInteger(settings[name]) || settings[name] < 1) {
-      throw new OptionError(`${name}: expected a whole number of ${unit}, 1 or more, found ${settings[name]}. Leave it out for the default.`);
+      throw new OptionError(
+        `${name}: expected a whole number of ${unit}, 1 or more, found ${settings[name]}. Leave it out for the default.`);
     }
   };
   count("context", "tokens");
   count("batchTokens", "tokens");
   count("shardRows", "rows");
-  if (context > longest) throw new OptionError(`context: expected at most ${longest} tokens, as many as ${model.source} was made for, found ${context}. Leave it out for the default.`);
-  if (context === 1 && settings.dropFirst) throw new OptionError("context: expected 2 tokens or more, as first positions are dropped, found 1. Give a longer context, or { dropFirst: false }.");
+  if (context > longest) {
+    throw new OptionError(
+      `context: expected at most ${longest} tokens, as many as ${model.source} was made for, found ${context}. ` +
+      "Leave it out for the default.");
+  }
+  if (context === 1 && settings.dropFirst) {
+    throw new OptionError(
+      "context: expected 2 tokens or more, as first positions are dropped, found 1. Give a longer one, or { dropFirst: false }.");
+  }
   if (settings.dropNorm !== false && !(settings.dropNorm > 1 && settings.dropNorm < Infinity)) {
-    throw new OptionError(`dropNorm: expected a multiple of the median norm, over 1, or false, found ${settings.dropNorm}. The default is 10.`);
+    throw new OptionError(
+      `dropNorm: expected a multiple of the median norm, over 1, or false, found ${settings.dropNorm}. The default is 10.`);
   }
   return settings;
 }
@@ -171,10 +191,14 @@ function longestContext(model: Model): number {
 }
 
 function checkDocuments(documents: Document[]): void {
-  if (!Array.isArray(documents) || !documents.length) throw new TextError("documents: expected at least one document, found none. readTexts(path) reads them.");
+  if (!Array.isArray(documents) || !documents.length) {
+    throw new TextError("documents: expected at least one document, found none. readTexts(path) reads them.");
+  }
   documents.forEach((document, i) => {
     if (typeof document?.text !== "string" || !document.text) {
-      throw new TextError(`documents[${i}] ("${document?.id}"): text: expected text, found ${JSON.stringify(document?.text)}. Leave this document out.`);
+      throw new TextError(
+        `documents[${i}] ("${document?.id}"): text: expected text, found ${JSON.stringify(document?.text)}. ` +
+        "Leave this document out.");
     }
   });
 }
@@ -198,23 +222,26 @@ function hashDocuments(documents: Document[]): string {
   return hash.digest("hex");
 }
 
-const hashFile = (path: string): string | null => (existsSync(path) ? createHash("sha256").update(readFileSync(path)).digest("hex") : null);
+const sha256 = (bytes: string | Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+const hashFile = (path: string): string | null => (existsSync(path) ? sha256(readFileSync(path)) : null);
 
 interface Identity extends Pick<StoreManifest, "model" | "hooks"> {
   texts: { documents: number; sha256: string };
   settings: Settings & { tokenizer: string | null };
 }
 
+/** The settings that decide which rows there are and how they lie. */
+const DECIDING = ["tokenizer", "context", "batchTokens", "shardRows", "dropFirst", "dropNorm"] as const;
+
 /** What makes two stores the same, name by name. */
-const facts = ({ model, texts, hooks, settings }: Pick<StoreManifest, "model" | "hooks" | "settings"> & { texts: Identity["texts"] }): Record<string, unknown> => ({
+const facts = ({ model, texts, hooks, settings }: Identity | StoreManifest | Unfinished): Record<string, unknown> => ({
   model: model.sha256,
   texts: texts.sha256,
   hooks: hooks.map(({ name }) => name).join(", "),
-  ...Object.fromEntries(["tokenizer", "context", "batchTokens", "shardRows", "dropFirst", "dropNorm"].map((name) => [name, settings[name]])),
+  ...Object.fromEntries(DECIDING.map((name) => [name, (settings as Record<string, unknown>)[name]])),
 });
 
-const identityHash = (identity: Identity): string =>
-  createHash("sha256").update(JSON.stringify(facts({ ...identity, settings: { ...identity.settings } }))).digest("hex").slice(0, 16);
+const identityHash = (identity: Identity): string => sha256(JSON.stringify(facts(identity))).slice(0, 16);
 
 /** What the folder holds, if it is ours to write to. @throws StoreError if it holds something else */
 function checkFolder(folder: string, identity: Identity): StoreState {
@@ -224,23 +251,24 @@ function checkFolder(folder: string, identity: Identity): StoreState {
     try {
       names = readdirSync(folder);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") {
-        throw new StoreError(`${folder}: expected a folder to write to, found ${(error as NodeJS.ErrnoException).code}. Choose another folder.`);
-      }
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== "ENOENT") throw new StoreError(`${folder}: expected a folder to write to, found ${code}. Choose another folder.`);
     }
     const other = names.filter((name) => !isPart(name));
     if (other.length) {
+      const found = other.slice(0, 3).join(", ") + (other.length > 3 ? ` and ${other.length - 3} more` : "");
       throw new StoreError(
-        `${folder}: expected an empty folder or a store, found ${other.slice(0, 3).join(", ")}${other.length > 3 ? ` and ${other.length - 3} more` : ""}. ` +
+        `${folder}: expected an empty folder or a store, found ${found}. ` +
         "Choose another folder, or leave the option out.");
     }
     return state;
   }
-  const asked = facts({ ...identity, settings: { ...identity.settings } });
+  const asked = facts(identity);
   const found = facts(state.manifest);
   const differing = Object.keys(asked).filter((name) => asked[name] !== found[name]);
   if (differing.length) {
-    const short = (value: unknown): string => (typeof value === "string" && value.length === 64 ? `${value.slice(0, 12)}…` : JSON.stringify(value));
+    const short = (value: unknown): string =>
+      typeof value === "string" && value.length === 64 ? `${value.slice(0, 12)}…` : JSON.stringify(value);
     throw new StoreError(
       `${folder}: expected a store of the same model, texts and settings, found another: ` +
       `${differing.map((name) => `${name} is ${short(found[name])}, asked for was ${short(asked[name])}`).join("; ")}. ` +
@@ -250,7 +278,8 @@ function checkFolder(folder: string, identity: Identity): StoreState {
 }
 
 const isWhole = (folder: string, { shards }: StoreManifest): boolean =>
-  existsSync(join(folder, DOCUMENTS)) && existsSync(join(folder, TOKENS)) && shards.every(({ file, bytes }) => sizeOf(join(folder, file)) === bytes);
+  [DOCUMENTS, TOKENS].every((file) => existsSync(join(folder, file))) &&
+  shards.every(({ file, bytes }) => sizeOf(join(folder, file)) === bytes);
 
 /** The state to go on from: what an earlier run kept, less the shards that are not as long as it says. */
 function takeOver(folder: string, state: StoreState, resume: boolean, fresh: Unfinished): Unfinished {
@@ -258,7 +287,8 @@ function takeOver(folder: string, state: StoreState, resume: boolean, fresh: Unf
   const { manifest } = state;
   if (manifest.texts.tokens !== fresh.texts.tokens || manifest.shards.length !== fresh.shards.length) {
     throw new StoreError(
-      `${folder}: expected ${fresh.texts.tokens} tokens in ${fresh.shards.length} shards, found ${manifest.texts.tokens} in ${manifest.shards.length}: it was made with another tokenizer. ` +
+      `${folder}: expected ${fresh.texts.tokens} tokens in ${fresh.shards.length} shards, ` +
+      `found ${manifest.texts.tokens} in ${manifest.shards.length}: it was made with another tokenizer. ` +
       "Choose another folder, or delete this one.");
   }
   return {
@@ -286,7 +316,11 @@ async function tokenize(model: Model, documents: Document[], progress?: Progress
   let rested = Date.now();
   for (const [i, document] of documents.entries()) {
     const tokens = model.tokenizer.encode(document.text);
-    if (!tokens.ids.length) throw new TextError(`documents[${i}] ("${document.id}"): expected tokens, found none in ${JSON.stringify(document.text.slice(0, 40))}. Leave this document out.`);
+    if (!tokens.ids.length) {
+      throw new TextError(
+        `documents[${i}] ("${document.id}"): expected tokens, found none in ${JSON.stringify(document.text.slice(0, 40))}. ` +
+        "Leave this document out.");
+    }
     all.push(tokens);
     tell(i + 1);
     if (Date.now() - rested > 50) {
@@ -321,19 +355,27 @@ interface Work {
 }
 
 /** Fills the shards that are missing. `unfinished` is kept up to date in memory and on disk. */
-async function runModel(model: Model, folder: string, unfinished: Unfinished, work: Work, settings: Settings, progress?: Progress): Promise<void> {
+async function runModel(
+  model: Model, folder: string, unfinished: Unfinished, work: Work, settings: Settings, progress?: Progress,
+): Promise<void> {
   const { documents, tokens, contexts, plans, total } = work;
   const { hooks } = unfinished;
   const names = hooks.map(({ name }) => name);
   const missing = plans.map((_, shard) => shard).filter((shard) => !unfinished.shards[shard]);
-  const jobs = missing.flatMap((shard) => planBatches(contexts, plans[shard], settings.batchTokens).map((batch) => ({ shard, batch })));
+  const batchesOf = (shard: number): number[][] => planBatches(contexts, plans[shard], settings.batchTokens);
+  const jobs = missing.flatMap((shard) => batchesOf(shard).map((batch) => ({ shard, batch })));
 
   // A shard is gathered in document order in one of two buffers while the one before is being written out of the other.
   const capacity = missing.reduce((most, shard) => Math.max(most, plans[shard].tokens), 0);
-  const newBuffer = (): ShardBuffer => ({ x: hooks.map(({ width }) => new Float32Array(capacity * width)), norms: hooks.map(() => new Float64Array(capacity)) });
+  const newBuffer = (): ShardBuffer => ({
+    x: hooks.map(({ width }) => new Float32Array(capacity * width)),
+    norms: hooks.map(() => new Float64Array(capacity)),
+  });
   const buffers = missing.length > 1 ? [newBuffer(), newBuffer()] : [newBuffer()];
   const places = new Int32Array(contexts.length); // row of each context's first token in its shard's buffer
-  for (const { first, end } of plans) for (let i = first + 1; i < end; i++) places[i] = places[i - 1] + contexts[i - 1].length;
+  for (const { first, end } of plans) {
+    for (let i = first + 1; i < end; i++) places[i] = places[i - 1] + contexts[i - 1].length;
+  }
 
   let done = plans.reduce((sum, plan, i) => sum + (unfinished.shards[i] ? plan.tokens : 0), 0);
   const tell = meter("harvest", total, "tokens", progress, done);
@@ -341,7 +383,7 @@ async function runModel(model: Model, folder: string, unfinished: Unfinished, wo
   const waiting: Promise<Record<string, Float32Array>>[] = [];
   try {
     for (let job = 0, sent = 0, turn = 0; job < jobs.length; job++) {
-      // Two batches are with the model's worker at a time, so that it has the next one at hand while this one's rows are put away.
+      // Two batches are with the model's worker at a time: it has the next one at hand while this one's rows are put away.
       for (; sent < jobs.length && sent <= job + 1; sent++) {
         const run = model.run(jobs[sent].batch.map((i) => idsOf(tokens, contexts[i])), { hooks: names });
         run.catch(() => {}); // awaited below, or given up with the run
@@ -367,7 +409,7 @@ async function runModel(model: Model, folder: string, unfinished: Unfinished, wo
         stopIfInterrupted(
           unfinished.shards.some(Boolean)
             ? `${documentsKept} of ${documents.length} documents are kept in ${folder}: run harvest again to go on.`
-            : "The first shard was not full yet, so nothing is kept: run harvest again, with smaller { shardRows } to keep more.");
+            : "The first shard was not full yet, so nothing is kept: smaller { shardRows } keep more.");
       }
     }
   } finally {
@@ -375,10 +417,14 @@ async function runModel(model: Model, folder: string, unfinished: Unfinished, wo
   }
 
   /** Copies a batch's rows to their places and takes their norms. */
-  function place(rows: Float32Array | undefined, hook: string, width: number, batch: number[], into: Float32Array, norms: Float64Array): void {
-    const expected = batch.reduce((sum, i) => sum + contexts[i].length, 0) * width;
-    if (rows?.length !== expected) {
-      throw new EngineError(`${hook}: expected ${expected / width} rows of ${width} from the model, found ${rows ? `${rows.length} numbers` : "nothing"}. The model's graph does not fit its config.json.`);
+  function place(
+    rows: Float32Array | undefined, hook: string, width: number, batch: number[], into: Float32Array, norms: Float64Array,
+  ): void {
+    const count = batch.reduce((sum, i) => sum + contexts[i].length, 0);
+    if (rows?.length !== count * width) {
+      throw new EngineError(
+        `${hook}: expected ${count} rows of ${width} from the model, found ${rows ? `${rows.length} numbers` : "nothing"}. ` +
+        "The model's graph does not fit its config.json.");
     }
     let at = 0;
     for (const i of batch) {
@@ -386,8 +432,9 @@ async function runModel(model: Model, folder: string, unfinished: Unfinished, wo
       const piece = rows.subarray(at * width, (at + length) * width);
       const bad = rowNorms(piece, width, norms.subarray(places[i], places[i] + length));
       if (bad >= 0) {
+        const found = piece.subarray(bad * width, (bad + 1) * width).find((value) => !Number.isFinite(value));
         throw new ModelError(
-          `${hook}: expected finite activations, found ${piece.subarray(bad * width, (bad + 1) * width).find((v) => !Number.isFinite(v))} ` +
+          `${hook}: expected finite activations, found ${found} ` +
           `at document ${document} ("${documents[document].id}"), position ${from + bad}. ` +
           "Half-precision weights can overflow: open the model in float32. If it is in float32, its files are damaged.");
       }
@@ -401,21 +448,25 @@ async function runModel(model: Model, folder: string, unfinished: Unfinished, wo
     const { first, end, tokens: count } = plans[shard];
     const isFirst = new Uint8Array(count);
     for (let i = first; i < end; i++) isFirst[places[i]] = 1;
-    const limits = ((unfinished.settings.normLimits as (number | null)[] | undefined) ??= norms.map((of) => normLimit(of.subarray(0, count), isFirst, settings)));
+    unfinished.settings.normLimits ??= norms.map((of) => normLimit(of.subarray(0, count), isFirst, settings));
+    const limits = unfinished.settings.normLimits as (number | null)[];
+    const tooLong = (at: number): boolean => limits.some((limit, h) => limit !== null && norms[h][at] > limit);
 
-    const origin = Object.fromEntries(ORIGIN_TENSORS.map((name) => [name, new Int32Array(count)])) as Record<(typeof ORIGIN_TENSORS)[number], Int32Array>;
+    const ints = (): Int32Array => new Int32Array(count);
+    const origin = { document: ints(), position: ints(), token: ints(), start: ints(), end: ints() };
     const dropped = { first: 0, norm: 0 };
     let rows = 0;
     let runFrom = 0; // kept rows are moved a run at a time
     const move = (to: number): void => {
       const length = to - runFrom;
-      if (rows - length !== runFrom) hooks.forEach(({ width }, h) => x[h].copyWithin((rows - length) * width, runFrom * width, to * width));
+      if (rows - length === runFrom) return;
+      hooks.forEach(({ width }, h) => x[h].copyWithin((rows - length) * width, runFrom * width, to * width));
     };
     for (let i = first, at = 0; i < end; i++) {
       const { document, from, length } = contexts[i];
       const { ids, start, end: ends } = tokens[document];
       for (let position = from; position < from + length; position++, at++) {
-        const sink = settings.dropFirst && isFirst[at] ? "first" : limits.some((limit, h) => limit !== null && norms[h][at] > limit) ? "norm" : undefined;
+        const sink = settings.dropFirst && isFirst[at] ? "first" : tooLong(at) ? "norm" : undefined;
         if (sink) {
           dropped[sink]++;
           move(at);
@@ -436,7 +487,8 @@ async function runModel(model: Model, folder: string, unfinished: Unfinished, wo
       ...ORIGIN_TENSORS.map((name) => ({ name, shape: [rows], data: origin[name].subarray(0, rows) })),
     ]);
     await writeAtomic(join(folder, shardFile(shard)), pieces);
-    unfinished.shards[shard] = { file: shardFile(shard), rows, bytes: pieces.reduce((sum, { byteLength }) => sum + byteLength, 0), dropped };
+    const bytes = pieces.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    unfinished.shards[shard] = { file: shardFile(shard), rows, bytes, dropped };
     unfinished.documentsKept = wholeDocuments(unfinished.shards, plans, contexts, documents.length);
     await writeJson(join(folder, UNFINISHED), unfinished);
   }
@@ -451,7 +503,7 @@ interface ShardBuffer {
 
 const idsOf = (tokens: Tokens[], { document, from, length }: Context): Int32Array => tokens[document].ids.subarray(from, from + length);
 
-/** Largest norm a row of this hook may have: dropNorm × the median over the shard, first positions left out where they are dropped; null: any. */
+/** Largest norm a row of this hook may have: dropNorm × the median, taken without first positions where they are dropped; null: any. */
 function normLimit(norms: Float64Array, isFirst: Uint8Array, { dropFirst, dropNorm }: Settings): number | null {
   if (dropNorm === false) return null;
   const counted = dropFirst ? norms.filter((_, i) => !isFirst[i]) : norms.slice();

@@ -25,6 +25,7 @@ export function meter(
     while (marks.length > 1 && time - marks[1].time >= WINDOW) marks.shift();
     const rate = time > marks[0].time ? (done - marks[0].done) / (time - marks[0].time) : 0;
     marks.push({ time, done });
-    progress({ stage, done, total, unit, rate, secondsLeft: done >= total ? 0 : rate > 0 ? (total - done) / rate : Infinity, detail });
+    const secondsLeft = done >= total ? 0 : rate > 0 ? (total - done) / rate : Infinity;
+    progress({ stage, done, total, unit, rate, secondsLeft, detail });
   };
 }

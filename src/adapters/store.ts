@@ -55,12 +55,15 @@ export async function openStore(path: string): Promise<Store> {
   const { rows, shards, texts } = manifest;
   const starts = new Float64Array(shards.length + 1); // first row of each shard
   shards.forEach((shard, i) => (starts[i + 1] = starts[i] + shard.rows));
-  if (starts[shards.length] !== rows) throw damaged(join(path, MANIFEST), `${rows} rows`, `shards of ${starts[shards.length]} rows together`);
+  const sum = starts[shards.length];
+  if (sum !== rows) throw damaged(join(path, MANIFEST), `${rows} rows`, `shards of ${sum} rows together`);
 
   let closed = false;
   const open = new Map<string, OpenFile>(); // least recently used first
   const file = (name: string): OpenFile => {
-    if (closed) throw new StoreError(`${path}: expected an open store, found that it was closed. Open it again: openStore("${path}").`);
+    if (closed) {
+      throw new StoreError(`${path}: expected an open store, found that it was closed. Open it again: openStore("${path}").`);
+    }
     const found = open.get(name) ?? openFile(join(path, name));
     open.delete(name);
     open.set(name, found);
@@ -73,26 +76,30 @@ export async function openStore(path: string): Promise<Store> {
   };
 
   /** Elements of a tensor that runs through all shards, rows from … to, into `out`. */
-  const gather = (tensor: string, width: number, dtype: string, from: number, to: number, out: Float32Array | Int32Array): void => {
+  const gather = (
+    tensor: string, width: number, dtype: string, from: number, to: number, out: Float32Array | Int32Array,
+  ): void => {
     const bytes = new Uint8Array(out.buffer);
     for (let shard = shardOf(starts, from), row = from; row < to; shard++) {
       const end = Math.min(to, starts[shard + 1]);
       if (end <= row) continue; // a shard all of whose rows were dropped
-      file(shards[shard].file).read(
-        tensor, dtype, [shards[shard].rows, width], (row - starts[shard]) * width, bytes.subarray((row - from) * width * 4, (end - from) * width * 4));
+      const into = bytes.subarray((row - from) * width * 4, (end - from) * width * 4);
+      file(shards[shard].file).read(tensor, dtype, [shards[shard].rows, width], (row - starts[shard]) * width, into);
       row = end;
     }
   };
   const checkRange = (from: number, to: number): void => {
     if (!Number.isInteger(from) || !Number.isInteger(to) || !(0 <= from && from <= to && to <= rows)) {
-      throw new OptionError(`${path}: expected rows 0 ≤ from ≤ to ≤ ${rows}, found from ${from}, to ${to}. store.rows says how many there are.`);
+      throw new OptionError(
+        `${path}: expected rows 0 ≤ from ≤ to ≤ ${rows}, found from ${from}, to ${to}. store.rows says how many there are.`);
     }
   };
-  const hookInfo = (name: string) => {
-    const found = manifest.hooks.find((hook) => hook.name === name) ?? manifest.hooks.find((hook) => hook.name === ourName(name));
+  const hookNames = manifest.hooks.map((hook) => hook.name).join(", ");
+  const hookInfo = (asked: string) => {
+    const found = manifest.hooks.find(({ name }) => name === asked) ?? manifest.hooks.find(({ name }) => name === ourName(asked));
     if (found) return found;
     throw new StoreError(
-      `${path}: expected a hook of this store (${manifest.hooks.map((hook) => hook.name).join(", ")}), found "${name}". ` +
+      `${path}: expected a hook of this store (${hookNames}), found "${asked}". ` +
       "Take one of these, or harvest that hook.");
   };
 
@@ -113,14 +120,15 @@ export async function openStore(path: string): Promise<Store> {
       if (name !== undefined) return hookInfo(name).name;
       if (manifest.hooks.length === 1) return manifest.hooks[0].name;
       throw new StoreError(
-        `${path}: expected the name of a hook, as this store has ${manifest.hooks.length} (${manifest.hooks.map((hook) => hook.name).join(", ")}), found none. ` +
+        `${path}: expected the name of a hook, as this store has ${manifest.hooks.length} (${hookNames}), found none. ` +
         `Say which: { hook: "${manifest.hooks[0].name}" }.`);
     },
     width: (hook) => hookInfo(hook).width,
     documents: () => (documents ??= readDocuments(join(path, DOCUMENTS), texts.documents)),
     tokens(document) {
       if (!Number.isInteger(document) || document < 0 || document >= texts.documents) {
-        throw new OptionError(`${path}: expected a document from 0 to ${texts.documents - 1}, found ${document}. store.documents() lists them.`);
+        throw new OptionError(
+          `${path}: expected a document from 0 to ${texts.documents - 1}, found ${document}. store.documents() lists them.`);
       }
       first ??= tokensOf("first", 0, texts.documents + 1, texts.documents + 1);
       const [from, to] = [first[document], first[document + 1]];
@@ -158,7 +166,8 @@ export async function openStore(path: string): Promise<Store> {
       if (!tokenizer) {
         if (!existsSync(join(path, TOKENIZER_FILES[0]))) {
           throw new StoreError(
-            `${join(path, TOKENIZER_FILES[0])}: expected the tokenizer's files, found none: the model that was harvested had none in its folder (${manifest.model.source}). ` +
+            `${join(path, TOKENIZER_FILES[0])}: expected the tokenizer's files, found none: ` +
+            `the model that was harvested had none in its folder (${manifest.model.source}). ` +
             "Put tokenizer.json and tokenizer_config.json into the store's folder.");
         }
         tokenizer = openTokenizer(path);
@@ -175,8 +184,9 @@ export async function openStore(path: string): Promise<Store> {
 }
 
 /**
- * Rows of one side of the train / held-out split, as ascending ranges. A document's own `split` decides; of the documents that name none, every tenth is held out
- * (the last one if there are fewer than ten; the last tenth of the rows if the corpus is one document).
+ * Rows of one side of the train / held-out split, as ascending ranges. A document's own `split` decides; of the documents that
+ * name none, every tenth is held out (the last one if there are fewer than ten; the last tenth of the rows if the corpus is
+ * one document).
  */
 export function rowsOf(store: Store, split: "train" | "heldout" | "all"): Range[] {
   return splitRanges(store.documents(), store.documentRows(), split);
@@ -214,7 +224,8 @@ export function readState(path: string): StoreState {
     } catch (error) {
       throw damaged(where, "JSON", (error as Error).message);
     }
-    if (manifest?.format !== "saelab-store") throw damaged(where, 'format "saelab-store"', JSON.stringify(manifest?.format));
+    const { format } = manifest ?? {};
+    if (format !== "saelab-store") throw damaged(where, 'format "saelab-store"', JSON.stringify(format));
     if (manifest.version !== 1) {
       throw new StoreError(
         `${where}: version: expected 1, found ${JSON.stringify(manifest.version)}. ` +
@@ -230,24 +241,30 @@ export function readState(path: string): StoreState {
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
 /** The first field that is not as it should be: [expected, found]. */
-function manifestProblem(manifest: StoreManifest & Unfinished, kind: "finished" | "unfinished"): [string, string] | undefined {
+function manifestProblem(manifest: StoreManifest & Unfinished, kind: StoreState["kind"]): [string, string] | undefined {
   const { model, texts, hooks, dtype, shards, settings } = manifest;
   if (typeof model?.sha256 !== "string") return ["model.sha256: a hash", JSON.stringify(model)];
-  if (typeof texts?.sha256 !== "string" || !isCount(texts.documents) || !isCount(texts.tokens)) return ["texts: documents, tokens, sha256", JSON.stringify(texts)];
-  if (!Array.isArray(hooks) || !hooks.length || !hooks.every((hook) => typeof hook?.name === "string" && isCount(hook.width))) {
+  if (typeof texts?.sha256 !== "string" || !isCount(texts.documents) || !isCount(texts.tokens)) {
+    return ["texts: documents, tokens, sha256", JSON.stringify(texts)];
+  }
+  if (!Array.isArray(hooks) || !hooks.length || !hooks.every((h) => typeof h?.name === "string" && isCount(h.width))) {
     return ["hooks: a list of names and widths", JSON.stringify(hooks)];
   }
   if (dtype !== "F32") return ['dtype: "F32"', JSON.stringify(dtype)];
   if (typeof settings !== "object" || settings === null) return ["settings", JSON.stringify(settings)];
   const isShard = (shard: ShardEntry | null, i: number): boolean =>
     shard === null ? kind === "unfinished" : shard?.file === shardFile(i) && isCount(shard.rows) && isCount(shard.bytes);
-  if (!Array.isArray(shards) || !shards.every(isShard)) return ["shards: a list of file, rows, bytes, in order", JSON.stringify(shards)];
+  if (!Array.isArray(shards) || !shards.every(isShard)) {
+    return ["shards: a list of file, rows, bytes, in order", JSON.stringify(shards)];
+  }
   if (kind === "finished" && !isCount(manifest.rows)) return ["rows: a count", JSON.stringify(manifest.rows)];
   return undefined;
 }
 
 const damaged = (where: string, expected: string, found: string): StoreError =>
-  new StoreError(`${where}: expected ${expected}, found ${found}. The store is damaged: run harvest again with the same options and folder, or delete the folder first.`);
+  new StoreError(
+    `${where}: expected ${expected}, found ${found}. ` +
+    "The store is damaged: run harvest again with the same options and folder, or delete the folder first.");
 
 /** Another spelling of a hook's name in ours; a name that is none stays as it is. */
 function ourName(name: string): string {
@@ -325,7 +342,8 @@ function openFile(path: string): OpenFile {
       const info = header.tensors.get(tensor);
       const elements = shape.reduce((a, b) => a * b, 1);
       if (!info || info.dtype !== dtype || info.bytes !== elements * 4) {
-        throw damaged(path, `tensor "${tensor}" ${dtype} [${shape}]`, info ? `${info.dtype} [${info.shape}]` : "none of this name");
+        const found = info ? `${info.dtype} [${info.shape}]` : "none of this name";
+        throw damaged(path, `tensor "${tensor}" ${dtype} [${shape}]`, found);
       }
       fill(into, info.offset + from * 4);
     },
@@ -334,5 +352,7 @@ function openFile(path: string): OpenFile {
 }
 
 /** Names in a folder that are a store's own. */
-export const ownFiles = (path: string): string[] =>
-  readdirSync(path).filter((name) => [MANIFEST, UNFINISHED, DOCUMENTS, TOKENS, ...TOKENIZER_FILES].includes(name) || /^shard-\d{5,}\.safetensors$/.test(name));
+export function ownFiles(path: string): string[] {
+  const names: string[] = [MANIFEST, UNFINISHED, DOCUMENTS, TOKENS, ...TOKENIZER_FILES];
+  return readdirSync(path).filter((name) => names.includes(name) || /^shard-\d{5,}\.safetensors$/.test(name));
+}

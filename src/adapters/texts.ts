@@ -5,8 +5,7 @@ import type { Document, Span } from "../core/types";
 import { invalidUtf8 } from "../core/utf8";
 
 export interface ReadOptions {
-  /** Field or fields of a JSONL line that make the text, joined by a line break. By default `text`, else `question` and `answer`. */
-  fields?: string | string[];
+  fields?: string | string[]; // "text", else "question" and "answer": what makes the text of a JSONL line, joined by a line break
 }
 
 const LARGEST = 2 ** 29 - 1; // bytes: what certainly fits into one JavaScript string, and one read
@@ -16,13 +15,15 @@ const LARGEST = 2 ** 29 - 1; // bytes: what certainly fits into one JavaScript s
  *
  * - `.txt`: one document a file; its id is the file's name.
  * - `.jsonl`: one document a line: `text` (or `question` and `answer`, or what `fields` names), and if there are any `id`,
- *   `spans` [{ start, end, label }] (UTF-16 offsets, end exclusive) and `split` ("train", "heldout"; "test" and "validation" mean "heldout").
+ *   `spans` [{ start, end, label }] (UTF-16 offsets, end exclusive) and `split` ("train", "heldout"; "test" and "validation"
+ *   mean "heldout").
  *   A line without id is called `<file>:<line>`. Blank lines are passed over.
- * - a folder: every .txt and .jsonl in it and in the folders below, ordered by path; hidden files and other endings are passed over.
- *   Ids then begin with the file's path in the folder, so that files with the same ids can stand side by side.
+ * - a folder: every .txt and .jsonl in it and in the folders below, ordered by path; hidden files and other endings are
+ *   passed over. Ids then begin with the file's path in the folder, so that files with the same ids can stand side by side.
  *
  * Text is kept as it stands in the file, line ends included; only a byte order mark is taken off.
- * @throws TextError with file and line or byte: nothing there, not UTF-8, not JSON, an empty text, a span outside of the text, an id twice
+ * @throws TextError with file and line or byte: nothing there, not UTF-8, not JSON, an empty text, a span outside of the text,
+ * an id twice
  */
 export async function readTexts(path: string, options: ReadOptions = {}): Promise<Document[]> {
   if (Array.isArray(options.fields) && !options.fields.length) {
@@ -34,7 +35,8 @@ export async function readTexts(path: string, options: ReadOptions = {}): Promis
     const before = seen.get(document.id);
     if (before !== undefined) {
       throw new TextError(
-        `${where}: expected an id of its own, found "${document.id}" again (first in ${before}). Give one of them another id, or leave the ids out.`);
+        `${where}: expected an id of its own, found "${document.id}" again (first in ${before}). ` +
+        "Give one of them another id, or leave the ids out.");
     }
     seen.set(document.id, where);
     documents.push(document);
@@ -56,10 +58,12 @@ export async function readTexts(path: string, options: ReadOptions = {}): Promis
       const text = decode(bytes.subarray(from, end), file, from);
       if (!text.trim()) continue;
       const where = `${file}:${line}`;
-      const document = parseLine(text, where, options.fields);
-      add(where, { ...document, id: document.id === undefined ? `${name}:${line}` : folder ? `${name}:${document.id}` : document.id });
+      const { id, ...document } = parseLine(text, where, options.fields);
+      add(where, { id: id === undefined ? `${name}:${line}` : folder ? `${name}:${id}` : id, ...document });
     }
-    if (documents.length === before) throw new TextError(`${file}: expected at least one document, found none. Remove the file or fill it.`);
+    if (documents.length === before) {
+      throw new TextError(`${file}: expected at least one document, found none. Remove the file or fill it.`);
+    }
   }
   return documents;
 }
@@ -74,7 +78,10 @@ function list(path: string): { files: string[]; folder: boolean } {
       `Relative paths start from ${process.cwd()}.`);
   }
   if (!folder) {
-    if (!isText(path)) throw new TextError(`${path}: expected a name that ends in .txt or .jsonl, found another. Rename it, or write one JSON object a line.`);
+    if (!isText(path)) {
+      throw new TextError(
+        `${path}: expected a name that ends in .txt or .jsonl, found another. Rename it, or write one JSON object a line.`);
+    }
     return { files: [basename(path)], folder };
   }
   const files: string[] = [];
@@ -89,7 +96,10 @@ function list(path: string): { files: string[]; folder: boolean } {
   };
   walk("");
   files.sort((a, b) => (a < b ? -1 : 1)); // by code unit: the same order on every machine
-  if (!files.length) throw new TextError(`${path}: expected .txt or .jsonl files in this folder, found none. Point readTexts at the folder that holds them.`);
+  if (!files.length) {
+    throw new TextError(
+      `${path}: expected .txt or .jsonl files in this folder, found none. Point readTexts at the folder that holds them.`);
+  }
   return { files, folder };
 }
 
@@ -98,11 +108,13 @@ const isText = (name: string): boolean => name.endsWith(".txt") || name.endsWith
 function readBytes(file: string): Buffer {
   const size = statSync(file).size;
   if (size > LARGEST) {
-    throw new TextError(`${file}: expected at most ${LARGEST} bytes, found ${size}. Split it into several files and point readTexts at their folder.`);
+    throw new TextError(
+      `${file}: expected at most ${LARGEST} bytes, found ${size}. Split it into several files and point readTexts at their folder.`);
   }
   const bytes = readFileSync(file);
   if (bytes[0] === 0xff && bytes[1] === 0xfe || bytes[0] === 0xfe && bytes[1] === 0xff) {
-    throw new TextError(`${file}: expected UTF-8, found UTF-16 (its byte order mark). Convert it: iconv -f UTF-16 -t UTF-8.`);
+    throw new TextError(
+      `${file}: expected UTF-8, found UTF-16 (its byte order mark). Convert it: iconv -f UTF-16 -t UTF-8.`);
   }
   if (!bytes.length) throw new TextError(`${file}: expected text, found an empty file. Remove the file or fill it.`);
   return bytes;
@@ -121,41 +133,54 @@ function decode(bytes: Uint8Array, file: string, at: number): string {
 }
 
 function required(text: unknown, where: string): string {
-  if (typeof text !== "string") throw new TextError(`${where}: expected text, found ${JSON.stringify(text)}. Name the field that holds it: { fields: "…" }.`);
+  if (typeof text !== "string") {
+    throw new TextError(
+      `${where}: expected text, found ${JSON.stringify(text)}. Name the field that holds it: { fields: "…" }.`);
+  }
   if (!text.trim()) throw new TextError(`${where}: expected text, found nothing but white space. Leave this document out.`);
   if (/\p{Surrogate}/u.test(text)) {
-    throw new TextError(`${where}: expected well-formed text, found half of a surrogate pair (\\ud800 … \\udfff alone). Write the whole character.`);
+    throw new TextError(
+      `${where}: expected well-formed text, found half of a surrogate pair (\\ud800 … \\udfff alone). Write the whole character.`);
   }
   return text;
 }
 
-const SPLITS: Record<string, Document["split"]> = { train: "train", heldout: "heldout", test: "heldout", validation: "heldout" };
+const SPLITS: Record<string, Document["split"]> = {
+  train: "train", heldout: "heldout", test: "heldout", validation: "heldout",
+};
 
 function parseLine(line: string, where: string, fields?: string | string[]): Omit<Document, "id"> & { id?: string } {
   let record: Record<string, unknown>;
   try {
     record = JSON.parse(line);
   } catch (error) {
-    throw new TextError(`${where}: expected one JSON object on this line, found: ${(error as Error).message}. Each document is a line of its own.`);
+    throw new TextError(
+      `${where}: expected one JSON object on this line, found: ${(error as Error).message}. ` +
+      "Each document is a line of its own.");
   }
   if (typeof record !== "object" || record === null || Array.isArray(record)) {
-    throw new TextError(`${where}: expected a JSON object, found ${Array.isArray(record) ? "an array" : JSON.stringify(record)}. Write {"text": "…"}.`);
+    const found = Array.isArray(record) ? "an array" : JSON.stringify(record);
+    throw new TextError(`${where}: expected a JSON object, found ${found}. Write {"text": "…"}.`);
   }
   const names = fields !== undefined ? [fields].flat() : "text" in record ? ["text"] : ["question", "answer"];
   for (const name of names) {
     if (!(name in record)) {
+      const found = Object.keys(record).map((key) => `"${key}"`).join(", ") || "no field";
       throw new TextError(
         `${where}: expected the field ${fields === undefined ? '"text" (or "question" and "answer")' : `"${name}"`}, ` +
-        `found ${Object.keys(record).map((key) => `"${key}"`).join(", ") || "no field"}. Name what holds the text: { fields: "…" }.`);
+        `found ${found}. Name what holds the text: { fields: "…" }.`);
     }
   }
   const text = names.map((name) => required(record[name], where)).join("\n");
   const { id, spans, split } = record;
   if (id !== undefined && !(typeof id === "string" && id || Number.isSafeInteger(id))) {
-    throw new TextError(`${where}: id: expected a string or a whole number, found ${JSON.stringify(id)}. Leave it out to have lines numbered.`);
+    throw new TextError(
+      `${where}: id: expected a string or a whole number, found ${JSON.stringify(id)}. Leave it out to have lines numbered.`);
   }
   if (split !== undefined && split !== null && !(typeof split === "string" && Object.hasOwn(SPLITS, split))) {
-    throw new TextError(`${where}: split: expected ${Object.keys(SPLITS).map((s) => `"${s}"`).join(", ")}, found ${JSON.stringify(split)}. Leave it out to have a tenth held out.`);
+    throw new TextError(
+      `${where}: split: expected ${Object.keys(SPLITS).map((side) => `"${side}"`).join(", ")}, found ${JSON.stringify(split)}. ` +
+      "Leave it out to have a tenth held out.");
   }
   return {
     ...(id !== undefined && { id: String(id) }),
@@ -167,16 +192,22 @@ function parseLine(line: string, where: string, fields?: string | string[]): Omi
 
 function parseSpans(spans: unknown, text: string, where: string): Span[] {
   if (spans === undefined || spans === null) return [];
-  if (!Array.isArray(spans)) throw new TextError(`${where}: spans: expected a list of { start, end, label }, found ${JSON.stringify(spans)}. Leave it out if there are none.`);
+  if (!Array.isArray(spans)) {
+    throw new TextError(
+      `${where}: spans: expected a list of { start, end, label }, found ${JSON.stringify(spans)}. Leave it out if there are none.`);
+  }
   return spans.map((span, i) => {
     const { start, end, label } = (span ?? {}) as Partial<Span>;
-    if (!Number.isSafeInteger(start) || !Number.isSafeInteger(end) || !(0 <= start! && start! < end! && end! <= text.length)) {
+    const whole = Number.isSafeInteger(start) && Number.isSafeInteger(end);
+    if (!whole || !(0 <= start! && start! < end! && end! <= text.length)) {
       throw new TextError(
-        `${where}: spans[${i}]: expected 0 ≤ start < end ≤ ${text.length} (UTF-16 units of the text), found start ${JSON.stringify(start)}, end ${JSON.stringify(end)}. ` +
+        `${where}: spans[${i}]: expected 0 ≤ start < end ≤ ${text.length} (UTF-16 units of the text), ` +
+        `found start ${JSON.stringify(start)}, end ${JSON.stringify(end)}. ` +
         "Offsets counted in bytes or code points do not fit texts with characters outside of ASCII or the BMP.");
     }
     if (typeof label !== "string" || !label) {
-      throw new TextError(`${where}: spans[${i}].label: expected a name, found ${JSON.stringify(label)}. Say what the span is labelled with.`);
+      throw new TextError(
+        `${where}: spans[${i}].label: expected a name, found ${JSON.stringify(label)}. Say what the span is labelled with.`);
     }
     return { start: start!, end: end!, label };
   });

@@ -1,6 +1,7 @@
 /**
- * How a corpus is put before a model: documents are cut into contexts, contexts are gathered into shards (the unit that a killed run keeps),
- * and inside a shard into batches. The plan depends on lengths and settings alone, so that a run that goes on makes the same batches.
+ * How a corpus is put before a model: documents are cut into contexts, contexts are gathered into shards (the unit that a killed
+ * run keeps), and inside a shard into batches. The plan depends on lengths and settings alone, so that a run that goes on makes
+ * the same batches.
  */
 
 /** A piece of a document that the model reads at one go. */

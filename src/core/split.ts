@@ -25,7 +25,9 @@ export function splitDocuments(documents: Pick<Document, "split">[]): ("train" |
  * is cut by rows: its last tenth is held out.
  * @param documentRows first row of each document and one past the last, [documents + 1]
  */
-export function splitRanges(documents: Pick<Document, "split">[], documentRows: Int32Array, split: "train" | "heldout" | "all"): Range[] {
+export function splitRanges(
+  documents: Pick<Document, "split">[], documentRows: Int32Array, split: "train" | "heldout" | "all",
+): Range[] {
   const rows = documentRows[documents.length];
   const range = (from: number, to: number): Range[] => (from < to ? [{ from, to }] : []);
   if (split === "all") return range(0, rows);

@@ -33,7 +33,8 @@ const fails = (work: Promise<unknown>, type: Fault, message: RegExp): Promise<vo
 test("every row is where it should be: document order, sinks dropped and counted, offsets kept", async () => {
   const documents = fakeDocuments(120);
   const context = 32;
-  const store = await harvest(fakeModel(), documents, { hooks: ["blocks.1.hook_resid_post", "layers.1.mlp"], folder: fresh(), context, batchTokens: 100, shardRows: 700 });
+  const hooks = ["blocks.1.hook_resid_post", "layers.1.mlp"];
+  const store = await harvest(fakeModel(), documents, { hooks, folder: fresh(), context, batchTokens: 100, shardRows: 700 });
   assert.deepEqual(store.manifest.hooks.map(({ name, width }) => [name, width]), [["layers.1", WIDTH], ["layers.1.mlp", WIDTH]]);
   assert.ok(store.manifest.shards.length > 4);
 
@@ -45,7 +46,10 @@ test("every row is where it should be: document order, sinks dropped and counted
       const id = text.charCodeAt(position);
       if (position % context === 0) first++;
       else if (id === SINK) norm++; // long in layers.1 only, dropped from both
-      else want.push({ document, position, id, x: fakeRow("layers.1", id, position % context), mlp: fakeRow("layers.1.mlp", id, position % context) });
+      else {
+        const [x, mlp] = ["layers.1", "layers.1.mlp"].map((hook) => fakeRow(hook, id, position % context));
+        want.push({ document, position, id, x, mlp });
+      }
     }
   });
   assert.ok(norm > 20, "the texts hold sinks");
@@ -114,7 +118,8 @@ test("progress counts tokens up to all of them, with a rate", async () => {
   const documents = fakeDocuments(80);
   const tokens = documents.reduce((sum, { text }) => sum + text.length, 0);
   const told: Parameters<Progress>[0][] = [];
-  await harvest(fakeModel({ delay: 2 }), documents, { hooks: ["layers.0"], folder: fresh(), batchTokens: 64, shardRows: 512, progress: (state) => void told.push(state) });
+  const progress: Progress = (state) => void told.push(state);
+  await harvest(fakeModel({ delay: 2 }), documents, { hooks: ["layers.0"], folder: fresh(), batchTokens: 64, shardRows: 512, progress });
   const harvested = told.filter(({ stage }) => stage === "harvest");
   assert.ok(told.some(({ stage, done, total }) => stage === "tokenize" && done === total));
   const last = harvested.at(-1)!;
@@ -136,7 +141,9 @@ test("a run killed in its middle goes on and ends with the same bytes", async ()
   child.kill("SIGKILL");
   assert.equal(await ended, "SIGKILL");
 
-  await fails(openStore(killed), StoreError, /expected a finished store, found one that was stopped: \d+ of 300 documents \([345] of \d+ shards\).*Run harvest again/);
+  await fails(
+    openStore(killed), StoreError,
+    /expected a finished store, found one that was stopped: \d+ of 300 documents \([345] of \d+ shards\).*Run harvest again/);
   // one shard is cut off and half a shard lies about, as after a crash of the machine
   truncateSync(join(killed, "shard-00001.safetensors"), 1000);
   writeFileSync(join(killed, ".shard-00005.safetensors.1.abc.part"), "half");
@@ -168,13 +175,16 @@ test("an interrupt keeps whole shards and says how many documents they hold", as
   const model = fakeModel({ onRun: () => (flag.requested = ++passes === 40) });
   const options = { hooks: ["layers.1"], folder, context: 32, batchTokens: 64, shardRows: 512 };
   try {
-    await fails(harvest(model, fakeDocuments(300), options), InterruptError, /Interrupted\. ([1-9]\d*) of 300 documents are kept in .*: run harvest again to go on/);
+    await fails(
+      harvest(model, fakeDocuments(300), options), InterruptError,
+      /Interrupted\. ([1-9]\d*) of 300 documents are kept in .*: run harvest again to go on/);
   } finally {
     flag.requested = false;
   }
   await fails(openStore(folder), StoreError, /was stopped/);
   const taken: number[] = [];
-  const store = await harvest(model, fakeDocuments(300), { ...options, progress: ({ stage, done }) => void (stage === "harvest" && taken.push(done)) });
+  const progress: Progress = ({ stage, done }) => void (stage === "harvest" && taken.push(done));
+  const store = await harvest(model, fakeDocuments(300), { ...options, progress });
   assert.ok(taken[0] > 512, "what was kept counts as done");
   assert.equal(store.documents().length, 300);
 

@@ -14,8 +14,10 @@ const root = mkdtempSync(join(tmpdir(), "saelab-store-"));
 let store: Store;
 let documents: Document[];
 before(async () => {
-  documents = fakeDocuments(40).map((document, i) => (i % 4 ? document : { ...document, spans: [{ start: 0, end: 2, label: "deduction" }], split: i % 8 ? "train" : "heldout" }));
-  store = await harvest(fakeModel(), documents, { hooks: ["layers.1", "layers.2"], folder: join(root, "store"), context: 32, shardRows: 150 });
+  const spans = [{ start: 0, end: 2, label: "deduction" }];
+  documents = fakeDocuments(40).map((document, i) => (i % 4 ? document : { ...document, spans, split: i % 8 ? "train" : "heldout" }));
+  const folder = join(root, "store");
+  store = await harvest(fakeModel(), documents, { hooks: ["layers.1", "layers.2"], folder, context: 32, shardRows: 150 });
 });
 after(() => {
   store.close();

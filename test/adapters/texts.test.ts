@@ -35,7 +35,11 @@ test("a byte order mark is taken off, at the beginning of the file only", async 
 
 test("JSONL lines give id, spans and split; lines without id are numbered as in the file", async () => {
   const path = write("some.jsonl", [
-    '{"id":"p7","text":"so 2 + 2","spans":[{"start":0,"end":2,"label":"deduction"}],"split":"heldout","more":1}', "", '{"text":"b","split":"test"}\r', '{"id":12,"text":"c","split":"train"}', "",
+    '{"id":"p7","text":"so 2 + 2","spans":[{"start":0,"end":2,"label":"deduction"}],"split":"heldout","more":1}',
+    "",
+    '{"text":"b","split":"test"}\r',
+    '{"id":12,"text":"c","split":"train"}',
+    "",
   ].join("\n"));
   assert.deepEqual(await readTexts(path), [
     { id: "p7", text: "so 2 + 2", spans: [{ start: 0, end: 2, label: "deduction" }], split: "heldout" },
@@ -86,7 +90,8 @@ test("what is missing or malformed is named with file and line", async () => {
   await fails(write("number.jsonl", '{"text":3}'), /expected text, found 3/);
   await fails(write("side.jsonl", '{"text":"a","split":"dev"}'), /split: expected "train", "heldout"/);
   await fails(write("id.jsonl", '{"text":"a","id":{}}'), /id: expected a string or a whole number/);
-  await fails(write("twice.jsonl", '{"id":"a","text":"1"}\n{"id":"b","text":"2"}\n{"id":"a","text":"3"}'), /twice\.jsonl:3: .*"a" again \(first in .*twice\.jsonl:1\)/);
+  const twice = write("twice.jsonl", '{"id":"a","text":"1"}\n{"id":"b","text":"2"}\n{"id":"a","text":"3"}');
+  await fails(twice, /twice\.jsonl:3: .*"a" again \(first in .*twice\.jsonl:1\)/);
 });
 
 test("spans lie inside their text and carry a label", async () => {
