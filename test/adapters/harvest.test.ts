@@ -6,10 +6,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { harvest } from "../../src/adapters/harvest";
+import { openModel } from "../../src/adapters/model";
 import { openStore } from "../../src/adapters/store";
 import { DiskError, HookError, InterruptError, ModelError, OptionError, StoreError, TextError } from "../../src/core/errors";
 import { fileSource } from "../../src/adapters/files";
-import { readHeader, readInts } from "../../src/core/safetensors";
+import { readFloats, readHeader, readInts } from "../../src/core/safetensors";
 import type { Document, Progress } from "../../src/core/types";
 import { fakeDocuments, fakeModel, fakeRow, SINK, WIDTH } from "./fake-model";
 import { childRun } from "./harvest-child";
@@ -286,4 +287,32 @@ test("without a folder the store lies in .saelab/stores under a name made of its
   } finally {
     process.chdir(here);
   }
+});
+
+test("rows of a real model are PyTorch's, whatever else is in the batch, and its tokenizer travels with them", async () => {
+  const folder = join(__dirname, "..", "..", "..", "test", "oracle", "models", "qwen2");
+  const golden = JSON.parse(readFileSync(join(folder, "golden.json"), "utf8")) as { prompts: { text: string; ids: number[] }[] };
+  const source = fileSource(join(folder, "golden.safetensors"));
+  const { tensors } = readHeader(source, "golden.safetensors");
+  const documents = golden.prompts.map(({ text }, i) => ({ id: `${i}`, text, spans: [] }));
+  const model = await openModel(folder, { threads: 1 });
+  const hooks = [["layers.1", "resid_post.1"], ["layers.2.mlp", "mlp_out.2"]];
+  const store = await harvest(model, documents, { hooks: hooks.map(([name]) => name), folder: fresh(), dropFirst: false, dropNorm: false });
+  await model.close();
+  const rows = store.documentRows();
+  golden.prompts.forEach(({ text, ids }, k) => {
+    assert.deepEqual([...store.tokens(k).ids], ids);
+    assert.equal(store.tokenizer.decode(ids), text);
+    assert.deepEqual([...store.origin(rows[k], rows[k + 1]).token], ids);
+    for (const [hook, tensor] of hooks) {
+      const want = readFloats(source, tensors.get(`p${k}.${tensor}`)!);
+      const got = store.read(hook, rows[k], rows[k + 1]);
+      assert.equal(got.length, want.length);
+      const most = want.reduce((a, b) => Math.max(a, Math.abs(b)), 0);
+      // float32 sums in another order: 3 blocks of width 64
+      got.forEach((value, i) => assert.ok(Math.abs(value - want[i]) <= 1e-5 * most, `${hook}, prompt ${k}: ${value}, not ${want[i]}`));
+    }
+  });
+  source.close();
+  store.close();
 });
