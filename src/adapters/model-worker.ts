@@ -1,4 +1,4 @@
-import { parentPort, workerData } from "node:worker_threads";
+import { parentPort } from "node:worker_threads";
 import type { InferenceSession, Tensor } from "onnxruntime-node";
 
 /**
@@ -6,7 +6,7 @@ import type { InferenceSession, Tensor } from "onnxruntime-node";
  * Messages are served one after the other; arrays come and go by transfer, not by copy.
  */
 
-export interface Array1 {
+export interface Feed {
   type: "float32" | "int32" | "int64";
   data: Float32Array | Int32Array | BigInt64Array;
   dims: number[];
@@ -16,7 +16,7 @@ export type Request =
   | { do: "load"; session: string; model: Uint8Array; options: InferenceSession.SessionOptions }
   | { do: "release"; session: string }
   /** Runs a session. `outputs` are given back; with `cache`, keys and values stay here under that number and are fed to the next run. */
-  | { do: "run"; session: string; feeds: Record<string, Array1>; outputs: string[]; cache?: { id: number; emptyDims: number[] } }
+  | { do: "run"; session: string; feeds: Record<string, Feed>; outputs: string[]; cache?: { id: number; emptyDims: number[] } }
   | { do: "forget"; cache: number };
 
 export interface Reply {
@@ -89,5 +89,4 @@ function serve(port: NonNullable<typeof parentPort>): void {
       (error: unknown) => port.postMessage({ id, error: error instanceof Error ? error.message : String(error) } satisfies Reply),
     );
   });
-  void workerData;
 }

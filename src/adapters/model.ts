@@ -13,7 +13,7 @@ import { draw, randomNumbers } from "../core/sample";
 import type { Document, GenerateOptions, Hook, Model } from "../core/types";
 import { fileSource } from "./files";
 import { breathe, stopIfInterrupted } from "./interrupt";
-import type { Array1, Reply, Request } from "./model-worker";
+import type { Feed, Reply, Request } from "./model-worker";
 import { meter } from "./progress";
 import { openTokenizer } from "./tokenizer";
 
@@ -57,55 +57,69 @@ export async function openModel(folder: string, options: OpenOptions = {}): Prom
   ]);
 
   const a = architecture;
-  const engine = startEngine(`${a.family} model ${folder}`);
-  const sessions = new Map<string, { ready: Promise<void>; hold: "packed" | "in place" }>();
+  const sessions = new Map<string, Promise<unknown>>();
   let table = 0; // positions of the cos and sin tables that the worker has
+  const engine = startEngine(`${a.family} model ${folder}`, () => {
+    sessions.clear();
+    table = 0;
+  });
 
-  /** The session that gives just this, built on first use. */
-  const session = async (wanted: Wanted): Promise<string> => {
+  /** How weights of so many elements are held. */
+  const hold = (elements: number): "packed" | "in place" =>
+    holding === "auto" ? (elements * 4 < Math.min(2e9, totalmem() / 8) ? "packed" : "in place") : holding;
+
+  /**
+   * The session that gives just this, asked for when it is not there. Nothing is awaited between this and the run that uses it:
+   * the worker serves in order, so that the session is loaded by then and not yet released for another.
+   */
+  const session = (wanted: Wanted): { key: string; ready: Promise<unknown> } => {
     const key = [...wanted.hooks.map(({ name }) => name), wanted.logits ?? "", wanted.cache ? "cache" : ""].join(" ");
-    let found = sessions.get(key);
-    if (!found) {
+    let ready = sessions.get(key);
+    if (!ready) {
       while (sessions.size >= SESSIONS) {
         const [oldest] = sessions.keys();
         sessions.delete(oldest);
         void engine.ask({ do: "release", session: oldest }).catch(() => {});
       }
       const built = buildGraph(a, weights, wanted);
-      const hold = holding === "auto" ? (built.elements * 4 < Math.min(2e9, totalmem() / 8) ? "packed" : "in place") : holding;
+      const inPlace = hold(built.elements) === "in place";
       const half = built.weights.some((name) => weights.get(name)!.dtype !== "F32");
-      const ready = engine.ask({
+      ready = engine.ask({
         do: "load", session: key, model: writeOnnx(built.model),
         options: {
           executionProviders: ["cpu"],
           intraOpNumThreads: threads,
           logSeverityLevel: 4, // an error is thrown; it need not be printed too
-          // half precision in place: not folded to float32 on loading, cast in every run instead; arenas would keep those casts
-          ...(hold === "in place" && half ? { enableCpuMemArena: false, enableMemPattern: false } : {}),
+          // half precision in place: not widened on loading but in every run, and no arena that would keep what was widened
+          ...(inPlace && half ? { enableCpuMemArena: false, enableMemPattern: false } : {}),
           extra: {
             session: {
               model_external_initializers_file_folder_path: root,
-              ...(hold === "in place" ? { disable_prepacking: "1" } : {}),
-              intra_op: { allow_spinning: "0" },
+              intra_op: { allow_spinning: "0" }, // idle threads would take the cores from the main thread
+              ...(inPlace ? { disable_prepacking: "1" } : {}),
             },
-            ...(hold === "in place" && half ? { optimization: { disable_specified_optimizers: "ConstantFolding" } } : {}),
+            ...(inPlace && half ? { optimization: { disable_specified_optimizers: "ConstantFolding" } } : {}),
           },
         },
-      }).then(() => {});
-      found = { ready, hold };
+      });
+      ready.catch(() => sessions.delete(key));
     }
     // last used, last in the list
     sessions.delete(key);
-    sessions.set(key, found);
-    await found.ready.catch((error) => {
-      sessions.delete(key);
-      throw error;
-    });
-    return key;
+    sessions.set(key, ready);
+    return { key, ready };
+  };
+
+  /** Runs the graph that gives what is wanted. */
+  const pass = async (wanted: Wanted, feeds: () => Record<string, Feed>, outputs: string[], cache?: { id: number; emptyDims: number[] }) => {
+    const { key, ready } = session(wanted);
+    const asked = engine.ask({ do: "run", session: key, feeds: feeds(), outputs, cache });
+    const [, reply] = await Promise.all([ready, asked]); // where loading fails, its error is the one to see
+    return reply.outputs!;
   };
 
   /** Tables for positions up to `positions`, when the worker has none so long. */
-  const tables = (positions: number): Record<string, Array1> => {
+  const tables = (positions: number): Record<string, Feed> => {
     if (positions <= table) return {};
     table = Math.min(Math.max(256, 2 ** Math.ceil(Math.log2(positions))), Math.max(a.context, positions));
     const { cos, sin } = ropeTables(a.rope, a.headDim, table);
@@ -133,11 +147,11 @@ export async function openModel(folder: string, options: OpenOptions = {}): Prom
   };
 
   /** The inputs of a pass: `past` tokens of each text are in the cache already. */
-  const feed = (batch: ArrayLike<number>[], width: number, past: number[], total: number, last: boolean): Record<string, Array1> => {
+  const feed = (batch: ArrayLike<number>[], width: number, past: number[], total: number, last: boolean): Record<string, Feed> => {
     const rows = batch.length;
     const ids = new Int32Array(rows * width); // padding is token 0: its rows are never read
     batch.forEach((text, row) => ids.set(text, row * width));
-    const feeds: Record<string, Array1> = {
+    const feeds: Record<string, Feed> = {
       input_ids: { type: "int32", data: ids, dims: [rows, width] },
       seqlens_k: { type: "int32", data: Int32Array.from(batch, (text, row) => past[row] + text.length - 1), dims: [rows] },
       total_sequence_length: { type: "int32", data: Int32Array.of(total), dims: [] },
@@ -170,13 +184,13 @@ export async function openModel(folder: string, options: OpenOptions = {}): Prom
       if (!wanted.size && !logits) throw new OptionError("run: expected at least one hook, or logits: true, found neither.");
       const width = checkBatch(batch);
       const unique = [...new Map([...wanted.values()].map((hook) => [hook.name, hook])).values()].sort((x, y) => (x.name < y.name ? -1 : 1));
-      const key = await session({ hooks: unique, logits: logits ? "all" : undefined });
-      const { outputs } = await engine.ask({
-        do: "run", session: key, feeds: feed(batch, width, batch.map(() => 0), width, false),
-        outputs: [...unique.map(({ name }) => name), ...(logits ? ["logits"] : [])],
-      });
+      const outputs = await pass(
+        { hooks: unique, logits: logits ? "all" : undefined },
+        () => feed(batch, width, batch.map(() => 0), width, false),
+        [...unique.map(({ name }) => name), ...(logits ? ["logits"] : [])],
+      );
       const rows: Record<string, Float32Array> = {};
-      for (const [name, { data }] of Object.entries(outputs!)) rows[name] = withoutPadding(data, batch, width);
+      for (const [name, { data }] of Object.entries(outputs)) rows[name] = withoutPadding(data, batch, width);
       const result: Record<string, Float32Array> = {};
       for (const [name, hook] of wanted) result[name] = rows[hook.name];
       if (logits) result.logits = rows.logits;
@@ -187,7 +201,6 @@ export async function openModel(folder: string, options: OpenOptions = {}): Prom
     describe,
 
     async close() {
-      sessions.clear();
       await engine.stop();
     },
   };
@@ -221,7 +234,6 @@ export async function openModel(folder: string, options: OpenOptions = {}): Prom
     const told = meter("generate", texts.length * maxTokens, "tokens", progress);
     const results: Document[] = new Array(texts.length);
     let made = 0;
-    const key = texts.length ? await session({ hooks: [], logits: "last", cache: true }) : "";
     // texts of like length go together, so that little is padded; each draws from numbers of its own, so that company changes nothing
     const order = texts.map((_, i) => i).sort((x, y) => encoded[x].length - encoded[y].length || x - y);
     for (let first = 0; first < order.length; first += BATCH) {
@@ -237,12 +249,12 @@ export async function openModel(folder: string, options: OpenOptions = {}): Prom
         while (done.includes(false)) {
           stopIfInterrupted(`${Object.keys(results).length} of ${texts.length} texts were finished; none is kept.`);
           const width = Math.max(...step.map(({ length }) => length));
-          const total = Math.max(...past.map((n) => n)) + width;
-          const { outputs } = await engine.ask({
-            do: "run", session: key, feeds: feed(step, width, past, total, true), outputs: ["logits"],
-            cache: { id: cache, emptyDims: [group.length, a.kvHeads, 0, a.headDim] },
-          });
-          const logits = outputs!.logits.data;
+          const total = Math.max(...past) + width;
+          const outputs = await pass(
+            { hooks: [], logits: "last", cache: true }, () => feed(step, width, past, total, true), ["logits"],
+            { id: cache, emptyDims: [group.length, a.kvHeads, 0, a.headDim] },
+          );
+          const logits = outputs.logits.data;
           past = past.map((n, row) => n + step[row].length);
           step = group.map((_, row) => {
             if (done[row]) return [0];
@@ -276,15 +288,13 @@ export async function openModel(folder: string, options: OpenOptions = {}): Prom
     const elements = [...weights.values()].reduce((sum, { shape }) => sum + shape.reduce((p, q) => p * q, 1), 0);
     const bytes = [...weights.values()].reduce((sum, weight) => sum + weight.bytes, 0);
     const dtypes = [...new Set([...weights.values()].map(({ dtype }) => dtype))].sort().join(", ");
-    const full = elements * 4 < Math.min(2e9, totalmem() / 8);
-    const hold = holding === "auto" ? (full ? "packed" : "in place") : holding;
     const rope = a.rope.kind === "default" ? "" : `, ${a.rope.kind} scaling by ${a.rope.factor}`;
     return [
       `${basename(resolve(folder))}: a ${a.family} model of ${a.layers} blocks, width ${a.width}, ${a.heads} heads (${a.kvHeads} for keys and values) of ${a.headDim}, ` +
       `MLP ${a.inner}, vocabulary ${a.vocabulary}, context ${a.context} tokens.`,
       `${quantity(elements)} parameters in ${dtypes}, ${megabytes(bytes)} in ${files.weights.length === 1 ? "one file" : `${files.weights.length} files`}; ` +
       `${a.tied ? "the embedding is the output head too" : "an output head of its own"}; positions by rotation (base ${a.rope.theta}${rope}).`,
-      hold === "packed"
+      hold(elements) === "packed"
         ? `Weights are held packed: a session copies what it reads into float32 (all of it ${megabytes(elements * 4)}) in the order the processor likes.`
         : "Weights are read in place: they cost page cache, not memory of the process; runs are a little slower.",
       `Arithmetic is float32 on ${threads} ${threads === 1 ? "thread" : "threads"} of ONNX Runtime, outside the main thread.`,
@@ -395,8 +405,11 @@ interface Engine {
   stop(): Promise<void>;
 }
 
-/** The worker, started on the first request; it keeps the process alive only while something is asked of it. */
-function startEngine(what: string): Engine {
+/**
+ * The worker, started on the first request; it keeps the process alive only while something is asked of it.
+ * @param lost called when it ended, with all that it held; the next request starts another
+ */
+function startEngine(what: string, lost: () => void): Engine {
   let worker: Worker | undefined;
   let closed = false;
   let next = 0;
@@ -405,6 +418,7 @@ function startEngine(what: string): Engine {
     for (const { reject } of waiting.values()) reject(error);
     waiting.clear();
     worker = undefined;
+    lost();
   };
   const start = (): Worker => {
     const started = new Worker(join(__dirname, "model-worker.js"));

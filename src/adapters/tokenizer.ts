@@ -264,12 +264,16 @@ interface Piece {
  * Checked against the normal form of the whole; where that differs the cut is coarser, at white space.
  */
 function pieces(text: string, normal?: (text: string) => string): Piece[] {
-  const cut = (pattern: RegExp, rewrite: (text: string) => string): Piece[] =>
-    Array.from(text.matchAll(pattern), ({ 0: part, index }) => ({ text: rewrite(part), from: index!, to: index! + part.length }));
-  if (!normal) return cut(/[\ud800-\udbff][\udc00-\udfff]|[^]/g, (part) => part);
+  const characters = (part: string, at: number): Piece[] =>
+    Array.from(part.matchAll(/[\ud800-\udbff][\udc00-\udfff]|[^]/g), ({ 0: character, index }) =>
+      ({ text: character, from: at + index!, to: at + index! + character.length }));
+  if (!normal) return characters(text, 0);
   const whole = normal(text);
   for (const pattern of [/(?:[\u1100-\u11ff\uac00-\ud7ff]+|\P{M})\p{M}*|\p{M}+/gu, /\s+|\S+/gu]) {
-    const parts = cut(pattern, normal);
+    const parts = Array.from(text.matchAll(pattern), ({ 0: part, index }) => {
+      const rewritten = normal(part);
+      return rewritten === part ? characters(part, index!) : [{ text: rewritten, from: index!, to: index! + part.length }];
+    }).flat();
     if (parts.map((part) => part.text).join("") === whole) return parts;
   }
   return [{ text: whole, from: 0, to: text.length }];
