@@ -1,0 +1,151 @@
+import { relative } from "node:path";
+import { inspect, types } from "node:util";
+import type { Diagnostic } from "tslab/dist/converter";
+
+/** A place in a cell or file as its author wrote it, counted from 1. */
+export interface CellPosition {
+  file: string;
+  line: number;
+  column: number;
+}
+
+/** Content of Jupyter's `error` message. */
+export interface ErrorContent {
+  ename: string;
+  evalue: string;
+  traceback: string[];
+}
+
+/** The cell was stopped from outside. */
+export class KeyboardInterrupt extends Error {
+  override name = "KeyboardInterrupt";
+}
+
+/** The compiler refused a cell; none of it ran. */
+export class CompileError extends Error {
+  override name: string;
+  constructor(readonly diagnostics: Diagnostic[]) {
+    const [first] = diagnostics;
+    super(`line ${first.start.line + 1}: ${first.messageText} (TS${first.code})`);
+    // TypeScript numbers what its parser finds from 1000, what its checker finds from 2000.
+    this.name = diagnostics.some(({ code }) => code < 2000) ? "SyntaxError" : "TypeScriptError";
+  }
+}
+
+/** How stack traces are read: where a frame of compiled code comes from, what a cell is called, what it says. */
+export interface Tracer {
+  locate(file: string, line: number, column: number): CellPosition | undefined;
+  /** A cell's label and text, undefined if the file is no cell. */
+  cell(file: string): { label: string; source: string } | undefined;
+  /** Whether frames of that file are the kernel's own. */
+  hidden(file: string): boolean;
+  /** Paths are shown relative to it. */
+  root: string;
+}
+
+const red = (text: string): string => `\u001b[31m${text}\u001b[39m`;
+const green = (text: string): string => `\u001b[32m${text}\u001b[39m`;
+const dim = (text: string): string => `\u001b[2m${text}\u001b[22m`;
+
+/** The line, two before and two after it, and a mark under the column. */
+function excerpt(source: string, line: number, column: number): string {
+  const lines = source.split("\n");
+  const from = Math.max(1, line - 2);
+  return lines.slice(from - 1, line + 2).map((text, i) => {
+    const number = from + i;
+    const shown = text.length > 160 ? `${text.slice(0, 160)}…` : text;
+    if (number !== line) return `  ${dim(`${String(number).padStart(4)} |`)} ${shown}`;
+    const mark = column <= shown.length + 1 ? `\n       ${dim("|")} ${" ".repeat(column - 1)}${red("^")}` : "";
+    return `${red(">")} ${green(`${String(number).padStart(4)} |`)} ${shown}${mark}`;
+  }).join("\n");
+}
+
+interface Frame {
+  text: string;
+  cell?: { label: string; source: string; line: number; column: number };
+}
+
+/** The frames of a stack that mean something to the notebook's author, with places as they wrote them. */
+function frames(stack: string, tracer: Tracer): Frame[] {
+  const out: Frame[] = [];
+  for (const raw of stack.split("\n")) {
+    const match = /^\s+at (?:(.*) \()?(.*?):(\d+):(\d+)\)?$/.exec(raw);
+    if (!match) continue;
+    const file = match[2].replace(/^(async )?(file:\/\/)?/, "");
+    const who = match[1] ?? "";
+    const line = Number(match[3]);
+    const column = Number(match[4]);
+    const cell = tracer.cell(file);
+    if (!cell && (file.startsWith("node:") || tracer.hidden(file))) continue;
+    const at = tracer.locate(file, line, column);
+    if (cell) {
+      if (!at) continue; // code the compiler added
+      const place = `${cell.label}, line ${at.line}:${at.column}`;
+      const nameless = /^(async )?(eval|Object\.<anonymous>|<anonymous>)?$/.test(who);
+      out.push({ text: nameless ? `at ${place}` : `at ${who} (${place})`, cell: { ...cell, ...at } });
+      continue;
+    }
+    const near = relative(tracer.root, file);
+    const path = near.length < file.length ? near : file;
+    const place = `${path}:${at?.line ?? line}:${at?.column ?? column}`;
+    out.push({ text: who ? `at ${who} (${place})` : `at ${place}` });
+  }
+  return out;
+}
+
+const isError = (value: unknown): value is Error => types.isNativeError(value) || value instanceof Error;
+
+const nameOf = (error: Error): string => {
+  const made = error.constructor?.name;
+  return error.name === "Error" && made ? made : String(error.name);
+};
+
+function traceOf(error: Error, tracer: Tracer, depth: number): string[] {
+  const head = `${red(nameOf(error))}: ${error.message}`;
+  const stack = typeof error.stack === "string" ? error.stack : "";
+  // A message may itself hold lines that look like frames.
+  const after = stack.indexOf(error.message);
+  const shown = frames(after >= 0 ? stack.slice(after + error.message.length) : stack, tracer);
+  const own = shown.find((frame) => frame.cell)?.cell;
+  const out = [head];
+  if (own) out.push(`${green(`${own.label}, line ${own.line}`)}\n${excerpt(own.source, own.line, own.column)}`);
+  if (shown.length > 0) out.push(shown.map(({ text }) => `    ${dim(text)}`).join("\n"));
+  const causes = [error.cause, ...(error instanceof AggregateError ? error.errors : [])].filter((each) => each !== undefined);
+  for (const cause of depth > 0 ? causes : []) {
+    const [first, ...rest] = isError(cause) ? traceOf(cause, tracer, depth - 1) : [inspect(cause)];
+    out.push(`Caused by ${first}`, ...rest);
+  }
+  return out;
+}
+
+function compileTrace(error: CompileError, label: string, source: string): string[] {
+  // tslab lists the links of one message's chain one by one, all at the same place.
+  const groups: { place: string; first: Diagnostic; texts: string[] }[] = [];
+  for (const diagnostic of error.diagnostics) {
+    const { start, fileName, messageText } = diagnostic;
+    const place = `${fileName ?? label}, line ${start.line + 1}:${start.character + 1}`;
+    const last = groups.at(-1);
+    if (last?.place === place) last.texts.push(messageText);
+    else groups.push({ place, first: diagnostic, texts: [messageText] });
+  }
+  return groups.flatMap(({ place, first: { start, fileName, code }, texts }) => [
+    `${red(error.name)}: ${texts.join("\n    ")} ${dim(`(TS${code})`)}`,
+    fileName ? green(place) : `${green(place)}\n${excerpt(source, start.line + 1, start.character + 1)}`,
+  ]);
+}
+
+/**
+ * What a thrown value looks like in a notebook: name, message, the line of the cell it came from, and the frames of the author's
+ * code and of packages; the kernel's and Node's own frames are left out.
+ * @param cell the cell that ran, for errors of the compiler
+ */
+export function errorContent(thrown: unknown, tracer: Tracer, cell: { label: string; source: string }): ErrorContent {
+  if (thrown instanceof CompileError) {
+    return { ename: thrown.name, evalue: thrown.message, traceback: compileTrace(thrown, cell.label, cell.source) };
+  }
+  if (!isError(thrown)) {
+    const evalue = inspect(thrown, { depth: 2 });
+    return { ename: "Uncaught", evalue, traceback: [`${red("Uncaught")}: ${evalue}`] };
+  }
+  return { ename: nameOf(thrown), evalue: String(thrown.message), traceback: traceOf(thrown, tracer, 4) };
+}
