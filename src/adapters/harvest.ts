@@ -78,8 +78,9 @@ export async function harvest(model: Model, documents: Document[], options: Harv
   await requireSpace(folder, left * rowBytes + total * 12 + textBytes);
 
   try {
-    if (state.kind !== "none") await clear(folder, (file) => !unfinished.shards.some((shard) => shard?.file === file));
+    // on record before anything else happens: whenever the run is killed, the folder says what it is
     await writeJson(join(folder, UNFINISHED), unfinished);
+    await clear(folder, [UNFINISHED, ...unfinished.shards.flatMap((shard) => shard?.file ?? [])]);
     await writeAtomic(join(folder, DOCUMENTS), documentPieces(documents));
     await writeTokens(join(folder, TOKENS), tokens, total);
     for (const file of TOKENIZER_FILES) {
@@ -104,7 +105,7 @@ export async function harvest(model: Model, documents: Document[], options: Harv
   } catch (error) {
     // whole shards stay for the next run; without any there is nothing to keep
     if (!unfinished.shards.some(Boolean)) {
-      await clear(folder, () => true);
+      await clear(folder, []);
       if (!existed) await rmdir(folder).catch(() => {});
     }
     throw error;
@@ -298,14 +299,28 @@ function takeOver(folder: string, state: StoreState, resume: boolean, fresh: Unf
   };
 }
 
+/** Half a file of files.writeAtomic, by its name: `.<name>.<pid>.<random>.part`. */
 const isPart = (name: string): boolean => /^\..+\.part$/.test(name);
 
-/** Removes the store's own files that `which` names, and what killed writers left. */
-async function clear(folder: string, which: (file: string) => boolean): Promise<void> {
-  // the manifest first: from here on the folder is not a finished store
-  await rm(join(folder, MANIFEST), { force: true });
-  for (const name of readdirSync(folder)) if (isPart(name)) await rm(join(folder, name), { force: true });
-  for (const name of ownFiles(folder)) if (which(name)) await rm(join(folder, name), { force: true });
+/** Half a file that no other process is writing any more. */
+function isLeft(name: string): boolean {
+  const pid = Number(/\.(\d+)\.\w+\.part$/.exec(name)?.[1]);
+  if (!isPart(name) || !pid || pid === process.pid) return isPart(name);
+  try {
+    process.kill(pid, 0); // asks, does not kill
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "ESRCH";
+  }
+}
+
+/** Removes the store's own files but those to be kept, and what killed writers left. */
+async function clear(folder: string, keep: string[]): Promise<void> {
+  const kept = new Set(keep);
+  const files = ownFiles(folder).filter((name) => !kept.has(name) && name !== MANIFEST && name !== UNFINISHED);
+  // the manifest first: a folder without it is not taken for a finished store; the record of the run last: with it the folder is known for a store
+  const order = [MANIFEST, ...readdirSync(folder).filter(isLeft), ...files, ...(kept.has(UNFINISHED) ? [] : [UNFINISHED])];
+  for (const name of order) await rm(join(folder, name), { force: true });
 }
 
 const writeJson = (path: string, value: unknown): Promise<void> => writeAtomic(path, [JSON.stringify(value, null, 2) + "\n"]);

@@ -133,21 +133,23 @@ test("a run killed in its middle goes on and ends with the same bytes", async ()
   const whole = fresh();
   await childRun(whole, 0);
   const killed = fresh();
-  const child = spawn(process.execPath, [join(__dirname, "harvest-child.js"), killed], { stdio: "inherit" });
-  const ended = new Promise<NodeJS.Signals | null>((resolve) => child.on("exit", (_, signal) => resolve(signal)));
-  while (!existsSync(join(killed, "shard-00003.safetensors"))) {
-    assert.equal(child.exitCode, null, "the child ran to its end before it was killed");
-    await new Promise((resolve) => setTimeout(resolve, 5));
+  for (const shard of ["shard-00001", "shard-00003"]) { // the second run goes on after the first
+    const child = spawn(process.execPath, [join(__dirname, "harvest-child.js"), killed], { stdio: "inherit" });
+    const ended = new Promise<NodeJS.Signals | null>((resolve) => child.on("exit", (_, signal) => resolve(signal)));
+    while (!existsSync(join(killed, `${shard}.safetensors`))) {
+      assert.equal(child.exitCode, null, "the child ran to its end before it was killed");
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    child.kill("SIGKILL");
+    assert.equal(await ended, "SIGKILL");
   }
-  child.kill("SIGKILL");
-  assert.equal(await ended, "SIGKILL");
 
   await fails(
     openStore(killed), StoreError,
     /expected a finished store, found one that was stopped: \d+ of 300 documents \([345] of \d+ shards\).*Run harvest again/);
   // one shard is cut off and half a shard lies about, as after a crash of the machine
   truncateSync(join(killed, "shard-00001.safetensors"), 1000);
-  writeFileSync(join(killed, ".shard-00005.safetensors.1.abc.part"), "half");
+  writeFileSync(join(killed, ".shard-00005.safetensors.4194305.abc.part"), "half"); // a number no process has: past Linux' largest
   const before = statSync(join(killed, "shard-00002.safetensors")).mtimeMs;
   let passes = 0;
   const model = fakeModel({ onRun: () => passes++ });
