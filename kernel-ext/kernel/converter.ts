@@ -1,5 +1,5 @@
 import { SourceMap } from "node:module";
-import { dirname } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type * as TypeScript from "@tslab/typescript-for-tslab";
 import type { Converter, ConvertResult, Diagnostic } from "tslab/dist/converter";
 import type { CellPosition } from "./errors";
@@ -162,14 +162,16 @@ export function createCellConverter(
       const entry = chains.get(file);
       if (!entry || line > entry.lines) return undefined; // below the output lies tslab's call of it
       const { chain: { toModule, toCommonJs }, shift, cell } = entry;
-      let at: { line: number; column: number } | undefined = { line: line - 1, column: column - 1 - (line === 1 ? shift : 0) };
+      let at = { line: line - 1, column: column - 1 - (line === 1 ? shift : 0), file };
       for (const map of [toCommonJs, toModule]) {
-        if (!map || !at) return undefined;
-        const step = map.findEntry(at.line, at.column) as { originalLine?: number; originalColumn?: number };
-        at = step.originalLine === undefined ? undefined : { line: step.originalLine, column: step.originalColumn ?? 0 };
+        const step = map?.findEntry(at.line, at.column) as
+          { originalLine?: number; originalColumn?: number; originalSource?: string } | undefined;
+        if (step?.originalLine === undefined) return undefined;
+        at = { line: step.originalLine, column: step.originalColumn ?? 0, file: step.originalSource ?? file };
       }
+      if (!cell) return { file: join(dirname(file), basename(at.file)), line: at.line + 1, column: at.column + 1 };
       // tslab puts one line, "export {};", before a cell: index 1 is the cell's line 1.
-      return at && (cell ? at.line >= 1 : true) ? { file, line: cell ? at.line : at.line + 1, column: at.column + 1 } : undefined;
+      return at.line >= 1 ? { file, line: at.line, column: at.column + 1 } : undefined;
     },
     inspect: (_, source, position) => base.inspect(declarations, source, position),
     complete: (_, source, position) => base.complete(declarations, source, position),

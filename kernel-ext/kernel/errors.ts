@@ -72,7 +72,7 @@ function frames(stack: string, tracer: Tracer): Frame[] {
     const match = /^\s+at (?:(.*) \()?(.*?):(\d+):(\d+)\)?$/.exec(raw);
     if (!match) continue;
     const file = match[2].replace(/^(async )?(file:\/\/)?/, "");
-    const who = match[1] ?? "";
+    const who = (match[1] ?? "").replace(/^((?:async )?)Proxy\./, "$1"); // tslab's cells call functions through a proxy
     const line = Number(match[3]);
     const column = Number(match[4]);
     const cell = tracer.cell(file);
@@ -85,8 +85,9 @@ function frames(stack: string, tracer: Tracer): Frame[] {
       out.push({ text: nameless ? `at ${place}` : `at ${who} (${place})`, cell: { ...cell, ...at } });
       continue;
     }
-    const near = relative(tracer.root, file);
-    const path = near.length < file.length ? near : file;
+    const full = at?.file ?? file;
+    const near = relative(tracer.root, full);
+    const path = near.length < full.length ? near : full;
     const place = `${path}:${at?.line ?? line}:${at?.column ?? column}`;
     out.push({ text: who ? `at ${who} (${place})` : `at ${place}` });
   }

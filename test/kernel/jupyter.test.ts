@@ -1,0 +1,216 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { after, before, test } from "node:test";
+import { kernelSpec } from "../../kernel-ext/kernel/spec";
+import type { Content } from "../../kernel-ext/kernel/wire";
+
+/*
+ * The kernel under jupyter_client, one process for all: drive.py sends the steps below in order and hands back what each was
+ * answered; the tests look at that. A kernelspec in a scratch folder, so that this needs no installed one.
+ */
+const packageRoot = resolve(__dirname, "..", "..", "..");
+const python = join(packageRoot, ".venv", "bin", "python");
+const scratch = mkdtempSync(join(tmpdir(), "saelab-jupyter-"));
+
+interface Step {
+  code?: string;
+  interruptOn?: string; // interrupts once the cell's output holds this
+  message?: boolean; // by interrupt_request instead of the signal
+  silent?: boolean;
+  burst?: string[];
+  request?: string;
+  content?: Content;
+  restart?: true;
+}
+
+interface Answer {
+  reply: { type: string; content: Content };
+  outputs: { type: string; content: Content }[];
+  control?: { type: string; content: Content };
+}
+
+const steps: Record<string, Step> = {
+  plain: { code: "const a = 1;\nlet b: number = 2;\na + b" },
+  bundle: { code: "({ [Symbol.for('Jupyter.display')]: async () => ({ 'text/html': '<b>x</b>', 'text/plain': 'x' }) })" },
+  lines: { code: "for (let i = 0; i < 20000; i++) console.log('line', i);\n'after'" },
+  displays: {
+    code: "console.log('one');\nawait display({ 'text/html': '<i>1</i>' }, { display_id: 'p' });\nconsole.log('two');\n" +
+      "(globalThis as any)[Symbol.for('saelab.display')]({ 'text/html': '<i>2</i>' }, { display_id: 'p', update: true });\nconsole.error('three');",
+  },
+  tslab: { code: "import * as tslab from 'tslab';\nconst slot = tslab.newDisplay();\nslot.html('<u>1</u>');\nslot.html('<u>2</u>');" },
+  throws: { code: "const kept = 5;\nfunction inner(x: any) {\n  return x.y.z;\n}\nconsole.log('before');\ninner({});" },
+  kept: { code: "kept + a" },
+  awaits: { code: "const first = await (kept);\nconst [second] = await [7];\nfor await (const x of [1, 2]) console.log(x);\nfirst + second" },
+  typed: { code: "console.log('never');\nconst n: number = 'text';" },
+  loop: {
+    code: "const flag = (globalThis as any)[Symbol.for('saelab.interrupt')] as { requested: boolean };\nlet steps = 0;\n" +
+      "while (true) {\n  if (flag.requested) throw Object.assign(new Error('stopped between steps'), { name: 'InterruptError' });\n" +
+      "  if (steps++ === 3) console.log('looping');\n  await new Promise((r) => setTimeout(r, 5));\n}",
+    interruptOn: "looping",
+  },
+  afterLoop: { code: "[steps > 3, flag.requested]" },
+  message: { code: "console.log('waiting');\nawait new Promise(() => { setTimeout(() => {}, 1e8); });", interruptOn: "waiting", message: true },
+  spin: { code: "console.log('spinning');\nconst until = Date.now() + 20;\nwhile (Date.now() < until);\nconsole.log('on');\nwhile (true);", interruptOn: "on" },
+  queued: { burst: ["throw new Error('boom')", "'not run'", "'nor this'"] },
+  next: { code: "'runs again'" },
+  late: { code: "setTimeout(() => console.log('late'), 100);\nvoid Promise.reject(new Error('nobody waits'));\nundefined" },
+  meanwhile: { code: "await new Promise((r) => setTimeout(r, 300));" },
+  complete: { request: "complete_request", content: { code: "kep", cursor_pos: 3 } },
+  inspect: { request: "inspect_request", content: { code: "kept", cursor_pos: 2, detail_level: 0 } },
+  isComplete: { request: "is_complete_request", content: { code: "function f() {" } },
+  saelab: {
+    code: "import { heatMap, openModel } from 'saelab';\nconst folder: Parameters<typeof openModel>[0] = 'x';\n" +
+      "[typeof heatMap, require.resolve('saelab')]",
+  },
+  misused: { code: "import { openModel as open } from 'saelab';\nawait open(7);" },
+  removed: { code: "import * as util from 'util';\n[(util as any).isNullOrUndefined(null), (util as any).isArray([])]" },
+  restart: { restart: true },
+  fresh: { code: "typeof (globalThis as any).kept" },
+};
+
+let answers: Record<string, Answer | Answer[]>;
+let info: Answer["reply"];
+let ended: boolean;
+let beating: boolean;
+
+before(async () => {
+  assert.ok(existsSync(python), `expected the Python of the set-up at ${python}; run: npm run setup`);
+  const kernels = join(scratch, "kernels", "saelab-test");
+  mkdirSync(kernels, { recursive: true });
+  writeFileSync(join(kernels, "kernel.json"), JSON.stringify(kernelSpec({ node: process.execPath, packageRoot })));
+  const out = await new Promise<string>((done, fail) => {
+    const env = { ...process.env, JUPYTER_PATH: scratch, JUPYTER_RUNTIME_DIR: join(scratch, "runtime") };
+    const child = execFile(python, [join(packageRoot, "test", "kernel", "drive.py")], { env, maxBuffer: 1 << 28 }, (error, stdout, stderr) =>
+      error ? fail(new Error(`drive.py failed:\n${stderr}`, { cause: error })) : done(stdout));
+    child.stdin?.end(JSON.stringify({ kernel: "saelab-test", cwd: join(packageRoot, "notebooks"), steps: Object.values(steps) }));
+  });
+  const result = JSON.parse(out) as { info: Answer["reply"]; steps: (Answer | Answer[])[]; ended: boolean; beating: boolean };
+  answers = Object.fromEntries(Object.keys(steps).map((name, i) => [name, result.steps[i]]));
+  ({ info, ended, beating } = result);
+});
+
+after(() => rmSync(scratch, { recursive: true, force: true }));
+
+const answer = (name: string): Answer => answers[name] as Answer;
+const kinds = (name: string): string[] => answer(name).outputs.map(({ type }) => type);
+const result = (name: string): unknown => {
+  const { outputs, reply } = answer(name);
+  const shown = outputs.find(({ type }) => type === "execute_result");
+  return shown ? (shown.content.data as Content)["text/plain"] : reply.content;
+};
+const stream = (name: string, which = "stdout"): string =>
+  answer(name).outputs.filter(({ type, content }) => type === "stream" && content.name === which).map(({ content }) => content.text).join("");
+const failure = (name: string): { ename: string; evalue: string; text: string } => {
+  const { outputs, reply } = answer(name);
+  const shown = outputs.find(({ type }) => type === "error");
+  assert.ok(shown, `${name}: expected an error message, found ${JSON.stringify(outputs)}`);
+  assert.equal(reply.content.status, "error");
+  const { ename, evalue, traceback } = shown.content as { ename: string; evalue: string; traceback: string[] };
+  assert.equal(reply.content.ename, ename);
+  return { ename, evalue, text: traceback.join("\n").replace(/\u001b\[\d+m/g, "") };
+};
+
+test("a value is an execute_result with its count, after execute_input", () => {
+  assert.deepEqual(kinds("plain"), ["execute_input", "execute_result"]);
+  assert.deepEqual(answer("plain").outputs[1].content, { execution_count: 1, data: { "text/plain": "3" }, metadata: {} });
+});
+
+test("a value that shows itself gives its MIME bundle", () => {
+  assert.deepEqual(answer("bundle").outputs[1].content.data, { "text/html": "<b>x</b>", "text/plain": "x" });
+});
+
+test("20,000 printed lines arrive, in order, before the result", () => {
+  assert.equal(stream("lines"), Array.from({ length: 20_000 }, (_, i) => `line ${i}\n`).join(""));
+  assert.equal(kinds("lines").at(-1), "execute_result");
+});
+
+test("displays, updates and both streams keep their order", () => {
+  const outputs = answer("displays").outputs.slice(1);
+  assert.deepEqual(outputs.map(({ type, content }) => [type, content.text ?? (content.data as Content)["text/html"]]), [
+    ["stream", "one\n"], ["display_data", "<i>1</i>"], ["stream", "two\n"], ["update_display_data", "<i>2</i>"], ["stream", "three\n"],
+  ]);
+  assert.deepEqual(outputs[3].content.transient, { display_id: "p" });
+});
+
+test("tslab's own display helpers work", () => {
+  const [first, second] = answer("tslab").outputs.slice(1);
+  assert.deepEqual([first.type, second.type], ["display_data", "update_display_data"]);
+  assert.deepEqual(second.content.data, { "text/html": "<u>2</u>" });
+  assert.deepEqual(first.content.transient, second.content.transient);
+});
+
+test("an exception is an error message with the cell's own line, and stops the cell", () => {
+  const { ename, text } = failure("throws");
+  assert.equal(ename, "TypeError");
+  assert.match(text, /> +3 \| +return x\.y\.z;/);
+  assert.deepEqual(text.split("\n").filter((line) => /^\s+at /.test(line)).map((line) => line.trim()),
+    ["at inner (cell 6, line 3:14)", "at cell 6, line 6:1"]);
+  assert.deepEqual(kinds("throws"), ["execute_input", "stream", "error"]);
+});
+
+test("what was declared before the throw stays", () => assert.equal(result("kept"), "6"));
+
+test("top-level await in the forms tslab misses", () => {
+  assert.equal(result("awaits"), "12");
+  assert.equal(stream("awaits"), "1\n2\n");
+});
+
+test("a type error is an error message at its line, and nothing of the cell runs", () => {
+  const { ename, evalue, text } = failure("typed");
+  assert.equal(ename, "TypeScriptError");
+  assert.match(evalue, /^line 2: Type 'string' is not assignable to type 'number'/);
+  assert.match(text, /> +2 \| const n: number = 'text';/);
+  assert.equal(stream("typed"), "");
+});
+
+test("the signal stops a loop that reads the flag, at its own place; its variables live, the flag is down again", () => {
+  assert.deepEqual([failure("loop").ename, failure("loop").evalue], ["InterruptError", "stopped between steps"]);
+  assert.equal(result("afterLoop"), "[ true, false ]");
+});
+
+test("interrupt_request is answered and stops a cell that awaits", () => {
+  assert.deepEqual(answer("message").control, { type: "interrupt_reply", content: { status: "ok" } });
+  assert.equal(failure("message").ename, "KeyboardInterrupt");
+});
+
+test("the signal stops a loop that never gives a turn", () => {
+  assert.equal(failure("spin").ename, "KeyboardInterrupt");
+});
+
+test("cells queued behind a failing one are aborted, later ones run", () => {
+  assert.deepEqual((answers.queued as Answer[]).map(({ reply }) => reply.content.status), ["error", "aborted", "aborted"]);
+  assert.equal(result("next"), "'runs again'");
+});
+
+test("what a timer prints later, and a rejection nobody waits for, go to the cell they came from", () => {
+  assert.equal(stream("late"), "late\n");
+  assert.match(stream("late", "stderr"), /Unhandled rejection:\n.*Error.*: nobody waits/);
+  assert.deepEqual(kinds("meanwhile"), ["execute_input"]);
+});
+
+test("complete, inspect and is_complete", () => {
+  assert.deepEqual(answer("complete").reply.content, { status: "ok", matches: ["kept"], cursor_start: 0, cursor_end: 3, metadata: {} });
+  assert.deepEqual((answer("inspect").reply.content.data as Content)["text/plain"], "const kept: 5");
+  assert.deepEqual(answer("isComplete").reply.content, { status: "incomplete", indent: "  " });
+});
+
+test("a notebook of the repository imports saelab, with its types", () => {
+  assert.equal(result("saelab"), `[ 'function', '${join(packageRoot, "build", "src", "index.js")}' ]`);
+  assert.match(failure("misused").evalue, /^line 2: Argument of type 'number' is not assignable/);
+});
+
+test("util has what Node 23 removed and TF.js calls", () => assert.equal(result("removed"), "[ true, true ]"));
+
+test("kernel_info says what is true", () => {
+  const { status, language_info } = info.content as { status: string; language_info: Content };
+  assert.equal(status, "ok");
+  assert.deepEqual([language_info.name, language_info.file_extension, language_info.nbconvert_exporter], ["typescript", ".ts", "script"]);
+});
+
+test("the heartbeat echoes, a restart is fresh, a shutdown ends the process", () => {
+  assert.equal(result("fresh"), "'undefined'");
+  assert.deepEqual([beating, ended], [true, true]);
+});
