@@ -51,13 +51,13 @@ function serve(port: NonNullable<typeof parentPort>): void {
         caches.delete(request.cache);
         return { reply: {}, transfer: [] };
       case "run": {
-        const session = sessions.get(request.session);
-        if (!session) throw new Error(`no session "${request.session}"`);
         const feeds: Record<string, Tensor> = {};
         for (const [name, { type, data, dims }] of Object.entries(request.feeds)) {
           feeds[name] = new ort.Tensor(type, data as never, dims);
           if (name === "cos" || name === "sin") kept.set(name, feeds[name]);
         }
+        const session = sessions.get(request.session); // after the tables are kept: the next run counts on them
+        if (!session) throw new Error(`no session "${request.session}"`);
         for (const name of ["cos", "sin"]) if (!feeds[name] && session.inputNames.includes(name)) feeds[name] = kept.get(name)!;
         const fetches = [...request.outputs];
         if (request.cache) {

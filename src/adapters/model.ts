@@ -449,7 +449,8 @@ function startEngine(what: string, lost: () => void): Engine {
       closed = true;
       const ending = worker;
       fail(new EngineError(`${what}: the model was closed while this was being computed.`));
-      ending?.removeAllListeners("exit");
+      ending?.removeAllListeners(); // a late answer must not let the process go
+      ending?.ref(); // the process must not end before the promise does
       await ending?.terminate();
     },
   };

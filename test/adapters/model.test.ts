@@ -1,0 +1,365 @@
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openModel, type OpenOptions } from "../../src/adapters/model";
+import { EngineError, HookError, InterruptError, ModelError, OptionError } from "../../src/core/errors";
+import { bytesSource, readFloats, readHeader, writeSafetensors, type ByteSource, type SafetensorsHeader } from "../../src/core/safetensors";
+import type { Hook, Model } from "../../src/core/types";
+
+const ORACLE = join(__dirname, "../../../test/oracle/models");
+const FIXTURES = join(process.env.SAELAB_FIXTURES ?? join(__dirname, "../../../../shared/fixtures"), "models");
+
+interface Golden {
+  prompts: { text: string; ids: number[] }[];
+  generate: { plain: number[][]; plain_text: string[] };
+  tensor(name: string): Float32Array;
+}
+
+function golden(folder: string): Golden {
+  const source: ByteSource = bytesSource(new Uint8Array(readFileSync(join(folder, "golden.safetensors"))));
+  const header: SafetensorsHeader = readHeader(source, "golden.safetensors");
+  return { ...JSON.parse(readFileSync(join(folder, "golden.json"), "utf8")), tensor: (name) => readFloats(source, header.tensors.get(name)!) };
+}
+
+const goldenName = (hook: Pick<Hook, "kind" | "layer">): string => (hook.kind === "embed" ? "embed" : `${hook.kind}.${hook.layer}`);
+
+/** max|a − b| ≤ 1e-5·max|b|: float32 sums over at most 96 terms and three blocks; 1.6e-6 is reached. */
+function close(found: Float32Array, wanted: Float32Array, what: string): void {
+  assert.equal(found.length, wanted.length, what);
+  let difference = 0;
+  let scale = 0;
+  for (let i = 0; i < wanted.length; i++) {
+    assert.ok(Number.isFinite(found[i]), what);
+    difference = Math.max(difference, Math.abs(found[i] - wanted[i]));
+    scale = Math.max(scale, Math.abs(wanted[i]));
+  }
+  assert.ok(scale > 0.1 && difference <= 1e-5 * scale, `${what}: ${difference} of ${scale}`);
+}
+
+async function opened(folder: string, work: (model: Model) => Promise<void>, options?: OpenOptions): Promise<void> {
+  const model = await openModel(folder, options);
+  try {
+    await work(model);
+  } finally {
+    await model.close();
+  }
+}
+
+async function scratch(work: (folder: string) => Promise<void>): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "saelab-model-"));
+  try {
+    await work(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+const copy = (model: string, to: string): void => cpSync(join(ORACLE, model), to, { recursive: true });
+
+/** Every hook of every prompt, in one right-padded batch, with the logits. */
+async function agrees(model: Model, want: Golden, what: string): Promise<void> {
+  const hooks = model.hooks();
+  const found = await model.run(want.prompts.map(({ ids }) => ids), { hooks: hooks.map(({ name }) => name), logits: true });
+  let row = 0;
+  want.prompts.forEach(({ ids }, k) => {
+    for (const hook of hooks) {
+      close(found[hook.name].subarray(row * hook.width, (row + ids.length) * hook.width), want.tensor(`p${k}.${goldenName(hook)}`), `${what}: ${hook.name}, prompt ${k} of the batch`);
+    }
+    close(found.logits.subarray(row * model.vocabularySize, (row + ids.length) * model.vocabularySize), want.tensor(`p${k}.logits`), `${what}: logits, prompt ${k} of the batch`);
+    row += ids.length;
+  });
+  assert.equal(found.logits.length, row * model.vocabularySize, "no row of padding is left");
+}
+
+for (const family of ["llama", "qwen2", "qwen3"]) {
+  const folder = [join(ORACLE, family), join(FIXTURES, family)].find((path) => existsSync(path));
+
+  test(`${family}: every hook and the logits agree with PyTorch`, async (t) => {
+    if (!folder) return t.diagnostic(`not checked: no folder ${FIXTURES} (set SAELAB_FIXTURES)`);
+    const want = golden(folder);
+    await opened(folder, async (model) => {
+      assert.deepEqual([model.family, model.layers, model.vocabularySize], [family, 3, 320]);
+      for (const hook of model.hooks()) { // one at a time: each graph ends where its hook is
+        for (const [k, { ids }] of want.prompts.entries()) {
+          const found = await model.run([ids], { hooks: [hook.name] });
+          assert.deepEqual(Object.keys(found), [hook.name]);
+          close(found[hook.name], want.tensor(`p${k}.${goldenName(hook)}`), `${hook.name}, prompt ${k} alone`);
+        }
+      }
+      await agrees(model, want, "packed");
+    }, { weights: "packed" });
+    await opened(folder, (model) => agrees(model, want, "in place, one thread"), { weights: "in place", threads: 1 });
+  });
+
+  test(`${family}: greedy continuation is PyTorch's, in one batch of unequal lengths and alone`, async (t) => {
+    if (!folder) return t.diagnostic(`not checked: no folder ${FIXTURES} (set SAELAB_FIXTURES)`);
+    const want = golden(folder);
+    await opened(folder, async (model) => {
+      const texts = want.prompts.map(({ text }) => text);
+      const expected = texts.map((text, k) => text + Buffer.concat(want.generate.plain[k].map((id) => model.tokenizer.bytes(id))).toString());
+      const together = await model.generate(texts, { maxTokens: 12 });
+      assert.deepEqual(together.map(({ text }) => text), expected);
+      assert.deepEqual(together.map(({ id, spans }) => [id, spans.length]), [["prompt-0", 0], ["prompt-1", 0], ["prompt-2", 0]]);
+      for (const [k, text] of texts.entries()) {
+        const [alone] = await model.generate([{ id: "mine", text, spans: [{ start: 0, end: 1, label: "x" }], split: "heldout" }], { maxTokens: 12 });
+        assert.deepEqual(alone, { id: "mine", text: expected[k], spans: [], split: "heldout" });
+      }
+    });
+  });
+}
+
+test("the three spellings give the same rows, under the caller's names", async () => {
+  await opened(join(ORACLE, "llama"), async (model) => {
+    const names = ["layers.1.mlp", "blocks.1.hook_mlp_out", "model.layers.1.mlp", "hook_embed"];
+    const found = await model.run([[1, 2, 3], [4]], { hooks: names });
+    assert.deepEqual(Object.keys(found), names);
+    assert.equal(found["hook_embed"].length, 4 * 48);
+    assert.deepEqual(found[names[1]], found[names[0]]);
+    assert.deepEqual(found[names[2]], found[names[0]]);
+    assert.equal(model.hook("blocks.1.hook_mlp_out").name, "layers.1.mlp");
+    await assert.rejects(model.run([[1]], { hooks: ["layers.3"] }), HookError);
+  });
+});
+
+test("many runs at once, of more sessions than are kept, answer each its own", async () => {
+  await opened(join(ORACLE, "qwen2"), async (model) => {
+    const hooks = model.hooks().map(({ name }) => name);
+    const texts = hooks.map((_, i) => Array.from({ length: 3 + i }, (__, t) => 10 + i * 7 + t));
+    const single: Float32Array[] = [];
+    for (const [i, name] of hooks.entries()) single.push((await model.run([texts[i]], { hooks: [name] }))[name]);
+    const all = await Promise.all(hooks.map((name, i) => model.run([texts[i]], { hooks: [name] })));
+    hooks.forEach((name, i) => assert.deepEqual(all[i][name], single[i], name));
+  });
+});
+
+test("padding changes nothing: a text alone, with longer ones, and twice in a batch", async () => {
+  await opened(join(ORACLE, "qwen2"), async (model) => {
+    const short = [40, 41, 42];
+    const long = Array.from({ length: 90 }, (_, t) => 10 + ((t * 31) % 300));
+    const alone = (await model.run([short], { hooks: ["layers.2"] }))["layers.2"];
+    const mixed = (await model.run([short, long, short], { hooks: ["layers.2"] }))["layers.2"];
+    assert.equal(mixed.length, 96 * 64);
+    close(mixed.subarray(0, 3 * 64), alone, "first");
+    close(mixed.subarray(93 * 64), alone, "last");
+  });
+});
+
+test("texts up to the model's context, and tables that grow with them", async () => {
+  await opened(join(ORACLE, "llama"), async (model) => {
+    const text = Array.from({ length: 256 }, (_, t) => 10 + ((t * 7) % 300));
+    const prefix = (await model.run([text.slice(0, 20)], { hooks: ["layers.2"] }))["layers.2"];
+    const whole = (await model.run([text], { hooks: ["layers.2"] }))["layers.2"];
+    close(whole.subarray(0, prefix.length), prefix, "a token sees only what is before it");
+    await assert.rejects(model.run([[...text, 1]], { hooks: ["layers.2"] }), (error: Error) => error instanceof OptionError && /at most 256 tokens.*found 257/.test(error.message));
+  });
+});
+
+test("what cannot be run is refused before anything is run", async () => {
+  await opened(join(ORACLE, "llama"), async (model) => {
+    const refused: [ArrayLike<number>[], RegExp][] = [
+      [[], /at least one text/], [[[1], []], /text 1: expected at least one token/], [[[320]], /text 0, token 0: expected an id from 0 to 319, found 320/],
+      [[[1, -1]], /token 1: .*found -1/], [[[1.5]], /found 1\.5/],
+    ];
+    for (const [batch, message] of refused) {
+      await assert.rejects(model.run(batch, { hooks: ["layers.0"] }), (error: Error) => error instanceof OptionError && message.test(error.message), String(message));
+    }
+    await assert.rejects(model.run([[1]], { hooks: [] }), /at least one hook/);
+    await assert.rejects(model.generate([""]), /prompt 0: expected at least one token/);
+    await assert.rejects(model.generate(["a"], { temperature: -1 }), OptionError);
+    await assert.rejects(model.generate(["a"], { maxTokens: 0 }), OptionError);
+    assert.deepEqual(await model.generate([]), []);
+  });
+  await assert.rejects(openModel(join(ORACLE, "llama"), { threads: 0 }), OptionError);
+});
+
+test("sampling: same seed, same text, whatever the company; another seed, another text", async () => {
+  await opened(join(ORACLE, "qwen2"), async (model) => {
+    const settings = { temperature: 1, maxTokens: 20, seed: 3 };
+    const [a, b] = await model.generate(["The rain", "Wait, hmm, let me check"], settings);
+    assert.deepEqual(await model.generate(["The rain", "Wait, hmm, let me check"], settings), [a, b]);
+    assert.deepEqual(await model.generate(["The rain"], settings), [a]);
+    const [other] = await model.generate(["The rain"], { ...settings, seed: 4 });
+    assert.notEqual(other.text, a.text);
+    const states: number[] = [];
+    await model.generate(["The rain"], { ...settings, progress: ({ done, total }) => states.push(done / total) });
+    assert.equal(states.at(-1), 1);
+  });
+});
+
+test("generation ends at the end-of-text token of config or generation_config, and leaves it out; at the context's end too", async () => {
+  await scratch(async (folder) => {
+    const want = golden(join(ORACLE, "llama"));
+    const [first, second, third] = want.generate.plain[1];
+    for (const [file, eos] of [["config.json", third], ["generation_config.json", [300, third]]] as const) {
+      rmSync(folder, { recursive: true });
+      copy("llama", folder);
+      const path = join(folder, file);
+      writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, "utf8")), eos_token_id: eos }));
+      assert.ok(first !== third && second !== third);
+      await opened(folder, async (model) => {
+        const [{ text }] = await model.generate([want.prompts[1].text], { maxTokens: 12 });
+        assert.equal(text, want.prompts[1].text + Buffer.concat([first, second].map((id) => model.tokenizer.bytes(id))).toString(), file);
+      });
+    }
+    await opened(join(ORACLE, "llama"), async (model) => {
+      const prompt = "a ".repeat(125);
+      const used = model.tokenizer.encode(prompt).ids.length;
+      const [{ text }] = await model.generate([prompt], { maxTokens: 400 });
+      assert.ok(used > 120 && used < 256 && text.length > prompt.length);
+    });
+  });
+});
+
+test("an interrupt ends generation between two tokens", async () => {
+  const key = Symbol.for("saelab.interrupt");
+  await opened(join(ORACLE, "llama"), async (model) => {
+    const globals = globalThis as Record<symbol, any>;
+    const before = globals[key];
+    try {
+      await assert.rejects(
+        model.generate(["a"], { maxTokens: 200, progress: () => (globals[key] = { requested: true }) }),
+        InterruptError);
+    } finally {
+      globals[key] = before;
+    }
+    assert.equal((await model.generate(["a"], { maxTokens: 2 })).length, 1, "the model is as good as before");
+  });
+});
+
+test("shards, and symbolic links into a cache, read the same", async () => {
+  await scratch(async (folder) => {
+    const want = golden(join(ORACLE, "llama"));
+    // the hub's cache: snapshots/<commit>/model.safetensors → ../../blobs/<hash>
+    const snapshot = join(folder, "snapshots", "0123");
+    const blobs = join(folder, "blobs");
+    mkdirSync(blobs, { recursive: true });
+    copy("llama", snapshot);
+    for (const file of readdirSync(snapshot)) {
+      renameSync(join(snapshot, file), join(blobs, `${file}.blob`));
+      symlinkSync(`../../blobs/${file}.blob`, join(snapshot, file));
+    }
+    await opened(snapshot, (model) => agrees(model, want, "links"));
+
+    const source = bytesSource(new Uint8Array(readFileSync(join(ORACLE, "llama/model.safetensors"))));
+    const tensors = [...readHeader(source, "m").tensors];
+    const sharded = join(folder, "sharded");
+    copy("llama", sharded);
+    unlinkSync(join(sharded, "model.safetensors"));
+    const map: Record<string, string> = {};
+    for (const [i, part] of [tensors.slice(0, 11), tensors.slice(11)].entries()) {
+      const name = `model-0000${i + 1}-of-00002.safetensors`;
+      for (const [tensor] of part) map[tensor] = name;
+      writeFileSync(join(sharded, name), Buffer.concat(writeSafetensors(
+        part.map(([tensor, info]) => ({ name: tensor, shape: info.shape, data: readFloats(source, info) })))));
+    }
+    writeFileSync(join(sharded, "model.safetensors.index.json"), JSON.stringify({ weight_map: map }));
+    await opened(sharded, (model) => agrees(model, want, "shards"));
+    unlinkSync(join(sharded, "model-00002-of-00002.safetensors"));
+    await assert.rejects(openModel(sharded), (error: Error) => error instanceof ModelError && /expected the shard model-00002-of-00002\.safetensors/.test(error.message));
+  });
+});
+
+test("a folder that is no checkpoint is refused, with what is missing", async () => {
+  await scratch(async (folder) => {
+    const message = async (path: string, pattern: RegExp): Promise<void> => {
+      await assert.rejects(openModel(path), (error: Error) => error instanceof ModelError && pattern.test(error.message), String(pattern));
+    };
+    await message(join(folder, "nowhere"), /expected the folder of a checkpoint .*found nothing/);
+    await message(join(ORACLE, "llama", "config.json"), /found a file/);
+    await message(folder, /expected config\.json, found an empty folder/);
+    const model = join(folder, "m");
+    const broken = async (edit: () => void, pattern: RegExp): Promise<void> => {
+      rmSync(model, { recursive: true, force: true });
+      copy("llama", model);
+      edit();
+      await message(model, pattern);
+    };
+    await broken(() => renameSync(join(model, "model.safetensors"), join(model, "pytorch_model.bin")), /expected model\.safetensors, .*save_pretrained/);
+    await broken(() => unlinkSync(join(model, "tokenizer.json")), /tokenizer\.json: expected the tokenizer, found no such file/);
+    await broken(() => writeFileSync(join(model, "config.json"), "{"), /config\.json: expected JSON/);
+    const config = JSON.parse(readFileSync(join(ORACLE, "llama/config.json"), "utf8"));
+    await broken(() => writeFileSync(join(model, "config.json"), JSON.stringify({ ...config, vocab_size: 300 })), /embed_tokens\.weight: expected \[300, 48\] by config\.json, found \[320, 48\]/);
+    await broken(() => {
+      const tokenizer = JSON.parse(readFileSync(join(model, "tokenizer.json"), "utf8"));
+      tokenizer.added_tokens.push({ id: 320, content: "<extra>", special: true, normalized: false });
+      writeFileSync(join(model, "tokenizer.json"), JSON.stringify(tokenizer));
+    }, /expected ids below vocab_size 320 of config\.json, found ids up to 320/);
+    // cut off in the middle: said on opening, not in a run
+    rmSync(model, { recursive: true });
+    copy("llama", model);
+    writeFileSync(join(model, "model.safetensors"), readFileSync(join(ORACLE, "llama/model.safetensors")).subarray(0, 200_000));
+    await assert.rejects(openModel(model), /model\.safetensors: /);
+  });
+});
+
+test("weights that vanish after opening are an engine's error, and the model can be closed", async () => {
+  await scratch(async (folder) => {
+    copy("llama", join(folder, "m"));
+    await opened(join(folder, "m"), async (model) => {
+      unlinkSync(join(folder, "m", "model.safetensors"));
+      await assert.rejects(model.run([[1, 2]], { hooks: ["layers.0"] }), EngineError);
+      copyBack(folder);
+      assert.equal((await model.run([[1, 2]], { hooks: ["layers.0"] }))["layers.0"].length, 96, "a failed session is tried again");
+    });
+  });
+  function copyBack(folder: string): void {
+    cpSync(join(ORACLE, "llama/model.safetensors"), join(folder, "m", "model.safetensors"));
+  }
+});
+
+test("a closed model says so", async () => {
+  const model = await openModel(join(ORACLE, "llama"));
+  const running = model.run([[1, 2, 3]], { hooks: ["layers.2"] });
+  const closing = model.close();
+  await assert.rejects(running, EngineError);
+  await closing;
+  await assert.rejects(model.run([[1]], { hooks: ["layers.0"] }), (error: Error) => error instanceof EngineError && /closed/.test(error.message));
+  await model.close();
+});
+
+test("the hash is of config and weights: the same for a copy, another when one byte differs", async () => {
+  await scratch(async (folder) => {
+    const hash = async (path: string): Promise<string> => {
+      const model = await openModel(path);
+      const value = await model.hash();
+      assert.equal(await model.hash(), value);
+      await model.close();
+      return value;
+    };
+    const original = await hash(join(ORACLE, "llama"));
+    assert.match(original, /^[0-9a-f]{64}$/);
+    const same = join(folder, "same");
+    copy("llama", same);
+    assert.equal(await hash(same), original);
+    const other = join(folder, "other");
+    copy("llama", other);
+    const bytes = readFileSync(join(other, "model.safetensors"));
+    bytes[bytes.length - 1] ^= 1;
+    writeFileSync(join(other, "model.safetensors"), bytes);
+    assert.notEqual(await hash(other), original);
+  });
+});
+
+test("describe says family, sizes, dtype, memory, holding, hooks and files", async () => {
+  await opened(join(ORACLE, "qwen2"), async (model) => {
+    const text = model.describe();
+    for (const part of [/qwen2 model of 3 blocks, width 64/, /parameters in BF16, 0\.2 MB in one file/, /held packed/, /layers\.n\.mlp/, /config\.json, model\.safetensors/]) assert.match(text, part);
+  });
+  await opened(join(ORACLE, "llama"), async (model) => {
+    assert.match(model.describe(), /100,176 parameters in F32[^]*llama3 scaling by 8[^]*read in place/);
+  }, { weights: "in place" });
+});
+
+test("a process that is done ends although its models are open, and TensorFlow is not loaded", () => {
+  const script = `
+    const { openModel } = require(${JSON.stringify(join(__dirname, "../../src/adapters/model.js"))});
+    openModel(${JSON.stringify(join(ORACLE, "llama"))}).then(async (model) => {
+      const { "layers.1": rows } = await model.run([[5, 6, 7]], { hooks: ["layers.1"] });
+      console.log(rows.length, Object.keys(require.cache).filter((file) => /tfjs|tensorflow/.test(file)).length);
+    });`;
+  const out = execFileSync(process.execPath, ["-e", script], { encoding: "utf8", timeout: 120_000 });
+  assert.equal(out.trim(), `${3 * 48} 0`);
+});
