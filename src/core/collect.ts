@@ -1,3 +1,4 @@
+import { random } from "./random";
 import type { Example, Feature, Sparse } from "./types";
 
 /**
@@ -188,17 +189,6 @@ function bySize(value: Float32Array, a: number, b: number): Int32Array {
   return Int32Array.from({ length: b - a }, (_, i) => a + i).sort((i, j) => value[j] - value[i] || i - j);
 }
 
-/** mulberry32 on a seed mixed from the parts: the same draw for the same latent, whatever the blocks. */
-function draws(seed: number, latent: number): (below: number) => number {
-  let state = Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(latent + 1, 0xc2b2ae35);
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * below);
-  };
-}
-
 /**
  * Which firings of a latent to show: the strongest peaks, near-duplicates folded into the first of them (`count` counts those at least as strong as the
  * last example kept); then, at random, some firings of each quarter of its activations, strongest quarter first, and some of all.
@@ -233,7 +223,7 @@ export function choose(firings: Firings, latent: number, origin: RowOrigins, opt
     taken.add(entry);
     chosen.push(choice);
   }
-  const below = draws(options.seed, latent);
+  const { below } = random(options.seed, latent); // a stream a latent: the same draw whatever the blocks
   const draw = (group: number, from: number, to: number, wanted: number): void => {
     for (let tries = 0, got = 0; got < wanted && tries < 4 * wanted && from < to; tries++) {
       const entry = sorted[from + below(to - from)];

@@ -114,15 +114,18 @@ function tokensHtml({ tokens, values, peak }: HeatMapExample, max: number, from:
 const LEFT = "flex:3 1 0;min-width:0;overflow:hidden;text-overflow:ellipsis;direction:rtl;text-align:right";
 const RIGHT = "flex:2 1 0;min-width:0;overflow:hidden;text-overflow:ellipsis";
 const VALUE = "flex:none;width:3.4em;opacity:0.7";
-const WHERE = "flex:none;max-width:11em;overflow:hidden;text-overflow:ellipsis;opacity:0.6;padding-left:1em";
+const WHERE = "flex:none;overflow:hidden;text-overflow:ellipsis;text-align:right;opacity:0.6;padding-left:1em";
+const WIDEST = 18; // characters of an origin: the whole one is in its title
 
-function lineHtml(example: HeatMapExample, max: number, wrap: boolean): string {
+const originOf = ({ document, position, count: times }: HeatMapExample): string => `${times > 1 ? `×${count(times)} ` : ""}${visible(document)}:${position}`;
+
+function lineHtml(example: HeatMapExample, max: number, wrap: boolean, width: string): string {
   const { values, peak, tokens, document, position, count: times } = example;
   const before = (position > peak ? "…" : "") + tokensHtml(example, max, 0, peak);
   const at = tokensHtml(example, max, peak, peak + 1);
   const after = tokensHtml(example, max, peak + 1, tokens.length);
-  const where = `<span style="${WHERE}" title="${escapeHtml(`${document}, token ${position}`)}">` +
-    `${times > 1 ? `<b title="near-identical contexts folded into this one">×${count(times)}</b> ` : ""}${escapeHtml(visible(document))}:${position}\n</span>`;
+  const told = `${document}, token ${position}${times > 1 ? `; stands for ${count(times)} near-identical contexts` : ""}`;
+  const where = `<span style="${WHERE};width:${width}" title="${escapeHtml(told)}">${escapeHtml(originOf(example))}\n</span>`;
   const value = `<span style="${VALUE}">${short(values[peak])} </span>`;
   return wrap
     ? `<span style="display:flex;margin-bottom:0.5em">${value}<span style="flex:1 1 0;min-width:0;white-space:pre-wrap;overflow-wrap:anywhere">${before}${at}${after}</span>${where}</span>`
@@ -131,13 +134,26 @@ function lineHtml(example: HeatMapExample, max: number, wrap: boolean): string {
 
 const PRE = `margin:0;padding:0;border:0;background:transparent;color:inherit;font-family:${MONO};font-size:12.5px;line-height:1.6;white-space:pre;overflow:hidden`;
 
-const linesHtml = (examples: HeatMapExample[], max: number, wrap: boolean): string =>
-  `<pre style="${PRE}">${examples.map((example) => lineHtml(example, max, wrap)).join("")}</pre>`;
+/** Lines of one group. The column of origins is as wide as the longest, so that the peaks stand below one another. */
+function linesHtml(examples: HeatMapExample[], max: number, wrap: boolean, characters: number): string {
+  const width = `${(0.62 * characters).toFixed(1)}em`;
+  return `<pre style="${PRE}">${examples.map((example) => lineHtml(example, max, wrap, width)).join("")}</pre>`;
+}
 
 const BARS = 24;
+const TAIL = 0.005;
 
-/** Neighbouring bins together until there are few enough to draw. */
-export function mergeBins({ edges, counts }: Feature["histogram"], most = BARS): Feature["histogram"] {
+/** What a histogram shows: the weakest half percent as one bar, then neighbouring bins together until there are few enough to draw. */
+export function mergeBins(histogram: Feature["histogram"], most = BARS): Feature["histogram"] {
+  let { edges, counts } = histogram;
+  const total = counts.reduce((sum, n) => sum + n, 0);
+  let tail = 0;
+  let held = 0;
+  while (tail < counts.length && held + counts[tail] <= TAIL * total) held += counts[tail++];
+  if (tail > 1) {
+    counts = [held, ...counts.slice(tail)];
+    edges = [edges[0], ...edges.slice(tail)];
+  }
   const step = Math.ceil(counts.length / most) || 1;
   const merged = { edges: [] as number[], counts: [] as number[] };
   for (let b = 0; b < counts.length; b += step) {
@@ -173,13 +189,14 @@ function featureHtml(feature: HeatMapFeature, wrap: boolean): string {
     histogramHtml(histogram),
   ].filter(Boolean);
   const [top, ...more] = groups;
+  const characters = Math.min(WIDEST, Math.max(0, ...groups.flatMap(({ examples }) => examples.map((example) => columns(originOf(example))))));
   const folded = more.length
     ? `<details style="margin-top:0.2em"><summary style="cursor:pointer;opacity:0.75">examples at random, by strength of activation</summary>${more.map(({ name, examples }) =>
-      `<div style="opacity:0.75;margin-top:0.3em">${escapeHtml(GROUP_TITLES[name] ?? name)}</div>${linesHtml(examples, max, wrap)}`).join("")}</details>`
+      `<div style="opacity:0.75;margin-top:0.3em">${escapeHtml(GROUP_TITLES[name] ?? name)}</div>${linesHtml(examples, max, wrap, characters)}`).join("")}</details>`
     : "";
   return `<section style="border-top:${RULE};padding:0.5em 0 0.9em">` +
     `<div style="display:flex;flex-wrap:wrap;gap:0 1.1em;align-items:baseline;margin-bottom:0.3em">${facts.join(" ")}</div>` +
-    `${top ? linesHtml(top.examples, max, wrap) : "<p>It never fires on these rows.</p>"}${folded}</section>`;
+    `${top ? linesHtml(top.examples, max, wrap, characters) : "<p>It never fires on these rows.</p>"}${folded}</section>`;
 }
 
 const GROUP_TITLES: Record<string, string> = {

@@ -1,0 +1,109 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { collect } from "../../src/adapters/collect";
+import { scoreLabels } from "../../src/adapters/score";
+import { DISPLAY } from "../../src/adapters/show";
+import { OptionError, StoreError } from "../../src/core/errors";
+import { auroc } from "../../src/core/score";
+import type { Store } from "../../src/core/types";
+import { synthetic } from "./synthetic";
+
+const root = mkdtempSync(join(tmpdir(), "saelab-score-"));
+after(() => rmSync(root, { recursive: true, force: true }));
+
+test("finds the planted latents, and reports them on held-out documents", async () => {
+  const { store, sae } = synthetic({ documents: 60 });
+  const features = await collect(store, sae, { folder: join(root, "planted") });
+  const scores = await scoreLabels(features);
+  assert.equal(scores.of("backtracking").latent, 0);
+  assert.equal(scores.of("deduction").latent, 3);
+  assert.deepEqual(scores.train, { sentences: 45 * 12, documents: 45 });
+  assert.deepEqual(scores.heldout, { sentences: 15 * 12, documents: 15 });
+  for (const label of ["backtracking", "deduction"]) assert.ok(scores.of(label).detectors[0].heldout > 0.95);
+  assert.equal(scores.of("backtracking").detectors.find(({ kind }) => kind === "keyword")!.what, " wait");
+  const chance = scores.of("initializing").detectors[0]; // nothing in the SAE follows it
+  assert.ok(chance.heldout < 0.65);
+  assert.notEqual(scores.of("initializing").verdict, "above its controls");
+
+  // the reported AUROC of latent 0, mean over the sentence, from the rows themselves
+  const codes = sae.encode(store.read("layers.1", 0, store.rows));
+  const origin = store.origin(0, store.rows);
+  const score: number[] = [];
+  const positive: number[] = [];
+  store.documents().forEach(({ spans, split }, document) => {
+    if (split !== "heldout") return;
+    const { start } = store.tokens(document);
+    for (const span of spans) {
+      const values: number[] = [];
+      for (let r = 0; r < store.rows; r++) {
+        if (origin.document[r] !== document || start[origin.position[r]] < span.start || start[origin.position[r]] >= span.end) continue;
+        let value = 0;
+        for (let j = 0; j < codes.k; j++) if (codes.index[r * codes.k + j] === 0) value = codes.value[r * codes.k + j];
+        values.push(value);
+      }
+      const pool = scores.of("backtracking").pooling;
+      const used = pool === "first five" ? values.slice(0, 5) : values;
+      score.push(Math.fround(pool === "max" ? Math.max(...used) : used.reduce((a, b) => a + b, 0) / used.length));
+      positive.push(span.label === "backtracking" ? 1 : 0);
+    }
+  });
+  assert.ok(Math.abs(auroc(score, positive) - scores.of("backtracking").detectors[0].heldout) < 1e-12);
+  assert.ok(Math.abs(positive.reduce((a, b) => a + b) / positive.length - scores.of("backtracking").baseRate) < 1e-12);
+
+  assert.match(scores.features(["backtracking"])[0].label!, /^correlates with backtracking/);
+  const bundle = scores[DISPLAY]() as Record<string, string>;
+  assert.match(bundle["text/plain"], /32 latents × 3 poolings/);
+  assert.match(bundle["text/html"], /backtracking/);
+  features.close();
+});
+
+test("what is chosen does not depend on held-out labels; what is reported does", async () => {
+  const { store, sae } = synthetic({ documents: 40 });
+  const features = await collect(store, sae, { folder: join(root, "blind") });
+  const scrambled: Store = {
+    ...store,
+    documents: () => store.documents().map((document) => (document.split === "train" ? document
+      : { ...document, spans: document.spans.map((span, i) => ({ ...span, label: ["backtracking", "deduction", "initializing"][(i * 7 + document.text.length) % 3] })) })),
+  };
+  const again = await collect(scrambled, sae, { folder: join(root, "blind2") });
+  const [a, b] = [await scoreLabels(features), await scoreLabels(again)];
+  for (const label of ["backtracking", "deduction", "initializing"]) {
+    const [x, y] = [a.of(label), b.of(label)];
+    assert.deepEqual([x.latent, x.pooling, x.detectors.map(({ kind, what, train }) => ({ kind, what, train }))], [y.latent, y.pooling, y.detectors.map(({ kind, what, train }) => ({ kind, what, train }))]);
+  }
+  assert.ok(b.of("backtracking").detectors[0].heldout < a.of("backtracking").detectors[0].heldout - 0.2);
+  features.close();
+  again.close();
+});
+
+test("the same seed gives the same scores; from a store and an SAE as from features", async () => {
+  const { store, sae } = synthetic({ documents: 24 });
+  const path = join(root, "store");
+  const one = await scoreLabels({ ...store, path }, sae, { labels: ["deduction"], resamples: 50 });
+  const two = await scoreLabels({ ...store, path }, sae, { labels: ["deduction"], resamples: 50 });
+  assert.deepEqual(one.labels, two.labels);
+  assert.equal(one.labels.length, 1);
+});
+
+test("what cannot be scored says why", async () => {
+  const { store, sae } = synthetic({ documents: 12 });
+  const half = await collect(store, sae, { folder: join(root, "half"), split: "train" });
+  await assert.rejects(scoreLabels(half), StoreError);
+  const features = await collect(store, sae, { folder: join(root, "none") });
+  await assert.rejects(scoreLabels(features, { labels: ["joy"] }), (error: Error) => error instanceof OptionError && /"joy".*backtracking/s.test(error.message));
+  const bare: Store = { ...store, documents: () => store.documents().map((document) => ({ ...document, spans: [] })) };
+  const unlabelled = await collect(bare, sae, { folder: join(root, "bare") });
+  await assert.rejects(scoreLabels(unlabelled), /found none/);
+  const lopsided: Store = {
+    ...store,
+    documents: () => store.documents().map((document) => ({
+      ...document, spans: document.spans.map((span) => ({ ...span, label: document.split === "train" ? span.label : "deduction" })),
+    })),
+  };
+  const uneven = await collect(lopsided, sae, { folder: join(root, "uneven") });
+  assert.deepEqual((await scoreLabels(uneven, { resamples: 20 }).catch((error) => error)).labels?.map(({ label }: { label: string }) => label), ["deduction"]);
+  await assert.rejects(scoreLabels(uneven, { labels: ["backtracking"] }), /on one side only/);
+});
