@@ -114,11 +114,11 @@ export function defaultGroups(columns: number, k: number): number[] {
 export const defaultChoice = (latents: number, k: number): Choice => ({ precision: "f32", groups: defaultGroups(latents, k), chunk: 128 });
 
 /** Columns that follow the d of x: the first holds ones and carries the bias, the others keep rows of the product aligned. */
-const EXTRA = 8;
+export const PADDING = 8;
 
 /** [W_enc | b_enc | 0 …] of shape [F, d + 8]: the encoder's bias as a column, so that the product adds it and its gradient comes with W_enc's. */
 function withBias(wEnc: Float32Array, bEnc: Float32Array, d: number): Float32Array {
-  const width = d + EXTRA;
+  const width = d + PADDING;
   const out = new Float32Array(bEnc.length * width);
   for (let f = 0; f < bEnc.length; f++) {
     out.set(wEnc.subarray(f * d, (f + 1) * d), f * width);
@@ -128,7 +128,7 @@ function withBias(wEnc: Float32Array, bEnc: Float32Array, d: number): Float32Arr
 }
 
 function withoutBias(packed: Float32Array, d: number): { wEnc: Float32Array; bEnc: Float32Array } {
-  const width = d + EXTRA, latents = packed.length / width;
+  const width = d + PADDING, latents = packed.length / width;
   const wEnc = new Float32Array(latents * d), bEnc = new Float32Array(latents);
   for (let f = 0; f < latents; f++) {
     wEnc.set(packed.subarray(f * width, f * width + d), f * d);
@@ -138,15 +138,15 @@ function withoutBias(packed: Float32Array, d: number): { wEnc: Float32Array; bEn
 }
 
 /** Pieces of the forward pass on tensors; all of them are to be called inside `tidy`. */
-function forward(engine: Engine) {
+export function forward(engine: Engine) {
   const K = kernels(engine);
 
   /** [x − b_dec, 1, 0 …] and x − b_dec. */
   const centred = (x: Id, bDec: Id, n: number): { xc: Id; xa: Id } => {
     const xc = K.sub(x, bDec);
-    const ones = new Float32Array(n * EXTRA);
-    for (let i = 0; i < n; i++) ones[i * EXTRA] = 1;
-    return { xc, xa: K.concat([xc, engine.tensor(ones, [n, EXTRA])], 1) };
+    const ones = new Float32Array(n * PADDING);
+    for (let i = 0; i < n; i++) ones[i * PADDING] = 1;
+    return { xc, xa: K.concat([xc, engine.tensor(ones, [n, PADDING])], 1) };
   };
 
   /**
@@ -199,7 +199,7 @@ function forward(engine: Engine) {
       }
       const pre = K.matMul(K.cast(xa, DT.f32, DT.bf16), K.cast(we, DT.f32, DT.bf16), { transposeB: true, dtype: DT.bf16 });
       const { index } = topK(pre, n, latents, k, choice.groups, DT.bf16);
-      const exact = chosenProducts(xa, we, index, { n, k, width: d + EXTRA, chunk: choice.chunk });
+      const exact = chosenProducts(xa, we, index, { n, k, width: d + PADDING, chunk: choice.chunk });
       return { value: K.relu(exact), index };
     });
 
@@ -270,7 +270,7 @@ export function encodeRows(engine: Engine, sae: Coder, x: Float32Array, { k = sa
   const { K, centred, encode } = forward(engine);
   const choice: Choice = { precision: "f32", groups: defaultGroups(columns, k), chunk: 128 };
   engine.tidy(() => {
-    const all = engine.tensor(sae.packed, [latents, d + EXTRA]);
+    const all = engine.tensor(sae.packed, [latents, d + PADDING]);
     const we = only ? K.gather(all, engine.tensor(only, [only.length])) : all;
     const bDec = engine.tensor(sae.bDec, [d]);
     const chunk = encodeChunk(columns);
@@ -351,7 +351,7 @@ const checkRows = (x: Float32Array, d: number): number => {
 /** Only the chosen latents are decoded and get gradients, through kernels that every TensorFlow build has. */
 export function stockStep(engine: Engine, initial: StepState, choice: Choice = defaultChoice(initial.latents, initial.k)): Step {
   const { d, latents, k } = initial;
-  const width = d + EXTRA;
+  const width = d + PADDING;
   const { K, centred, topK, encode, decode } = forward(engine);
   let steps = initial.steps;
   const encoder = (p: Parameters): Id => K.variable(withBias(p.wEnc, p.bEnc, d), [latents, width]);

@@ -38,6 +38,11 @@ export class OptionError extends Error {
   override name = "OptionError";
 }
 
+/** Training came to nothing: its loss is no number any more. */
+export class TrainError extends Error {
+  override name = "TrainError";
+}
+
 /** The disk cannot hold what is about to be written. */
 export class DiskError extends Error {
   override name = "DiskError";

@@ -6,8 +6,14 @@
 /** Share of the steps at the end over which the learning rate falls to 0. */
 const DECAY = 0.2;
 
-/** 1024 rows up to 4 million tokens; larger runs can afford larger batches. */
-export const defaultBatch = (tokens: number): number => (tokens <= 4e6 ? 1024 : tokens <= 30e6 ? 2048 : 4096);
+/**
+ * Rows of a batch: 1024 up to 4 million tokens, more beyond; short runs take smaller batches, so that at least some 400 steps are made.
+ * A power of two, at least 32.
+ */
+export function defaultBatch(tokens: number): number {
+  const most = tokens <= 4e6 ? 1024 : tokens <= 30e6 ? 2048 : 4096;
+  return Math.max(32, Math.min(most, 2 ** Math.floor(Math.log2(tokens / 400))));
+}
 
 /**
  * Adam's learning rate for all parameters: 0.045/√d · √(batch/1024) · min(1, √(10⁶/T)).

@@ -1,0 +1,108 @@
+import { mkdir, readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { cpus, homedir } from "node:os";
+import { dirname, join } from "node:path";
+import { performance } from "node:perf_hooks";
+import { random } from "../core/random";
+import { writeAtomic } from "./files";
+import { forward, groupings, PADDING, type Choice } from "./step";
+import type { Engine } from "./tensorflow";
+
+/**
+ * What is faster on this machine, measured once and remembered: how the k largest latents are found, whether the encoder product pays in
+ * bfloat16, how many rows are decoded at a time. All choices compute the same step; they differ in rounding at most, which is
+ * why the one that was taken stands in the checkpoint.
+ */
+
+export interface Sizes {
+  d: number;
+  latents: number;
+  k: number;
+  batch: number;
+}
+
+/** Where choices are kept: $XDG_CACHE_HOME/saelab/step.json, by default in ~/.cache. */
+export const choiceFile = (): string => join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "saelab", "step.json");
+
+/** Names the machine as far as timings depend on it. */
+export const machine = (engine: Engine): string => `${cpus()[0]?.model.trim() ?? "unknown"} × ${cpus().length}, ${engine.device}, TensorFlow ${engine.version}`;
+
+/** The remembered choice for these sizes, or a new one, which is then remembered. A cache that cannot be read or written is done without. */
+export async function choiceFor(engine: Engine, sizes: Sizes, file = choiceFile()): Promise<Choice> {
+  const { d, latents, k, batch } = sizes;
+  const key = `${machine(engine)}; d ${d}, latents ${latents}, k ${k}, batch ${batch}`;
+  const known = await remembered(file);
+  const found = known[key];
+  if (isChoice(found, latents, k)) return found;
+  const choice = measureChoice(engine, sizes);
+  try {
+    await mkdir(dirname(file), { recursive: true });
+    await writeAtomic(file, [`${JSON.stringify({ ...(await remembered(file)), [key]: choice }, null, 2)}\n`]);
+  } catch {
+    // measured again next time
+  }
+  return choice;
+}
+
+async function remembered(file: string): Promise<Record<string, unknown>> {
+  try {
+    const json: unknown = JSON.parse(await readFile(file, "utf8"));
+    return typeof json === "object" && json !== null && !Array.isArray(json) ? (json as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
+}
+
+/** Another version or a hand may have written it: only what could have been chosen is taken. */
+function isChoice(value: unknown, latents: number, k: number): value is Choice {
+  const { precision, groups, chunk } = (value ?? {}) as Partial<Choice>;
+  return (precision === "f32" || precision === "bf16") && Number.isInteger(chunk) && (chunk as number) > 0 &&
+    groupings(latents, k).some((known) => JSON.stringify(known) === JSON.stringify(groups));
+}
+
+/** bfloat16 products gain only where the hardware multiplies them; elsewhere they are several times as slow, and not worth timing. */
+function mayGainFromBfloat16(engine: Engine): boolean {
+  if (engine.device !== "cpu") return true;
+  try {
+    return /\bamx_bf16\b/.test(readFileSync("/proc/cpuinfo", "latin1"));
+  } catch {
+    return false; // not Linux
+  }
+}
+
+const ROUNDS = 3;
+
+/** Times the alternatives on random rows of these sizes: some tenths of a second for a small SAE, some seconds for a large one. */
+export function measureChoice(engine: Engine, { d, latents, k, batch }: Sizes): Choice {
+  const { K, topK, encode, decode } = forward(engine);
+  const rng = random(0);
+  const width = d + PADDING;
+  const noise = (n: number): Float32Array => Float32Array.from({ length: n }, () => rng.uniform() - 0.5);
+  const milliseconds = (body: () => void): number => {
+    let best = Infinity;
+    for (let round = 0; round <= ROUNDS; round++) { // the first one warms caches and allocators
+      const begun = performance.now();
+      engine.tidy(body);
+      if (round) best = Math.min(best, performance.now() - begun);
+    }
+    return best;
+  };
+  const fastest = <T>(candidates: T[], body: (candidate: T) => void): T => {
+    if (candidates.length < 2) return candidates[0];
+    const times = candidates.map((candidate) => milliseconds(() => body(candidate)));
+    return candidates[times.indexOf(Math.min(...times))];
+  };
+  return engine.tidy(() => {
+    const xa = engine.tensor(noise(batch * width), [batch, width]);
+    const we = engine.tensor(noise(latents * width), [latents, width]);
+    const wd = engine.tensor(noise(latents * d), [latents, d]);
+    const target = K.slice(xa, [0, 0], [batch, d]);
+    const pre = K.matMul(xa, we, { transposeB: true });
+    const groups = fastest(groupings(latents, k), (candidate) => void topK(pre, batch, latents, k, candidate));
+    const chosen = topK(pre, batch, latents, k, groups);
+    const chunk = fastest([64, 128, 256].filter((c) => c <= Math.max(64, batch)), (c) => void decode(chosen, wd, target, 1, { n: batch, d, k, chunk: c }));
+    const precisions = mayGainFromBfloat16(engine) ? (["f32", "bf16"] as const) : (["f32"] as const);
+    const precision = fastest([...precisions], (p) => void encode(xa, we, { n: batch, d, latents, k }, { precision: p, groups, chunk }));
+    return { precision, groups, chunk };
+  });
+}
