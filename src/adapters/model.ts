@@ -3,7 +3,7 @@ import { createReadStream, existsSync, readFileSync, readdirSync, realpathSync, 
 import { availableParallelism, totalmem } from "node:os";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { Worker } from "node:worker_threads";
-import { buildGraph, checkWeights, ropeTables, rotatesInside, type Wanted, type Weight } from "../core/build";
+import { buildGraph, checkWeights, headRoom, ropeTables, rotatesInside, type Wanted, type Weight } from "../core/build";
 import { EngineError, FormatError, ModelError, OptionError } from "../core/errors";
 import { readArchitecture } from "../core/families";
 import { allHooks, parseHook, transformerLensName } from "../core/hookname";
@@ -252,7 +252,7 @@ export async function openModel(folder: string, options: OpenOptions = {}): Prom
           const total = Math.max(...past) + width;
           const outputs = await pass(
             { hooks: [], logits: "last", cache: true }, () => feed(step, width, past, total, true), ["logits"],
-            { id: cache, emptyDims: [group.length, a.kvHeads, 0, a.headDim] },
+            { id: cache, emptyDims: [group.length, a.kvHeads, 0, headRoom(a)] },
           );
           const logits = outputs.logits.data;
           past = past.map((n, row) => n + step[row].length);

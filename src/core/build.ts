@@ -30,7 +30,7 @@ export interface Wanted {
   hooks: Hook[];
   /** "all": [N, V]; "last": [B, V], one row a text, as told by the input `last`. */
   logits?: "all" | "last";
-  /** Keys and values of every block as inputs `past.i.key` and outputs `present.i.key` [B, KV, S, hd]. */
+  /** Keys and values of every block as inputs `past.i.key` and outputs `present.i.key` [B, KV, S, {@link headRoom}]. */
   cache?: boolean;
 }
 
@@ -128,6 +128,9 @@ function prune(nodes: Node[], outputs: Iterable<string>): Node[] {
 const int64 = (name: string, values: number[]): Initializer =>
   ({ name, type: ELEMENT.INT64, dims: [values.length], raw: new Uint8Array(BigInt64Array.from(values.map(BigInt)).buffer) });
 
+/** Width of a head inside GroupQueryAttention, which wants a multiple of 8: narrower ones are filled up with zeros, which change no score. */
+export const headRoom = (a: Architecture): number => Math.ceil(a.headDim / 8) * 8;
+
 /** Rotation inside GroupQueryAttention wants heads of a multiple of 16 on the CPU; others are rotated by an operator of their own. */
 export const rotatesInside = (a: Architecture): boolean => a.headDim % 16 === 0;
 
@@ -186,6 +189,31 @@ export function buildGraph(a: Architecture, weights: Map<string, Weight>, wanted
   initializers.set("flat/head", int64("flat/head", [-1, a.headDim]));
 
   const inside = rotatesInside(a);
+  const room = headRoom(a);
+  if (room !== a.headDim) {
+    initializers.set("rest/head", int64("rest/head", [-1, a.headDim]));
+    add("Concat", ["shape/ids", "rest/head"], ["shape/heads"], { axis: 0n });
+    initializers.set("room/pads", int64("room/pads", [0, 0, 0, 0, 0, 0, 0, room - a.headDim]));
+    initializers.set("room/flat", int64("room/flat", [-1, room]));
+    for (const [name, value] of [["room/from", 0], ["room/to", a.headDim], ["room/axis", 1]] as const) initializers.set(name, int64(name, [value]));
+  }
+  /** [B, T, heads·hd] with each head filled up to its room. */
+  const filled = (x: string): string => {
+    if (room === a.headDim) return x;
+    add("Reshape", [x, "shape/heads"], [`${x}/heads`]);
+    add("Pad", [`${x}/heads`, "room/pads"], [`${x}/padded`]);
+    add("Reshape", [`${x}/padded`, "shape/batch"], [`${x}/filled`]);
+    return `${x}/filled`;
+  };
+  /** Back to [N, heads·hd]. */
+  const unfilled = (x: string, out: string): void => {
+    if (room !== a.headDim) {
+      add("Reshape", [x, "room/flat"], [`${x}/rows`]);
+      add("Slice", [`${x}/rows`, "room/from", "room/to", "room/axis"], [`${x}/cut`]);
+      x = `${x}/cut`;
+    }
+    add("Reshape", [x, "flat/heads"], [out]);
+  };
   const attention = (i: number, x: string): string => {
     const at = `layers.${i}.self_attn`;
     const project = (part: "q" | "k" | "v"): string => {
@@ -197,9 +225,13 @@ export function buildGraph(a: Architecture, weights: Map<string, Weight>, wanted
         y = `${y}/normed`;
       }
       add("Reshape", [y, "shape/batch"], [`${at}.${part}/batch`]);
-      if (inside || part === "v") return `${at}.${part}/batch`;
-      contrib("RotaryEmbedding", [`${at}.${part}/batch`, "position_ids", "cos", "sin"], [`${at}.${part}/turned`], {});
-      return `${at}.${part}/turned`;
+      y = `${at}.${part}/batch`;
+      if (!inside && part !== "v") {
+        const heads = BigInt(part === "q" ? a.heads : a.kvHeads);
+        contrib("RotaryEmbedding", [y, "position_ids", "cos", "sin"], [`${at}.${part}/turned`], { num_heads: heads, rotary_embedding_dim: BigInt(a.headDim) });
+        y = `${at}.${part}/turned`;
+      }
+      return filled(y);
     };
     const inputs = [project("q"), project("k"), project("v"),
       wanted.cache ? `past.${i}.key` : "", wanted.cache ? `past.${i}.value` : "", "seqlens_k", "total_sequence_length"];
@@ -207,7 +239,7 @@ export function buildGraph(a: Architecture, weights: Map<string, Weight>, wanted
       num_heads: BigInt(a.heads), kv_num_heads: BigInt(a.kvHeads), scale: 1 / Math.sqrt(a.headDim), do_rotary: inside ? 1n : 0n,
       rotary_interleaved: 0n, local_window_size: BigInt(a.window[i] || -1),
     });
-    add("Reshape", [`${at}.z/batch`, "flat/heads"], [`${at}.z`]);
+    unfilled(`${at}.z/batch`, `${at}.z`);
     return linear(`${at}.z`, `${at}.o_proj`, at);
   };
 
@@ -265,7 +297,7 @@ export function buildGraph(a: Architecture, weights: Map<string, Weight>, wanted
     { name: "sin", type: ELEMENT.FLOAT, dims: ["positions", a.headDim / 2] },
     { name: "position_ids", type: ELEMENT.INT64, dims: ["batch", "tokens"] },
     { name: "last", type: ELEMENT.INT32, dims: ["batch"] },
-    ...cached.map((name) => ({ name: `past.${name}`, type: ELEMENT.FLOAT, dims: ["batch", a.kvHeads, "past", a.headDim] })),
+    ...cached.map((name) => ({ name: `past.${name}`, type: ELEMENT.FLOAT, dims: ["batch", a.kvHeads, "past", room] })),
   ].filter(({ name }) => read.has(name));
   const used = [...weights.keys()].filter((name) => read.has(name));
   return {

@@ -97,7 +97,7 @@ export function readArchitecture(config: unknown, where: string): Architecture {
   if (heads % kvHeads) fail("num_key_value_heads", `a divisor of num_attention_heads (${heads})`, kvHeads, "The config is damaged: copy it again.");
   if (c.head_dim == null && width % heads) fail("hidden_size", `a multiple of num_attention_heads (${heads}), as there is no head_dim`, width, "Add head_dim, or copy the config again.");
   const headDim = count("head_dim", c.head_dim ?? width / heads);
-  if (headDim % 8) fail("head_dim", "a multiple of 8, which the attention operator of ONNX Runtime wants", headDim, "Models with such heads are not built yet: see src/core/build.ts.");
+  if (headDim % 2) fail("head_dim", "an even number, for the rotation turns pairs", headDim, "The config is damaged: copy it again.");
 
   const activation = ACTIVATIONS[c.hidden_act ?? "silu"] ?? fail("hidden_act", `one of ${Object.keys(ACTIVATIONS).join(", ")}`, c.hidden_act, "Add it to core/families and core/build.");
 

@@ -130,7 +130,7 @@ test("config: a missing or impossible field is named, with what was expected and
     [{ num_hidden_layers: -1 }, /num_hidden_layers: .*found -1/],
     [{ num_key_value_heads: 3 }, /num_key_value_heads: expected a divisor of num_attention_heads \(4\), found 3/],
     [{ head_dim: null, hidden_size: 50 }, /hidden_size: expected a multiple of num_attention_heads/],
-    [{ head_dim: 12 }, /head_dim: expected a multiple of 8/],
+    [{ head_dim: 15 }, /head_dim: expected an even number/],
     [{ hidden_act: "relu" }, /hidden_act: .*"relu"/],
     [{ rms_norm_eps: undefined }, /rms_norm_eps: .*found nothing/],
     [{ rope_scaling: { rope_type: "yarn", factor: 4 } }, /rope_scaling\.rope_type: .*"yarn"/],
