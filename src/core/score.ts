@@ -307,16 +307,28 @@ export function scoreLatents(
   }
 }
 
-/** x ← H x, H the Walsh–Hadamard matrix of ±1, in place: n log₂ n additions. @param n a power of two */
+/** x ← H x, H the Walsh–Hadamard matrix of ±1, in place: n log₂ n additions, two levels a pass. @param n a power of two */
 export function walshHadamard(x: Float32Array, n = x.length): void {
-  for (let h = 1; h < n; h *= 2) {
-    for (let i = 0; i < n; i += 2 * h) {
+  let h = 1;
+  for (; 4 * h <= n; h *= 4) {
+    for (let i = 0; i < n; i += 4 * h) {
       for (let j = i; j < i + h; j++) {
-        const a = x[j];
-        const b = x[j + h];
-        x[j] = a + b;
-        x[j + h] = a - b;
+        const a = x[j] + x[j + h];
+        const b = x[j] - x[j + h];
+        const c = x[j + 2 * h] + x[j + 3 * h];
+        const d = x[j + 2 * h] - x[j + 3 * h];
+        x[j] = a + c;
+        x[j + h] = b + d;
+        x[j + 2 * h] = a - c;
+        x[j + 3 * h] = b - d;
       }
+    }
+  }
+  if (h < n) {
+    for (let j = 0; j < h; j++) {
+      const a = x[j];
+      x[j] = a + x[j + h];
+      x[j + h] = a - x[j + h];
     }
   }
 }
@@ -365,7 +377,7 @@ export function logisticProbe(x: Float32Array, d: number, mask: Int32Array, labe
   const [g, m, v] = [new Float64Array(w.length), new Float64Array(w.length), new Float64Array(w.length)];
   const batch = 64;
   const L2 = 1e-3;
-  const steps = Math.max(1500, Math.min(6000, Math.ceil((12 * n) / batch)));
+  const steps = Math.max(1500, Math.min(4000, Math.ceil((12 * n) / batch)));
   let order = permutation(n, rng);
   const row = new Float64Array(width).fill(1);
   for (let step = 0, at = n; step < steps; step++) {
