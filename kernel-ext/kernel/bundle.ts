@@ -1,4 +1,4 @@
-import { inspect } from "node:util";
+import { inspect, types } from "node:util";
 
 /** MIME type → data: text, an object for …+json types, base64 text for images. */
 export type Bundle = Record<string, unknown>;
@@ -11,8 +11,20 @@ export class DisplayError extends Error {
   override name = "DisplayError";
 }
 
+/** Whether a class of some library has its own idea of its text: a tensor prints its numbers, a data frame its table. */
+function speaks(value: unknown): value is object {
+  if (typeof value !== "object" || value === null || inspect.custom in value) return false;
+  if (Array.isArray(value) || ArrayBuffer.isView(value) || types.isNativeError(value)) return false;
+  const { constructor, toString } = value as { constructor?: { name?: string }; toString?: unknown };
+  if (typeof toString !== "function" || toString === Object.prototype.toString) return false;
+  return typeof constructor === "function" && (globalThis as Record<string, unknown>)[constructor.name ?? ""] !== constructor;
+}
+
+/** At most 100 elements, four levels and 10,000 characters a string; without colours, so that a saved notebook stays readable. */
 const plain = (value: unknown): Bundle => ({
-  "text/plain": inspect(value, { depth: 4, maxArrayLength: 100, maxStringLength: 10_000, breakLength: 100 }),
+  "text/plain": speaks(value)
+    ? String(value)
+    : inspect(value, { depth: 4, maxArrayLength: 100, maxStringLength: 10_000, breakLength: 100 }),
 });
 
 /** Whether every key is a MIME type: `{ "text/html": … }` given to display() is the bundle itself. */
@@ -43,8 +55,8 @@ export function checkedBundle(value: unknown): Bundle {
 }
 
 /**
- * How a value shows itself: what its [Symbol.for("Jupyter.display")]() returns (a promise of it is fine), otherwise what Node
- * prints for it, as text/plain.
+ * How a value shows itself: what its [Symbol.for("Jupyter.display")]() returns (a promise of it is fine); otherwise text/plain: its
+ * class's own toString(), or what Node's inspect prints.
  * @throws DisplayError if the method returns no bundle; what the method throws
  */
 export function bundleOf(value: unknown): Bundle | Promise<Bundle> {

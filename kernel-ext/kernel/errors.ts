@@ -62,6 +62,7 @@ function excerpt(source: string, line: number, column: number): string {
 
 interface Frame {
   text: string;
+  package?: boolean; // code of node_modules
   cell?: { label: string; source: string; line: number; column: number };
 }
 
@@ -89,7 +90,23 @@ function frames(stack: string, tracer: Tracer): Frame[] {
     const near = relative(tracer.root, full);
     const path = near.length < full.length ? near : full;
     const place = `${path}:${at?.line ?? line}:${at?.column ?? column}`;
-    out.push({ text: who ? `at ${who} (${place})` : `at ${place}` });
+    out.push({ text: who ? `at ${who} (${place})` : `at ${place}`, package: /[\\/]node_modules[\\/]/.test(full) });
+  }
+  return out;
+}
+
+/** Of many frames of packages in a row only the first two are shown, and how many more there are. */
+function folded(all: Frame[]): string[] {
+  const out: string[] = [];
+  for (let i = 0; i < all.length; ) {
+    let end = i;
+    while (end < all.length && all[end].package) end++;
+    if (end - i > 3) {
+      out.push(all[i].text, all[i + 1].text, `… ${end - i - 2} more frames of packages`);
+      i = end;
+    } else {
+      out.push(all[i++].text);
+    }
   }
   return out;
 }
@@ -102,15 +119,16 @@ const nameOf = (error: Error): string => {
 };
 
 function traceOf(error: Error, tracer: Tracer, depth: number): string[] {
-  const head = `${red(nameOf(error))}: ${error.message}`;
+  const message = String(error.message);
+  const head = `${red(nameOf(error))}: ${message}`;
   const stack = typeof error.stack === "string" ? error.stack : "";
   // A message may itself hold lines that look like frames.
-  const after = stack.indexOf(error.message);
-  const shown = frames(after >= 0 ? stack.slice(after + error.message.length) : stack, tracer);
+  const after = stack.indexOf(message);
+  const shown = frames(after >= 0 ? stack.slice(after + message.length) : stack, tracer);
   const own = shown.find((frame) => frame.cell)?.cell;
   const out = [head];
   if (own) out.push(`${green(`${own.label}, line ${own.line}`)}\n${excerpt(own.source, own.line, own.column)}`);
-  if (shown.length > 0) out.push(shown.map(({ text }) => `    ${dim(text)}`).join("\n"));
+  if (shown.length > 0) out.push(folded(shown).map((text) => `    ${dim(text)}`).join("\n"));
   const causes = [error.cause, ...(error instanceof AggregateError ? error.errors : [])].filter((each) => each !== undefined);
   for (const cause of depth > 0 ? causes : []) {
     const [first, ...rest] = isError(cause) ? traceOf(cause, tracer, depth - 1) : [inspect(cause)];
@@ -144,9 +162,16 @@ export function errorContent(thrown: unknown, tracer: Tracer, cell: { label: str
   if (thrown instanceof CompileError) {
     return { ename: thrown.name, evalue: thrown.message, traceback: compileTrace(thrown, cell.label, cell.source) };
   }
-  if (!isError(thrown)) {
-    const evalue = inspect(thrown, { depth: 2 });
-    return { ename: "Uncaught", evalue, traceback: [`${red("Uncaught")}: ${evalue}`] };
+  try {
+    if (isError(thrown)) return { ename: nameOf(thrown), evalue: String(thrown.message), traceback: traceOf(thrown, tracer, 4) };
+  } catch {
+    // An error whose own properties throw is shown like any other value.
   }
-  return { ename: nameOf(thrown), evalue: String(thrown.message), traceback: traceOf(thrown, tracer, 4) };
+  let evalue = "a value that throws when it is looked at";
+  try {
+    evalue = inspect(thrown, { depth: 2 });
+  } catch {
+    // Said above.
+  }
+  return { ename: "Uncaught", evalue, traceback: [`${red("Uncaught")}: ${evalue}`] };
 }

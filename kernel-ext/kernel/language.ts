@@ -1,7 +1,9 @@
-import { dirname, sep } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
+import { SourceMap } from "node:module";
+import { dirname, isAbsolute, join, sep } from "node:path";
 import type { Cell } from "./cell";
 import { createCellConverter, type CellConverter } from "./converter";
-import { CompileError, KeyboardInterrupt, type Tracer } from "./errors";
+import { CompileError, KeyboardInterrupt, type CellPosition, type Tracer } from "./errors";
 import type { Packages } from "./packages";
 
 /** How a cell ended: the value of its last expression (undefined if it has none), or what it threw. */
@@ -36,6 +38,16 @@ export interface Language {
 export interface Prelude {
   declarations: string;
   values: Record<string, unknown>;
+}
+
+/** Where a compiled file says its line comes from, if its map lies beside it: this package's own code, in a clone. */
+function locateByMap(file: string, line: number, column: number): CellPosition | undefined {
+  const path = `${file}.map`;
+  if (!isAbsolute(file) || !existsSync(path)) return undefined;
+  const entry = new SourceMap(JSON.parse(readFileSync(path, "utf8"))).findEntry(line - 1, column - 1);
+  if (!("originalSource" in entry) || entry.originalLine === undefined) return undefined;
+  const source = join(dirname(file), entry.originalSource);
+  return existsSync(source) ? { file: source, line: entry.originalLine + 1, column: entry.originalColumn + 1 } : undefined;
 }
 
 /** What tslab throws or passes on where a cell was stopped. */
@@ -103,7 +115,7 @@ export function createTslab({ root, prelude, lent, converter }: {
     },
     tracer: {
       root,
-      locate: (file, line, column) => cells.locate(file, line, column),
+      locate: (file, line, column) => cells.locate(file, line, column) ?? locateByMap(file, line, column),
       hidden: (file) => file.startsWith(tslab) || file.startsWith(here) || file.startsWith("evalmachine."),
     },
     close: () => executor.close(),

@@ -67,6 +67,20 @@ test("a plain value is text/plain as Node prints it, undefined is nothing, a pro
   assert.deepEqual(shown, [{ "text/plain": "{ a: [ 'x', 1n ] }" }, { "text/plain": "'y'" }]);
 });
 
+test("a class of a library speaks for itself, what is built in does not", async () => {
+  class Tensor {
+    constructor(readonly data: number[]) {}
+    toString() {
+      return `Tensor [${this.data}]`;
+    }
+  }
+  const values = { tensor: new Tensor([1, 2]), date: new Date(0), map: new Map([[1, 2]]), bytes: new Uint8Array(2), error: new Error("e").message };
+  const { run, published } = setUp(Object.fromEntries(Object.entries(values).map(([name, value]) => [name, () => value])));
+  for (const name of Object.keys(values)) await run(name);
+  assert.deepEqual(published.filter(({ type }) => type === "execute_result").map(({ content }) => (content.data as Content)["text/plain"]),
+    ["Tensor [1,2]", "1970-01-01T00:00:00.000Z", "Map(1) { 1 => 2 }", "Uint8Array(2) [ 0, 0 ]", "'e'"]);
+});
+
 test("what a cell throws is an error message and an error reply", async () => {
   const { run, published } = setUp({
     bad: () => {

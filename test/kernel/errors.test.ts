@@ -1,0 +1,83 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { CompileError, errorContent, type Tracer } from "../../kernel-ext/kernel/errors";
+
+const cell = { label: "cell 2", source: "one();\ntwo();\nthree();\nfour();\nfive();" };
+const tracer: Tracer = {
+  root: "/home/notebooks",
+  cell: (file) => (file === "cell-2.ts" ? cell : undefined),
+  locate: (file, line, column) => (file === "cell-2.ts" && line < 90 ? { file, line: line - 10, column } : undefined),
+  hidden: (file) => file.startsWith("/kernel/"),
+};
+
+/** The traceback of an error with that stack, without colours. */
+function trace(stack: string[], message = "expected 1", more: Partial<Error> = {}): string {
+  const error = Object.assign(new Error(message), { name: "OddError", ...more });
+  error.stack = [`OddError: ${message}`, ...stack.map((each) => `    at ${each}`)].join("\n");
+  return errorContent(error, tracer, cell).traceback.join("\n").replace(/\u001b\[\d+m/g, "");
+}
+
+test("frames: places of the cell, paths from the notebook's folder, nothing of the kernel or Node", () => {
+  assert.equal(trace([
+    "deep (/home/notebooks/lib.js:1:2)", "Proxy.mine (cell-2.ts:13:3)", "async cell-2.ts:14:1", "cell-2.ts:95:7",
+    "new Script (node:vm:1:1)", "Object.execute (/kernel/run.js:9:9)", "new Promise (<anonymous>)",
+  ]), `OddError: expected 1
+cell 2, line 3
+     1 | one();
+     2 | two();
+>    3 | three();
+       |   ^
+     4 | four();
+     5 | five();
+    at deep (lib.js:1:2)
+    at mine (cell 2, line 3:3)
+    at cell 2, line 4:1`);
+});
+
+test("many frames of packages in a row are folded", () => {
+  const stack = Array.from({ length: 6 }, (_, i) => `f${i} (/home/node_modules/p/i.js:${i + 1}:1)`);
+  const lines = trace([...stack, "cell-2.ts:12:1"]).split("\n").slice(-4).map((line) => line.trim());
+  assert.deepEqual(lines, [
+    "at f0 (../node_modules/p/i.js:1:1)", "at f1 (../node_modules/p/i.js:2:1)", "… 4 more frames of packages", "at cell 2, line 2:1",
+  ]);
+});
+
+test("a message that looks like a stack is no frame", () => {
+  const text = trace(["cell-2.ts:12:1"], "first\n    at fake (cell-2.ts:11:1)");
+  assert.equal(text.match(/line 1:1/g), null);
+  assert.match(text, /at cell 2, line 2:1/);
+});
+
+test("causes and the errors of an AggregateError follow; a cause that is its own cause ends", () => {
+  const loop = new Error("loop");
+  loop.cause = loop;
+  assert.equal(trace([], "outer", { cause: loop }).match(/Caused by/g)?.length, 4);
+  const several = errorContent(new AggregateError([new TypeError("a"), "b"], "both"), tracer, cell).traceback.join("\n");
+  assert.match(several, /Caused by .*TypeError.*: a[\s\S]*Caused by 'b'/);
+});
+
+test("a class's own name is used where `name` says only Error; a value that is no error is shown", () => {
+  class StoreError extends Error {}
+  assert.equal(errorContent(new StoreError("x"), tracer, cell).ename, "StoreError");
+  assert.deepEqual([errorContent({ a: 1 }, tracer, cell).ename, errorContent({ a: 1 }, tracer, cell).evalue], ["Uncaught", "{ a: 1 }"]);
+});
+
+test("an error whose message, name or stack throws or is no text is still shown", () => {
+  const odd = new Error("x");
+  Object.defineProperty(odd, "stack", { get: () => 7 });
+  Object.defineProperty(odd, "message", { value: 8 });
+  assert.equal(errorContent(odd, tracer, cell).evalue, "8");
+  const hostile = new Error("x");
+  Object.defineProperty(hostile, "message", { get() { throw new Error("no"); } });
+  assert.equal(errorContent(hostile, tracer, cell).ename, "Uncaught");
+});
+
+test("the links of one message's chain are one error; the parser's errors are SyntaxError", () => {
+  const at = (line: number, messageText: string, code: number) =>
+    ({ start: { offset: 0, line, character: 0 }, end: { offset: 1, line, character: 1 }, messageText, code, category: 1 });
+  const error = new CompileError([at(1, "Outer.", 2345), at(1, "Inner.", 2345), at(2, "Other.", 2304)]);
+  const { ename, evalue, traceback } = errorContent(error, tracer, cell);
+  assert.deepEqual([ename, evalue, traceback.length], ["TypeScriptError", "line 2: Outer. (TS2345)", 4]);
+  assert.match(traceback[0], /Outer\.\n {4}Inner\./);
+  assert.equal(new CompileError([at(0, "Expression expected.", 1109)]).name, "SyntaxError");
+});
