@@ -21,7 +21,7 @@ export interface HarvestOptions {
   hooks: string[];
   folder?: string; // .saelab/stores/<hash of model, texts and settings> under the current directory
   context?: number; // 512 tokens: longer documents are cut into contexts of this length
-  batchTokens?: number; // 4096 tokens a forward pass, padding included: memory of the model grows with it
+  batchTokens?: number; // 2048 tokens a forward pass, padding included: larger ones pad more and leave the cache
   shardRows?: number; // rows a file, at most: 64 MB, and no less than a context; what a killed run may lose
   dropFirst?: boolean; // true: the first position of each context is an attention sink
   dropNorm?: number | false; // 10: drop rows whose norm is over 10 × the median of their hook
@@ -153,7 +153,7 @@ function checkSettings(model: Model, hooks: HookRow[], options: HarvestOptions):
   const wanted = Math.floor(SHARD_BYTES / (4 * hooks.reduce((sum, { width }) => sum + width, 0)));
   const settings: Settings = {
     context,
-    batchTokens: options.batchTokens ?? 4096,
+    batchTokens: options.batchTokens ?? 2048,
     shardRows: options.shardRows ?? Math.max(context, Math.min(2 ** 18, wanted)),
     dropFirst: options.dropFirst ?? true,
     dropNorm: options.dropNorm ?? 10,

@@ -5,13 +5,22 @@ import { performance } from "node:perf_hooks";
 import { harvest } from "../../src/adapters/harvest";
 import { openModel } from "../../src/adapters/model";
 import { readTexts } from "../../src/adapters/texts";
-import { cutContexts, padding, planBatches, planShards } from "../../src/core/batches";
+import { cutContexts, padding, planBatches, planShards, type Context } from "../../src/core/batches";
 import type { Document, Model, Tokens } from "../../src/core/types";
 
 const ROOT = join(__dirname, "..", "..", "..");
+const MODEL = join(ROOT, "data", "tiny-reasoner");
+const TEXTS = join(ROOT, "data", "reasoning", "corpus.jsonl");
 const HOOK = "layers.2";
-const TOKENS = 200_000; // a round: a second or two
+const TOKENS = 100_000; // a turn: a few seconds
 const ROUNDS = 5;
+
+export interface BenchOptions {
+  threads?: number; // all cores
+  model?: string; // data/tiny-reasoner
+  texts?: string; // data/reasoning/corpus.jsonl
+  hook?: string;
+}
 
 /** The first documents that have so many tokens together. */
 function some(documents: Document[], model: Model): { documents: Document[]; tokens: Tokens[] } {
@@ -25,17 +34,32 @@ function some(documents: Document[], model: Model): { documents: Document[]; tok
 
 const median = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1];
 
+interface Time {
+  seconds: number[];
+  /** Of all threads of the process: what stays the same when the machine is busy. */
+  cpu: number[];
+}
+
+async function timed(into: Time, work: () => Promise<void>): Promise<void> {
+  const begin = performance.now();
+  const used = process.cpuUsage();
+  await work();
+  const { user, system } = process.cpuUsage(used);
+  into.cpu.push((user + system) / 1e6);
+  into.seconds.push((performance.now() - begin) / 1000);
+}
+
 /**
  * Harvesting the embedded corpus through tiny-reasoner, against the same batches run and thrown away: tokens a second, in turns, medians.
  * The difference is what cutting into tokens, hashing, checking, sorting rows and writing them cost.
  */
-export async function benchHarvest(options: { threads?: number; model?: string; texts?: string; hook?: string } = {}): Promise<object> {
-  const { threads, model: folder = join(ROOT, "data", "tiny-reasoner"), texts = join(ROOT, "data", "reasoning", "corpus.jsonl"), hook = HOOK } = options;
+export async function benchHarvest(options: BenchOptions = {}): Promise<object> {
+  const { threads, model: folder = MODEL, texts = TEXTS, hook = HOOK } = options;
   const model = await openModel(folder, threads ? { threads } : {});
   const scratch = mkdtempSync(join(tmpdir(), "saelab-bench-"));
   try {
     const { documents, tokens } = some(await readTexts(texts), model);
-    const seconds: { harvest: number[]; bare: number[]; tokenize: number[] } = { harvest: [], bare: [], tokenize: [] };
+    const times = { harvest: { seconds: [], cpu: [] } as Time, bare: { seconds: [], cpu: [] } as Time };
     let settings: Record<string, unknown> = {};
     let rows = 0;
     let share = 0;
@@ -43,37 +67,30 @@ export async function benchHarvest(options: { threads?: number; model?: string; 
     await model.hash(); // read once a model, not once a harvest
     for (let round = 0; round <= ROUNDS; round++) {
       const store = join(scratch, `${round}`);
-      let begin = performance.now();
-      const made = await harvest(model, documents, { hooks: [hook], folder: store });
-      const harvested = performance.now() - begin;
-      ({ rows, manifest: { settings } } = made);
-      made.close();
+      await timed(times.harvest, async () => {
+        const made = await harvest(model, documents, { hooks: [hook], folder: store });
+        ({ rows, manifest: { settings } } = made);
+        made.close();
+      });
       rmSync(store, { recursive: true });
 
       const contexts = cutContexts(tokens.map(({ ids }) => ids.length), settings.context as number);
       const batches = planShards(contexts, settings.shardRows as number)
         .flatMap((shard) => planBatches(contexts, shard, settings.batchTokens as number));
       share = padding(contexts, batches);
-      begin = performance.now();
-      const waiting: Promise<unknown>[] = [];
-      for (const batch of batches) {
-        const ids = batch.map((i) => tokens[contexts[i].document].ids.subarray(contexts[i].from, contexts[i].from + contexts[i].length));
-        waiting.push(model.run(ids, { hooks: [hook] }));
-        if (waiting.length === 2) await waiting.shift();
-      }
-      await Promise.all(waiting);
-      const bare = performance.now() - begin;
-
-      begin = performance.now();
-      for (const { text } of documents) model.tokenizer.encode(text);
-      const tokenized = performance.now() - begin;
-      if (!round) continue; // the first one loads the session
-      seconds.harvest.push(harvested / 1000);
-      seconds.bare.push(bare / 1000);
-      seconds.tokenize.push(tokenized / 1000);
+      const idsOf = ({ document, from, length }: Context) => tokens[document].ids.subarray(from, from + length);
+      await timed(times.bare, async () => {
+        const waiting: Promise<unknown>[] = [];
+        for (const batch of batches) {
+          waiting.push(model.run(batch.map((i) => idsOf(contexts[i])), { hooks: [hook] }));
+          if (waiting.length === 2) await waiting.shift();
+        }
+        await Promise.all(waiting);
+      });
+      if (!round) Object.values(times).forEach(({ seconds, cpu }) => (seconds.length = cpu.length = 0)); // it loaded the session
     }
-    const harvestRate = count / median(seconds.harvest);
-    const bareRate = count / median(seconds.bare);
+    const rate = (values: number[]): number => count / median(values);
+    const { harvest: ours, bare } = times;
     return {
       bench: "harvest",
       model: model.source.split("/").at(-1),
@@ -83,10 +100,11 @@ export async function benchHarvest(options: { threads?: number; model?: string; 
       tokens: count,
       rows,
       padding: Number(share.toFixed(4)),
-      tokensPerSecond: Math.round(harvestRate),
-      bareTokensPerSecond: Math.round(bareRate),
-      shareOfBare: Number((harvestRate / bareRate).toFixed(3)),
-      tokenizeTokensPerSecond: Math.round(count / median(seconds.tokenize)),
+      tokensPerSecond: Math.round(rate(ours.seconds)),
+      bareTokensPerSecond: Math.round(rate(bare.seconds)),
+      shareOfBare: Number((rate(ours.seconds) / rate(bare.seconds)).toFixed(3)),
+      tokensPerCpuSecond: Math.round(rate(ours.cpu)),
+      bareTokensPerCpuSecond: Math.round(rate(bare.cpu)),
       peakMemoryMB: Math.round(process.resourceUsage().maxRSS / 1024),
       rounds: ROUNDS,
     };
