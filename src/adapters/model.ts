@@ -26,7 +26,7 @@ export interface OpenOptions {
   weights?: "auto" | "packed" | "in place";
 }
 
-/** Sessions that stay loaded; the one unused for longest makes room. */
+/** Sessions that stay loaded, if their copies of weights fit into a quarter of the memory; the one unused for longest makes room. */
 const SESSIONS = 4;
 
 /**
@@ -57,7 +57,7 @@ export async function openModel(folder: string, options: OpenOptions = {}): Prom
   ]);
 
   const a = architecture;
-  const sessions = new Map<string, Promise<unknown>>();
+  const sessions = new Map<string, { ready: Promise<unknown>; bytes: number }>();
   let table = 0; // positions of the cos and sin tables that the worker has
   const engine = startEngine(`${a.family} model ${folder}`, () => {
     sessions.clear();
@@ -74,17 +74,19 @@ export async function openModel(folder: string, options: OpenOptions = {}): Prom
    */
   const session = (wanted: Wanted): { key: string; ready: Promise<unknown> } => {
     const key = [...wanted.hooks.map(({ name }) => name), wanted.logits ?? "", wanted.cache ? "cache" : ""].join(" ");
-    let ready = sessions.get(key);
-    if (!ready) {
-      while (sessions.size >= SESSIONS) {
+    let found = sessions.get(key);
+    if (!found) {
+      const built = buildGraph(a, weights, wanted);
+      const inPlace = hold(built.elements) === "in place";
+      const bytes = inPlace ? 0 : built.elements * 4;
+      const room = (): boolean => sessions.size < SESSIONS && [...sessions.values()].reduce((sum, other) => sum + other.bytes, bytes) <= totalmem() / 4;
+      while (sessions.size && !room()) {
         const [oldest] = sessions.keys();
         sessions.delete(oldest);
         void engine.ask({ do: "release", session: oldest }).catch(() => {});
       }
-      const built = buildGraph(a, weights, wanted);
-      const inPlace = hold(built.elements) === "in place";
       const half = built.weights.some((name) => weights.get(name)!.dtype !== "F32");
-      ready = engine.ask({
+      const ready = engine.ask({
         do: "load", session: key, model: writeOnnx(built.model),
         options: {
           executionProviders: ["cpu"],
@@ -103,11 +105,12 @@ export async function openModel(folder: string, options: OpenOptions = {}): Prom
         },
       });
       ready.catch(() => sessions.delete(key));
+      found = { ready, bytes };
     }
     // last used, last in the list
     sessions.delete(key);
-    sessions.set(key, ready);
-    return { key, ready };
+    sessions.set(key, found);
+    return { key, ready: found.ready };
   };
 
   /** Runs the graph that gives what is wanted. */

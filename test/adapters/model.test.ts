@@ -157,6 +157,21 @@ test("texts up to the model's context, and tables that grow with them", async ()
   });
 });
 
+test("a sliding window of 8: a token sees itself and the seven before it, no more", async () => {
+  await scratch(async (folder) => {
+    copy("llama", folder);
+    const config = JSON.parse(readFileSync(join(folder, "config.json"), "utf8"));
+    writeFileSync(join(folder, "config.json"), JSON.stringify({ ...config, model_type: "mistral", sliding_window: 8 }));
+    await opened(folder, async (model) => {
+      const text = Array.from({ length: 40 }, (_, t) => 10 + ((t * 13) % 300));
+      const rows = async (first: number): Promise<Float32Array> => (await model.run([[first, ...text.slice(1)]], { hooks: ["layers.0"] }))["layers.0"];
+      const [a, b] = [await rows(20), await rows(200)];
+      const differs = (t: number): boolean => a.subarray(t * 48, (t + 1) * 48).some((x, j) => x !== b[t * 48 + j]);
+      assert.deepEqual(text.map((_, t) => differs(t)), text.map((_, t) => t < 8));
+    });
+  });
+});
+
 test("what cannot be run is refused before anything is run", async () => {
   await opened(join(ORACLE, "llama"), async (model) => {
     const refused: [ArrayLike<number>[], RegExp][] = [
