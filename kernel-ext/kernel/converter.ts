@@ -3,7 +3,7 @@ import { basename, dirname, join } from "node:path";
 import type * as TypeScript from "@tslab/typescript-for-tslab";
 import type { Converter, ConvertResult, Diagnostic } from "tslab/dist/converter";
 import type { CellPosition } from "./errors";
-import { typePaths, type Packages } from "./packages";
+import { findPackage, typePaths, type Packages } from "./packages";
 
 /** tslab's converter, with what it lacks: places in the cell for places in the output, and declarations that outlive a throw. */
 export interface CellConverter extends Converter {
@@ -20,15 +20,14 @@ export interface CellConverter extends Converter {
 const MAP = /^\/\/# sourceMappingURL=.*$/gm;
 const PREFIX = { sync: "(function(exports, require) { ", async: "(async function(exports, require) { " }; // as tslab's executor
 
-/** Two maps in a row: TypeScript → ES module → CommonJS. */
-interface Chain {
-  toModule: SourceMap | undefined;
-  toCommonJs: SourceMap | undefined;
-}
+/** Two maps in a row, from CommonJS back to the ES module and from there to TypeScript; read only when an error asks. */
+type Chain = (() => SourceMap | undefined)[];
 
-const inlineMap = (js: string): SourceMap | undefined => {
+const mapOf = (json: string | undefined): SourceMap | undefined => (json ? new SourceMap(JSON.parse(json)) : undefined);
+
+const inlineMap = (js: string): string | undefined => {
   const data = /^\/\/# sourceMappingURL=data:[^,]*;base64,(.*)$/m.exec(js)?.[1];
-  return data ? new SourceMap(JSON.parse(Buffer.from(data, "base64").toString("utf8"))) : undefined;
+  return data && Buffer.from(data, "base64").toString("utf8");
 };
 
 /** Whether a module awaits outside of its functions; tslab itself looks for an error message, which `await (x)` does not cause. */
@@ -71,6 +70,8 @@ function traceTslab(root: string, lent: Packages): Tracing {
   const path = require.resolve("@tslab/typescript-for-tslab", { paths: [dirname(tslab)] });
   const ts = require(path) as typeof TypeScript;
   const traced = new Map<string, Traced>();
+  // tslab looks beside the notebook and in its own node_modules; npm may have put its @types/node elsewhere.
+  const nodeTypes = findPackage("@types/node", dirname(tslab));
 
   const createWatchCompilerHost = (files: string[], options: TypeScript.CompilerOptions, ...rest: unknown[]): unknown =>
     (ts.createWatchCompilerHost as (...args: unknown[]) => unknown)(files, {
@@ -79,6 +80,7 @@ function traceTslab(root: string, lent: Packages): Tracing {
       inlineSourceMap: true,
       lib: options.lib?.map((lib) => lib.replace("es2022", "es2023")), // findLast
       types: ["node"], // not each package of @types: they cost time at every cell
+      typeRoots: [...(options.typeRoots ?? []), ...(nodeTypes ? [dirname(nodeTypes)] : [])],
       paths: typePaths(lent),
       pathsBasePath: root,
     }, ...rest);
@@ -93,8 +95,7 @@ function traceTslab(root: string, lent: Packages): Tracing {
       ...rest, compilerOptions: { ...compilerOptions, sourceMap: true }, transformers: { before: [before] },
     });
     const outputText = keepEarlierValues(out.outputText.replace(MAP, ""));
-    const toCommonJs = out.sourceMapText ? new SourceMap(JSON.parse(out.sourceMapText)) : undefined;
-    traced.set(outputText, { chain: { toModule: inlineMap(js), toCommonJs }, awaits });
+    traced.set(outputText, { chain: [() => mapOf(out.sourceMapText), () => mapOf(inlineMap(js))], awaits });
     return { ...out, outputText };
   };
 
@@ -161,10 +162,10 @@ export function createCellConverter(
     locate(file, line, column) {
       const entry = chains.get(file);
       if (!entry || line > entry.lines) return undefined; // below the output lies tslab's call of it
-      const { chain: { toModule, toCommonJs }, shift, cell } = entry;
+      const { chain, shift, cell } = entry;
       let at = { line: line - 1, column: column - 1 - (line === 1 ? shift : 0), file };
-      for (const map of [toCommonJs, toModule]) {
-        const step = map?.findEntry(at.line, at.column) as
+      for (const map of chain) {
+        const step = map()?.findEntry(at.line, at.column) as
           { originalLine?: number; originalColumn?: number; originalSource?: string } | undefined;
         if (step?.originalLine === undefined) return undefined;
         at = { line: step.originalLine, column: step.originalColumn ?? 0, file: step.originalSource ?? file };
