@@ -4,7 +4,7 @@
  * back when it was wrong (or led nowhere), after which it is done again.
  */
 import {
-  backtracking, chance, concluding, expand, initializing, openers, pick, random, redo, uncertainty,
+  backtracking, chance, concluding, expand, initializing, openers, pick, random, redo, toBeSure, uncertainty,
   type Random, type Slots,
 } from "./phrases";
 import { makePuzzle, type Facts, type Kind, type Step, type WrongTurn } from "./puzzles";
@@ -45,7 +45,7 @@ const say = (trace: Trace, label: Label, templates: readonly string[], slots: Sl
   if (!opener && chance(rng, 0.4)) opener = chance(rng, doubtful ? 0.25 : 0.1) ? pick(rng, ["hmm,", "wait,", "hmm, wait,"]) : pick(rng, openers);
   const last = sentences[sentences.length - 1];
   if (last && opener && last.text.toLowerCase().startsWith(opener)) opener = "";
-  const text = opener ? `${opener} ${body}` : body;
+  const text = opener ? `${opener} ${body.replace(/^(so|hence|then) /, "")}` : body;
   sentences.push({ text: text[0].toUpperCase() + text.slice(1) + asks, label });
 };
 
@@ -54,25 +54,27 @@ function solveStep(trace: Trace, step: Step, slots: Slots, wrongTurn: WrongTurn 
   const { rng } = trace;
   const knowledge = (p: number) => { if (chance(rng, p)) say(trace, "adding-knowledge", step.knowledge); };
   const doubt = (v: string) => say(trace, "uncertainty-estimation", uncertainty, { q: step.sought, v });
+  const test = (check: readonly string[], doubted: boolean) =>
+    say(trace, "example-testing", check, {}, doubted && chance(rng, 0.75) ? pick(rng, toBeSure) : undefined);
   knowledge(0.42);
   if (wrongTurn) {
     const w = wrongTurn.value;
     say(trace, "deduction", wrongTurn.derive);
     const doubted = chance(rng, 0.5);
     if (doubted) doubt(w);
-    if (chance(rng, doubted ? 0.6 : 0.45)) {
-      say(trace, "example-testing", wrongTurn.check);
-      if (!doubted && chance(rng, 0.25)) doubt(w);
-    } else if (doubted) knowledge(0.3);
+    if (chance(rng, doubted ? 0.75 : 0.4)) {
+      test(wrongTurn.check, doubted);
+      if (!doubted && chance(rng, 0.2)) doubt(w);
+    }
     say(trace, "backtracking", backtracking, { w, q: step.sought, why: pick(rng, wrongTurn.why), back: step.from });
-    if (chance(rng, 0.12)) say(trace, "initializing", initializing.next, { ...slots, q: step.sought, old: step.from });
-    say(trace, "deduction", step.derive, {}, chance(rng, 0.6) ? pick(rng, redo) : undefined);
+    if (chance(rng, 0.08)) say(trace, "initializing", initializing.next, { ...slots, q: step.sought, old: step.from });
+    say(trace, "deduction", step.derive, {}, chance(rng, 0.9) ? pick(rng, redo) : undefined);
   } else {
     say(trace, "deduction", step.derive);
   }
   const doubted = chance(rng, wrongTurn ? 0.2 : 0.4);
   if (doubted) doubt(step.value);
-  if (chance(rng, doubted ? 0.75 : 0.2)) say(trace, "example-testing", step.check);
+  if (chance(rng, doubted ? 0.85 : 0.15)) test(step.check, doubted);
   else if (doubted) say(trace, "adding-knowledge", step.knowledge);
 }
 

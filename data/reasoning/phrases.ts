@@ -149,6 +149,11 @@ export const redo = [
   "this time", "done again,", "once more:", "anew:", "with that put right,", "without the slip,", "from there,", "corrected,",
 ] as const;
 
+/** Opens the check of a value that was doubted. */
+export const toBeSure = [
+  "to be sure,", "for certainty,", "that can be seen:", "just to decide it,", "making sure,", "there is a way to tell:", "it can be tested:",
+] as const;
+
 /** The answer is drawn from what was found. Slots: q, v. */
 export const concluding = [
   "[so|hence|thus] the answer [is|must be|has to be] {v}",

@@ -10,7 +10,7 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { generate, labels, type Label, type ReasoningDocument } from "./generate";
 
-export const corpusCount = 4000;
+export const corpusCount = 4200;
 export const corpusSeed = 0;
 export const streamSeed = 10_000_000;  // far from the corpus' seeds
 
