@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -270,6 +270,16 @@ test("a disk too small is noticed before the model runs", async () => {
   model.hooks = () => hooks;
   const folder = fresh();
   await fails(harvest(model, fakeDocuments(100), { hooks: ["layers.1"], folder }), DiskError, /free/);
+});
+
+test("a disk that takes no more in the middle of the run ends it with the remedy, and nothing is left", () => {
+  const folder = fresh();
+  // files may grow to 200 KB (400 KB where a block is 1,024 bytes): texts and tokens fit, the first shard of some 700 KB does not
+  const child = [process.execPath, join(__dirname, "harvest-child.js"), folder, "100000"];
+  const { status, stderr } = spawnSync("sh", ["-c", 'ulimit -f 400; exec "$@"', "sh", ...child]);
+  assert.equal(status, 1);
+  assert.match(`${stderr}`, /DiskError: .*shard-00000\.safetensors: expected to write it, found EFBIG\. .*choose another disk/);
+  assert.ok(!existsSync(folder));
 });
 
 test("without a folder the store lies in .saelab/stores under a name made of its content", async () => {
