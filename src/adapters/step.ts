@@ -285,8 +285,11 @@ export function encodeRows(engine: Engine, sae: Coder, x: Float32Array, { k = sa
     }
     if (only) for (let i = 0; i < index.length; i++) index[i] = only[index[i]];
   });
-  const bad = value.findIndex((v) => !Number.isFinite(v));
-  if (bad >= 0) throw new RangeError(`row ${Math.floor(bad / k)}: expected numbers, found activations that are not finite. The rows or the weights hold NaN or infinity.`);
+  for (let i = 0; i < value.length; i++) {
+    if (!Number.isFinite(value[i])) {
+      throw new RangeError(`row ${Math.floor(i / k)}: expected numbers, found activations that are not finite. The rows or the weights hold NaN or infinity.`);
+    }
+  }
   return { n, k, index, value };
 }
 

@@ -91,9 +91,9 @@ export function readWeights(source: ByteSource, { d, latents, k }: Config, where
       throw new CheckpointError(`${where}: ${name}: expected F32, F16, BF16 or F64, found ${info.dtype}. Quantised checkpoints are not read: choose a floating one.`);
     }
     const values = readFloats(source, info);
-    const bad = values.findIndex((value) => !Number.isFinite(value));
-    if (bad >= 0) {
-      throw new CheckpointError(`${where}: ${name}: expected finite numbers, found ${values[bad]} at ${bad}. The training diverged or the file is damaged: take another checkpoint.`);
+    for (let i = 0; i < values.length; i++) {
+      if (Number.isFinite(values[i])) continue;
+      throw new CheckpointError(`${where}: ${name}: expected finite numbers, found ${values[i]} at ${i}. The training diverged or the file is damaged: take another checkpoint.`);
     }
     return values;
   };
