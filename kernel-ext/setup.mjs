@@ -24,7 +24,8 @@ const root = realpathSync(path.join(path.dirname(fileURLToPath(import.meta.url))
 const packed = path.basename(path.dirname(root)) === "node_modules";
 /** Where .venv goes: the clone, or the project that installed us. */
 const home = packed ? path.resolve(root, "..", "..") : root;
-const venv = path.join(home, ".venv");
+/** SAELAB_VENV names an environment that several projects share; it must have what requirements.txt lists. */
+const venv = process.env.SAELAB_VENV ? path.resolve(process.env.SAELAB_VENV) : path.join(home, ".venv");
 const python = path.join(venv, "bin", "python");
 const DISK = 5e9; // node_modules 1.0 GB, .venv 1.8 GB, and the clients' caches
 
@@ -166,6 +167,7 @@ function bundle(modules) {
 }
 
 async function pip(python3) {
+  if (process.env.SAELAB_VENV) return say("python", `${venv} (SAELAB_VENV), left as it is`);
   const requirements = path.join(root, "kernel-ext", "requirements.txt");
   await step("python", path.join(venv, ".saelab-python"), [readFileSync(requirements), venv], () => existsSync(python), async () => {
     await run(python3, ["-m", "venv", venv], { cure: `sudo apt-get install python3-venv, or remove ${venv} and try again` });
@@ -245,7 +247,8 @@ async function build() {
 async function kernel() {
   const { kernelSpec } = createRequire(import.meta.url)(path.join(root, "build", "kernel-ext", "kernel", "spec.js"));
   const spec = JSON.stringify(kernelSpec({ node: process.execPath, packageRoot: root }), null, 2);
-  const folder = path.join(venv, "share", "jupyter", "kernels", "saelab");
+  // Jupyter's own variable wins: with a shared environment each project can have its own kernelspec.
+  const folder = path.join(process.env.JUPYTER_DATA_DIR ?? path.join(venv, "share", "jupyter"), "kernels", "saelab");
   await step("kernel", path.join(folder, ".saelab-kernel"), [spec], () => existsSync(path.join(folder, "kernel.json")), async () => {
     mkdirSync(folder, { recursive: true });
     writeFileSync(path.join(folder, "kernel.json"), `${spec}\n`);

@@ -37,7 +37,8 @@ export async function publish(notebook: string, out: string, options: PublishOpt
 /** The virtual environment of the set-up: in the package (a clone), or in a folder above the notebook or the current one. */
 function findPython(from: string): string {
   const above = (folder: string): string[] => (folder === path.dirname(folder) ? [folder] : [folder, ...above(path.dirname(folder))]);
-  const places = [packageRoot, ...above(process.cwd()), ...above(from)].map((folder) => path.join(folder, ".venv", "bin", "python"));
+  const folders = [packageRoot, ...above(process.cwd()), ...above(from)].map((folder) => path.join(folder, ".venv"));
+  const places = [process.env.SAELAB_VENV, ...folders].flatMap((folder) => folder ?? []).map((folder) => path.join(folder, "bin", "python"));
   const found = places.find((file) => existsSync(file));
   if (!found) throw new EngineError(`.venv/bin/python: expected in ${packageRoot} or above ${process.cwd()}, found none. Run npm run setup (in a clone) or npx saelab setup.`);
   return found;

@@ -1,0 +1,22 @@
+/** The public names of saelab, one by one. */
+export { readTexts } from "./adapters/texts";
+export { openModel } from "./adapters/model";
+export { harvest } from "./adapters/harvest";
+export { openStore, rowsOf } from "./adapters/store";
+export { trainSae } from "./adapters/train";
+export { evaluate, loadSae } from "./adapters/sae";
+export { collect, openFeatures } from "./adapters/collect";
+export { scoreLabels } from "./adapters/score";
+export { display, heatMap } from "./adapters/show";
+export { publish } from "./adapters/publish";
+
+export type { ReadOptions } from "./adapters/texts";
+export type { OpenOptions } from "./adapters/model";
+export type { HarvestOptions } from "./adapters/harvest";
+export type { TrainOptions } from "./adapters/train";
+export type { EvaluateOptions, Evaluation, LoadOptions } from "./adapters/sae";
+export type { CollectOptions, CollectedFeature, Features, TopOptions } from "./adapters/collect";
+export type { LabelScores, ScoreOptions } from "./adapters/score";
+export type { PublishOptions } from "./adapters/publish";
+export type * from "./core/types";
+export * from "./core/errors";
