@@ -75,7 +75,15 @@ export async function harvest(model: Model, documents: Document[], options: Harv
   const left = plans.reduce((sum, { tokens }, i) => sum + (unfinished.shards[i] ? 0 : tokens), 0);
   const existed = existsSync(folder);
   const textBytes = documents.reduce((sum, { text }) => sum + 2 * text.length + 200, 0);
-  await requireSpace(folder, left * rowBytes + total * 12 + textBytes);
+  const dropFolder = async (): Promise<void> => {
+    if (!existed) await rmdir(folder).catch(() => {});
+  };
+  try {
+    await requireSpace(folder, left * rowBytes + total * 12 + textBytes);
+  } catch (error) {
+    await dropFolder();
+    throw error;
+  }
 
   try {
     // on record before anything else happens: whenever the run is killed, the folder says what it is
@@ -106,7 +114,7 @@ export async function harvest(model: Model, documents: Document[], options: Harv
     // whole shards stay for the next run; without any there is nothing to keep
     if (!unfinished.shards.some(Boolean)) {
       await clear(folder, []);
-      if (!existed) await rmdir(folder).catch(() => {});
+      await dropFolder();
     }
     throw error;
   }
@@ -318,7 +326,7 @@ function isLeft(name: string): boolean {
 async function clear(folder: string, keep: string[]): Promise<void> {
   const kept = new Set(keep);
   const files = ownFiles(folder).filter((name) => !kept.has(name) && name !== MANIFEST && name !== UNFINISHED);
-  // the manifest first: a folder without it is not taken for a finished store; the record of the run last: with it the folder is known for a store
+  // the manifest first: a folder without it is not taken for a finished store; the run's record last: it tells that this is one
   const order = [MANIFEST, ...readdirSync(folder).filter(isLeft), ...files, ...(kept.has(UNFINISHED) ? [] : [UNFINISHED])];
   for (const name of order) await rm(join(folder, name), { force: true });
 }
@@ -340,7 +348,7 @@ async function tokenize(model: Model, documents: Document[], progress?: Progress
     tell(i + 1);
     if (Date.now() - rested > 50) {
       await breathe();
-      stopIfInterrupted("Nothing was kept: the texts were being cut into tokens.");
+      stopIfInterrupted("Nothing was changed: the texts were being cut into tokens.");
       rested = Date.now();
     }
   }
@@ -418,7 +426,7 @@ async function runModel(
       if (job === jobs.length - 1) await writing;
       tell(done, `shard ${shard + 1} of ${plans.length}`);
       await breathe();
-      if (interrupted()) {
+      if (interrupted() && job < jobs.length - 1) {
         await writing;
         const { documentsKept } = unfinished;
         stopIfInterrupted(

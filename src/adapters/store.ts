@@ -252,8 +252,10 @@ function manifestProblem(manifest: StoreManifest & Unfinished, kind: StoreState[
   }
   if (dtype !== "F32") return ['dtype: "F32"', JSON.stringify(dtype)];
   if (typeof settings !== "object" || settings === null) return ["settings", JSON.stringify(settings)];
-  const isShard = (shard: ShardEntry | null, i: number): boolean =>
-    shard === null ? kind === "unfinished" : shard?.file === shardFile(i) && isCount(shard.rows) && isCount(shard.bytes);
+  const isShard = (shard: ShardEntry | null, i: number): boolean => {
+    if (shard === null) return kind === "unfinished";
+    return shard?.file === shardFile(i) && [shard.rows, shard.bytes, shard.dropped?.first, shard.dropped?.norm].every(isCount);
+  };
   if (!Array.isArray(shards) || !shards.every(isShard)) {
     return ["shards: a list of file, rows, bytes, in order", JSON.stringify(shards)];
   }

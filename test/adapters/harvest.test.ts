@@ -270,6 +270,7 @@ test("a disk too small is noticed before the model runs", async () => {
   model.hooks = () => hooks;
   const folder = fresh();
   await fails(harvest(model, fakeDocuments(100), { hooks: ["layers.1"], folder }), DiskError, /free/);
+  assert.ok(!existsSync(folder));
 });
 
 test("a disk that takes no more in the middle of the run ends it with the remedy, and nothing is left", () => {
