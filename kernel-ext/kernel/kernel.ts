@@ -50,8 +50,8 @@ export function cellPrelude({ scope, output }: { scope: CellScope; output: Outpu
     const shown = made.then((bundle) => {
       if (cell) output.display(cell, bundle, options);
     });
-    cell?.pending.add(shown);
-    return shown;
+    cell?.pending.add(shown.catch(() => {}));
+    return shown.then(() => {}); // a promise of its own: if nobody waits for it and it fails, that is reported
   };
   return { declarations: DECLARATIONS, values: { display } };
 }
@@ -73,8 +73,9 @@ const text = (value: unknown): string => (typeof value === "string" ? value : ""
  * @param publish sends one iopub message because of a cell
  * @param version this package's
  * @param exit ends the process once the reply is out
+ * @param warn told of errors that belong to no cell
  */
-export function createKernel({ language, output, scope, clock, publish, version, exit }: {
+export function createKernel({ language, output, scope, clock, publish, version, exit, warn }: {
   language: Language;
   output: Output;
   scope: CellScope;
@@ -82,6 +83,7 @@ export function createKernel({ language, output, scope, clock, publish, version,
   publish: (cell: Cell, type: string, content: Content) => void;
   version: string;
   exit: () => void;
+  warn: (message: string) => void;
 }): Kernel {
   const cells = new Map<string, { label: string; source: string }>();
   const tracer: Tracer = { ...language.tracer, cell: (file) => cells.get(file) };
@@ -127,8 +129,7 @@ export function createKernel({ language, output, scope, clock, publish, version,
     latest = cell;
     const outcome = await scope.run(cell, async () => {
       const done = await shown(await language.run(cell), cancelled);
-      // Displays in the making belong to the cell; a failed one is the error of whoever awaits it, or reported as unhandled.
-      await Promise.race([Promise.allSettled(cell.pending), cancelled]).catch(() => {});
+      await Promise.race([Promise.all(cell.pending), cancelled]).catch(() => {}); // displays in the making belong to the cell
       return done;
     });
     running = undefined;
@@ -164,7 +165,9 @@ export function createKernel({ language, output, scope, clock, publish, version,
     interrupt,
     report(what, error) {
       const cell = scope.current();
-      if (cell) output.stream(cell, "stderr", `${what}\n${errorContent(error, tracer, cell).traceback.join("\n")}\n`);
+      const lines = errorContent(error, tracer, cell ?? { label: "", source: "" }).traceback.join("\n");
+      if (cell) output.stream(cell, "stderr", `${what}\n${lines}\n`);
+      else warn(`${what} ${lines}`);
     },
     handlers: {
       execute_request: execute,

@@ -35,7 +35,8 @@ async function main(): Promise<void> {
   const packageRoot = dirname(require.resolve("../../../package.json"));
   const { version } = JSON.parse(readFileSync(join(packageRoot, "package.json"), "utf8")) as { version: string };
   const root = process.cwd();
-  const warn = process.stderr.write.bind(process.stderr);
+  const stderr = process.stderr.write.bind(process.stderr); // before cells get the stream
+  const warn = (message: string): void => void stderr(`saelab kernel: ${message}\n`);
 
   // TF.js 4.22 calls two functions that Node 23 removed.
   const util = require("node:util") as Record<string, unknown>;
@@ -64,7 +65,7 @@ async function main(): Promise<void> {
 
   const clock = systemClock;
   const scope = cellScope();
-  const server = createServer({ sockets, key: connection.key, clock, warn: (message) => warn(`saelab kernel: ${message}\n`) });
+  const server = createServer({ sockets, key: connection.key, clock, warn });
   const publish = (cell: { request?: Parameters<typeof server.publish>[0] }, type: string, content: Record<string, unknown>): void =>
     server.publish(cell.request, type, content);
   const output = createOutput({ publish, clock });
@@ -73,7 +74,7 @@ async function main(): Promise<void> {
   lendPackages(lent);
   const language = createTslab({ root, lent, prelude: cellPrelude({ scope, output }) });
   const kernel = createKernel({
-    language, output, scope, clock, publish, version,
+    language, output, scope, clock, publish, version, warn,
     exit() {
       output.flush();
       // One turn later the reply is in the socket; `linger` gets it to the client.

@@ -58,6 +58,7 @@ const steps: Record<string, Step> = {
   next: { code: "'runs again'" },
   late: { code: "setTimeout(() => console.log('late'), 100);\nvoid Promise.reject(new Error('nobody waits'));\nundefined" },
   meanwhile: { code: "await new Promise((r) => setTimeout(r, 300));" },
+  display: { code: "void display({ [Symbol.for('Jupyter.display')]: async () => { throw new RangeError('no picture'); } });" },
   complete: { request: "complete_request", content: { code: "kep", cursor_pos: 3 } },
   inspect: { request: "inspect_request", content: { code: "kept", cursor_pos: 2, detail_level: 0 } },
   isComplete: { request: "is_complete_request", content: { code: "function f() {" } },
@@ -189,6 +190,10 @@ test("what a timer prints later, and a rejection nobody waits for, go to the cel
   assert.equal(stream("late"), "late\n");
   assert.match(stream("late", "stderr"), /Unhandled rejection:\n.*Error.*: nobody waits/);
   assert.deepEqual(kinds("meanwhile"), ["execute_input"]);
+});
+
+test("a display that fails and is not awaited is reported", () => {
+  assert.match(stream("display", "stderr"), /Unhandled rejection:\n.*RangeError.*: no picture/);
 });
 
 test("complete, inspect and is_complete", () => {

@@ -17,6 +17,7 @@ function setUp(cells: Record<string, (cell: Cell) => unknown>) {
   const published: { type: string; content: Content; code: string }[] = [];
   const publish = (cell: Cell, type: string, content: Content) => void published.push({ type, content, code: cell.source });
   const output = createOutput({ publish, clock });
+  const warnings: string[] = [];
   let cancel = (): void => {};
   const language: Language = {
     version: "0.0.0",
@@ -42,10 +43,10 @@ function setUp(cells: Record<string, (cell: Cell) => unknown>) {
     close: () => {},
   };
   const flag = installInterruptFlag({ current: scope.current, clock });
-  const kernel = createKernel({ language, output, scope, clock, publish, version: "1.2.3", exit: () => {} });
+  const kernel = createKernel({ language, output, scope, clock, publish, version: "1.2.3", exit: () => {}, warn: (message) => warnings.push(message) });
   const run = (code: string, more: Content = {}) =>
     kernel.handlers.execute_request(decode(request("execute_request", { code, ...more }), KEY)) as Promise<Content>;
-  return { clock, scope, output, published, flag, kernel, run, display: cellPrelude({ scope, output }).values.display as (...args: unknown[]) => Promise<void> };
+  return { clock, scope, output, published, warnings, flag, kernel, run, display: cellPrelude({ scope, output }).values.display as (...args: unknown[]) => Promise<void> };
 }
 
 const types = (published: { type: string }[]) => published.map(({ type }) => type);
@@ -219,6 +220,17 @@ test("the flag keeps the identity of one that was there before", () => {
   } finally {
     place[INTERRUPT] = before;
   }
+});
+
+test("an error nobody waits for is reported in its cell, or to the kernel's own log before there is one", async () => {
+  const { kernel, run, published, warnings, output, scope } = setUp({ cell: () => 1 });
+  kernel.report("Uncaught exception:", new Error("early"));
+  assert.match(warnings[0], /Uncaught exception: .*Error.*: early/);
+  await run("cell");
+  kernel.report("Uncaught exception:", new Error("late"));
+  output.flush(scope.current());
+  assert.match(String(published.at(-1)?.content.text), /Error.*: late/);
+  assert.equal(warnings.length, 1);
 });
 
 test("cursors count code points", async () => {
