@@ -1,4 +1,4 @@
-import { parentPort } from "node:worker_threads";
+import { parentPort, workerData } from "node:worker_threads";
 import type { InferenceSession, Tensor } from "onnxruntime-node";
 
 /**
@@ -17,7 +17,16 @@ export type Request =
   | { do: "release"; session: string }
   /** Runs a session. `outputs` are given back; with `cache`, keys and values stay here under that number and are fed to the next run. */
   | { do: "run"; session: string; feeds: Record<string, Feed>; outputs: string[]; cache?: { id: number; emptyDims: number[] } }
-  | { do: "forget"; cache: number };
+  | { do: "forget"; cache: number }
+  /** Frees everything and ends the thread. */
+  | { do: "end" };
+
+/**
+ * Two flags that both threads see at once. ONNX Runtime's addon aborts the whole process when its thread is ended within a call,
+ * so that whoever wants the end sets STOP, which turns down what has not begun, and waits until BUSY is 0.
+ */
+export const BUSY = 0;
+export const STOP = 1;
 
 export interface Reply {
   id: number;
@@ -26,9 +35,16 @@ export interface Reply {
   milliseconds?: number;
 }
 
-if (parentPort) serve(parentPort);
+/** What a thread is given so that this file knows that it is the one to serve. */
+export interface WorkerData {
+  serves: "saelab model";
+  flags: Int32Array;
+}
 
-function serve(port: NonNullable<typeof parentPort>): void {
+const given = workerData as WorkerData | null;
+if (parentPort && given?.serves === "saelab model") serve(parentPort, given.flags);
+
+function serve(port: NonNullable<typeof parentPort>, flags: Int32Array): void {
   // loaded here, on the thread, and only when there is one: importing this file for its types costs nothing
   const ort = require("onnxruntime-node") as typeof import("onnxruntime-node");
   const sessions = new Map<string, InferenceSession>();
@@ -36,10 +52,22 @@ function serve(port: NonNullable<typeof parentPort>): void {
   /** Tables that do not change from run to run: sent once, kept by name. */
   const kept = new Map<string, Tensor>();
 
+  /** A call into the addon, between two signs to the other thread. */
+  const busy = async <T>(call: () => Promise<T>): Promise<T> => {
+    Atomics.store(flags, BUSY, 1);
+    try {
+      if (Atomics.load(flags, STOP)) throw new Error("the model was closed");
+      return await call();
+    } finally {
+      Atomics.store(flags, BUSY, 0);
+      Atomics.notify(flags, BUSY);
+    }
+  };
+
   const handle = async (request: Request): Promise<{ reply: Omit<Reply, "id">; transfer: ArrayBuffer[] }> => {
     switch (request.do) {
       case "load":
-        sessions.set(request.session, await ort.InferenceSession.create(request.model, request.options));
+        sessions.set(request.session, await busy(() => ort.InferenceSession.create(request.model, request.options)));
         return { reply: {}, transfer: [] };
       case "release": {
         const session = sessions.get(request.session);
@@ -49,6 +77,13 @@ function serve(port: NonNullable<typeof parentPort>): void {
       }
       case "forget":
         caches.delete(request.cache);
+        return { reply: {}, transfer: [] };
+      case "end":
+        caches.clear();
+        kept.clear();
+        for (const session of sessions.values()) await session.release();
+        sessions.clear();
+        port.close();
         return { reply: {}, transfer: [] };
       case "run": {
         const feeds: Record<string, Tensor> = {};
@@ -68,7 +103,7 @@ function serve(port: NonNullable<typeof parentPort>): void {
           fetches.push(...session.outputNames.filter((name) => name.startsWith("present.")));
         }
         const begin = performance.now();
-        const results = await session.run(feeds, fetches);
+        const results = await busy(() => session.run(feeds, fetches));
         const milliseconds = performance.now() - begin;
         if (request.cache) {
           const next: Record<string, Tensor> = {};

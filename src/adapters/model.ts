@@ -13,7 +13,7 @@ import { draw, randomNumbers } from "../core/sample";
 import type { Document, GenerateOptions, Hook, Model } from "../core/types";
 import { fileSource } from "./files";
 import { breathe, stopIfInterrupted } from "./interrupt";
-import type { Feed, Reply, Request } from "./model-worker";
+import { BUSY, STOP, type Feed, type Reply, type Request, type WorkerData } from "./model-worker";
 import { meter } from "./progress";
 import { openTokenizer } from "./tokenizer";
 
@@ -403,6 +403,16 @@ function hashFiles(paths: string[]): Promise<string> {
   return hash;
 }
 
+/** Flags of the workers there are. */
+const running = new Set<Int32Array>();
+let watched = false;
+
+/** Before the process ends, lets every worker come out of the call it is in: ending it there would abort the process. */
+function endQuietly(): void {
+  for (const flags of running) Atomics.store(flags, STOP, 1);
+  for (const flags of running) Atomics.wait(flags, BUSY, 1, 60_000);
+}
+
 interface Engine {
   ask(request: Request): Promise<Reply>;
   stop(): Promise<void>;
@@ -414,6 +424,7 @@ interface Engine {
  */
 function startEngine(what: string, lost: () => void): Engine {
   let worker: Worker | undefined;
+  let flags: Int32Array;
   let closed = false;
   let next = 0;
   const waiting = new Map<number, { resolve: (reply: Reply) => void; reject: (error: Error) => void }>();
@@ -424,7 +435,13 @@ function startEngine(what: string, lost: () => void): Engine {
     lost();
   };
   const start = (): Worker => {
-    const started = new Worker(join(__dirname, "model-worker.js"));
+    const shared = new Int32Array(new SharedArrayBuffer(8));
+    const started = new Worker(join(__dirname, "model-worker.js"), { workerData: { serves: "saelab model", flags: shared } satisfies WorkerData });
+    if (!watched) process.once("exit", endQuietly);
+    watched = true;
+    running.add(shared);
+    flags = shared;
+    started.on("exit", () => running.delete(shared));
     started.on("message", (reply: Reply) => {
       const asked = waiting.get(reply.id);
       waiting.delete(reply.id);
@@ -452,9 +469,14 @@ function startEngine(what: string, lost: () => void): Engine {
       closed = true;
       const ending = worker;
       fail(new EngineError(`${what}: the model was closed while this was being computed.`));
-      ending?.removeAllListeners(); // a late answer must not let the process go
-      ending?.ref(); // the process must not end before the promise does
-      await ending?.terminate();
+      if (!ending) return;
+      Atomics.store(flags, STOP, 1);
+      for (const event of ["message", "error", "exit"]) ending.removeAllListeners(event); // a late answer must not let the process go
+      ending.ref(); // nor must the process end before the promise does
+      const ended = new Promise((resolve) => ending.once("exit", resolve));
+      ending.postMessage({ id: 0, request: { do: "end" } satisfies Request });
+      await ended;
+      running.delete(flags);
     },
   };
 }

@@ -198,6 +198,9 @@ test("sampling: same seed, same text, whatever the company; another seed, anothe
     assert.deepEqual(await model.generate(["The rain"], settings), [a]);
     const [other] = await model.generate(["The rain"], { ...settings, seed: 4 });
     assert.notEqual(other.text, a.text);
+    const [first, second] = await model.generate(["The rain", "The rain"], settings);
+    assert.equal(first.text, a.text);
+    assert.notEqual(second.text, first.text, "the same prompt twice gives two texts");
     const states: number[] = [];
     await model.generate(["The rain"], { ...settings, progress: ({ done, total }) => states.push(done / total) });
     assert.equal(states.at(-1), 1);
@@ -366,6 +369,21 @@ test("describe says family, sizes, dtype, memory, holding, hooks and files", asy
   await opened(join(ORACLE, "llama"), async (model) => {
     assert.match(model.describe(), /100,176 parameters in F32[^]*llama3 scaling by 8[^]*read in place/);
   }, { weights: "in place" });
+});
+
+test("the process may exit, and a model be closed, in the middle of a run: ONNX Runtime would abort it", () => {
+  const script = (end: string): string => `
+    const { openModel } = require(${JSON.stringify(join(__dirname, "../../src/adapters/model.js"))});
+    openModel(${JSON.stringify(join(ORACLE, "llama"))}, { threads: 1 }).then(async (model) => {
+      await model.run([[5]], { hooks: ["layers.2"] });
+      const batch = Array.from({ length: 32 }, () => new Int32Array(256).fill(9));
+      const runs = Array.from({ length: 20 }, () => model.run(batch, { hooks: ["layers.2"] }).then(() => "done", (error) => error.name));
+      await Promise.race(runs);
+      ${end}
+    });`;
+  const run = (end: string): string => execFileSync(process.execPath, ["-e", script(end)], { encoding: "utf8", timeout: 120_000 }).trim();
+  assert.equal(run("process.exit(0);"), "");
+  assert.equal(run("await model.close(); console.log((await Promise.all(runs)).at(-1));"), "EngineError");
 });
 
 test("a process that is done ends although its models are open, and TensorFlow is not loaded", () => {
