@@ -16,7 +16,8 @@ import type { Example, Progress, Sae, Sparse, Store } from "../core/types";
 import { fileSource, requireSpace, writeAtomic } from "./files";
 import { breathe, stopIfInterrupted } from "./interrupt";
 import { meter } from "./progress";
-import { DISPLAY, heatMap, showing, type FeatureList, type Shown } from "./show";
+import { defaultProgress } from "./progressbar";
+import { DISPLAY, heatMap, showing, type FeatureList, type ShownNow } from "./show";
 import { openStore, rowsOf } from "./store";
 import { dataFrame, type DataFrame } from "./table";
 
@@ -44,7 +45,7 @@ export interface CollectOptions {
   hook?: string; // the SAE's, or the store's only one
   folder?: string; // <store>/features/<hash of store, SAE and options>
   seed?: number; // 0: which random firings are shown
-  progress?: Progress;
+  progress?: Progress; // a bar in a notebook, nothing elsewhere
 }
 
 export interface FeaturesManifest {
@@ -61,7 +62,7 @@ export interface FeaturesManifest {
 }
 
 /** A feature with everything the collection knows of it. */
-export interface CollectedFeature extends ShownFeature, Shown {
+export interface CollectedFeature extends ShownFeature, ShownNow {
   more: { name: string; examples: Example[] }[];
   /** Bits, of the tokens' shares of its activation mass: 0 is one token, 10 as many as a thousand equal ones. */
   entropy: number;
@@ -80,7 +81,7 @@ export interface TopOptions {
   dense?: boolean; // false: latents that fire on more than a tenth of the rows are passed over
 }
 
-export interface Features extends Shown {
+export interface Features extends ShownNow {
   path: string;
   manifest: FeaturesManifest;
   /** Latents, dead ones included. */
@@ -89,15 +90,17 @@ export interface Features extends Shown {
   words: Words;
   feature(latent: number): CollectedFeature;
   /** A choice of features, dead ones passed over; shows itself as heat maps. */
-  top(options?: TopOptions): FeatureList<CollectedFeature> & Shown;
+  top(options?: TopOptions): FeatureList<CollectedFeature> & ShownNow;
   /** One row a latent, as a danfojs DataFrame. */
   table(): DataFrame;
   /** One feature in full: whole contexts, every group. */
-  card(latent: number): Shown;
+  card(latent: number): ShownNow;
   /** What the SAE made of rows from … to, counted over `manifest.ranges` one after the other. */
   codes(from: number, to: number): Sparse;
   /** Rows on which each latent fires. */
   fired: Int32Array;
+  /** Of each latent: share of rows, mean over the rows on which it fires, maximum. */
+  statistics: { density: Float32Array; mean: Float32Array; max: Float32Array };
   /** The store it was collected from. @throws StoreError if it is gone or another one */
   store(): Promise<Store>;
   close(): void;
@@ -121,7 +124,7 @@ function saeHash({ weights }: Sae): string {
  * @throws OptionError, StoreError, DiskError before the work starts; InterruptError, when asked to stop: nothing is kept then
  */
 export async function collect(store: Store, sae: Sae, options: CollectOptions = {}): Promise<Features> {
-  const { examples = 12, context = 16, perQuantile = 2, random = 2, split = "all", seed = 0, progress } = options;
+  const { examples = 12, context = 16, perQuantile = 2, random = 2, split = "all", seed = 0, progress = defaultProgress() } = options;
   wholeNumber("examples", examples, 1);
   wholeNumber("context", context, 0);
   wholeNumber("perQuantile", perQuantile, 0);
@@ -402,7 +405,7 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
   const orders: Record<NonNullable<TopOptions["by"]>, (f: number) => number> = {
     max: (f) => -max[f], mean: (f) => -mean[f], density: (f) => -fired[f], entropy: (f) => entropy[f],
   };
-  const top = (topOptions: TopOptions = {}): FeatureList<CollectedFeature> & Shown => {
+  const top = (topOptions: TopOptions = {}): FeatureList<CollectedFeature> & ShownNow => {
     const { count: wanted = 20, by = "max", latents, examples: most, dense = false } = topOptions;
     if (!(by in orders)) throw new OptionError(`top: by: expected one of ${Object.keys(orders).join(", ")}, found "${by}".`);
     wholeNumber("count", wanted, 1);
@@ -414,7 +417,7 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
   };
 
   const features: Features = showing<Omit<Features, typeof DISPLAY>>({
-    path, manifest, count: F, rows: manifest.rows, words, fired,
+    path, manifest, count: F, rows: manifest.rows, words, fired, statistics: { density: Float32Array.from(fired, (n) => n / manifest.rows), mean, max },
     feature: (latent: number) => feature(latent),
     top,
     table: () => dataFrame(featureRows({ rows: manifest.rows, fired, mean, max, entropy, distinct, trigger, words }), FEATURE_COLUMNS),

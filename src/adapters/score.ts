@@ -12,22 +12,23 @@ import type { Progress, Sae, Store } from "../core/types";
 import { collect, type CollectedFeature, type Features } from "./collect";
 import { breathe, stopIfInterrupted } from "./interrupt";
 import { meter } from "./progress";
-import { showing, type FeatureList, type Shown } from "./show";
+import { defaultProgress } from "./progressbar";
+import { showing, type FeatureList, type ShownNow } from "./show";
 
 export interface ScoreOptions {
   labels?: string[]; // all that the documents carry, most frequent first
   resamples?: number; // 400 bootstrap draws of documents
   seed?: number; // 0: directions, bootstrap, order of training
-  progress?: Progress;
+  progress?: Progress; // a bar in a notebook, nothing elsewhere
 }
 
-export interface LabelScores extends ScoresView, Shown {
+export interface LabelScores extends ScoresView, ShownNow {
   /** @throws OptionError if the label was not scored */
   of(label: string): LabelScore;
   /** AUROC on training documents of each latent × pooling, [latents, 3], for a label. */
   training(label: string): Float32Array;
   /** The latents picked for some labels (all by default) as features, each with the words to show it by. */
-  features(labels?: string[]): FeatureList<CollectedFeature> & Shown;
+  features(labels?: string[]): FeatureList<CollectedFeature> & ShownNow;
 }
 
 const CHUNK = 65_536; // rows of codes read at once
@@ -55,7 +56,7 @@ interface Best {
 }
 
 async function score(features: Features, options: ScoreOptions): Promise<LabelScores> {
-  const { resamples = 400, seed = 0, progress } = options;
+  const { resamples = 400, seed = 0, progress = defaultProgress() } = options;
   const store = await features.store();
   const { hook, latents, d } = features.manifest.sae;
   if (features.manifest.split !== "all") {
@@ -296,7 +297,7 @@ async function score(features: Features, options: ScoreOptions): Promise<LabelSc
     if (!one) throw new OptionError(`scores: expected one of the labels ${labels.join(", ")}, found "${label}".`);
     return one;
   };
-  return showing<Omit<LabelScores, keyof Shown>>({
+  return showing<Omit<LabelScores, keyof ShownNow>>({
     ...view,
     of,
     training: (label) => training[labels.indexOf(of(label).label)],

@@ -11,21 +11,31 @@ export const DISPLAY: unique symbol = Symbol.for("Jupyter.display") as never;
 export type Bundle = Record<string, unknown>;
 
 export interface Shown {
-  [DISPLAY](): Bundle;
+  [DISPLAY](): Bundle | Promise<Bundle>;
 }
 
 /** Whether terminals get colour: yes, unless NO_COLOR (https://no-color.org) says otherwise. */
 export const colored = (): boolean => !process.env.NO_COLOR;
 
-/** Gives a value the power to show itself: in a cell, and in a terminal through console.log. */
-export function showing<T extends object>(value: T, bundle: () => Bundle): T & Shown {
+/** A value whose bundle is there at once. */
+export interface ShownNow extends Shown {
+  [DISPLAY](): Bundle;
+}
+
+/**
+ * Gives a value the power to show itself: in a cell, and in a terminal through console.log.
+ * @param text what a terminal prints; the bundle's text/plain by default
+ */
+export function showing<T extends object>(value: T, bundle: () => Bundle): T & ShownNow;
+export function showing<T extends object>(value: T, bundle: () => Promise<Bundle>, text: () => string): T & Shown;
+export function showing<T extends object>(value: T, bundle: () => Bundle | Promise<Bundle>, text = () => String((bundle() as Bundle)["text/plain"])): T & Shown {
   Object.defineProperty(value, DISPLAY, { value: bundle, enumerable: false, configurable: true });
-  Object.defineProperty(value, inspect.custom, { value: () => String(bundle()["text/plain"]), enumerable: false, configurable: true });
+  Object.defineProperty(value, inspect.custom, { value: text, enumerable: false, configurable: true });
   return value as T & Shown;
 }
 
 /** A value that does nothing but show itself. */
-export const shown = (bundle: () => Bundle): Shown => showing({}, bundle);
+export const shown = (bundle: () => Bundle): ShownNow => showing({}, bundle);
 
 export interface DisplayOptions {
   display_id?: string; // shows in a place that a later call may update
@@ -37,10 +47,11 @@ type DisplayHook = (bundle: Bundle, options: DisplayOptions & { metadata?: Recor
 
 export const displayHook = (): DisplayHook | undefined => (globalThis as Record<symbol, unknown>)[Symbol.for("saelab.display")] as DisplayHook | undefined;
 
-/** Shows a value now, in the middle of a cell; outside a notebook it prints the value's text. */
-export function display(value: unknown, options: DisplayOptions = {}): void {
+/** Shows a value now, in the middle of a cell; outside a notebook it prints the value's text. Await it where the value has to be drawn first, as plots have. */
+export async function display(value: unknown, options: DisplayOptions = {}): Promise<void> {
   const method = (value as Partial<Shown> | null | undefined)?.[DISPLAY];
-  const bundle = typeof method === "function" ? method.call(value) : { "text/plain": typeof value === "string" ? value : inspect(value) };
+  const made = typeof method === "function" ? method.call(value) : { "text/plain": typeof value === "string" ? value : inspect(value) };
+  const bundle = made instanceof Promise ? await made : made;
   const hook = displayHook();
   if (hook) hook(bundle, options);
   else console.log(String(bundle["text/plain"]));
@@ -55,7 +66,7 @@ export type FeatureList<T extends ShownFeature = ShownFeature> = T[] & { words: 
  */
 export function heatMap(
   features: FeatureList | (ShownFeature & { words: Words }) | { top(): FeatureList }, options: HeatMapOptions = {},
-): Shown {
+): ShownNow {
   const list = "top" in features && typeof features.top === "function" ? features.top() : (features as FeatureList | (ShownFeature & { words: Words }));
   const view = heatMapView(Array.isArray(list) ? list : [list], list.words, options);
   return shown(() => ({

@@ -57,12 +57,16 @@ export function verdictOf(detectors: Detector[], positives: number): { verdict: 
   if (positives < FEWEST) {
     return { verdict: "undefined", warnings: [`only ${positives} held-out sentences carry it, ${FEWEST} are the least that say something`] };
   }
-  const warnings: string[] = [];
+  const reaching: string[] = [];
+  const close: string[] = [];
   for (const { kind, what, heldout, lead } of others) {
     const name = kind === "keyword" ? `the word “${what}”` : kind === "position" || kind === "length" ? `${kind} (${what})` : kind === "random direction" ? "a random direction" : `the ${kind}`;
-    if (heldout >= latent.heldout) warnings.push(`${name} reaches it (${heldout.toFixed(2)} against ${latent.heldout.toFixed(2)})`);
-    else if (CONTROLS.some(([control]) => control === kind) && lead[0] <= 0) warnings.push(`its lead over ${name} is within chance (95 %: ${signed(lead[0])} to ${signed(lead[1])})`);
+    if (heldout >= latent.heldout) reaching.push(`${name} (${heldout.toFixed(2)})`);
+    else if (CONTROLS.some(([control]) => control === kind) && lead[0] <= 0) close.push(`${name} (95 %: ${signed(lead[0])} to ${signed(lead[1])})`);
   }
+  const warnings: string[] = [];
+  if (reaching.length) warnings.push(`reached by ${reaching.join(", ")}`);
+  if (close.length) warnings.push(`its lead is within chance over ${close.join(", ")}`);
   const reached = CONTROLS.find(([kind]) => others.some((one) => one.kind === kind && one.heldout >= latent.heldout));
   return { verdict: reached ? reached[1] : "above its controls", warnings };
 }
@@ -109,7 +113,7 @@ export function scoresHtml(view: ScoresView): string {
       return `<td style="${right}" title="${escapeHtml(`${one.what}; of ${count(one.searched)}; training ${figure(one.train)}, AP ${figure(one.averagePrecision)}`)}">` +
         `${reaches ? `<b>≥ ${figure(one.heldout)}</b>` : figure(one.heldout)}${word}</td>`;
     }).join("");
-    return `<tr style="background:transparent"><td style="${left}"><b>${escapeHtml(score.label)}</b><br><span style="font-size:12px;opacity:0.8">${score.verdict}</span></td>` +
+    return `<tr style="background:transparent"><td style="${left}"><b>${escapeHtml(score.label)}</b><br><span style="font-size:12px;opacity:0.8;white-space:nowrap">${score.verdict}</span></td>` +
       `<td style="${left};white-space:nowrap">${score.latent} <br><span style="font-size:12px;opacity:0.8">${score.pooling}</span></td><td style="${right}">${figure(latent.train)}</td>` +
       `<td style="${right}"><b style="background:${shade(Math.max(0, Math.min(1, 2 * latent.heldout - 1)) * 0.6 || 0)};padding:0 0.3em">${figure(latent.heldout)}</b>` +
       ` <span style="opacity:0.7">${figure(latent.interval[0])}–${figure(latent.interval[1])}</span></td>` +

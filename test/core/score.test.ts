@@ -191,6 +191,6 @@ test("verdicts name the first control that reaches the latent", () => {
   assert.equal(verdictOf([latent, detector("keyword", 0.9), detector("random direction", 0.95)], 50).verdict, "keyword");
   assert.equal(verdictOf([latent, detector("random direction", 0.95), detector("position", 0.91)], 50).verdict, "position");
   assert.equal(verdictOf([latent, ...quiet, detector("probe", 0.95)], 50).verdict, "above its controls");
-  assert.match(verdictOf([latent, ...quiet, detector("probe", 0.95)], 50).warnings[0], /the probe reaches it/);
-  assert.match(verdictOf([latent, detector("keyword", 0.89, [-0.02, 0.05])], 50).warnings[0], /within chance/);
+  assert.match(verdictOf([latent, ...quiet, detector("probe", 0.95)], 50).warnings[0], /^reached by the probe \(0\.95\)$/);
+  assert.match(verdictOf([latent, detector("keyword", 0.89, [-0.02, 0.05])], 50).warnings[0], /within chance over the word “w” \(95 %: −0\.02 to \+0\.05\)/);
 });
