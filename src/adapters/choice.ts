@@ -1,6 +1,6 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { readFileSync } from "node:fs";
-import { cpus, homedir } from "node:os";
+import { availableParallelism, cpus, homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { random } from "../core/random";
@@ -24,8 +24,8 @@ export interface Sizes {
 /** Where choices are kept: $XDG_CACHE_HOME/saelab/step.json, by default in ~/.cache. */
 export const choiceFile = (): string => join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "saelab", "step.json");
 
-/** Names the machine as far as timings depend on it. */
-export const machine = (engine: Engine): string => `${cpus()[0]?.model.trim() ?? "unknown"} × ${cpus().length}, ${engine.device}, TensorFlow ${engine.version}`;
+/** Names the machine as far as timings and rounding depend on it: products are cut by the number of threads. */
+export const machine = (engine: Engine): string => `${cpus()[0]?.model.trim() ?? "unknown"} × ${availableParallelism()}, ${engine.device}, TensorFlow ${engine.version}`;
 
 /** The remembered choice for these sizes, or a new one, which is then remembered. A cache that cannot be read or written is done without. */
 export async function choiceFor(engine: Engine, sizes: Sizes, file = choiceFile()): Promise<Choice> {
@@ -72,6 +72,8 @@ function mayGainFromBfloat16(engine: Engine): boolean {
 
 const ROUNDS = 3;
 
+const ROWS = 512; // enough to keep both cores busy; times grow with the rows alike
+
 /** Times the alternatives on random rows of these sizes: some tenths of a second for a small SAE, some seconds for a large one. */
 export function measureChoice(engine: Engine, { d, latents, k, batch }: Sizes): Choice {
   const { K, topK, encode, decode } = forward(engine);
@@ -93,16 +95,17 @@ export function measureChoice(engine: Engine, { d, latents, k, batch }: Sizes): 
     return candidates[times.indexOf(Math.min(...times))];
   };
   return engine.tidy(() => {
-    const xa = engine.tensor(noise(batch * width), [batch, width]);
+    const n = Math.min(batch, ROWS);
+    const xa = engine.tensor(noise(n * width), [n, width]);
     const we = engine.tensor(noise(latents * width), [latents, width]);
     const wd = engine.tensor(noise(latents * d), [latents, d]);
-    const target = K.slice(xa, [0, 0], [batch, d]);
+    const target = K.slice(xa, [0, 0], [n, d]);
     const pre = K.matMul(xa, we, { transposeB: true });
-    const groups = fastest(groupings(latents, k), (candidate) => void topK(pre, batch, latents, k, candidate));
-    const chosen = topK(pre, batch, latents, k, groups);
-    const chunk = fastest([64, 128, 256].filter((c) => c <= Math.max(64, batch)), (c) => void decode(chosen, wd, target, 1, { n: batch, d, k, chunk: c }));
+    const groups = fastest(groupings(latents, k), (candidate) => void topK(pre, n, latents, k, candidate));
+    const chosen = topK(pre, n, latents, k, groups);
+    const chunk = fastest([64, 128, 256].filter((c) => c <= Math.max(64, n)), (c) => void decode(chosen, wd, target, 1, { n, d, k, chunk: c }));
     const precisions = mayGainFromBfloat16(engine) ? (["f32", "bf16"] as const) : (["f32"] as const);
-    const precision = fastest([...precisions], (p) => void encode(xa, we, { n: batch, d, latents, k }, { precision: p, groups, chunk }));
+    const precision = fastest([...precisions], (p) => void encode(xa, we, { n, d, latents, k }, { precision: p, groups, chunk }));
     return { precision, groups, chunk };
   });
 }

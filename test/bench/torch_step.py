@@ -2,7 +2,7 @@
 the row gradients, one fused Adam, decoder rows to unit norm. The same arithmetic as the stock step without dead latents, float32.
 
 usage: python torch_step.py ROWS D LATENTS K BATCH     ROWS: raw float32 rows; needs torch (tried with 2.13.0)
-Prints "ready <version>"; then answers each line "n" with the milliseconds of n more steps, separated by spaces."""
+Prints "ready <version>"; then answers each line "n" with the milliseconds of n more steps, and after them the processor's, separated by spaces."""
 import sys
 import time
 
@@ -54,10 +54,11 @@ batches = len(X) // B
 done = 0
 print("ready", torch.__version__, flush=True)
 for line in sys.stdin:
-    times = []
+    times, cpu = [], []
     for _ in range(int(line)):
-        begun = time.perf_counter()
+        begun, before = time.perf_counter(), time.process_time()
         step(X[done % batches * B:(done % batches + 1) * B])
         times.append((time.perf_counter() - begun) * 1e3)
+        cpu.append((time.process_time() - before) * 1e3)
         done += 1
-    print(*times, flush=True)
+    print(*times, *cpu, flush=True)

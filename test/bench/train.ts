@@ -13,7 +13,7 @@ import { planted } from "../planted";
 /**
  * Times a training step beside the bare encoder product [B, d]·[d, F] in float32, the least that any dense encoder must do, in turns, so that other work
  * on the machine hits both alike. With a Python that has torch in SAELAB_PEER_PYTHON, a hand-tuned PyTorch step takes its turns too (torch_step.py).
- * Medians.
+ * Medians; processor time (all cores) beside the clock's, as it does not grow with what else runs.
  */
 const SETTING = { d: 128, latents: 4096, k: 16, batch: 2048 };
 const ROUNDS = 15, TURN = 3; // steps a turn
@@ -32,19 +32,23 @@ export async function benchTrain(): Promise<Record<string, unknown>> {
   const step = stockStep(engine, initial, choice);
   const rowsOf = (i: number): Float32Array => rows.slice((i % BATCHES) * batch * d, (i % BATCHES + 1) * batch * d);
   const weights = engine.tensor(noise, [latents, d]);
-  const timed = (body: () => void): number => {
-    const begun = performance.now();
+  const cpu: Record<"ours" | "product" | "peer", number[]> = { ours: [], product: [], peer: [] };
+  const timed = (what: "ours" | "product", body: () => void): number => {
+    const before = process.cpuUsage(), begun = performance.now();
     body();
-    return performance.now() - begun;
+    const ms = performance.now() - begun;
+    const { user, system } = process.cpuUsage(before);
+    cpu[what].push((user + system) / 1000);
+    return ms;
   };
   let done = 0;
   const ours = (): number => {
     const x = rowsOf(done++);
-    return timed(() => step.update(x, { learningRate: 1e-3 }));
+    return timed("ours", () => step.update(x, { learningRate: 1e-3 }));
   };
   const product = (): number => {
     const x = engine.tensor(rowsOf(0), [batch, d]);
-    const ms = timed(() => engine.tidy(() => void K.matMul(x, weights, { transposeB: true })));
+    const ms = timed("product", () => engine.tidy(() => void K.matMul(x, weights, { transposeB: true })));
     engine.free(x);
     return ms;
   };
@@ -54,8 +58,13 @@ export async function benchTrain(): Promise<Record<string, unknown>> {
     const times = {
       ours: Array.from({ length: TURN }, ours),
       product: Array.from({ length: TURN }, product),
-      peer: "steps" in peer ? await peer.steps(TURN) : [],
+      peer: [] as number[],
     };
+    if ("steps" in peer) {
+      const answer = await peer.steps(TURN);
+      times.peer = answer.slice(0, TURN);
+      cpu.peer.push(...answer.slice(TURN));
+    }
     if (!round) continue; // warms up
     for (const key of ["ours", "product", "peer"] as const) turns[key].push(...times[key]);
   }
@@ -66,9 +75,13 @@ export async function benchTrain(): Promise<Record<string, unknown>> {
   return {
     bench: "train", machine: machine(engine), ...SETTING, step: step.kind, choice,
     msPerStep: round(ms), tokensPerSecond: Math.round((batch / ms) * 1000), bareProductMs: round(bare), shareOfBareProduct: round(bare / ms),
+    cpuMsPerStep: round(median(cpu.ours)), shareOfBareProductCpu: round(median(cpu.product) / median(cpu.ours)),
     peakMemoryMB: Math.round(process.resourceUsage().maxRSS / 1024),
     peer: "steps" in peer
-      ? { name: `hand-tuned PyTorch ${peer.version}`, msPerStep: round(median(turns.peer)), speedOverPeer: round(median(turns.peer) / ms) }
+      ? {
+        name: `hand-tuned PyTorch ${peer.version}`, msPerStep: round(median(turns.peer)), cpuMsPerStep: round(median(cpu.peer)),
+        speedOverPeer: round(median(turns.peer) / ms),
+      }
       : { skipped: peer.why },
   };
 }
@@ -76,6 +89,7 @@ export async function benchTrain(): Promise<Record<string, unknown>> {
 const median = (values: number[]): number => values.slice().sort((a, b) => a - b)[Math.floor(values.length / 2)];
 const round = (value: number): number => Number(value.toPrecision(3));
 
+/** `steps` gives the milliseconds of n steps by the clock, then by the processor. */
 type Peer = { version: string; steps(n: number): Promise<number[]>; end(): void } | { why: string };
 
 async function torchPeer(rows: Float32Array): Promise<Peer> {
