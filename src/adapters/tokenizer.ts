@@ -237,6 +237,9 @@ const matches = (data: Uint8Array, at: number, piece: Uint8Array): boolean => {
   return true;
 };
 
+/** 0, 1, 2, …: where the bytes of an ASCII text lie. Grown as needed, never written to. */
+let counting = new Uint32Array();
+
 /** A text's bytes after normalisation, and for each byte the UTF-16 range of the character, or cluster, that it is of. */
 function layout(text: string, normal: ((text: string) => string) | undefined, spaces: boolean): { data: Uint8Array; from: Uint32Array; to: Uint32Array } {
   if (spaces && text.includes("▁")) {
@@ -246,9 +249,8 @@ function layout(text: string, normal: ((text: string) => string) | undefined, sp
   const data = utf8.encode(text);
   if (data.length === text.length) {
     // ASCII is its own normal form, but for capitals
-    const same = Uint32Array.from({ length: data.length }, (_, i) => i);
-    const next = Uint32Array.from({ length: data.length }, (_, i) => i + 1);
-    return { data: normal ? utf8.encode(normal(text)) : data, from: same, to: next };
+    if (counting.length <= data.length) counting = new Uint32Array(2 * data.length + 1).map((_, i) => i);
+    return { data: normal ? utf8.encode(normal(text)) : data, from: counting, to: counting.subarray(1) };
   }
   return spread(pieces(text, normal && normal(text) !== text ? normal : undefined));
 }
