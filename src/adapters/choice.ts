@@ -9,9 +9,9 @@ import { forward, groupings, PADDING, type Choice } from "./step";
 import type { Engine } from "./tensorflow";
 
 /**
- * What is faster on this machine, measured once and remembered: how the k largest latents are found, whether the encoder product pays in
- * bfloat16, how many rows are decoded at a time. All choices compute the same step; they differ in rounding at most, which is
- * why the one that was taken stands in the checkpoint.
+ * What is faster on this machine, measured once and remembered: how the k largest latents are found, whether the encoder
+ * product pays in bfloat16, how many rows are decoded at a time. All choices compute the same step; they differ in rounding
+ * at most, which is why the one that was taken stands in the checkpoint.
  */
 
 export interface Sizes {
@@ -25,9 +25,13 @@ export interface Sizes {
 export const choiceFile = (): string => join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "saelab", "step.json");
 
 /** Names the machine as far as timings and rounding depend on it: products are cut by the number of threads. */
-export const machine = (engine: Engine): string => `${cpus()[0]?.model.trim() ?? "unknown"} × ${availableParallelism()}, ${engine.device}, TensorFlow ${engine.version}`;
+export const machine = ({ device, version }: Engine): string =>
+  `${cpus()[0]?.model.trim() ?? "unknown"} × ${availableParallelism()}, ${device}, TensorFlow ${version}`;
 
-/** The remembered choice for these sizes, or a new one, which is then remembered. A cache that cannot be read or written is done without. */
+/**
+ * The remembered choice for these sizes, or a new one, which is then remembered. A cache that cannot be read or written is
+ * done without.
+ */
 export async function choiceFor(engine: Engine, sizes: Sizes, file = choiceFile()): Promise<Choice> {
   const { d, latents, k, batch } = sizes;
   const key = `${machine(engine)}; d ${d}, latents ${latents}, k ${k}, batch ${batch}`;
@@ -60,7 +64,10 @@ function isChoice(value: unknown, latents: number, k: number): value is Choice {
     groupings(latents, k).some((known) => JSON.stringify(known) === JSON.stringify(groups));
 }
 
-/** bfloat16 products gain only where the hardware multiplies them; elsewhere they are several times as slow, and not worth timing. */
+/**
+ * bfloat16 products gain only where the hardware multiplies them; elsewhere they are several times as slow, and not worth
+ * timing.
+ */
 function mayGainFromBfloat16(engine: Engine): boolean {
   if (engine.device !== "cpu") return true;
   try {
@@ -74,7 +81,10 @@ const ROUNDS = 3;
 
 const ROWS = 512; // enough to keep both cores busy; times grow with the rows alike
 
-/** Times the alternatives on random rows of these sizes: some tenths of a second for a small SAE, some seconds for a large one. */
+/**
+ * Times the alternatives on random rows of these sizes: some tenths of a second for a small SAE, some seconds for a large
+ * one.
+ */
 export function measureChoice(engine: Engine, { d, latents, k, batch }: Sizes): Choice {
   const { K, topK, encode, decode } = forward(engine);
   const rng = random(0);
@@ -103,7 +113,8 @@ export function measureChoice(engine: Engine, { d, latents, k, batch }: Sizes): 
     const pre = K.matMul(xa, we, { transposeB: true });
     const groups = fastest(groupings(latents, k), (candidate) => void topK(pre, n, latents, k, candidate));
     const chosen = topK(pre, n, latents, k, groups);
-    const chunk = fastest([64, 128, 256].filter((c) => c <= Math.max(64, n)), (c) => void decode(chosen, wd, target, 1, { n, d, k, chunk: c }));
+    const chunks = [64, 128, 256].filter((c) => c <= Math.max(64, n));
+    const chunk = fastest(chunks, (c) => void decode(chosen, wd, target, 1, { n, d, k, chunk: c }));
     const precisions = mayGainFromBfloat16(engine) ? (["f32", "bf16"] as const) : (["f32"] as const);
     const precision = fastest([...precisions], (p) => void encode(xa, we, { n, d, latents, k }, { precision: p, groups, chunk }));
     return { precision, groups, chunk };

@@ -46,13 +46,19 @@ export function rowsAt(store: Store, hook: string, ranges: Range[], places: Uint
 export const sampleRows = (store: Store, hook: string, ranges: Range[], count: number, rng: Random): Float32Array =>
   rowsAt(store, hook, ranges, sample(rowCount(ranges), count, rng));
 
-/** What of the rows is held in memory while they are shuffled. Fixed, as the order depends on it: the same seed must give the same order anywhere. */
+/**
+ * What of the rows is held in memory while they are shuffled. Fixed, as the order depends on it: the same seed must give
+ * the same order anywhere.
+ */
 export const SHUFFLE_BYTES = 2 ** 31;
 
 const BLOCK = 256; // neighbouring rows read at once: some documents, some hundred kilobytes
 
 export interface Shuffled {
-  /** "memory": all rows are held, each pass in an order of its own. "blocks": blocks in random order go through a buffer that is drawn from. */
+  /**
+   * "memory": all rows are held, each pass in an order of its own. "blocks": blocks in random order go through a buffer
+   * that is drawn from.
+   */
   kind: "memory" | "blocks";
   /** Fills a batch [n, d] with the next rows, times `scale`. */
   next(batch: Float32Array): void;
@@ -69,7 +75,9 @@ export function shuffled(store: Store, hook: string, ranges: Range[], scale: num
     for (let i = 0; i < rows.length; i++) {
       rows[i] *= scale;
       if (!Number.isFinite(rows[i])) {
-        throw new StoreError(`${store.path}: ${hook}: expected finite activations, found ${rows[i]} in a row. Harvest again; if it stays, the model overflows at this hook.`);
+        throw new StoreError(
+          `${store.path}: ${hook}: expected finite activations, found ${rows[i]} in a row. ` +
+          "Harvest again; if it stays, the model overflows at this hook.");
       }
     }
     return rows;

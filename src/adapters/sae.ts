@@ -52,7 +52,10 @@ async function save({ weights, hook, card, curve }: Pick<Sae, "weights" | "hook"
 }
 
 export interface LoadOptions {
-  /** Hook whose rows the SAE reads; wins over what the checkpoint says. Of a folder with one checkpoint a hook, it picks one. */
+  /**
+   * Hook whose rows the SAE reads; wins over what the checkpoint says. Of a folder with one checkpoint a hook, it picks
+   * one.
+   */
   hook?: string;
 }
 
@@ -66,7 +69,9 @@ export async function loadSae(source: string, { hook }: LoadOptions = {}): Promi
   const config = parseConfig(readFileSync(join(folder, CFG), "utf8"), join(folder, CFG));
   const file = join(folder, WEIGHTS);
   if (!existsSync(file)) {
-    throw new CheckpointError(`${folder}: expected ${WEIGHTS} beside ${CFG}, found ${readdirSync(folder).join(", ")}. The checkpoint is not whole: copy or download it again.`);
+    throw new CheckpointError(
+      `${folder}: expected ${WEIGHTS} beside ${CFG}, found ${readdirSync(folder).join(", ")}. ` +
+      "The checkpoint is not whole: copy or download it again.");
   }
   const bytes = fileSource(file);
   try {
@@ -84,7 +89,11 @@ export async function loadSae(source: string, { hook }: LoadOptions = {}): Promi
 }
 
 function checkpointFolder(source: string, hook?: string): string {
-  if (!existsSync(source)) throw new CheckpointError(`${source}: expected a folder with ${CFG} and ${WEIGHTS}, found no such folder. Give the folder that sae.save wrote.`);
+  if (!existsSync(source)) {
+    throw new CheckpointError(
+      `${source}: expected a folder with ${CFG} and ${WEIGHTS}, found no such folder. ` +
+      "Give the folder that sae.save wrote.");
+  }
   if (existsSync(join(source, CFG))) return source;
   let entries: string[];
   try {
@@ -100,13 +109,17 @@ function checkpointFolder(source: string, hook?: string): string {
       `${source}: expected the name of one of its hooks (${hooks.join(", ")}), found ${hook === undefined ? "none" : `"${hook}"`}. ` +
       `Say which: loadSae("${source}", { hook: "${hooks[0]}" }).`);
   }
-  throw new CheckpointError(`${source}: expected ${CFG} and ${WEIGHTS}, found ${entries.slice(0, 10).join(", ") || "an empty folder"}. Give the folder that sae.save wrote.`);
+  throw new CheckpointError(
+    `${source}: expected ${CFG} and ${WEIGHTS}, found ${entries.slice(0, 10).join(", ") || "an empty folder"}. ` +
+    "Give the folder that sae.save wrote.");
 }
 
 function readCard(file: string): SaeDetails {
   if (!existsSync(file)) return {};
   const fail = (found: string): never => {
-    throw new CheckpointError(`${file}: expected the card of an SAE saved by saelab (version 1), found ${found}. Delete this file to load the weights without it.`);
+    throw new CheckpointError(
+      `${file}: expected the card of an SAE saved by saelab (version 1), found ${found}. ` +
+      "Delete this file to load the weights without it.");
   };
   let json: { format?: unknown; version?: unknown; hook?: unknown; card?: unknown; curve?: unknown };
   try {
@@ -114,7 +127,9 @@ function readCard(file: string): SaeDetails {
   } catch (error) {
     return fail((error as Error).message);
   }
-  if (json?.format !== "saelab-sae" || json.version !== 1) return fail(`format ${JSON.stringify(json?.format)}, version ${JSON.stringify(json?.version)}`);
+  if (json?.format !== "saelab-sae" || json.version !== 1) {
+    return fail(`format ${JSON.stringify(json?.format)}, version ${JSON.stringify(json?.version)}`);
+  }
   const { hook, card, curve } = json;
   if (hook !== undefined && typeof hook !== "string") return fail(`hook ${JSON.stringify(hook)}`);
   if (typeof card !== "object" || card === null || Array.isArray(card)) return fail(`card ${JSON.stringify(card)}`);
@@ -146,7 +161,10 @@ export async function evaluate(sae: Sae, store: Store, options: EvaluateOptions 
   const own = store.manifest.hooks.some(({ name }) => name === sae.hook) ? sae.hook : undefined;
   const hook = store.hook(options.hook ?? own);
   if (store.width(hook) !== d) {
-    throw new OptionError(`evaluate: expected rows of width ${d} (the SAE's d_in), found ${store.width(hook)} at ${hook} of ${store.path}. Name the hook it was trained on: evaluate(sae, store, { hook }).`);
+    throw new OptionError(
+      `evaluate: expected rows of width ${d} (the SAE's d_in), ` +
+      `found ${store.width(hook)} at ${hook} of ${store.path}. ` +
+      "Name the hook it was trained on: evaluate(sae, store, { hook }).");
   }
   if (options.rows !== undefined && !(Number.isInteger(options.rows) && options.rows >= 2)) {
     throw new OptionError(`evaluate: rows: expected a whole number of at least 2, found ${options.rows}. Leave it out for all rows.`);
@@ -154,7 +172,9 @@ export async function evaluate(sae: Sae, store: Store, options: EvaluateOptions 
   const ranges = rowsOf(store, split);
   const available = rowCount(ranges);
   if (available < 2) {
-    throw new OptionError(`evaluate: expected at least 2 rows of the split "${split}", found ${available} in ${store.path}. Choose another: { split: "all" }.`);
+    throw new OptionError(
+      `evaluate: expected at least 2 rows of the split "${split}", found ${available} in ${store.path}. ` +
+      `Choose another: { split: "all" }.`);
   }
   const wanted = Math.min(options.rows ?? available, available);
   const tally = measuring(d, latents);

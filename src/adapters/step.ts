@@ -6,14 +6,15 @@ import type { Sparse } from "../core/types";
 import { BETA1, BETA2, DT, EPSILON, kernels, type Engine, type Id } from "./tensorflow";
 
 /**
- * One training step of a top-k SAE, twice: with TensorFlow's stock kernels on the k chosen latents only, and in plain TF.js with automatic
- * gradients as its reference. F latents, rows of width d, n rows a batch.
+ * One training step of a top-k SAE, twice: with TensorFlow's stock kernels on the k chosen latents only, and in plain TF.js
+ * with automatic gradients as its reference. F latents, rows of width d, n rows a batch.
  *
  *   v = ReLU(TopK(W_enc·(x − b_dec) + b_enc))      e = W_decᵀ·v + b_dec − x
  *   loss = Σe²/Σ(x − x̄)² + s·Σ(W_decᵀ·v' + e)²/Σ(x − x̄)²
  *
- * v' are the largest k' = min(d/2, dead) among the dead latents, e in the second term is a constant, s = weight·min(1, dead/(d/2)).
- * Adam on all four; the part of W_dec's gradient along its rows is removed, and rows go back to unit norm after each step.
+ * v' are the largest k' = min(d/2, dead) among the dead latents, e in the second term is a constant, s = weight·min(1,
+ * dead/(d/2)). Adam on all four; the part of W_dec's gradient along its rows is removed, and rows go back to unit norm
+ * after each step.
  */
 
 /** What is trained: W_enc [F, d], b_enc [F], W_dec [F, d], b_dec [d]. Gradients and Adam's moments have the same shapes. */
@@ -24,7 +25,10 @@ export interface Parameters {
   bDec: Float32Array;
 }
 
-/** Everything a step needs to go on, as plain arrays: any kind of step takes up where another left off. Rows of W_dec have unit norm. */
+/**
+ * Everything a step needs to go on, as plain arrays: any kind of step takes up where another left off. Rows of W_dec have
+ * unit norm.
+ */
 export interface StepState {
   d: number;
   latents: number;
@@ -40,7 +44,10 @@ export interface StepState {
 export interface Choice {
   /** "bf16": the encoder product picks latents in bfloat16, their values are then computed in float32. */
   precision: "f32" | "bf16";
-  /** Group sizes of the top-k: [] is one TopKV2; [16] takes the k best groups of 16 first. The result is the same, ties included. */
+  /**
+   * Group sizes of the top-k: [] is one TopKV2; [16] takes the k best groups of 16 first. The result is the same, ties
+   * included.
+   */
   groups: number[];
   /** Rows decoded at a time: k·d·chunk floats should fit the cache. */
   chunk: number;
@@ -66,7 +73,10 @@ export interface Losses {
 export interface Step {
   kind: "stock" | "plain";
   choice: Choice;
-  /** The k largest latents of each row, larger first, ties by smaller index; `only` restricts the choice to some latents (ascending). */
+  /**
+   * The k largest latents of each row, larger first, ties by smaller index; `only` restricts the choice to some latents
+   * (ascending).
+   */
   encodeTopK(x: Float32Array, options?: { k?: number; only?: Int32Array }): Sparse;
   decode(sparse: Sparse): Float32Array;
   /** Gradients of the loss as autodiff gives them, before the projection; changes nothing. */
@@ -87,11 +97,15 @@ export const zerosLike = ({ wEnc, bEnc, wDec, bDec }: Parameters): Parameters =>
 
 /** A state with no steps made; rows of W_dec are brought to unit norm. */
 export const freshState = (d: number, latents: number, k: number, parameters: Parameters): StepState => ({
-  d, latents, k, steps: 0, parameters: { ...parameters, wDec: normalised(parameters.wDec, d) }, m: zerosLike(parameters), v: zerosLike(parameters),
+  d, latents, k, steps: 0,
+  parameters: { ...parameters, wDec: normalised(parameters.wDec, d) },
+  m: zerosLike(parameters),
+  v: zerosLike(parameters),
 });
 
 /**
- * Group sizes to try for the k largest of `columns`: each level keeps k groups of G, so G must divide, and k groups must be a gain.
+ * Group sizes to try for the k largest of `columns`: each level keeps k groups of G, so G must divide, and k groups must be
+ * a gain.
  */
 export function groupings(columns: number, k: number): number[][] {
   const fits = (n: number, G: number): boolean => n % G === 0 && 2 * k * G <= n;
@@ -111,12 +125,19 @@ export function defaultGroups(columns: number, k: number): number[] {
   return sizes.reduce<number[]>((best, groups) => (!best.length || cost(groups) < cost(best) ? groups : best), []);
 }
 
-export const defaultChoice = (latents: number, k: number): Choice => ({ precision: "f32", groups: defaultGroups(latents, k), chunk: 128 });
+export const defaultChoice = (latents: number, k: number): Choice => ({
+  precision: "f32", groups: defaultGroups(latents, k), chunk: 128,
+});
 
-/** Columns that follow the d of x: the first holds ones and carries the bias, the others keep rows of the product aligned. */
+/**
+ * Columns that follow the d of x: the first holds ones and carries the bias, the others keep rows of the product aligned.
+ */
 export const PADDING = 8;
 
-/** [W_enc | b_enc | 0 …] of shape [F, d + 8]: the encoder's bias as a column, so that the product adds it and its gradient comes with W_enc's. */
+/**
+ * [W_enc | b_enc | 0 …] of shape [F, d + 8]: the encoder's bias as a column, so that the product adds it and its gradient
+ * comes with W_enc's.
+ */
 function withBias(wEnc: Float32Array, bEnc: Float32Array, d: number): Float32Array {
   const width = d + PADDING;
   const out = new Float32Array(bEnc.length * width);
@@ -137,6 +158,19 @@ function withoutBias(packed: Float32Array, d: number): { wEnc: Float32Array; bEn
   return { wEnc, bEnc };
 }
 
+/** The chosen latents of rows: [n, k] each. */
+interface Chosen {
+  value: Id;
+  index: Id;
+}
+
+interface Sizes {
+  n: number;
+  d: number;
+  k: number;
+  chunk: number;
+}
+
 /** Pieces of the forward pass on tensors; all of them are to be called inside `tidy`. */
 export function forward(engine: Engine) {
   const K = kernels(engine);
@@ -150,11 +184,13 @@ export function forward(engine: Engine) {
   };
 
   /**
-   * The k largest of each row of pre [n, columns]: larger first, ties by smaller index. With groups, the largest of each group of G neighbours is
-   * taken, then the k best groups, then the k best of their k·G members. The best k are surely among them; groups are put in ascending
-   * order, so that position decides ties as it does in a single TopKV2.
+   * The k largest of each row of pre [n, columns]: larger first, ties by smaller index. With groups, the largest of each
+   * group of G neighbours is taken, then the k best groups, then the k best of their k·G members. The best k are surely
+   * among them; groups are put in ascending order, so that position decides ties as it does in a single TopKV2.
    */
-  const topK = (pre: Id, n: number, columns: number, k: number, groups: number[], dtype: typeof DT.f32 | typeof DT.bf16 = DT.f32): { value: Id; index: Id } =>
+  const topK = (
+    pre: Id, n: number, columns: number, k: number, groups: number[], dtype: typeof DT.f32 | typeof DT.bf16 = DT.f32,
+  ): Chosen =>
     engine.tidy(() => {
       const [G, ...rest] = groups;
       if (!G) {
@@ -173,7 +209,7 @@ export function forward(engine: Engine) {
     });
 
   /** Dot products of row b with the chosen rows of a matrix: [n, width], [F, width], [n, k] → [n, k]. */
-  const chosenProducts = (rows: Id, matrix: Id, index: Id, { n, k, width, chunk }: { n: number; k: number; width: number; chunk: number }): Id => {
+  const chosenProducts = (rows: Id, matrix: Id, index: Id, { n, d: width, k, chunk }: Sizes): Id => {
     const parts: Id[] = [];
     for (let from = 0; from < n; from += chunk) {
       const c = Math.min(chunk, n - from);
@@ -189,7 +225,7 @@ export function forward(engine: Engine) {
   const joined = (parts: Id[]): Id => (parts.length === 1 ? parts[0] : K.concat(parts, 0));
 
   /** The k latents of each row: values after ReLU. xa [n, d + 8], we [F, d + 8]. */
-  const encode = (xa: Id, we: Id, size: { n: number; d: number; latents: number; k: number }, choice: Choice): { value: Id; index: Id } =>
+  const encode = (xa: Id, we: Id, size: { n: number; d: number; latents: number; k: number }, choice: Choice): Chosen =>
     engine.tidy(() => {
       const { n, d, latents, k } = size;
       if (choice.precision === "f32") {
@@ -199,16 +235,17 @@ export function forward(engine: Engine) {
       }
       const pre = K.matMul(K.cast(xa, DT.f32, DT.bf16), K.cast(we, DT.f32, DT.bf16), { transposeB: true, dtype: DT.bf16 });
       const { index } = topK(pre, n, latents, k, choice.groups, DT.bf16);
-      const exact = chosenProducts(xa, we, index, { n, k, width: d + PADDING, chunk: choice.chunk });
+      const exact = chosenProducts(xa, we, index, { n, d: d + PADDING, k, chunk: choice.chunk });
       return { value: K.relu(exact), index };
     });
 
   /**
-   * Rebuilds rows from the chosen latents and holds them against `target`: e = (Σ v·W_dec − target)·scale [n, d], g = e·W_decᵀ at the chosen latents
-   * [n, k]. In chunks, so that the gathered rows [chunk, k, d] stay in the cache for both products.
+   * Rebuilds rows from the chosen latents and holds them against `target`: e = (Σ v·W_dec − target)·scale [n, d], g =
+   * e·W_decᵀ at the chosen latents [n, k]. In chunks, so that the gathered rows [chunk, k, d] stay in the cache for both
+   * products.
    */
   const decode = (
-    { value, index }: { value: Id; index: Id }, wd: Id, target: Id, scale: number, { n, d, k, chunk }: { n: number; d: number; k: number; chunk: number },
+    { value, index }: Chosen, wd: Id, target: Id, scale: number, { n, d, k, chunk }: Sizes,
   ): { e: Id; g: Id } => engine.tidy(() => {
     const factor = K.scalar(scale);
     const errors: Id[] = [], products: Id[] = [];
@@ -228,7 +265,7 @@ export function forward(engine: Engine) {
   });
 
   /** x̂ − b_dec of the chosen latents: [n, k] → [n, d]. */
-  const rebuild = ({ value, index }: { value: Id; index: Id }, wd: Id, { n, d, k, chunk }: { n: number; d: number; k: number; chunk: number }): Id => {
+  const rebuild = ({ value, index }: Chosen, wd: Id, { n, d, k, chunk }: Sizes): Id => {
     const parts: Id[] = [];
     for (let from = 0; from < n; from += chunk) {
       const c = Math.min(chunk, n - from);
@@ -261,11 +298,15 @@ export const coder = (d: number, latents: number, k: number, { wEnc, bEnc, wDec,
 });
 
 /** Encodes rows in chunks with stock kernels, in float32. @throws RangeError when x is not whole rows or holds NaN */
-export function encodeRows(engine: Engine, sae: Coder, x: Float32Array, { k = sae.k, only }: { k?: number; only?: Int32Array } = {}): Sparse {
+export function encodeRows(
+  engine: Engine, sae: Coder, x: Float32Array, { k = sae.k, only }: { k?: number; only?: Int32Array } = {},
+): Sparse {
   const { d, latents } = sae;
   const n = wholeRows(x, d);
   const columns = only ? only.length : latents;
-  if (!(k >= 1 && k <= columns)) throw new OptionError(`k: expected 1 to ${columns} latents to choose from, found ${k}. Choose fewer.`);
+  if (!(k >= 1 && k <= columns)) {
+    throw new OptionError(`k: expected 1 to ${columns} latents to choose from, found ${k}. Choose fewer.`);
+  }
   const index = new Int32Array(n * k), value = new Float32Array(n * k);
   const { K, centred, encode } = forward(engine);
   const choice: Choice = { precision: "f32", groups: defaultGroups(columns, k), chunk: 128 };
@@ -287,7 +328,9 @@ export function encodeRows(engine: Engine, sae: Coder, x: Float32Array, { k = sa
   });
   for (let i = 0; i < value.length; i++) {
     if (!Number.isFinite(value[i])) {
-      throw new RangeError(`row ${Math.floor(i / k)}: expected numbers, found activations that are not finite. The rows or the weights hold NaN or infinity.`);
+      throw new RangeError(
+        `row ${Math.floor(i / k)}: expected numbers, found activations that are not finite. ` +
+        "The rows or the weights hold NaN or infinity.");
     }
   }
   return { n, k, index, value };
@@ -302,7 +345,9 @@ export function decodeRows(engine: Engine, sae: Coder, { n, k, index, value }: S
   let safe = index;
   for (let i = 0; i < index.length; i++) {
     if (index[i] >= 0 && index[i] < latents) continue;
-    if (value[i] !== 0) throw new RangeError(`row ${Math.floor(i / k)}: expected latents 0 to ${latents - 1}, found ${index[i]}`);
+    if (value[i] !== 0) {
+      throw new RangeError(`row ${Math.floor(i / k)}: expected latents 0 to ${latents - 1}, found ${index[i]}`);
+    }
     if (safe === index) safe = index.slice();
     safe[i] = 0; // a value of 0 may carry any index
   }
@@ -314,7 +359,10 @@ export function decodeRows(engine: Engine, sae: Coder, { n, k, index, value }: S
     for (let from = 0; from < n; from += 4096) {
       const c = Math.min(4096, n - from);
       engine.tidy(() => {
-        const part = { index: engine.tensor(safe.subarray(from * k, (from + c) * k), [c, k]), value: engine.tensor(value.subarray(from * k, (from + c) * k), [c, k]) };
+        const part = {
+          index: engine.tensor(safe.subarray(from * k, (from + c) * k), [c, k]),
+          value: engine.tensor(value.subarray(from * k, (from + c) * k), [c, k]),
+        };
         out.set(engine.floats(K.add(rebuild(part, wd, { n: c, d, k, chunk: 128 }), bDec)), from * d);
       });
     }
@@ -363,12 +411,12 @@ export function stockStep(engine: Engine, initial: StepState, choice: Choice = d
   const M = triple(initial.m);
   const V = triple(initial.v);
 
-  interface Gradients { dwe: Id; dwd: Id; dbd: Id; along: Id; fvu: number; aux: number; chosen: { value: Id; index: Id } }
+  interface Gradients { dwe: Id; dwd: Id; dbd: Id; along: Id; fvu: number; aux: number; chosen: Chosen }
 
   /** The decoder's and encoder's gradients of one group of latents, and Σ v·g: the length of W_dec's along its rows. */
   interface RowGradients { dwe: Id; dwd: Id; along: Id }
 
-  const sparseGradients = ({ value, index }: { value: Id; index: Id }, e: Id, g: Id, xa: Id, n: number, kept: number, columns: number): RowGradients =>
+  const sparseGradients = ({ value, index }: Chosen, e: Id, g: Id, xa: Id, n: number, kept: number, columns: number): RowGradients =>
     engine.tidy(() => {
       const { entries, shape } = K.entries(index, n, kept, columns);
       const flat = (x: Id): Id => K.reshape(x, [n * kept]);
@@ -440,7 +488,7 @@ export function stockStep(engine: Engine, initial: StepState, choice: Choice = d
     return { dwe, dwd, dbd, along, fvu, aux, chosen };
   };
 
-  const sparse = (chosen: { value: Id; index: Id }, n: number): Sparse => ({ n, k, index: engine.ints(chosen.index), value: engine.floats(chosen.value) });
+  const sparse = ({ index, value }: Chosen, n: number): Sparse => ({ n, k, index: engine.ints(index), value: engine.floats(value) });
   const readAll = ({ we, wd, bd }: typeof P): Parameters => engine.tidy(() => ({
     ...withoutBias(engine.floats(K.read(we)), d), wDec: engine.floats(K.read(wd)), bDec: engine.floats(K.read(bd)),
   }));
@@ -479,7 +527,10 @@ export function stockStep(engine: Engine, initial: StepState, choice: Choice = d
   };
 }
 
-/** Dense, with TF.js's own gradients: every latent is computed, and a mask of 0 and 1 keeps the chosen. Slow; the reference of the stock step. */
+/**
+ * Dense, with TF.js's own gradients: every latent is computed, and a mask of 0 and 1 keeps the chosen. Slow; the reference
+ * of the stock step.
+ */
 export function plainStep({ tf }: Engine, initial: StepState): Step {
   const { d, latents, k } = initial;
   const names = ["wEnc", "bEnc", "wDec", "bDec"] as const;

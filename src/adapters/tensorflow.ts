@@ -3,8 +3,9 @@ import { EngineError } from "../core/errors";
 /**
  * Finds TensorFlow, names it, and runs its kernels by name.
  *
- * TF.js reaches TensorFlow through a native binding whose executeOp runs any registered kernel eagerly, more of them than TF.js
- * itself wraps. Tensors are numbers here: ids of handles that the binding keeps until they are deleted. `tidy` deletes what was made inside it.
+ * TF.js reaches TensorFlow through a native binding whose executeOp runs any registered kernel eagerly, more of them than
+ * TF.js itself wraps. Tensors are numbers here: ids of handles that the binding keeps until they are deleted. `tidy`
+ * deletes what was made inside it.
  */
 
 /** A tensor that the binding holds. */
@@ -48,7 +49,10 @@ export interface Engine {
   floats(id: Id): Float32Array;
   ints(id: Id): Int32Array;
   free(...ids: Id[]): void;
-  /** Deletes every tensor made inside `body`, also when it throws, but for those that `body` returns: as an Id, in an array or in an object. */
+  /**
+   * Deletes every tensor made inside `body`, also when it throws, but for those that `body` returns: as an Id, in an array
+   * or in an object.
+   */
   tidy<T>(body: () => T): T;
   /** Tensors the binding holds now: what a test of leaks counts. */
   live(): number;
@@ -71,7 +75,8 @@ function load(): Engine {
   const util = require("node:util") as Record<string, unknown>;
   util.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
   util.isArray ??= Array.isArray;
-  // Read by libtensorflow when it is loaded: oneDNN's products are up to 1.4 times as fast, and level 2 keeps start-up notices off stderr.
+  // Read by libtensorflow when it is loaded: oneDNN's products are up to 1.4 times as fast, and level 2 keeps start-up
+  // notices off stderr.
   process.env.TF_ENABLE_ONEDNN_OPTS ??= "1";
   process.env.TF_CPP_MIN_LOG_LEVEL ??= "2";
   let tf: TfModule;
@@ -191,8 +196,9 @@ export function kernels(engine: Engine) {
     /** x with `updates` [m, w] added to its rows `index` [m, 1]. */
     addToRows: (x: Id, index: Id, updates: Id): Id => run("TensorScatterAdd", { T: f32, Tindices: i32 }, [x, index, updates])[0],
     /**
-     * Σ over rows b of values[b, i]·dense[b, :], gathered by latent index[b, i]: the transpose of a sparse [n, columns] matrix with k entries a row,
-     * times dense [n, w]. → [columns, w]. Transposing the matrix first is several times as fast as the product's own transpose_a.
+     * Σ over rows b of values[b, i]·dense[b, :], gathered by latent index[b, i]: the transpose of a sparse [n, columns]
+     * matrix with k entries a row, times dense [n, w]. → [columns, w]. Transposing the matrix first is several times as
+     * fast as the product's own transpose_a.
      */
     scatterProduct(entries: Id, values: Id, shape: Id, dense: Id): Id {
       const sparse = run("SparseTensorToCSRSparseMatrix", { T: f32 }, [entries, values, shape])[0];
@@ -230,7 +236,8 @@ export function kernels(engine: Engine) {
       engine.free(variable);
     },
     /**
-     * One step of Adam in place (β₁ 0.9, β₂ 0.999). TensorFlow adds ε before the bias correction, PyTorch after it: with ε·√(1 − β₂ᵗ) they agree.
+     * One step of Adam in place (β₁ 0.9, β₂ 0.999). TensorFlow adds ε before the bias correction, PyTorch after it: with
+     * ε·√(1 − β₂ᵗ) they agree.
      * @param t number of this step, from 1
      */
     adam(variable: Id, m: Id, v: Id, gradient: Id, t: number, learningRate: number): void {

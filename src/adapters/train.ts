@@ -15,8 +15,8 @@ import { rowsOf } from "./store";
 import { kernels, tensorflow, type Engine } from "./tensorflow";
 
 /**
- * The training loop. Rows are scaled to mean square 1 a coordinate for training, and the weights are folded back at the end, so that the SAE
- * reads rows in the model's own units.
+ * The training loop. Rows are scaled to mean square 1 a coordinate for training, and the weights are folded back at the
+ * end, so that the SAE reads rows in the model's own units.
  */
 
 export interface TrainOptions {
@@ -26,7 +26,10 @@ export interface TrainOptions {
   k: number;
   /** Hook of the store whose rows are read; the only one by default. */
   hook?: string;
-  /** Rows that training sees: one pass over the rows of training documents by default; more are further passes, each in an order of its own. */
+  /**
+   * Rows that training sees: one pass over the rows of training documents by default; more are further passes, each in an
+   * order of its own.
+   */
   tokens?: number;
   batch?: number; // 1024 rows up to 4 million tokens; smaller for short runs
   learningRate?: number; // 0.045/√d · √(batch/1024) · min(1, √(10⁶/tokens))
@@ -35,7 +38,10 @@ export interface TrainOptions {
   seed?: number; // 0: same seed, machine and choice, same bits
   step?: "auto" | "stock" | "plain"; // "auto" is "stock"; "plain" is its slow reference
   device?: "auto" | "cpu" | "cuda"; // "auto": what TensorFlow was set up with
-  /** What the stock step may choose; measured on this machine by default. Take another run's `card.choice` to repeat its bits. */
+  /**
+   * What the stock step may choose; measured on this machine by default. Take another run's `card.choice` to repeat its
+   * bits.
+   */
   choice?: Choice;
   /** Folder to save to, at the end or when interrupted. */
   folder?: string;
@@ -73,8 +79,9 @@ interface Plan {
 /**
  * Trains a top-k SAE on the rows of a store's training documents; those held out are not read.
  * @returns the SAE in the model's own units, with its card and curve; saved when a folder is given
- * @throws OptionError before any work when an option is out of range or memory does not suffice; StoreError when rows are not numbers or all equal;
- *   TrainError when the loss is no number any more; InterruptError, with the SAE so far as its `sae`; EngineError
+ * @throws OptionError before any work when an option is out of range or memory does not suffice; StoreError when rows are
+ *   not numbers or all equal; TrainError when the loss is no number any more; InterruptError, with the SAE so far as its
+ *   `sae`; EngineError
  */
 export async function trainSae(store: Store, options: TrainOptions): Promise<Sae> {
   const hook = store.hook(options.hook);
@@ -90,10 +97,13 @@ export async function trainSae(store: Store, options: TrainOptions): Promise<Sae
   const begun = performance.now();
   const { mean, scale, initial } = initialState(engine, plan, sampleRows(store, hook, ranges, SAMPLE, random(seed, 0)), store.path);
   const source = shuffled(store, hook, ranges, scale, random(seed, 2));
-  const step = plan.kind === "plain" ? plainStep(engine, initial) : stockStep(engine, initial, options.choice ?? await choiceFor(engine, plan));
+  const step = plan.kind === "plain"
+    ? plainStep(engine, initial)
+    : stockStep(engine, initial, options.choice ?? await choiceFor(engine, plan));
   const curve: TrainingPoint[] = [];
   const soFar = (done: number): Sae => saeOf(inModelUnits(step.state(), scale), { hook, curve, card: cardOf(store, plan, rows, {
-    steps: done, choice: step.choice, machine: machine(engine), shuffle: source.kind, mean, scale, seconds: (performance.now() - begun) / 1000,
+    steps: done, choice: step.choice, machine: machine(engine), shuffle: source.kind, meanNorm: mean, scale,
+    seconds: (performance.now() - begun) / 1000,
     fvu: curve.at(-1)?.fvu, dead: curve.at(-1)?.dead,
   }) });
   try {
@@ -136,23 +146,33 @@ export async function trainSae(store: Store, options: TrainOptions): Promise<Sae
     const sae = soFar(done);
     if (options.folder !== undefined) await sae.save(options.folder);
     const kept = options.folder !== undefined ? `saved in ${options.folder} and ` : "";
-    const error = new InterruptError(`Interrupted after ${done} of ${steps} steps. The SAE so far is ${kept}in this error's \`sae\`; its learning rate had not come down, so it is rougher than a finished one.`);
+    const error = new InterruptError(
+      `Interrupted after ${done} of ${steps} steps. The SAE so far is ${kept}in this error's \`sae\`; ` +
+      "its learning rate had not come down, so it is rougher than a finished one.");
     throw Object.assign(error, { sae });
   }
 }
 
 function planOf(options: TrainOptions, hook: string, d: number, rows: number, path: string): Plan {
   const fail = (name: string, expected: string, found: unknown, remedy: string): never => {
-    throw new OptionError(`trainSae: ${name}: expected ${expected}, found ${typeof found === "number" || found === undefined ? found : JSON.stringify(found)}. ${remedy}`);
+    const shown = typeof found === "number" || found === undefined ? found : JSON.stringify(found);
+    throw new OptionError(`trainSae: ${name}: expected ${expected}, found ${shown}. ${remedy}`);
   };
   const whole = (name: string, value: unknown, least: number, remedy: string): number =>
-    Number.isSafeInteger(value) && (value as number) >= least ? (value as number) : fail(name, `a whole number of at least ${least}`, value, remedy);
+    Number.isSafeInteger(value) && (value as number) >= least
+      ? (value as number)
+      : fail(name, `a whole number of at least ${least}`, value, remedy);
   const number = (name: string, value: number, least: number, strict: boolean, remedy: string): number =>
-    Number.isFinite(value) && (strict ? value > least : value >= least) ? value : fail(name, `a number ${strict ? "above" : "of at least"} ${least}`, value, remedy);
+    Number.isFinite(value) && (strict ? value > least : value >= least)
+      ? value
+      : fail(name, `a number ${strict ? "above" : "of at least"} ${least}`, value, remedy);
   const latents = whole("latents", options.latents, 1, `For this hook, ${8 * d} (8 times its width) is a first look.`);
   const k = whole("k", options.k, 1, "16 to 32 latents a row are usual.");
   if (k > latents) fail("k", `1 to ${latents} (latents)`, k, "Take a smaller k or more latents.");
-  if (rows < 2) fail("store", "at least 2 rows of training documents", rows, `${path} has none to train on: harvest more text, or mark documents with split "train".`);
+  if (rows < 2) {
+    const remedy = `${path} has none to train on: harvest more text, or mark documents with split "train".`;
+    fail("store", "at least 2 rows of training documents", rows, remedy);
+  }
   const tokens = whole("tokens", options.tokens ?? rows, 2, "Leave it out for one pass over the training rows.");
   const batch = whole("batch", options.batch ?? Math.min(defaultBatch(tokens), rows), 2, "Leave it out for the recipe's.");
   if (batch > tokens) fail("batch", `at most ${tokens} rows (tokens)`, batch, "Take a smaller batch or more tokens.");
@@ -163,14 +183,19 @@ function planOf(options: TrainOptions, hook: string, d: number, rows: number, pa
   return {
     hook, d, latents, k, tokens, batch, seed,
     steps: Math.floor(tokens / batch),
-    learningRate: number("learningRate", options.learningRate ?? defaultLearningRate(d, batch, tokens), 0, true, "Leave it out for the recipe's."),
-    deadAfter: number("deadAfter", options.deadAfter ?? defaultDeadAfter(tokens), 0, false, "It counts tokens; leave it out for 5 % of the run."),
+    learningRate: number(
+      "learningRate", options.learningRate ?? defaultLearningRate(d, batch, tokens), 0, true, "Leave it out for the recipe's."),
+    deadAfter: number(
+      "deadAfter", options.deadAfter ?? defaultDeadAfter(tokens), 0, false, "It counts tokens; leave it out for 5 % of the run."),
     auxK: number("auxK", options.auxK ?? 1, 0, false, "It is the auxiliary loss's weight; 0 leaves it out."),
     kind: kind === "plain" ? "plain" : "stock",
   };
 }
 
-/** Parameters, moments and gradients; the pre-activations of a batch and their copy in the top-k; the rows held. An estimate from below. */
+/**
+ * Parameters, moments and gradients; the pre-activations of a batch and their copy in the top-k; the rows held. An estimate
+ * from below.
+ */
 function checkMemory({ d, latents, k, batch }: Plan, rows: number): void {
   const parameters = 4 * (2 * latents * d + latents * 9 + d);
   const needed = 6 * parameters + 4 * batch * (1.25 * latents + 4 * d + 12 * k) + Math.min(rows * d * 4, SHUFFLE_BYTES);
@@ -179,7 +204,8 @@ function checkMemory({ d, latents, k, batch }: Plan, rows: number): void {
   if (needed > available) {
     const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
     throw new OptionError(
-      `trainSae: latents ${latents}, batch ${batch}: expected to need at most the ${gigabytes(available)} of memory that are free, found about ${gigabytes(needed)}. ` +
+      `trainSae: latents ${latents}, batch ${batch}: expected to need at most the ${gigabytes(available)} of memory that are free, ` +
+      `found about ${gigabytes(needed)}. ` +
       "Take fewer latents or a smaller batch, or close other programs.");
   }
 }
@@ -187,7 +213,9 @@ function checkMemory({ d, latents, k, batch }: Plan, rows: number): void {
 function checkDevice(device: NonNullable<TrainOptions["device"]>, engine: Engine): void {
   if (device === "auto" || device === engine.device) return;
   const remedy = device === "cuda" ? "This TensorFlow has no NVIDIA GPU at hand." : "Hide the GPU before start: CUDA_VISIBLE_DEVICES=-1.";
-  throw new OptionError(`trainSae: device: expected "auto" or "${engine.device}" (what TensorFlow runs on here), found ${JSON.stringify(device)}. ${remedy}`);
+  throw new OptionError(
+    `trainSae: device: expected "auto" or "${engine.device}" (what TensorFlow runs on here), found ${JSON.stringify(device)}. ` +
+    remedy);
 }
 
 const diverged = (i: number, steps: number, { learningRate, batch }: Plan): TrainError => new TrainError(
@@ -195,12 +223,14 @@ const diverged = (i: number, steps: number, { learningRate, batch }: Plan): Trai
   "Take a lower learning rate; if it stays, look for rows of extreme norm.");
 
 /**
- * Where training begins. Rows are scaled by s = √(d / mean‖x − μ‖²); b_dec = s·μ; W_dec: random rows, centred and whitened by Σ^(−½), to unit norm;
- * W_enc = W_dec/√3, b_enc = 0. Equal rows count once: twins would stay twins for ever.
+ * Where training begins. Rows are scaled by s = √(d / mean‖x − μ‖²); b_dec = s·μ; W_dec: random rows, centred and whitened
+ * by Σ^(−½), to unit norm; W_enc = W_dec/√3, b_enc = 0. Equal rows count once: twins would stay twins for ever.
  * @param rows a sample of the training rows [n, d], in the model's own units
  * @throws StoreError when rows are not finite or all equal
  */
-function initialState(engine: Engine, { d, latents, k, seed }: Plan, rows: Float32Array, path: string): { mean: number; scale: number; initial: StepState } {
+function initialState(
+  engine: Engine, { d, latents, k, seed }: Plan, rows: Float32Array, path: string,
+): { mean: number; scale: number; initial: StepState } {
   const n = rows.length / d;
   const mean = new Float64Array(d);
   for (let i = 0; i < rows.length; i++) mean[i % d] += rows[i] / n;
@@ -210,8 +240,14 @@ function initialState(engine: Engine, { d, latents, k, seed }: Plan, rows: Float
     centred[i] = rows[i] - mean[i % d];
     squares += centred[i] * centred[i];
   }
-  if (!Number.isFinite(squares)) throw new StoreError(`${path}: expected finite activations, found NaN or infinity among the rows. Harvest again; if it stays, the model overflows at this hook.`);
-  if (!(squares > 1e-12 * n)) throw new StoreError(`${path}: expected rows that differ, found equal ones. Harvest other texts or another hook.`);
+  if (!Number.isFinite(squares)) {
+    throw new StoreError(
+      `${path}: expected finite activations, found NaN or infinity among the rows. ` +
+      "Harvest again; if it stays, the model overflows at this hook.");
+  }
+  if (!(squares > 1e-12 * n)) {
+    throw new StoreError(`${path}: expected rows that differ, found equal ones. Harvest other texts or another hook.`);
+  }
   const scale = Math.sqrt((d * n) / squares);
   const rng = random(seed, 1);
   const wDec = d <= MAX_COVARIANCE ? whitenedRows(engine, centred, d, latents, rng) : directions(latents * d, rng);

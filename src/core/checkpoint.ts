@@ -15,7 +15,9 @@ export const CFG = "cfg.json";
 export const WEIGHTS = "sae.safetensors";
 
 /** Keys of cfg.json that are known; the others are ignored with a warning. */
-const KNOWN = ["activation", "expansion_factor", "normalize_decoder", "num_latents", "k", "multi_topk", "skip_connection", "transcode", "d_in", "signed"];
+const KNOWN = [
+  "activation", "expansion_factor", "normalize_decoder", "num_latents", "k", "multi_topk", "skip_connection", "transcode", "d_in", "signed",
+];
 
 export interface Config {
   d: number;
@@ -40,22 +42,30 @@ export function parseConfig(text: string, where: string): Config {
   } catch (error) {
     fail(`expected JSON, found: ${(error as Error).message}`, copyAgain);
   }
-  const object = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null && !Array.isArray(value);
+  const object = (value: unknown): value is Record<string, unknown> =>
+    typeof value === "object" && value !== null && !Array.isArray(value);
   if (!object(json)) return fail("expected a JSON object", copyAgain);
   // Early releases kept the whole training configuration, the SAE's own under "sae"; d_in may stay outside.
-  const cfg: Record<string, unknown> = object(json.sae) ? { ...(json.d_in === undefined ? {} : { d_in: json.d_in }), ...json.sae } : json;
+  const cfg: Record<string, unknown> = object(json.sae)
+    ? { ...(json.d_in === undefined ? {} : { d_in: json.d_in }), ...json.sae }
+    : json;
   const count = (key: string, from: number): number => {
     const value = cfg[key];
     if (!Number.isSafeInteger(value) || (value as number) < from) {
-      fail(`${key}: expected a whole number of at least ${from}, found ${JSON.stringify(value) ?? "nothing"}`, "Set it to what the SAE was trained with.");
+      const found = JSON.stringify(value) ?? "nothing";
+      fail(`${key}: expected a whole number of at least ${from}, found ${found}`, "Set it to what the SAE was trained with.");
     }
     return value as number;
   };
   const activation = cfg.activation ?? "topk";
   const unsupported = (key: string, value: unknown, meaning: string): never =>
-    fail(`${key}: expected a plain top-k SAE, found ${JSON.stringify(value)} (${meaning})`, "This version reads top-k SAEs only: choose such a checkpoint.");
+    fail(
+      `${key}: expected a plain top-k SAE, found ${JSON.stringify(value)} (${meaning})`,
+      "This version reads top-k SAEs only: choose such a checkpoint.");
   if (activation === "groupmax") unsupported("activation", activation, "one latent of each of k groups");
-  if (activation !== "topk") fail(`activation: expected "topk", found ${JSON.stringify(activation)}`, "sparsify knows topk and groupmax: check the file.");
+  if (activation !== "topk") {
+    fail(`activation: expected "topk", found ${JSON.stringify(activation)}`, "sparsify knows topk and groupmax: check the file.");
+  }
   if (cfg.transcode) unsupported("transcode", cfg.transcode, "it predicts another hook's rows");
   if (cfg.skip_connection) unsupported("skip_connection", cfg.skip_connection, "a linear path W_skip beside the latents");
   const d = count("d_in", 1);
@@ -70,7 +80,8 @@ export function parseConfig(text: string, where: string): Config {
 /**
  * @param source bytes of sae.safetensors; half precision is widened exactly
  * @param where path of the file, for messages
- * @throws CheckpointError when tensors are missing, of other shapes than cfg.json says, or hold NaN or infinity; FormatError when it is no safetensors file
+ * @throws CheckpointError when tensors are missing, of other shapes than cfg.json says, or hold NaN or infinity;
+ *   FormatError when it is no safetensors file
  */
 export function readWeights(source: ByteSource, { d, latents, k }: Config, where: string): { weights: SaeWeights; warnings: string[] } {
   const { tensors } = readHeader(source, where);
@@ -80,20 +91,28 @@ export function readWeights(source: ByteSource, { d, latents, k }: Config, where
       const remedy = tensors.has("W_enc")
         ? "W_enc is the SAELens layout, which this version does not read."
         : "The checkpoint is not whole: copy or download it again.";
-      throw new CheckpointError(`${where}: ${name}: expected [${shape}] (${meaning}), found tensors ${[...tensors.keys()].join(", ") || "none"}. ${remedy}`);
+      throw new CheckpointError(
+        `${where}: ${name}: expected [${shape}] (${meaning}), found ` +
+        `tensors ${[...tensors.keys()].join(", ") || "none"}. ${remedy}`);
     }
     if (info.shape.length !== shape.length || info.shape.some((size, i) => size !== shape[i])) {
-      const transposed = shape.length === 2 && shape[0] !== shape[1] && info.shape.length === 2 && info.shape[0] === shape[1] && info.shape[1] === shape[0];
-      const remedy = transposed ? "It is transposed: store one row a latent." : "cfg.json and the weights are not of one SAE: copy both from the same folder.";
+      const transposed = shape.length === 2 && info.shape.length === 2 && info.shape[0] === shape[1] && info.shape[1] === shape[0];
+      const remedy = transposed
+        ? "It is transposed: store one row a latent."
+        : "cfg.json and the weights are not of one SAE: copy both from the same folder.";
       throw new CheckpointError(`${where}: ${name}: expected [${shape}] (${meaning} in cfg.json), found [${info.shape}]. ${remedy}`);
     }
     if (!["F32", "F16", "BF16", "F64"].includes(info.dtype)) {
-      throw new CheckpointError(`${where}: ${name}: expected F32, F16, BF16 or F64, found ${info.dtype}. Quantised checkpoints are not read: choose a floating one.`);
+      throw new CheckpointError(
+        `${where}: ${name}: expected F32, F16, BF16 or F64, found ${info.dtype}. ` +
+        "Quantised checkpoints are not read: choose a floating one.");
     }
     const values = readFloats(source, info);
     for (let i = 0; i < values.length; i++) {
       if (Number.isFinite(values[i])) continue;
-      throw new CheckpointError(`${where}: ${name}: expected finite numbers, found ${values[i]} at ${i}. The training diverged or the file is damaged: take another checkpoint.`);
+      throw new CheckpointError(
+        `${where}: ${name}: expected finite numbers, found ${values[i]} at ${i}. ` +
+        "The training diverged or the file is damaged: take another checkpoint.");
     }
     return values;
   };
@@ -131,9 +150,17 @@ export const weightBytes = ({ d, latents, wEnc, bEnc, wDec, bDec }: SaeWeights):
 
 /** A little of everything that could be wrong with weights made in memory. @throws CheckpointError */
 export function checkWeights({ d, latents, k, wEnc, bEnc, wDec, bDec }: SaeWeights, where: string): void {
-  const sizes: [string, Float32Array, number][] = [["wEnc", wEnc, latents * d], ["bEnc", bEnc, latents], ["wDec", wDec, latents * d], ["bDec", bDec, d]];
+  const sizes: [string, Float32Array, number][] = [
+    ["wEnc", wEnc, latents * d], ["bEnc", bEnc, latents], ["wDec", wDec, latents * d], ["bDec", bDec, d],
+  ];
   for (const [name, data, size] of sizes) {
-    if (data.length !== size) throw new CheckpointError(`${where}: ${name}: expected ${size} numbers for ${latents} latents of width ${d}, found ${data.length}. Give whole arrays.`);
+    if (data.length !== size) {
+      throw new CheckpointError(
+        `${where}: ${name}: expected ${size} numbers for ${latents} ` +
+        `latents of width ${d}, found ${data.length}. Give whole arrays.`);
+    }
   }
-  if (!Number.isInteger(k) || k < 1 || k > latents) throw new CheckpointError(`${where}: k: expected 1 to ${latents}, found ${k}. Choose within the number of latents.`);
+  if (!Number.isInteger(k) || k < 1 || k > latents) {
+    throw new CheckpointError(`${where}: k: expected 1 to ${latents}, found ${k}. Choose within the number of latents.`);
+  }
 }

@@ -1,7 +1,10 @@
 /** How well an SAE rebuilds its rows, and how its latents are used. All sums in float64. */
 
 export interface Measures {
-  /** Fraction of variance unexplained: Σ‖x − x̂‖² / Σ‖x − x̄‖². 0 is perfect, 1 no better than the mean row; above 1, suspect the hook. */
+  /**
+   * Fraction of variance unexplained: Σ‖x − x̂‖² / Σ‖x − x̄‖². 0 is perfect, 1 no better than the mean row; above 1,
+   * suspect the hook.
+   */
   fvu: number;
   /** 1 − fvu. */
   explainedVariance: number;
@@ -34,7 +37,8 @@ export function fvu(x: Float32Array, xHat: Float32Array, d: number): number {
 
 /**
  * Adds up measures over chunks of rows, so that a store larger than memory can be read piece by piece.
- * The variance is summed about the first row seen: Σ‖x − x̄‖² = Σ‖x − a‖² − ‖Σ(x − a)‖²/n, which keeps its digits when the mean is far from 0.
+ * The variance is summed about the first row seen: Σ‖x − x̄‖² = Σ‖x − a‖² − ‖Σ(x − a)‖²/n, which keeps its digits when the
+ * mean is far from 0.
  */
 export function measuring(d: number, latents: number) {
   let n = 0, error = 0, squares = 0, active = 0;
@@ -44,13 +48,17 @@ export function measuring(d: number, latents: number) {
   const ratio = (): number => {
     let total = squares;
     for (let j = 0; j < d; j++) total -= (sums[j] * sums[j]) / n;
-    if (!(total > 0) && !Number.isNaN(total)) throw new RangeError(`FVU: expected rows that differ, found ${n} equal rows (0/0). Take more rows.`);
+    if (!(total > 0) && !Number.isNaN(total)) {
+      throw new RangeError(`FVU: expected rows that differ, found ${n} equal rows (0/0). Take more rows.`);
+    }
     return error / total;
   };
   return {
     /** Rows and their reconstruction, [n, d] each. */
     rows(x: Float32Array, xHat: Float32Array): void {
-      if (x.length !== xHat.length || x.length % d) throw new RangeError(`FVU: expected two arrays of rows of width ${d}, found ${x.length} and ${xHat.length} numbers`);
+      if (x.length !== xHat.length || x.length % d) {
+        throw new RangeError(`FVU: expected two arrays of rows of width ${d}, found ${x.length} and ${xHat.length} numbers`);
+      }
       about ??= Float64Array.from(x.subarray(0, d));
       for (let at = 0; at < x.length; at += d) {
         for (let j = 0; j < d; j++) {

@@ -60,7 +60,10 @@ export function permutation(n: number, rng: Random): Uint32Array {
   return order;
 }
 
-/** `count` different numbers of 0 … n − 1 in ascending order; all of them when count ≥ n (selection sampling, Knuth's algorithm S). */
+/**
+ * `count` different numbers of 0 … n − 1 in ascending order; all of them when count ≥ n (selection sampling, Knuth's
+ * algorithm S).
+ */
 export function sample(n: number, count: number, rng: Random): Uint32Array {
   const wanted = Math.min(n, count);
   const chosen = new Uint32Array(wanted);

@@ -47,6 +47,10 @@ export function decode({ d, wDec, bDec }: SaeWeights, { n, k, index, value }: Sp
 
 /** Number of rows of width d in x. @throws RangeError if the last one is not whole */
 export function wholeRows(x: Float32Array, d: number): number {
-  if (x.length % d) throw new RangeError(`rows: expected a multiple of the SAE's width ${d}, found ${x.length} numbers. Take rows of the hook it was trained on.`);
+  if (x.length % d) {
+    throw new RangeError(
+      `rows: expected a multiple of the SAE's width ${d}, found ${x.length} numbers. ` +
+      "Take rows of the hook it was trained on.");
+  }
   return x.length / d;
 }

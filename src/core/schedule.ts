@@ -1,14 +1,14 @@
 /**
- * What changes from step to step: the learning rate, the auxiliary loss, and which latents count as dead. T is the number of tokens of the run,
- * a token being one row.
+ * What changes from step to step: the learning rate, the auxiliary loss, and which latents count as dead. T is the number
+ * of tokens of the run, a token being one row.
  */
 
 /** Share of the steps at the end over which the learning rate falls to 0. */
 const DECAY = 0.2;
 
 /**
- * Rows of a batch: 1024 up to 4 million tokens, more beyond; short runs take smaller batches, so that at least some 400 steps are made.
- * A power of two, at least 32.
+ * Rows of a batch: 1024 up to 4 million tokens, more beyond; short runs take smaller batches, so that at least some 400
+ * steps are made. A power of two, at least 32.
  */
 export function defaultBatch(tokens: number): number {
   const most = tokens <= 4e6 ? 1024 : tokens <= 30e6 ? 2048 : 4096;
@@ -30,7 +30,8 @@ export const defaultDeadAfter = (tokens: number): number => Math.ceil(0.05 * tok
 
 /**
  * The auxiliary loss: the dead latents alone rebuild what the others missed.
- * @returns k, how many dead latents a row may use (0: no auxiliary loss), and the term's weight, which grows with their number
+ * @returns k, how many dead latents a row may use (0: no auxiliary loss), and the term's weight, which grows with their
+ *   number
  */
 export function auxiliary(dead: number, d: number, weight: number): { k: number; scale: number } {
   const half = Math.max(1, Math.floor(d / 2));
