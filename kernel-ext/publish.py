@@ -3,7 +3,7 @@
 nbclient runs the cells, nbconvert's `basic` template turns them into bare HTML, and this file adds a page around it with styles of its own:
 no script, no network reference, light and dark. At the first error it stops, names the cell, shows the traceback and writes nothing.
 """
-import argparse, html, os, re, sys, time
+import argparse, html, os, re, sys, tempfile, time
 from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
@@ -52,13 +52,16 @@ def execute(notebook, folder, kernel):
             print(f"  cell {code.index(cell_index) + 1:2}/{len(code)} {time.monotonic() - began[cell_index]:7.1f} s  {first[:90]}", flush=True)
 
     client = NotebookClient(notebook, timeout=None, startup_timeout=120, kernel_name=kernel, resources={"metadata": {"path": str(folder)}}, on_cell_start=start, on_cell_executed=done)
+    # What the kernel's process itself writes (TensorFlow greets on its stderr) is no part of a report; it is wanted when the kernel dies.
+    log = tempfile.TemporaryFile("w+")
     try:
-        client.execute()
+        client.execute(stderr=log)
     except CellExecutionError as error:
         at = next(i for i in code if any(output.output_type == "error" for output in notebook.cells[i].get("outputs", [])))
         sys.exit(f"cell {code.index(at) + 1} of {len(code)} stopped with an error; no report was written\n{error.traceback}")
     except DeadKernelError:
-        sys.exit("the kernel ended while a cell was running (out of memory?); no report was written")
+        log.seek(0)
+        sys.exit(f"the kernel ended while a cell was running (out of memory?); no report was written\n{log.read()[-4000:]}")
 
 
 def page(notebook, title, footer):

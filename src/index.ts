@@ -8,6 +8,9 @@ export { evaluate, loadSae } from "./adapters/sae";
 export { collect, openFeatures } from "./adapters/collect";
 export { scoreLabels } from "./adapters/score";
 export { display, heatMap } from "./adapters/show";
+export { featureScatter, trainingCurve } from "./adapters/plots";
+export { showTrace, traceMap } from "./adapters/traces";
+export { progressBar } from "./adapters/progressbar";
 export { publish } from "./adapters/publish";
 
 export type { ReadOptions } from "./adapters/texts";

@@ -10,6 +10,7 @@ import type { Document, Hook, Model, Progress, Store, StoreManifest, Tokens } fr
 import { requireSpace, writeAtomic } from "./files";
 import { breathe, interrupted, stopIfInterrupted } from "./interrupt";
 import { meter } from "./progress";
+import { defaultProgress } from "./progressbar";
 import {
   DOCUMENTS, MANIFEST, openStore, ORIGIN_TENSORS, ownFiles, readState, shardFile, sizeOf, TOKENS, UNFINISHED,
   type ShardEntry, type StoreState, type Unfinished,
@@ -25,7 +26,7 @@ export interface HarvestOptions {
   shardRows?: number; // rows a file, at most: 64 MB, and no less than a context; what a killed run may lose
   dropFirst?: boolean; // true: the first position of each context is an attention sink
   dropNorm?: number | false; // 10: drop rows whose norm is over 10 × the median of their hook
-  progress?: Progress;
+  progress?: Progress; // a bar in a notebook, nothing elsewhere
   resume?: boolean; // true: shards kept by a run that was stopped are taken over; false: made again
 }
 
@@ -63,7 +64,8 @@ export async function harvest(model: Model, documents: Document[], options: Harv
     return openStore(folder);
   }
 
-  const tokens = await tokenize(model, documents, options.progress);
+  const progress = options.progress ?? defaultProgress();
+  const tokens = await tokenize(model, documents, progress);
   const contexts = cutContexts(tokens.map(({ ids }) => ids.length), settings.context);
   const plans = planShards(contexts, settings.shardRows);
   const total = contexts.reduce((sum, { length }) => sum + length, 0);
@@ -95,7 +97,7 @@ export async function harvest(model: Model, documents: Document[], options: Harv
       const from = join(model.source, file);
       if (existsSync(from)) await writeAtomic(join(folder, file), [readFileSync(from)]);
     }
-    await runModel(model, folder, unfinished, { documents, tokens, contexts, plans, total }, settings, options.progress);
+    await runModel(model, folder, unfinished, { documents, tokens, contexts, plans, total }, settings, progress);
     const shards = unfinished.shards as ShardEntry[];
     const sum = (of: (shard: ShardEntry) => number): number => shards.reduce((all, shard) => all + of(shard), 0);
     const { documentsKept: _, ...rest } = unfinished;

@@ -1,0 +1,40 @@
+import { appendFileSync, existsSync } from "node:fs";
+import { cpus, release } from "node:os";
+import path from "node:path";
+import { execFileSync } from "node:child_process";
+import { packageRoot } from "../../src/adapters/package";
+import { benchCollect } from "./collect";
+import { benchHarvest } from "./harvest";
+import { benchTrain } from "./train";
+
+/**
+ * npm run bench [-- train harvest collect] [--record]: one JSON line each. Ours and its physical limit take turns in one run, so that the share travels
+ * from machine to machine although the rates do not. --record appends a row to RESULTS.md.
+ */
+const BENCHES: Record<string, () => Promise<object>> = { train: benchTrain, harvest: benchHarvest, collect: benchCollect };
+
+async function main(): Promise<void> {
+  const words = process.argv.slice(2);
+  const names = words.filter((word) => !word.startsWith("--"));
+  const unknown = names.filter((name) => !(name in BENCHES));
+  if (unknown.length) throw new Error(`expected ${Object.keys(BENCHES).join(", ")}, found ${unknown.join(", ")}`);
+  for (const name of names.length ? names : Object.keys(BENCHES)) {
+    const result = await BENCHES[name]();
+    const line = JSON.stringify(result);
+    console.log(line);
+    if (words.includes("--record")) record(name, line);
+  }
+}
+
+function record(name: string, line: string): void {
+  const file = path.join(packageRoot, "test", "bench", "RESULTS.md");
+  const head = "# Results\n\nOne row a run of `npm run bench -- --record`. Only shares compare between machines.\n\n| date | commit | machine | bench | result |\n|---|---|---|---|---|\n";
+  const commit = execFileSync("git", ["-C", packageRoot, "rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim();
+  const machine = `${cpus()[0]?.model.trim()} × ${cpus().length}, Linux ${release().split("-")[0]}, Node ${process.versions.node}`;
+  appendFileSync(file, `${existsSync(file) ? "" : head}| ${new Date().toISOString().slice(0, 10)} | ${commit} | ${machine} | ${name} | \`${line}\` |\n`);
+}
+
+main().catch((error: Error) => {
+  console.error(error.message);
+  process.exitCode = 1;
+});
