@@ -2,14 +2,18 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { checkWeights, CFG, configText, parseConfig, readWeights, weightBytes, WEIGHTS } from "../core/checkpoint";
 import { CheckpointError, OptionError } from "../core/errors";
+import { evaluationTable } from "../core/evaluationtable";
 import { measuring, type Measures } from "../core/measure";
 import type { Progress, Sae, SaeWeights, Store, TrainingPoint } from "../core/types";
 import { fileSource, requireSpace, writeAtomic } from "./files";
 import { breathe, stopIfInterrupted } from "./interrupt";
 import { meter } from "./progress";
+import { defaultProgress } from "./progressbar";
 import { chunks, rowCount } from "./rows";
 import { coder, decodeRows, encodeRows, type Coder } from "./step";
+import { showing, type Shown } from "./show";
 import { rowsOf } from "./store";
+import { tableBundle } from "./table";
 import { tensorflow } from "./tensorflow";
 
 /** An SAE as a value: encode and decode on TensorFlow, a folder on disk, its measures on a store. */
@@ -155,8 +159,8 @@ const EVALUATE_BYTES = 64 * 2 ** 20; // rows read at a time
  * @returns FVU, explained variance, L0, dead and dense shares; see Measures
  * @throws OptionError when the SAE does not fit the hook's rows or the split has none; InterruptError
  */
-export async function evaluate(sae: Sae, store: Store, options: EvaluateOptions = {}): Promise<Evaluation> {
-  const { split = "heldout", progress } = options;
+export async function evaluate(sae: Sae, store: Store, options: EvaluateOptions = {}): Promise<Evaluation & Shown> {
+  const { split = "heldout", progress = defaultProgress() } = options;
   const { d, latents } = sae.weights;
   const own = store.manifest.hooks.some(({ name }) => name === sae.hook) ? sae.hook : undefined;
   const hook = store.hook(options.hook ?? own);
@@ -188,5 +192,6 @@ export async function evaluate(sae: Sae, store: Store, options: EvaluateOptions 
     told((done += x.length / d));
     await breathe();
   }
-  return { ...tally.result(), hook };
+  const result: Evaluation = { ...tally.result(), hook };
+  return showing(result, () => tableBundle(evaluationTable(result, split, latents)));
 }

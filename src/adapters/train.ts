@@ -8,6 +8,7 @@ import { choiceFor, machine } from "./choice";
 import { requireSpace } from "./files";
 import { breathe, interrupted } from "./interrupt";
 import { meter } from "./progress";
+import { defaultProgress } from "./progressbar";
 import { rowCount, sampleRows, shuffled, SHUFFLE_BYTES } from "./rows";
 import { saeOf } from "./sae";
 import { freshState, plainStep, stockStep, type Choice, type Parameters, type StepState } from "./step";
@@ -45,7 +46,7 @@ export interface TrainOptions {
   choice?: Choice;
   /** Folder to save to, at the end or when interrupted. */
   folder?: string;
-  progress?: Progress;
+  progress?: Progress; // a bar in a notebook, nothing elsewhere
   /** Receives each point of the curve when it is there. */
   onPoint?: (point: TrainingPoint) => void;
 }
@@ -116,7 +117,7 @@ export async function trainSae(store: Store, options: TrainOptions): Promise<Sae
   }
 
   async function loop(): Promise<void> {
-    const told = meter("train", steps * batch, "tokens", options.progress);
+    const told = meter("train", steps * batch, "tokens", options.progress ?? defaultProgress());
     const fires = firing(latents, plan.deadAfter);
     const every = Math.max(1, Math.round(steps / POINTS));
     let sum = 0, counted = 0;
