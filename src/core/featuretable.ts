@@ -44,7 +44,7 @@ export function tableHtml(table: TableView): string {
   const style = (c: number): string => `text-align:${align[c]};padding:0.15em 0.8em 0.15em 0;border:0;white-space:nowrap`;
   const head = table.columns.map((name, c) => `<th style="${style(c)};border-bottom:${RULE};font-weight:600">${escapeHtml(name)}</th>`).join("");
   const body = table.rows.map((row) => `<tr style="background:transparent">${row.map((value, c) =>
-    `<td style="${style(c)};font-variant:tabular-nums">${align[c] === "right" ? cell(value) : `<code style="font-family:${MONO};background:transparent;color:inherit">${escapeHtml(cell(value))}</code>`}</td>`).join("")}</tr>`).join("");
+    `<td style="${style(c)}">${align[c] === "right" ? cell(value) : `<code style="font-family:${MONO};background:transparent">${escapeHtml(cell(value))}</code>`}</td>`).join("")}</tr>`).join("");
   const note = rest(table);
   return `<div class="saelab-table ${PLAIN}" style="font-family:${SANS};font-size:13px;overflow-x:auto"><table style="border-collapse:collapse;border:0;margin:0"><thead><tr>${head}</tr></thead><tbody>${body}</tbody></table>` +
     `${note ? `<p style="font-size:12px;opacity:0.85;margin:0.3em 0 0">${note}</p>` : ""}</div>`;

@@ -128,11 +128,11 @@ function lineHtml(example: HeatMapExample, max: number, wrap: boolean, width: st
   const where = `<span style="${WHERE};width:${width}" title="${escapeHtml(told)}">${escapeHtml(originOf(example))}\n</span>`;
   const value = `<span style="${VALUE}">${short(values[peak])} </span>`;
   return wrap
-    ? `<span style="display:flex;margin-bottom:0.5em">${value}<span style="flex:1 1 0;min-width:0;white-space:pre-wrap;overflow-wrap:anywhere">${before}${at}${after}</span>${where}</span>`
+    ? `<span style="display:flex;margin-bottom:0.5em">${value}<span style="flex:1 1 0;min-width:0;white-space:pre-wrap;overflow-wrap:break-word">${before}${at}${after}</span>${where}</span>`
     : `<span style="display:flex">${value}<span style="${LEFT}"><bdi dir="ltr">${before}</bdi></span><span style="flex:none">${at}</span><span style="${RIGHT}">${after}</span>${where}</span>`;
 }
 
-const PRE = `margin:0;padding:0;border:0;background:transparent;color:inherit;font-family:${MONO};font-size:12.5px;line-height:1.6;white-space:pre;overflow:hidden`;
+const PRE = `margin:0;padding:0;border:0;background:transparent;font-family:${MONO};font-size:12.5px;line-height:1.6;white-space:pre;overflow:hidden`;
 
 /** Lines of one group. The column of origins is as wide as the longest, so that the peaks stand below one another. */
 function linesHtml(examples: HeatMapExample[], max: number, wrap: boolean, characters: number): string {
@@ -278,6 +278,8 @@ function lineText(example: HeatMapExample, max: number, color: boolean): string 
       line = step > 0 ? line + piece(i) : piece(i) + line;
       left -= width;
     }
+    const begins = step < 0 && position <= peak; // nothing of the document is before the context
+    if (step < 0 && !begins && left > 0) return `${" ".repeat(left - 1)}…${line}`;
     return step > 0 ? line + " ".repeat(left) : " ".repeat(left) + line;
   };
   const origin = `${document}:${position}${times > 1 ? ` ×${count(times)}` : ""}`;

@@ -97,7 +97,7 @@ export function scoresHtml(view: ScoresView): string {
   const cell = "padding:0.25em 0.55em 0.25em 0;border:0;vertical-align:baseline";
   const right = `text-align:right;${cell};white-space:nowrap`;
   const left = `text-align:left;${cell}`;
-  const code = (text: string): string => `<code style="font-family:${MONO};background:transparent;color:inherit">${escapeHtml(text)}</code>`;
+  const code = (text: string): string => `<code style="font-family:${MONO};background:transparent">${escapeHtml(text)}</code>`;
   const heads: [string, string][] = [
     ["correlates with", left], ["latent", left], ["training", right], ["held-out", right], ["AP", right], ["base rate", right],
     ...SHOWN.map(([, name]): [string, string] => [name, right]),
@@ -120,7 +120,7 @@ export function scoresHtml(view: ScoresView): string {
       `<td style="${right}">${figure(latent.averagePrecision)}</td><td style="${right}">${percent(score.baseRate)}</td>${controls}</tr>`;
   }).join("");
   return `<div class="saelab-scores ${PLAIN}" style="font-family:${SANS};font-size:13px;line-height:1.4;overflow-x:auto">` +
-    `<table style="border-collapse:collapse;border:0;margin:0;font-variant:tabular-nums"><thead><tr>${head}</tr></thead><tbody>${rows}</tbody></table>` +
+    `<table style="border-collapse:collapse;border:0;margin:0"><thead><tr>${head}</tr></thead><tbody>${rows}</tbody></table>` +
     `<ul style="font-size:12px;opacity:0.85;margin:0.6em 0 0;padding-left:1.3em">${notes(view).map((note) => `<li>${escapeHtml(note)}</li>`).join("")}</ul></div>`;
 }
 
