@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { encode } from "../../src/core/sae";
 import { random, type Random } from "../../src/core/random";
+import { bytesSource, readFloats, readHeader, readInts } from "../../src/core/safetensors";
 import {
   decodeRows, encodeRows, coder, freshState, groupings, plainStep, stockStep, type Choice, type Parameters, type Step, type StepState,
 } from "../../src/adapters/step";
@@ -72,6 +75,32 @@ for (const { name, d, latents, k, rows, dead, choice } of cases) {
     close(end.wEnc, plain.state().parameters.wEnc, 1e-4, "W_enc after 20 steps");
     stock.dispose();
     plain.dispose();
+  });
+}
+
+const golden = bytesSource(readFileSync(join(__dirname, "../../../test/oracle/step/golden.safetensors")));
+const { tensors } = readHeader(golden, "golden.safetensors");
+
+for (const kind of ["none", "few", "many"]) {
+  test(`20 steps agree with PyTorch's autograd and Adam: ${kind} dead`, () => {
+    const floats = (name: string): Float32Array => readFloats(golden, tensors.get(name)!);
+    const of = (prefix: string): Parameters => Object.fromEntries(names.map((name) => [name, floats(`${prefix}.${name}`)])) as unknown as Parameters;
+    const [steps, rows, d] = tensors.get("x")!.shape;
+    const latents = tensors.get("start.bEnc")!.shape[0];
+    const x = floats("x"), losses = floats(`${kind}.losses`), dead = readInts(golden, tensors.get(`${kind}.dead`)!);
+    const initial = { ...freshState(d, latents, 4, of("start")), parameters: of("start") };
+    const step = stockStep(engine, initial);
+    const batch = (t: number): Float32Array => x.slice(t * rows * d, (t + 1) * rows * d);
+    const { gradient } = step.gradients(batch(0), { dead });
+    for (const name of names) close(gradient[name], floats(`${kind}.gradient.${name}`), 2e-6, `gradient of ${name}`);
+    for (let t = 0; t < steps; t++) {
+      const { fvu, aux } = step.update(batch(t), { learningRate: 3e-3, dead });
+      assert.ok(Math.abs(fvu - losses[2 * t]) <= 1e-5 * losses[2 * t], `step ${t}: fvu ${fvu}, expected ${losses[2 * t]}`);
+      assert.ok(Math.abs(aux - losses[2 * t + 1]) <= 1e-5 * losses[2 * t + 1], `step ${t}: aux ${aux}, expected ${losses[2 * t + 1]}`);
+    }
+    const end = step.state().parameters;
+    for (const name of names) close(end[name], floats(`${kind}.end.${name}`), 1e-4, `${name} after ${steps} steps`);
+    step.dispose();
   });
 }
 
