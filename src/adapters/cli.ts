@@ -33,7 +33,9 @@ async function main(): Promise<void> {
       process.exitCode = spawnSync(process.execPath, [path.join(packageRoot, "kernel-ext", "setup.mjs")], { stdio: "inherit" }).status ?? 1;
       return;
     case "demo":
-      return show(await publish(path.join(packageRoot, "notebooks", "first-look.ipynb"), path.resolve("reports", "first-look.html"), { open: true }));
+      return show(await publish(path.join(packageRoot, "notebooks", "first-look.ipynb"), path.resolve("reports", "first-look.html"), {
+        notebook: path.resolve("reports", "first-look.ipynb"), open: true,
+      }));
     case "publish": {
       const [notebook, out = notebook?.replace(/\.ipynb$/, "") + ".html"] = words;
       if (!notebook) throw new OptionError("publish: expected a notebook, found none: saelab publish NOTEBOOK [OUT.html].");
