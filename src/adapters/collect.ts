@@ -3,7 +3,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import {
-  BINS, blockExamples, firingsOf, GROUPS, histogramOf, joinExamples, latentBlocks, latentStatistics, tokenSpread, TRIGGERS,
+  BINS, blockExamples, bySize, firingsOf, GROUPS, histogramOf, joinExamples, latentBlocks, latentStatistics, tokenSpread, TRIGGERS,
   type ExampleArrays, type RowOrigins, type TokenSpread,
 } from "../core/collect";
 import { FormatError, OptionError, StoreError } from "../core/errors";
@@ -269,8 +269,10 @@ async function writeFeatures(
       stopIfInterrupted("Nothing of this collection was kept: collect again.");
       await breathe();
     }
-    found.push(blockExamples(firings, origin, (document) => store.tokens(document).ids, settings));
-    const some = tokenSpread(firings, origin.token, vocabulary);
+    const order = bySize(firings);
+    await breathe();
+    found.push(blockExamples(firings, origin, (document) => store.tokens(document).ids, settings, order));
+    const some = tokenSpread(firings, origin.token, vocabulary, order);
     spread.entropy.set(some.entropy, block.from);
     spread.distinct.set(some.distinct, block.from);
     spread.token.set(some.token, block.from * TRIGGERS);

@@ -177,30 +177,65 @@ function peaksOf({ row, value }: Firings, a: number, b: number, document: Int32A
   return isPeak;
 }
 
-/** Entries a … b by value, larger first, then by row: packed into float64, whose sort is native. A positive float32 sorts as its bits do. */
-function bySize(value: Float32Array, a: number, b: number): Int32Array {
+const DIGITS = 11;
+const RADIX = 1 << DIGITS;
+
+/**
+ * Entries of each latent by value, larger first, then by row: those of latent f at offset[f − from] … offset[f − from + 1].
+ * Radix sort, three digits of 11 bits from the lowest on: the bits of a positive float32 sort as it does, and each pass keeps the order of equals.
+ */
+export function bySize({ offset, value }: Firings): Int32Array {
   const bits = new Int32Array(value.buffer, value.byteOffset, value.length);
-  const keys = new Float64Array(b - a); // 31 bits of value over 22 bits of entry: whole numbers below 2^53
-  if (b - a < 2 ** 22) {
-    for (let i = a; i < b; i++) keys[i - a] = (0x7fffffff - bits[i]) * 2 ** 22 + (i - a);
-    keys.sort();
-    return Int32Array.from(keys, (key) => a + (key % 2 ** 22));
+  const longest = offset.reduce((most, end, i) => (i ? Math.max(most, end - offset[i - 1]) : most), 0);
+  const order = Int32Array.from({ length: value.length }, (_, i) => i);
+  const other = new Int32Array(longest);
+  const counts = new Int32Array(3 * RADIX);
+  for (let f = 0; f + 1 < offset.length; f++) {
+    const [a, b] = [offset[f], offset[f + 1]];
+    const mine = order.subarray(a, b);
+    if (b - a < 256) {
+      mine.sort((i, j) => bits[j] - bits[i] || i - j);
+      continue;
+    }
+    counts.fill(0);
+    for (let i = a; i < b; i++) {
+      const key = 0x7fffffff - bits[i];
+      counts[key & (RADIX - 1)]++;
+      counts[RADIX + ((key >>> DIGITS) & (RADIX - 1))]++;
+      counts[2 * RADIX + (key >>> (2 * DIGITS))]++;
+    }
+    let from = mine;
+    let to = other.subarray(0, b - a);
+    for (let digit = 0; digit < 3; digit++) {
+      for (let c = digit * RADIX, at = 0; c < (digit + 1) * RADIX; c++) {
+        const here = counts[c];
+        counts[c] = at;
+        at += here;
+      }
+      for (let i = 0; i < from.length; i++) {
+        const key = 0x7fffffff - bits[from[i]];
+        to[counts[digit * RADIX + ((key >>> (digit * DIGITS)) & (RADIX - 1))]++] = from[i];
+      }
+      [from, to] = [to, from];
+    }
+    mine.set(from);
   }
-  return Int32Array.from({ length: b - a }, (_, i) => a + i).sort((i, j) => value[j] - value[i] || i - j);
+  return order;
 }
 
 /**
  * Which firings of a latent to show: the strongest peaks, near-duplicates folded into the first of them (`count` counts those at least as strong as the
  * last example kept); then, at random, some firings of each quarter of its activations, strongest quarter first, and some of all.
  * Ties: larger value first, then the earlier row.
+ * @param order entries by size, as {@link bySize} gives them
  */
-export function choose(firings: Firings, latent: number, origin: RowOrigins, options: ChooseOptions): Choice[] {
+export function choose(firings: Firings, latent: number, origin: RowOrigins, options: ChooseOptions, order = bySize(firings)): Choice[] {
   const a = firings.offset[latent - firings.from];
   const b = firings.offset[latent - firings.from + 1];
   if (a === b) return [];
   const { document, token } = origin;
   const isPeak = peaksOf(firings, a, b, document, options.context);
-  const sorted = bySize(firings.value, a, b);
+  const sorted = order.subarray(a, b);
   const chosen: Choice[] = [];
   const taken = new Set<number>();
   const folded = new Map<string, Choice>();
@@ -269,11 +304,12 @@ export function contextOf(
 /** Examples of all latents of a block; each document's tokens are asked for once. */
 export function blockExamples(
   firings: Firings, origin: RowOrigins, tokensOf: (document: number) => Int32Array, options: ChooseOptions,
+  order = bySize(firings),
 ): ExampleArrays {
   const offset = new Int32Array(firings.to - firings.from + 1);
   const choices: { latent: number; choice: Choice }[] = [];
   for (let f = firings.from; f < firings.to; f++) {
-    for (const choice of choose(firings, f, origin, options)) choices.push({ latent: f, choice });
+    for (const choice of choose(firings, f, origin, options, order)) choices.push({ latent: f, choice });
     offset[f - firings.from + 1] = choices.length;
   }
   const documentOf = choices.map(({ choice }) => origin.document[firings.row[choice.entry]]);
@@ -342,7 +378,7 @@ export const TRIGGERS = 5;
 const STRONGEST = 100;
 
 /** @param vocabulary one more than the largest token id */
-export function tokenSpread(firings: Firings, token: Int32Array, vocabulary: number): TokenSpread {
+export function tokenSpread(firings: Firings, token: Int32Array, vocabulary: number, order = bySize(firings)): TokenSpread {
   const latents = firings.to - firings.from;
   const out: TokenSpread = {
     entropy: new Float32Array(latents), distinct: new Int32Array(latents),
@@ -374,7 +410,7 @@ export function tokenSpread(firings: Firings, token: Int32Array, vocabulary: num
       mass[id] = times[id] = 0;
     }
     out.entropy[f] = Math.max(0, out.entropy[f]);
-    out.distinct[f] = new Set(bySize(firings.value, a, b).subarray(0, STRONGEST).map((entry) => token[firings.row[entry]])).size;
+    out.distinct[f] = new Set(order.subarray(a, Math.min(b, a + STRONGEST)).map((entry) => token[firings.row[entry]])).size;
   }
   return out;
 }

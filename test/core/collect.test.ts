@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  BINS, binEdge, blockExamples, choose, firingsOf, histogramOf, joinExamples, latentBlocks, latentStatistics, tokenSpread, type ChooseOptions,
+  BINS, binEdge, blockExamples, bySize, choose, firingsOf, histogramOf, joinExamples, latentBlocks, latentStatistics, tokenSpread, type ChooseOptions,
 } from "../../src/core/collect";
 import type { Sparse } from "../../src/core/types";
 import { numbers } from "../adapters/synthetic";
@@ -81,6 +81,21 @@ test("firings of a latent come in row order, in any blocks", () => {
       const want = Array.from({ length: 300 }, (_, row) => ({ row, value: at(codes, row, f) })).filter(({ value }) => value > 0);
       assert.deepEqual(Array.from({ length: b - a }, (_, i) => ({ row: firings.row[a + i], value: firings.value[a + i] })), want);
     }
+  }
+});
+
+test("by size: larger first, equal ones in row order, each latent among itself", () => {
+  const rng = numbers(4);
+  const lengths = [0, 3, 700, 1, 5000, 40];
+  const { firings, add } = firingsOf(Int32Array.from(lengths), 0, 6);
+  lengths.forEach((n, f) => {
+    for (let r = 0; r < n; r++) add(r, { n: 1, k: 1, index: Int32Array.of(f), value: Float32Array.of(rng() < 0.5 ? 2 ** (10 * rng() - 20) : Math.ceil(8 * rng()) * 1000) });
+  });
+  const order = bySize(firings);
+  for (let f = 0; f < 6; f++) {
+    const [a, b] = [firings.offset[f], firings.offset[f + 1]];
+    const want = Array.from({ length: b - a }, (_, i) => a + i).sort((i, j) => firings.value[j] - firings.value[i] || i - j);
+    assert.deepEqual([...order.subarray(a, b)], want);
   }
 });
 
