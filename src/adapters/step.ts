@@ -403,7 +403,7 @@ const checkRows = (x: Float32Array, d: number): number => {
 export function stockStep(engine: Engine, initial: StepState, choice: Choice = defaultChoice(initial.latents, initial.k)): Step {
   const { d, latents, k } = initial;
   const width = d + PADDING;
-  const { K, centred, topK, encode, decode } = forward(engine);
+  const { K, centred, encode, decode } = forward(engine);
   let steps = initial.steps;
   const encoder = (p: Parameters): Id => K.variable(withBias(p.wEnc, p.bEnc, d), [latents, width]);
   const triple = (p: Parameters) => ({ we: encoder(p), wd: K.variable(p.wDec, [latents, d]), bd: K.variable(p.bDec, [d]) });
@@ -427,7 +427,11 @@ export function stockStep(engine: Engine, initial: StepState, choice: Choice = d
       };
     });
 
-  /** The auxiliary term: dead latents alone against the residual −e, in the rows and columns of the dead latents. */
+  /**
+   * The auxiliary term: dead latents alone against the residual −e; gradients of the dead latents' rows. So many take part
+   * in each row (half its width) that dense products are several times as fast as gathering them. Latents that tie with the
+   * last one take part too.
+   */
   const auxiliaryGradients = (
     dead: Int32Array, weight: number, xa: Id, e: Id, variance: number, we: Id, wd: Id, n: number,
   ): RowGradients & { loss: number } => {
@@ -437,28 +441,16 @@ export function stockStep(engine: Engine, initial: StepState, choice: Choice = d
     const wdDead = K.gather(wd, list);
     const weDead = K.gather(we, list);
     const target = K.mul(e, K.scalar(-variance / 2)); // the residual x − x̂ in plain units
-    const lossOf = (error: Id): number => engine.floats(K.sum(K.square(error), [0, 1]))[0] * (variance / (4 * scale));
-    if (kept === dead.length) { // all dead latents take part: dense products are faster than picking
-      const v = K.relu(K.matMul(xa, weDead, { transposeB: true }));
-      const error = K.mul(K.sub(K.matMul(v, wdDead), target), K.scalar(factor));
-      const g = K.reluGrad(K.matMul(error, wdDead, { transposeB: true }), v);
-      return {
-        loss: lossOf(error),
-        dwd: K.matMul(v, error, { transposeA: true }),
-        dwe: K.matMul(g, xa, { transposeA: true }),
-        along: K.sum(K.mul(v, g), [0]),
-      };
-    }
-    // Rows that can never be chosen fill up to a multiple of 16, so that the top-k may go by groups.
-    const columns = Math.ceil(dead.length / 16) * 16;
-    const never = new Float32Array((columns - dead.length) * width);
-    for (let i = d; i < never.length; i += width) never[i] = -1e30;
-    const candidates = never.length ? K.concat([weDead, engine.tensor(never, [columns - dead.length, width])], 0) : weDead;
-    const top = topK(K.matMul(xa, candidates, { transposeB: true }), n, columns, kept, defaultGroups(columns, kept));
-    const chosen = { value: K.relu(top.value), index: top.index };
-    const decoded = decode(chosen, wdDead, target, factor, { n, d, k: kept, chunk: choice.chunk });
-    const g = K.reluGrad(decoded.g, chosen.value);
-    return { loss: lossOf(decoded.e), ...sparseGradients(chosen, decoded.e, g, xa, n, kept, dead.length) };
+    const pre = K.matMul(xa, weDead, { transposeB: true });
+    const v = kept === dead.length ? K.relu(pre) : K.keepLargest(K.relu(pre), kept, n);
+    const error = K.mul(K.sub(K.matMul(v, wdDead), target), K.scalar(factor));
+    const g = K.reluGrad(K.matMul(error, wdDead, { transposeB: true }), v);
+    return {
+      loss: engine.floats(K.sum(K.square(error), [0, 1]))[0] * (variance / (4 * scale)),
+      dwd: K.matMul(v, error, { transposeA: true }),
+      dwe: K.matMul(g, xa, { transposeA: true }),
+      along: K.sum(K.mul(v, g), [0]),
+    };
   };
 
   /** To be called inside `tidy`. */

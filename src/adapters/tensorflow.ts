@@ -191,6 +191,13 @@ export function kernels(engine: Engine) {
     /** Largest k of each row, larger first, ties by smaller index. */
     topK: (x: Id, k: number, dtype: Dtype = DT.f32): Id[] =>
       run("TopKV2", { T: { type: dtype }, Tk: i32, index_type: i32, sorted: true }, [x, int(k)], 2),
+    /** Of each row of x [n, columns] the k largest, and those that equal the least of them; 0 elsewhere. */
+    keepLargest(x: Id, k: number, n: number): Id {
+      const least = run("NthElement", { T: f32, reverse: true }, [x, int(k - 1)])[0];
+      const bound = run("Reshape", { T: f32, Tshape: i32 }, [least, ints(n, 1)])[0];
+      const kept = run("GreaterEqual", { T: f32 }, [x, bound])[0];
+      return run("SelectV2", { T: f32 }, [kept, x, scalar(0)])[0];
+    },
     segmentSum: (x: Id, segments: Id, count: number): Id =>
       run("UnsortedSegmentSum", { T: f32, Tindices: i32, Tnumsegments: i32 }, [x, segments, int(count)])[0],
     /** x with `updates` [m, w] added to its rows `index` [m, 1]. */
