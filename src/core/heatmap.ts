@@ -92,15 +92,20 @@ export function heatMapView(features: ShownFeature[], words: Words, options: Hea
   };
 }
 
+const FAINT = 0.005; // below half a percent of the maximum there is no shade
+
 const share = (value: number, max: number): number => (max > 0 ? Math.min(1, Math.max(0, value / max)) : 0);
+
+/** A token as it is shown. A lone space is one where nothing shades it: what follows shows that it is there. */
+const shownToken = (token: string, t: number): string => (token === " " && t < FAINT ? " " : visible(token));
 
 /** Tokens from … to of an example as HTML; neighbours without activation are one piece of text. */
 function tokensHtml({ tokens, values, peak }: HeatMapExample, max: number, from: number, to: number): string {
   let html = "";
   for (let i = from; i < to; i++) {
     const t = share(values[i], max);
-    let text = escapeHtml(visible(tokens[i]));
-    if (t < 0.005 && i !== peak) {
+    let text = escapeHtml(shownToken(tokens[i], t));
+    if (t < FAINT && i !== peak) {
       html += text;
       continue;
     }
@@ -128,7 +133,7 @@ function lineHtml(example: HeatMapExample, max: number, wrap: boolean, width: st
   const where = `<span style="${WHERE};width:${width}" title="${escapeHtml(told)}">${escapeHtml(originOf(example))}\n</span>`;
   const value = `<span style="${VALUE}">${short(values[peak])} </span>`;
   return wrap
-    ? `<span style="display:flex;margin-bottom:0.5em">${value}<span style="flex:1 1 0;min-width:0;white-space:pre-wrap;overflow-wrap:break-word">${before}${at}${after}</span>${where}</span>`
+    ? `<span style="display:flex;margin-bottom:0.5em">${value}<span style="flex:1 1 0;min-width:0;white-space:pre-wrap;word-break:normal;overflow-wrap:break-word">${before}${at}${after}</span>${where}</span>`
     : `<span style="display:flex">${value}<span style="${LEFT}"><bdi dir="ltr">${before}</bdi></span><span style="flex:none">${at}</span><span style="${RIGHT}">${after}</span>${where}</span>`;
 }
 
@@ -264,9 +269,9 @@ function lineText(example: HeatMapExample, max: number, color: boolean): string 
   const { tokens, values, peak, position, count: times, document } = example;
   const piece = (i: number): string => {
     const t = share(values[i], max);
-    const text = visible(tokens[i]);
+    const text = shownToken(tokens[i], t);
     if (i === peak) return color ? paint(`1;4;${ansiShade(t)}`, text) : `⟦${text}⟧`;
-    return t < 0.005 ? text : paint(`${t >= 0.5 ? "1;" : ""}${ansiShade(t)}`, text);
+    return t < FAINT ? text : paint(`${t >= 0.5 ? "1;" : ""}${ansiShade(t)}`, text);
   };
   const side = (from: number, to: number, step: 1 | -1, room: number): string => {
     let line = "";

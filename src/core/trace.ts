@@ -109,7 +109,7 @@ export function traceHtml({ id, pieces, labels, latent }: TraceView): string {
   const scale = latent ? `<span>shaded by latent ${latent.number}, full at its maximum ${short(latent.max)}; peak underlined</span>` : "";
   return `<div class="saelab-trace ${PLAIN}" style="font-family:${SANS};font-size:13px;line-height:1.5;border-top:${RULE};padding-top:0.5em">` +
     `<div style="display:flex;flex-wrap:wrap;gap:0.1em 1.2em;align-items:baseline;margin-bottom:0.5em"><strong>${escapeHtml(visible(id))}</strong> ${scale} ${legend}</div>` +
-    `<pre style="margin:0;padding:0;border:0;background:transparent;font-family:${MONO};font-size:13px;line-height:1.75;white-space:pre-wrap;overflow-wrap:break-word">${body}</pre></div>`;
+    `<pre style="margin:0;padding:0;border:0;background:transparent;font-family:${MONO};font-size:13px;line-height:1.75;white-space:pre-wrap;word-break:normal;overflow-wrap:break-word">${body}</pre></div>`;
 }
 
 /** The same for a terminal: letters in brackets where a sentence begins. */
