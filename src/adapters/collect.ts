@@ -79,6 +79,7 @@ export interface TopOptions {
   latents?: number[]; // these, in this order; `by` is not asked
   examples?: number; // as many as were collected
   dense?: boolean; // false: latents that fire on more than a tenth of the rows are passed over
+  rare?: boolean; // false: so are those that fire on fewer than one row in 50,000; by entropy or mean the accidents would come first
 }
 
 export interface Features extends ShownNow {
@@ -408,12 +409,12 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
     max: (f) => -max[f], mean: (f) => -mean[f], density: (f) => -fired[f], entropy: (f) => entropy[f],
   };
   const top = (topOptions: TopOptions = {}): FeatureList<CollectedFeature> & ShownNow => {
-    const { count: wanted = 20, by = "max", latents, examples: most, dense = false } = topOptions;
+    const { count: wanted = 20, by = "max", latents, examples: most, dense = false, rare = false } = topOptions;
     if (!(by in orders)) throw new OptionError(`top: by: expected one of ${Object.keys(orders).join(", ")}, found "${by}".`);
     wholeNumber("count", wanted, 1);
     const order = orders[by];
     const chosen = latents ?? Array.from(fired.keys())
-      .filter((f) => fired[f] > 0 && (dense || fired[f] <= manifest.rows / 10)).sort((f, g) => order(f) - order(g) || f - g).slice(0, wanted);
+      .filter((f) => fired[f] > 0 && (dense || fired[f] <= manifest.rows / 10) && (rare || fired[f] >= manifest.rows / 50_000)).sort((f, g) => order(f) - order(g) || f - g).slice(0, wanted);
     const list = Object.assign(chosen.map((latent) => feature(latent, most)), { words });
     return showing(list, () => heatMap(list, { count: list.length, examples: most })[DISPLAY]());
   };
