@@ -14,8 +14,8 @@ export interface Shown {
   [DISPLAY](): Bundle | Promise<Bundle>;
 }
 
-/** Whether terminals get colour: yes, unless NO_COLOR (https://no-color.org) says otherwise. */
-export const colored = (): boolean => !process.env.NO_COLOR;
+/** Whether text gets colour: in a notebook and on a terminal, unless NO_COLOR says no (https://no-color.org) or FORCE_COLOR yes. */
+export const colored = (): boolean => !process.env.NO_COLOR && (Boolean(process.env.FORCE_COLOR) || Boolean(process.stdout.isTTY) || displayHook() !== undefined);
 
 /** A value whose bundle is there at once. */
 export interface ShownNow extends Shown {
@@ -60,15 +60,20 @@ export async function display(value: unknown, options: DisplayOptions = {}): Pro
 /** A list of features that shows itself as heat maps. */
 export type FeatureList<T extends ShownFeature = ShownFeature> = T[] & { words: Words };
 
+/** Features of one collection, each with the words to show it by: also what `filter`, `slice` and the like make of a list. */
+type Features = (ShownFeature & { words: Words })[];
+
 /**
  * Heat maps of features: their strongest contexts, a line each, shaded by activation.
- * @param features what `collect(…)` or its `top(…)` gave; or one feature of it
+ * @param features what `collect(…)` or its `top(…)` gave; a part of that; or one feature
  */
 export function heatMap(
-  features: FeatureList | (ShownFeature & { words: Words }) | { top(): FeatureList }, options: HeatMapOptions = {},
+  features: FeatureList | Features | (ShownFeature & { words: Words }) | { top(): FeatureList }, options: HeatMapOptions = {},
 ): ShownNow {
-  const list = "top" in features && typeof features.top === "function" ? features.top() : (features as FeatureList | (ShownFeature & { words: Words }));
-  const view = heatMapView(Array.isArray(list) ? list : [list], list.words, options);
+  const given = "top" in features && typeof features.top === "function" ? features.top() : (features as FeatureList | Features | (ShownFeature & { words: Words }));
+  const list: ShownFeature[] = Array.isArray(given) ? given : [given];
+  const words = "words" in given ? given.words : given[0]?.words;
+  const view = heatMapView(list, words ?? { token: String, document: String }, options);
   return shown(() => ({
     "application/vnd.saelab.heatmap.v1+json": packHeatMap(view),
     "text/html": heatMapHtml(view, options),

@@ -1,6 +1,8 @@
 import type { DataFrame } from "danfojs-node";
-import { tableHtml, tableText, type TableView } from "../core/featuretable";
-import { DISPLAY, type Bundle } from "./show";
+import { FEATURE_COLUMNS, tableHtml, tableText, type TableView } from "../core/featuretable";
+import { visible } from "../core/token";
+import type { Features, TopOptions } from "./collect";
+import { DISPLAY, shown, type Bundle, type ShownNow } from "./show";
 import { tensorflow } from "./tensorflow";
 
 /** danfojs, loaded when the first table is made: it brings TensorFlow with it. */
@@ -28,3 +30,12 @@ export const tableBundle = (table: TableView): Bundle => ({
   "text/html": tableHtml(table),
   "text/plain": tableText(table),
 });
+
+/** The features of `top(options)` as rows: how often, how strongly and on which tokens each fires. The same as a DataFrame: `features.table()`. */
+export function featureTable(features: Features, options: TopOptions = {}): ShownNow {
+  const top = features.top({ ...options, examples: 1 });
+  const rows = top.map(({ latent, density, mean, max, entropy, distinctTokens, triggers }) =>
+    [latent, density, mean, max, entropy, distinctTokens, triggers.map(({ text }) => visible(text).trim()).join(" ")]);
+  const alive = features.fired.reduce((sum, n) => sum + (n > 0 ? 1 : 0), 0);
+  return shown(() => tableBundle({ columns: FEATURE_COLUMNS, rows, total: options.latents ? rows.length : alive }));
+}

@@ -260,13 +260,14 @@ export function choose(firings: Firings, latent: number, origin: RowOrigins, opt
   }
   const { below } = random(options.seed, latent); // a stream a latent: the same draw whatever the blocks
   const draw = (group: number, from: number, to: number, wanted: number): void => {
-    for (let tries = 0, got = 0; got < wanted && tries < 4 * wanted && from < to; tries++) {
-      const entry = sorted[from + below(to - from)];
-      if (taken.has(entry)) continue;
-      taken.add(entry);
-      chosen.push({ group, entry, count: 1 });
-      got++;
+    const drawn: number[] = []; // places among the sorted ones
+    for (let tries = 0; drawn.length < wanted && tries < 4 * wanted && from < to; tries++) {
+      const at = from + below(to - from);
+      if (taken.has(sorted[at])) continue;
+      taken.add(sorted[at]);
+      drawn.push(at);
     }
+    for (const at of drawn.sort((i, j) => i - j)) chosen.push({ group, entry: sorted[at], count: 1 });
   };
   const n = b - a;
   for (let q = 0; q < 4; q++) draw(1 + q, Math.floor((n * q) / 4), Math.floor((n * (q + 1)) / 4), options.perQuantile);

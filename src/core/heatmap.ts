@@ -34,6 +34,8 @@ export interface HeatMapExample {
   document: string;
   /** Position of the peak in its document. */
   position: number;
+  /** The document goes on after these tokens. */
+  goesOn?: true;
 }
 
 export interface HeatMapFeature {
@@ -77,6 +79,7 @@ export function heatMapView(features: ShownFeature[], words: Words, options: Hea
       count: example.count,
       document: words.document(example.document),
       position: example.position + example.peak,
+      ...(to < example.tokens.length ? { goesOn: true as const } : {}),
     };
   };
   const leftOut: string[] = [];
@@ -96,8 +99,8 @@ const FAINT = 0.005; // below half a percent of the maximum there is no shade
 
 const share = (value: number, max: number): number => (max > 0 ? Math.min(1, Math.max(0, value / max)) : 0);
 
-/** A token as it is shown. A lone space is one where nothing shades it: what follows shows that it is there. */
-const shownToken = (token: string, t: number): string => (token === " " && t < FAINT ? " " : visible(token));
+/** A token as it is shown. A lone space that is hardly shaded stays one: what follows shows that it is there. */
+const shownToken = (token: string, t: number): string => (token === " " && t < 0.05 ? " " : visible(token));
 
 /** Tokens from … to of an example as HTML; neighbours without activation are one piece of text. */
 function tokensHtml({ tokens, values, peak }: HeatMapExample, max: number, from: number, to: number): string {
@@ -119,7 +122,7 @@ function tokensHtml({ tokens, values, peak }: HeatMapExample, max: number, from:
 const LEFT = "flex:3 1 0;min-width:0;overflow:hidden;text-overflow:ellipsis;direction:rtl;text-align:right";
 const RIGHT = "flex:2 1 0;min-width:0;overflow:hidden;text-overflow:ellipsis";
 const VALUE = "flex:none;width:3.4em;opacity:0.7";
-const WHERE = "flex:none;overflow:hidden;text-overflow:ellipsis;text-align:right;opacity:0.6;padding-left:1em";
+const WHERE = "flex:none;overflow:hidden;text-overflow:ellipsis;text-align:right;opacity:0.6";
 const WIDEST = 18; // characters of an origin: the whole one is in its title
 
 const originOf = ({ document, position, count: times }: HeatMapExample): string => `${times > 1 ? `×${count(times)} ` : ""}${visible(document)}:${position}`;
@@ -128,9 +131,9 @@ function lineHtml(example: HeatMapExample, max: number, wrap: boolean, width: st
   const { values, peak, tokens, document, position, count: times } = example;
   const before = (position > peak ? "…" : "") + tokensHtml(example, max, 0, peak);
   const at = tokensHtml(example, max, peak, peak + 1);
-  const after = tokensHtml(example, max, peak + 1, tokens.length);
+  const after = tokensHtml(example, max, peak + 1, tokens.length) + (example.goesOn ? "…" : "");
   const told = `${document}, token ${position}${times > 1 ? `; stands for ${count(times)} near-identical contexts` : ""}`;
-  const where = `<span style="${WHERE};width:${width}" title="${escapeHtml(told)}">${escapeHtml(originOf(example))}\n</span>`;
+  const where = `<span style="${WHERE};width:${width}" title="${escapeHtml(told)}">  ${escapeHtml(originOf(example))}\n</span>`;
   const value = `<span style="${VALUE}">${short(values[peak])} </span>`;
   return wrap
     ? `<span style="display:flex;margin-bottom:0.5em">${value}<span style="flex:1 1 0;min-width:0;white-space:pre-wrap;word-break:normal;overflow-wrap:break-word">${before}${at}${after}</span>${where}</span>`
@@ -141,7 +144,7 @@ const PRE = `margin:0;padding:0;border:0;background:transparent;font-family:${MO
 
 /** Lines of one group. The column of origins is as wide as the longest, so that the peaks stand below one another. */
 function linesHtml(examples: HeatMapExample[], max: number, wrap: boolean, characters: number): string {
-  const width = `${(0.62 * characters).toFixed(1)}em`;
+  const width = `${(0.62 * (characters + 2)).toFixed(1)}em`; // of a monospaced font, and the two spaces before it
   return `<pre style="${PRE}">${examples.map((example) => lineHtml(example, max, wrap, width)).join("")}</pre>`;
 }
 
@@ -212,11 +215,11 @@ const GROUP_TITLES: Record<string, string> = {
 /** The scale, in the very style of the tokens. */
 const legendHtml = (): string => {
   const steps = [0.1, 0.3, 0.5, 0.7, 1].map((t) => {
-    const text = `${t * 100}`;
-    return `<span style="background:${shade(t)}${t >= 0.66 ? ";color:#000" : ""};padding:0 0.5em">${t >= 0.5 ? `<b>${text}</b>` : text}</span>`;
+    const text = ` ${t * 100} `;
+    return `<span style="background:${shade(t)}${t >= 0.66 ? ";color:#000" : ""}">${t >= 0.5 ? `<b>${text}</b>` : text}</span>`;
   }).join("");
   return `<div style="display:flex;flex-wrap:wrap;gap:0 1.1em;font-size:12px;opacity:0.85;margin-bottom:0.6em">` +
-    `<span>shade: <span style="white-space:nowrap">${steps}</span> % of the feature’s maximum, linear</span> ` +
+    `<span>shade: <span style="white-space:pre">${steps}</span> % of the feature’s maximum, linear</span> ` +
     `<span><u>underlined</u>: the peak, its value in front</span> ` +
     `<span>↵ new line, → tab, · trailing space</span></div>`;
 };
@@ -284,6 +287,7 @@ function lineText(example: HeatMapExample, max: number, color: boolean): string 
       left -= width;
     }
     const begins = step < 0 && position <= peak; // nothing of the document is before the context
+    if (step > 0 && example.goesOn && left > 0) return `${line}…${" ".repeat(left - 1)}`;
     if (step < 0 && !begins && left > 0) return `${" ".repeat(left - 1)}…${line}`;
     return step > 0 ? line + " ".repeat(left) : " ".repeat(left) + line;
   };

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { collect, openFeatures } from "../../src/adapters/collect";
-import { DISPLAY } from "../../src/adapters/show";
+import { DISPLAY, heatMap } from "../../src/adapters/show";
+import { featureTable } from "../../src/adapters/table";
 import { FormatError, InterruptError, OptionError, StoreError } from "../../src/core/errors";
 import { synthetic, words } from "./synthetic";
 
@@ -55,6 +56,18 @@ test("top leaves dead and dense latents out, orders by what is asked, takes late
   assert.deepEqual(features.top({ latents: [7, 31, 0], examples: 2 }).map(({ latent, top: best }) => [latent, best.length]), [[7, 2], [31, 0], [0, 2]]);
   assert.throws(() => features.top({ by: "beauty" as never }), OptionError);
   assert.throws(() => features.feature(32), OptionError);
+  features.close();
+});
+
+test("a part of a list of features shows as the whole does; a table lists them", async () => {
+  const { store, sae } = synthetic({ documents: 8 });
+  const features = await collect(store, sae, { folder: join(root, "part") });
+  const some = features.top().filter(({ latent }) => latent > 4);
+  assert.match(heatMap(some)[DISPLAY]()["text/html"] as string, / wait/);
+  assert.match(heatMap(features)[DISPLAY]()["text/html"] as string, /latent 1</);
+  assert.match(heatMap([])[DISPLAY]()["text/html"] as string, /No feature to show/);
+  const text = featureTable(features, { latents: [1, 31] })[DISPLAY]()["text/plain"] as string;
+  assert.match(text, /latent +density.*\n +1 .* wait.*\n +31 +0 +0/);
   features.close();
 });
 

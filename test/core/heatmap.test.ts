@@ -43,7 +43,7 @@ test("every text is escaped: tokens, names of documents, labels, groups", () => 
 });
 
 test("where it came from and how many near-duplicates it stands for", () => {
-  assert.match(html([feature(7, 2, 16)]), /title="d1, token 108; stands for 5 near-identical contexts">×5 d1:108/);
+  assert.match(html([feature(7, 2, 16)]), /title="d1, token 108; stands for 5 near-identical contexts"> {2}×5 d1:108\n/);
 });
 
 test("fits its room: groups go first, then examples, then features, and it says so", () => {
