@@ -3,8 +3,20 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import {
-  BINS, blockExamples, bySize, firingsOf, GROUPS, histogramOf, joinExamples, latentBlocks, latentStatistics, tokenSpread, TRIGGERS,
-  type ExampleArrays, type RowOrigins, type TokenSpread,
+  BINS,
+  blockExamples,
+  bySize,
+  firingsOf,
+  GROUPS,
+  histogramOf,
+  joinExamples,
+  latentBlocks,
+  latentStatistics,
+  tokenSpread,
+  TRIGGERS,
+  type ExampleArrays,
+  type RowOrigins,
+  type TokenSpread,
 } from "../core/collect";
 import { FormatError, OptionError, StoreError } from "../core/errors";
 import { featureRows, FEATURE_COLUMNS } from "../core/featuretable";
@@ -108,29 +120,42 @@ export interface Features extends ShownNow {
 }
 
 const wholeNumber = (name: string, value: number, least: number): void => {
-  if (!Number.isSafeInteger(value) || value < least) throw new OptionError(`collect: ${name}: expected a whole number from ${least} on, found ${value}.`);
+  if (!Number.isSafeInteger(value) || value < least)
+    throw new OptionError(`collect: ${name}: expected a whole number from ${least} on, found ${value}.`);
 };
 
 /** SHA-256 over shapes and arrays of an SAE. */
 function saeHash({ weights }: Sae): string {
   const hash = createHash("sha256").update(JSON.stringify([weights.d, weights.latents, weights.k]));
-  for (const array of [weights.wEnc, weights.bEnc, weights.wDec, weights.bDec]) hash.update(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
+  for (const array of [weights.wEnc, weights.bEnc, weights.wDec, weights.bDec])
+    hash.update(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
   return hash.digest("hex");
 }
 
 /**
- * Reads every row once through the SAE and keeps, for each latent: on how many rows it fires, its mean, maximum and histogram, the contexts of its strongest peaks
- * (near-duplicates folded) and of some random firings of each quarter of its activations, with its activation at every token of them.
+ * Reads every row once through the SAE and keeps, for each latent: on how many rows it fires, its mean, maximum and
+ * histogram, the contexts of its strongest peaks (near-duplicates folded) and of some random firings of each quarter of
+ * its activations, with its activation at every token of them.
  * @param store what `harvest` made
- * @throws OptionError, StoreError, DiskError before the work starts; InterruptError, when asked to stop: nothing is kept then
+ * @throws OptionError, StoreError, DiskError before the work starts; InterruptError, when asked to stop: nothing is kept
+ *   then
  */
 export async function collect(store: Store, sae: Sae, options: CollectOptions = {}): Promise<Features> {
-  const { examples = 12, context = 16, perQuantile = 2, random = 2, split = "all", seed = 0, progress = defaultProgress() } = options;
+  const {
+    examples = 12,
+    context = 16,
+    perQuantile = 2,
+    random = 2,
+    split = "all",
+    seed = 0,
+    progress = defaultProgress(),
+  } = options;
   wholeNumber("examples", examples, 1);
   wholeNumber("context", context, 0);
   wholeNumber("perQuantile", perQuantile, 0);
   wholeNumber("random", random, 0);
-  if (!["all", "train", "heldout"].includes(split)) throw new OptionError(`collect: split: expected "all", "train" or "heldout", found "${split}".`);
+  if (!["all", "train", "heldout"].includes(split))
+    throw new OptionError(`collect: split: expected "all", "train" or "heldout", found "${split}".`);
   const trained = store.manifest.hooks.some(({ name }) => name === sae.hook) ? sae.hook : undefined;
   const hook = store.hook(options.hook ?? trained);
   const { d, latents, k } = sae.weights;
@@ -138,15 +163,22 @@ export async function collect(store: Store, sae: Sae, options: CollectOptions = 
   if (width !== d) {
     throw new OptionError(
       `${store.path}: ${hook}: expected rows of width ${d}, as the SAE has, found ${width}. ` +
-      `Name the hook it was trained on${sae.hook ? ` (${sae.hook})` : ""}: collect(store, sae, { hook }).`);
+        `Name the hook it was trained on${sae.hook ? ` (${sae.hook})` : ""}: collect(store, sae, { hook }).`,
+    );
   }
   const ranges = rowsOf(store, split);
   const rows = ranges.reduce((sum, { from, to }) => sum + to - from, 0);
-  if (!rows) throw new StoreError(`${store.path}: expected rows on the side "${split}", found none. Take another side, or harvest more documents.`);
+  if (!rows)
+    throw new StoreError(
+      `${store.path}: expected rows on the side "${split}", found none. Take another side, or harvest more documents.`,
+    );
   const sha256 = saeHash(sae);
   const settings = { examples, context, perQuantile, random, seed };
   const { model, texts } = store.manifest;
-  const name = createHash("sha256").update(JSON.stringify([model.sha256, texts.sha256, store.rows, sha256, hook, split, settings])).digest("hex").slice(0, 12);
+  const name = createHash("sha256")
+    .update(JSON.stringify([model.sha256, texts.sha256, store.rows, sha256, hook, split, settings]))
+    .digest("hex")
+    .slice(0, 12);
   const folder = resolve(options.folder ?? join(store.path, "features", name));
   await requireFree(folder);
   const shown = examples + 4 * perQuantile + random;
@@ -158,10 +190,15 @@ export async function collect(store: Store, sae: Sae, options: CollectOptions = 
   try {
     const shards = await writeCodes(store, sae, hook, ranges, rows, part, progress);
     const written: FeaturesManifest = {
-      format: "saelab-features", version: 1,
+      format: "saelab-features",
+      version: 1,
       store: { path: relative(folder, resolve(store.path)) || ".", model: model.sha256, texts: texts.sha256 },
       sae: { sha256, hook, latents, k, d },
-      rows, ranges, split, settings, shards: shards.list,
+      rows,
+      ranges,
+      split,
+      settings,
+      shards: shards.list,
     };
     const reader = codesReader(part, written);
     try {
@@ -181,12 +218,15 @@ export async function collect(store: Store, sae: Sae, options: CollectOptions = 
 /** @throws OptionError if something that is not a feature family is in the way */
 async function requireFree(folder: string): Promise<void> {
   if (!existsSync(folder)) return;
-  if (!statSync(folder).isDirectory()) throw new OptionError(`${folder}: expected a folder or nothing, found a file. Choose another folder.`);
+  if (!statSync(folder).isDirectory())
+    throw new OptionError(`${folder}: expected a folder or nothing, found a file. Choose another folder.`);
   const names = await readdir(folder);
   if (!names.length) return;
   const manifest = join(folder, MANIFEST);
   if (existsSync(manifest) && readFileSync(manifest, "utf8").includes('"saelab-features"')) return;
-  throw new OptionError(`${folder}: expected an empty folder or features that may be replaced, found other files (${names.slice(0, 3).join(", ")}…). Choose another folder.`);
+  throw new OptionError(
+    `${folder}: expected an empty folder or features that may be replaced, found other files (${names.slice(0, 3).join(", ")}…). Choose another folder.`,
+  );
 }
 
 /** The old family goes aside first: a reader sees it, the new one, or (for an instant) none; never a mixture. */
@@ -200,7 +240,13 @@ async function moveInto(part: string, folder: string): Promise<void> {
 
 /** Encodes all rows, chunk by chunk, into shards; counts on the way. */
 async function writeCodes(
-  store: Store, sae: Sae, hook: string, ranges: Range[], rows: number, part: string, progress?: Progress,
+  store: Store,
+  sae: Sae,
+  hook: string,
+  ranges: Range[],
+  rows: number,
+  part: string,
+  progress?: Progress,
 ): Promise<{ list: FeaturesManifest["shards"]; statistics: ReturnType<ReturnType<typeof latentStatistics>["finish"]> }> {
   const { latents, k } = sae.weights;
   const chunk = Math.max(64, Math.min(8192, Math.floor(2 ** 23 / latents))); // the product [chunk, latents] stays within 32 MB
@@ -214,9 +260,13 @@ async function writeCodes(
   let done = 0;
   const flush = async (): Promise<void> => {
     const file = codesFile(list.length);
-    await writeAtomic(join(part, file), writeSafetensors([
-      { name: "index", shape: [held, k], data: index.subarray(0, held * k) }, { name: "value", shape: [held, k], data: value.subarray(0, held * k) },
-    ]));
+    await writeAtomic(
+      join(part, file),
+      writeSafetensors([
+        { name: "index", shape: [held, k], data: index.subarray(0, held * k) },
+        { name: "value", shape: [held, k], data: value.subarray(0, held * k) },
+      ]),
+    );
     list.push({ file, rows: held });
     held = 0;
   };
@@ -241,11 +291,19 @@ async function writeCodes(
 
 /** Turns the codes over, block of latents by block, and writes what is found. */
 async function writeFeatures(
-  store: Store, part: string, manifest: FeaturesManifest, statistics: ReturnType<ReturnType<typeof latentStatistics>["finish"]>,
-  codes: (from: number, to: number) => Sparse, progress?: Progress,
+  store: Store,
+  part: string,
+  manifest: FeaturesManifest,
+  statistics: ReturnType<ReturnType<typeof latentStatistics>["finish"]>,
+  codes: (from: number, to: number) => Sparse,
+  progress?: Progress,
 ): Promise<void> {
   const { rows, ranges, settings, sae } = manifest;
-  const origin: RowOrigins = { document: new Int32Array(rows), position: new Int32Array(rows), token: new Int32Array(rows) };
+  const origin: RowOrigins = {
+    document: new Int32Array(rows),
+    position: new Int32Array(rows),
+    token: new Int32Array(rows),
+  };
   let at = 0;
   for (const { from, to } of ranges) {
     const { document, position, token } = store.origin(from, to);
@@ -260,8 +318,10 @@ async function writeFeatures(
   const told = meter("collect: examples", sae.latents, "latents", progress);
   const found: ExampleArrays[] = [];
   const spread: TokenSpread = {
-    entropy: new Float32Array(sae.latents), distinct: new Int32Array(sae.latents),
-    token: new Int32Array(sae.latents * TRIGGERS), tokenMean: new Float32Array(sae.latents * TRIGGERS),
+    entropy: new Float32Array(sae.latents),
+    distinct: new Int32Array(sae.latents),
+    token: new Int32Array(sae.latents * TRIGGERS),
+    tokenMean: new Float32Array(sae.latents * TRIGGERS),
   };
   for (const block of blocks) {
     const { firings, add } = firingsOf(statistics.fired, block.from, block.to);
@@ -283,18 +343,26 @@ async function writeFeatures(
   }
   const F = sae.latents;
   const { fired, mean, max, histogram } = statistics;
-  await writeAtomic(join(part, "statistics.safetensors"), writeSafetensors([
-    { name: "fired", shape: [F], data: fired }, { name: "mean", shape: [F], data: mean }, { name: "max", shape: [F], data: max },
-    { name: "histogram", shape: [F, BINS], data: histogram },
-    { name: "entropy", shape: [F], data: spread.entropy }, { name: "distinct", shape: [F], data: spread.distinct },
-    { name: "trigger", shape: [F, TRIGGERS], data: spread.token }, { name: "triggerMean", shape: [F, TRIGGERS], data: spread.tokenMean },
-  ]));
+  await writeAtomic(
+    join(part, "statistics.safetensors"),
+    writeSafetensors([
+      { name: "fired", shape: [F], data: fired },
+      { name: "mean", shape: [F], data: mean },
+      { name: "max", shape: [F], data: max },
+      { name: "histogram", shape: [F, BINS], data: histogram },
+      { name: "entropy", shape: [F], data: spread.entropy },
+      { name: "distinct", shape: [F], data: spread.distinct },
+      { name: "trigger", shape: [F, TRIGGERS], data: spread.token },
+      { name: "triggerMean", shape: [F, TRIGGERS], data: spread.tokenMean },
+    ]),
+  );
   const all = joinExamples(found);
   const tensors: TensorToWrite[] = Object.entries(all).map(([name, data]) => ({ name, shape: [data.length], data }));
   await writeAtomic(join(part, "examples.safetensors"), writeSafetensors(tensors));
   const { tokenizer } = store;
   const tokens: Record<number, string> = {};
-  for (const id of new Set([...all.tokens, ...spread.token])) if (id >= 0) tokens[id] = Buffer.from(tokenizer.bytes(id)).toString("base64");
+  for (const id of new Set([...all.tokens, ...spread.token]))
+    if (id >= 0) tokens[id] = Buffer.from(tokenizer.bytes(id)).toString("base64");
   const names = store.documents();
   const documents: Record<number, string> = {};
   for (const document of new Set(all.document)) documents[document] = names[document].id;
@@ -302,7 +370,10 @@ async function writeFeatures(
 }
 
 /** Range reads of the codes, across shards. */
-function codesReader(folder: string, { shards, sae }: FeaturesManifest): { read(from: number, to: number): Sparse; close(): void } {
+function codesReader(
+  folder: string,
+  { shards, sae }: FeaturesManifest,
+): { read(from: number, to: number): Sparse; close(): void } {
   const open = new Map<number, { source: ReturnType<typeof fileSource>; header: ReturnType<typeof readHeader> }>();
   const starts = [0];
   for (const { rows } of shards) starts.push(starts.at(-1)! + rows);
@@ -317,7 +388,12 @@ function codesReader(folder: string, { shards, sae }: FeaturesManifest): { read(
   return {
     read(from, to) {
       const { k } = sae;
-      const out: Sparse = { n: to - from, k, index: new Int32Array((to - from) * k), value: new Float32Array((to - from) * k) };
+      const out: Sparse = {
+        n: to - from,
+        k,
+        index: new Int32Array((to - from) * k),
+        value: new Float32Array((to - from) * k),
+      };
       for (let i = 0; i < shards.length; i++) {
         const a = Math.max(from, starts[i]);
         const b = Math.min(to, starts[i + 1]);
@@ -325,7 +401,10 @@ function codesReader(folder: string, { shards, sae }: FeaturesManifest): { read(
         const { source, header } = shard(i);
         const [first, last] = [(a - starts[i]) * k, (b - starts[i]) * k];
         out.index.set(readInts(source, tensor(header, "index", join(folder, shards[i].file)), first, last), (a - from) * k);
-        out.value.set(readFloats(source, tensor(header, "value", join(folder, shards[i].file)), first, last), (a - from) * k);
+        out.value.set(
+          readFloats(source, tensor(header, "value", join(folder, shards[i].file)), first, last),
+          (a - from) * k,
+        );
       }
       return out;
     },
@@ -338,7 +417,10 @@ function codesReader(folder: string, { shards, sae }: FeaturesManifest): { read(
 
 function tensor(header: ReturnType<typeof readHeader>, name: string, path: string) {
   const found = header.tensors.get(name);
-  if (!found) throw new FormatError(`${path}: expected a tensor "${name}", found ${[...header.tensors.keys()].join(", ")}. The file is damaged: collect again.`);
+  if (!found)
+    throw new FormatError(
+      `${path}: expected a tensor "${name}", found ${[...header.tensors.keys()].join(", ")}. The file is damaged: collect again.`,
+    );
   return found;
 }
 
@@ -355,20 +437,31 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
   const ints = (name: string): Int32Array => readInts(source, tensor(header, name, statisticsPath));
   const floats = (name: string): Float32Array => readFloats(source, tensor(header, name, statisticsPath));
   const [fired, mean, max, histogram] = [ints("fired"), floats("mean"), floats("max"), ints("histogram")];
-  const [entropy, distinct, trigger, triggerMean] = [floats("entropy"), ints("distinct"), ints("trigger"), floats("triggerMean")];
+  const [entropy, distinct, trigger, triggerMean] = [
+    floats("entropy"),
+    ints("distinct"),
+    ints("trigger"),
+    floats("triggerMean"),
+  ];
   source.close();
   if (fired.length !== F || histogram.length !== F * BINS) {
-    throw new FormatError(`${statisticsPath}: expected ${F} latents, as ${MANIFEST} says, found ${fired.length}. The family is damaged: collect again.`);
+    throw new FormatError(
+      `${statisticsPath}: expected ${F} latents, as ${MANIFEST} says, found ${fired.length}. The family is damaged: collect again.`,
+    );
   }
   const examplesPath = join(path, "examples.safetensors");
   const examples = fileSource(examplesPath);
   const examplesHeader = readHeader(examples, examplesPath);
-  const part = (name: string, from: number, to: number): Int32Array => readInts(examples, tensor(examplesHeader, name, examplesPath), from, to);
-  const names: { tokens: Record<number, string>; documents: Record<number, string> } = JSON.parse(readFileSync(join(path, "names.json"), "utf8"));
+  const part = (name: string, from: number, to: number): Int32Array =>
+    readInts(examples, tensor(examplesHeader, name, examplesPath), from, to);
+  const names: { tokens: Record<number, string>; documents: Record<number, string> } = JSON.parse(
+    readFileSync(join(path, "names.json"), "utf8"),
+  );
   const texts = new Map<number, string>();
   const words: Words = {
     token(id) {
-      if (!texts.has(id)) texts.set(id, id in names.tokens ? bytesToText(Buffer.from(names.tokens[id], "base64")) : `‹${id}›`);
+      if (!texts.has(id))
+        texts.set(id, id in names.tokens ? bytesToText(Buffer.from(names.tokens[id], "base64")) : `‹${id}›`);
       return texts.get(id)!;
     },
     document: (index) => names.documents[index] ?? String(index),
@@ -377,10 +470,17 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
   let store = options.store;
 
   const feature = (latent: number, most = Infinity): CollectedFeature => {
-    if (!Number.isInteger(latent) || latent < 0 || latent >= F) throw new OptionError(`${path}: expected a latent from 0 to ${F - 1}, found ${latent}.`);
+    if (!Number.isInteger(latent) || latent < 0 || latent >= F)
+      throw new OptionError(`${path}: expected a latent from 0 to ${F - 1}, found ${latent}.`);
     const [a, b] = part("offset", latent, latent + 2);
     const meta = (name: string): Int32Array => part(name, a, b);
-    const [group, times, document, position, peak] = [meta("group"), meta("count"), meta("document"), meta("position"), meta("peak")];
+    const [group, times, document, position, peak] = [
+      meta("group"),
+      meta("count"),
+      meta("document"),
+      meta("position"),
+      meta("peak"),
+    ];
     const start = part("start", a, b + 1);
     const tokens = part("tokens", start[0], start[b - a]);
     const values = readFloats(examples, tensor(examplesHeader, "values", examplesPath), start[0], start[b - a]);
@@ -388,78 +488,129 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
     group.forEach((g, e) => {
       if (groups[g].length >= most) return;
       groups[g].push({
-        tokens: tokens.slice(start[e] - start[0], start[e + 1] - start[0]), values: values.slice(start[e] - start[0], start[e + 1] - start[0]),
-        peak: peak[e], document: document[e], position: position[e], count: times[e],
+        tokens: tokens.slice(start[e] - start[0], start[e + 1] - start[0]),
+        values: values.slice(start[e] - start[0], start[e + 1] - start[0]),
+        peak: peak[e],
+        document: document[e],
+        position: position[e],
+        count: times[e],
       });
     });
-    const triggers = Array.from({ length: TRIGGERS }, (_, i) => latent * TRIGGERS + i).filter((i) => trigger[i] >= 0)
+    const triggers = Array.from({ length: TRIGGERS }, (_, i) => latent * TRIGGERS + i)
+      .filter((i) => trigger[i] >= 0)
       .map((i) => ({ token: trigger[i], text: words.token(trigger[i]), mean: triggerMean[i] }));
     const plain = {
-      latent, density: fired[latent] / manifest.rows, mean: mean[latent], max: max[latent],
+      latent,
+      density: fired[latent] / manifest.rows,
+      mean: mean[latent],
+      max: max[latent],
       histogram: histogramOf(histogram.subarray(latent * BINS, (latent + 1) * BINS)),
       top: groups[0],
-      more: GROUPS.slice(1).map((name, g) => ({ name, examples: groups[g + 1] })).filter((one) => one.examples.length),
-      entropy: entropy[latent], distinctTokens: distinct[latent], triggers, words,
+      more: GROUPS.slice(1)
+        .map((name, g) => ({ name, examples: groups[g + 1] }))
+        .filter((one) => one.examples.length),
+      entropy: entropy[latent],
+      distinctTokens: distinct[latent],
+      triggers,
+      words,
     };
     const one: CollectedFeature = showing(plain, () => heatMap(one)[DISPLAY]());
     return one;
   };
 
   const orders: Record<NonNullable<TopOptions["by"]>, (f: number) => number> = {
-    max: (f) => -max[f], mean: (f) => -mean[f], density: (f) => -fired[f], entropy: (f) => entropy[f],
+    max: (f) => -max[f],
+    mean: (f) => -mean[f],
+    density: (f) => -fired[f],
+    entropy: (f) => entropy[f],
   };
   const top = (topOptions: TopOptions = {}): FeatureList<CollectedFeature> & ShownNow => {
     const { count: wanted = 20, by = "max", latents, examples: most, dense = false, rare = false } = topOptions;
-    if (!(by in orders)) throw new OptionError(`top: by: expected one of ${Object.keys(orders).join(", ")}, found "${by}".`);
+    if (!(by in orders))
+      throw new OptionError(`top: by: expected one of ${Object.keys(orders).join(", ")}, found "${by}".`);
     wholeNumber("count", wanted, 1);
     const order = orders[by];
-    const chosen = latents ?? Array.from(fired.keys())
-      .filter((f) => fired[f] > 0 && (dense || fired[f] <= manifest.rows / 10) && (rare || fired[f] >= manifest.rows / 50_000)).sort((f, g) => order(f) - order(g) || f - g).slice(0, wanted);
-    const list = Object.assign(chosen.map((latent) => feature(latent, most)), { words });
+    const chosen =
+      latents ??
+      Array.from(fired.keys())
+        .filter(
+          (f) => fired[f] > 0 && (dense || fired[f] <= manifest.rows / 10) && (rare || fired[f] >= manifest.rows / 50_000),
+        )
+        .sort((f, g) => order(f) - order(g) || f - g)
+        .slice(0, wanted);
+    const list = Object.assign(
+      chosen.map((latent) => feature(latent, most)),
+      { words },
+    );
     return showing(list, () => heatMap(list, { count: list.length, examples: most })[DISPLAY]());
   };
 
-  const features: Features = showing<Omit<Features, typeof DISPLAY>>({
-    path, manifest, count: F, rows: manifest.rows, words, fired, statistics: { density: Float32Array.from(fired, (n) => n / manifest.rows), mean, max },
-    feature: (latent: number) => feature(latent),
-    top,
-    table: () => dataFrame(featureRows({ rows: manifest.rows, fired, mean, max, entropy, distinct, trigger, words }), FEATURE_COLUMNS),
-    card: (latent: number) => heatMap(feature(latent), { layout: "wrap" as const, context: manifest.settings.context }),
-    codes(from: number, to: number) {
-      if (!(0 <= from && from <= to && to <= manifest.rows)) throw new OptionError(`${path}: expected rows 0 ≤ from ≤ to ≤ ${manifest.rows}, found ${from}, ${to}.`);
-      return codes.read(from, to);
+  const features: Features = showing<Omit<Features, typeof DISPLAY>>(
+    {
+      path,
+      manifest,
+      count: F,
+      rows: manifest.rows,
+      words,
+      fired,
+      statistics: { density: Float32Array.from(fired, (n) => n / manifest.rows), mean, max },
+      feature: (latent: number) => feature(latent),
+      top,
+      table: () =>
+        dataFrame(
+          featureRows({ rows: manifest.rows, fired, mean, max, entropy, distinct, trigger, words }),
+          FEATURE_COLUMNS,
+        ),
+      card: (latent: number) => heatMap(feature(latent), { layout: "wrap" as const, context: manifest.settings.context }),
+      codes(from: number, to: number) {
+        if (!(0 <= from && from <= to && to <= manifest.rows))
+          throw new OptionError(`${path}: expected rows 0 ≤ from ≤ to ≤ ${manifest.rows}, found ${from}, ${to}.`);
+        return codes.read(from, to);
+      },
+      async store() {
+        store ??= await openStore(resolve(path, manifest.store.path));
+        const { model, texts: read } = store.manifest;
+        if (model.sha256 !== manifest.store.model || read.sha256 !== manifest.store.texts) {
+          throw new StoreError(
+            `${store.path}: expected the store that ${path} was collected from, found another (its model or texts differ). Collect again.`,
+          );
+        }
+        return store;
+      },
+      close() {
+        examples.close();
+        codes.close();
+      },
     },
-    async store() {
-      store ??= await openStore(resolve(path, manifest.store.path));
-      const { model, texts: read } = store.manifest;
-      if (model.sha256 !== manifest.store.model || read.sha256 !== manifest.store.texts) {
-        throw new StoreError(`${store.path}: expected the store that ${path} was collected from, found another (its model or texts differ). Collect again.`);
-      }
-      return store;
-    },
-    close() {
-      examples.close();
-      codes.close();
-    },
-  }, () => heatMap(top())[DISPLAY]());
+    () => heatMap(top())[DISPLAY](),
+  );
   return features;
 }
 
 function readManifest(path: string): FeaturesManifest {
   const where = join(path, MANIFEST);
-  if (!existsSync(where)) throw new FormatError(`${path}: expected a folder with ${MANIFEST}, found none. collect(store, sae, { folder }) makes one.`);
+  if (!existsSync(where))
+    throw new FormatError(
+      `${path}: expected a folder with ${MANIFEST}, found none. collect(store, sae, { folder }) makes one.`,
+    );
   let manifest: FeaturesManifest;
   try {
     manifest = JSON.parse(readFileSync(where, "utf8"));
   } catch (error) {
-    throw new FormatError(`${where}: expected JSON, found: ${(error as Error).message}. The family is damaged: collect again.`);
+    throw new FormatError(
+      `${where}: expected JSON, found: ${(error as Error).message}. The family is damaged: collect again.`,
+    );
   }
-  if (manifest?.format !== "saelab-features") throw new FormatError(`${where}: format: expected "saelab-features", found ${JSON.stringify(manifest?.format)}.`);
+  if (manifest?.format !== "saelab-features")
+    throw new FormatError(`${where}: format: expected "saelab-features", found ${JSON.stringify(manifest?.format)}.`);
   if (manifest.version !== 1) {
-    throw new FormatError(`${where}: version: expected 1, found ${JSON.stringify(manifest.version)}. Another version of saelab wrote it: use that one, or collect again.`);
+    throw new FormatError(
+      `${where}: version: expected 1, found ${JSON.stringify(manifest.version)}. Another version of saelab wrote it: use that one, or collect again.`,
+    );
   }
   for (const { file } of manifest.shards) {
-    if (!existsSync(join(path, file))) throw new FormatError(`${join(path, file)}: expected a file, found none. The family is damaged: collect again.`);
+    if (!existsSync(join(path, file)))
+      throw new FormatError(`${join(path, file)}: expected a file, found none. The family is damaged: collect again.`);
   }
   return manifest;
 }

@@ -6,7 +6,10 @@ import { OptionError } from "../core/errors";
 import { figurePng } from "./png";
 import { showing, type Bundle, type Shown } from "./show";
 
-/** Plots that a cell shows: interactive where there is a renderer for Plotly, a picture with a description everywhere else. */
+/**
+ * Plots that a cell shows: interactive where there is a renderer for Plotly, a picture with a description everywhere
+ * else.
+ */
 
 function plotted({ figure, words }: Plot): Shown {
   let made: Promise<Bundle> | undefined;
@@ -19,7 +22,11 @@ function plotted({ figure, words }: Plot): Shown {
       "text/plain": words,
     };
   };
-  return showing({}, () => (made ??= draw()), () => words);
+  return showing(
+    {},
+    () => (made ??= draw()),
+    () => words,
+  );
 }
 
 /**
@@ -29,7 +36,9 @@ function plotted({ figure, words }: Plot): Shown {
 export function trainingCurve(of: Sae | TrainingPoint[]): Shown {
   const curve = Array.isArray(of) ? of : of.curve;
   if (!curve?.length) {
-    throw new OptionError("trainingCurve: expected an SAE with a training curve, found none. One that trainSae made has it, also after save and loadSae; other checkpoints do not.");
+    throw new OptionError(
+      "trainingCurve: expected an SAE with a training curve, found none. One that trainSae made has it, also after save and loadSae; other checkpoints do not.",
+    );
   }
   return plotted(trainingFigure(curve));
 }

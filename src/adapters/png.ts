@@ -3,8 +3,9 @@ import type { Figure } from "../core/plot";
 import { packageRoot } from "./package";
 
 /**
- * A figure as a picture, without a browser: plotly.js draws SVG in jsdom, resvg turns it into PNG with a font of our own, so that the picture is the same, and has
- * text, on a machine without fonts. About two seconds the first time, a quarter of one after that.
+ * A figure as a picture, without a browser: plotly.js draws SVG in jsdom, resvg turns it into PNG with a font of our
+ * own, so that the picture is the same, and has text, on a machine without fonts. About two seconds the first time, a
+ * quarter of one after that.
  */
 const FONT = join(packageRoot, "data", "fonts", "OpenSans-latin.ttf");
 
@@ -37,14 +38,20 @@ interface Plotly {
 
 let drawing: { plotly: Plotly; document: Page } | undefined;
 
-/** jsdom lays nothing out: sizes of text come from its length and the size of its font. What is not needed for a static picture answers with nothing. */
+/**
+ * jsdom lays nothing out: sizes of text come from its length and the size of its font. What is not needed for a static
+ * picture answers with nothing.
+ */
 function load(): { plotly: Plotly; document: Page } {
   const { JSDOM } = require("jsdom") as { JSDOM: new (html: string, options: object) => { window: Window } };
   const { readFileSync } = require("node:fs") as typeof import("node:fs");
   const { window } = new JSDOM("<!doctype html><body></body>", { runScripts: "outside-only", pretendToBeVisual: true });
   const styleOf = (element: Node, name: string): string | undefined =>
-    new RegExp(`(?:^|[;\\s])${name}:\\s*([^;]+)`).exec(element.getAttribute("style") ?? "")?.[1] ?? element.getAttribute(name) ?? undefined;
-  const width = (element: Node): number => 0.55 * parseFloat(styleOf(element, "font-size") ?? "13") * (element.textContent ?? "").length;
+    new RegExp(`(?:^|[;\\s])${name}:\\s*([^;]+)`).exec(element.getAttribute("style") ?? "")?.[1] ??
+    element.getAttribute(name) ??
+    undefined;
+  const width = (element: Node): number =>
+    0.55 * parseFloat(styleOf(element, "font-size") ?? "13") * (element.textContent ?? "").length;
   const box = function (this: Node): object {
     const w = width(this);
     const anchor = styleOf(this, "text-anchor")?.trim();
@@ -74,9 +81,18 @@ export async function figurePng(figure: Figure, scale = 2): Promise<Uint8Array> 
   const { plotly, document } = drawing;
   const element = document.body.appendChild(document.createElement("div"));
   try {
-    await plotly.newPlot(element, structuredClone(figure.data), structuredClone(figure.layout), { ...figure.config, staticPlot: true, responsive: false });
+    await plotly.newPlot(element, structuredClone(figure.data), structuredClone(figure.layout), {
+      ...figure.config,
+      staticPlot: true,
+      responsive: false,
+    });
     const svg = plotly.Snapshot.toSVG(element, "svg");
-    const font = { loadSystemFonts: false, fontFiles: [FONT], defaultFontFamily: "Open Sans", sansSerifFamily: "Open Sans" };
+    const font = {
+      loadSystemFonts: false,
+      fontFiles: [FONT],
+      defaultFontFamily: "Open Sans",
+      sansSerifFamily: "Open Sans",
+    };
     return new Resvg(svg, { font, fitTo: { mode: "zoom", value: scale } }).render().asPng();
   } finally {
     plotly.purge(element);

@@ -25,8 +25,16 @@ function wordsOf({ state: { done, total, unit, rate, secondsLeft, detail }, seco
   const finished = done >= total;
   const speed = rate > 0 ? `${rate >= 100 ? count(Math.round(rate)) : short(rate)} ${unit}/s` : "";
   const parts = finished
-    ? [`${count(total)} ${unit}`, took >= 0.05 ? `in ${seconds(took)}` : "", took >= 0.05 && total / took >= 1 ? `(${count(Math.round(total / took))} ${unit}/s)` : ""]
-    : [`${count(done)} of ${count(total)} ${unit}`, speed && `· ${speed}`, Number.isFinite(secondsLeft) && done > 0 ? `· ${seconds(secondsLeft)} left` : ""];
+    ? [
+        `${count(total)} ${unit}`,
+        took >= 0.05 ? `in ${seconds(took)}` : "",
+        took >= 0.05 && total / took >= 1 ? `(${count(Math.round(total / took))} ${unit}/s)` : "",
+      ]
+    : [
+        `${count(done)} of ${count(total)} ${unit}`,
+        speed && `· ${speed}`,
+        Number.isFinite(secondsLeft) && done > 0 ? `· ${seconds(secondsLeft)} left` : "",
+      ];
   return [...parts, detail ? `· ${detail}` : ""].filter(Boolean).join(" ");
 }
 
@@ -34,26 +42,32 @@ export function progressHtml(lines: Line[]): string {
   const rows = lines.map((line) => {
     const { stage, done, total } = line.state;
     const share = total > 0 ? Math.min(1, done / total) : 1;
-    const bar = `<span style="display:inline-block;width:160px;height:7px;border-radius:4px;background:rgba(128,128,128,0.25);overflow:hidden">` +
+    const bar =
+      `<span style="display:inline-block;width:160px;height:7px;border-radius:4px;background:rgba(128,128,128,0.25);overflow:hidden">` +
       `<span style="display:block;height:7px;width:${(100 * share).toFixed(1)}%;background:rgba(255,140,26,${share < 1 ? "0.95" : "0.55"})"></span></span>`;
-    return `<div style="display:flex;flex-wrap:wrap;gap:0 0.9em;align-items:center"><span style="min-width:9em">${escapeHtml(stage)}</span>${bar}` +
-      `<code style="font-family:${MONO};font-size:12px;background:transparent;opacity:0.8">${escapeHtml(wordsOf(line))}</code></div>`;
+    return (
+      `<div style="display:flex;flex-wrap:wrap;gap:0 0.9em;align-items:center"><span style="min-width:9em">${escapeHtml(stage)}</span>${bar}` +
+      `<code style="font-family:${MONO};font-size:12px;background:transparent;opacity:0.8">${escapeHtml(wordsOf(line))}</code></div>`
+    );
   });
   return `<div class="saelab-progress" style="font-family:${SANS};font-size:13px;line-height:1.7">${rows.join("")}</div>`;
 }
 
 export const progressText = (lines: Line[]): string =>
-  lines.map((line) => {
-    const { stage, done, total } = line.state;
-    const filled = total > 0 ? Math.round((20 * Math.min(1, done / total))) : 20;
-    return `${stage.padEnd(18)} ${"█".repeat(filled)}${"░".repeat(20 - filled)} ${wordsOf(line)}`;
-  }).join("\n");
+  lines
+    .map((line) => {
+      const { stage, done, total } = line.state;
+      const filled = total > 0 ? Math.round(20 * Math.min(1, done / total)) : 20;
+      return `${stage.padEnd(18)} ${"█".repeat(filled)}${"░".repeat(20 - filled)} ${wordsOf(line)}`;
+    })
+    .join("\n");
 
 let bars = 0;
 
 /**
- * A progress display that grows a line a stage. In a notebook it is one output, replaced at most ten times a second; nbclient keeps its last state only.
- * On a terminal it is the last line of stderr; where stderr is no terminal, a line when a stage is done.
+ * A progress display that grows a line a stage. In a notebook it is one output, replaced at most ten times a second;
+ * nbclient keeps its last state only. On a terminal it is the last line of stderr; where stderr is no terminal, a line
+ * when a stage is done.
  * @param title put before the name of each stage
  */
 export function progressBar(title?: string, clock = () => performance.now() / 1000): Progress {
@@ -79,7 +93,8 @@ export function progressBar(title?: string, clock = () => performance.now() / 10
       return;
     }
     const text = progressText([line]);
-    if (process.stderr.isTTY) process.stderr.write(`\r\u001b[2K${text.slice(0, (process.stderr.columns || 80) - 1)}${finished ? "\n" : ""}`);
+    if (process.stderr.isTTY)
+      process.stderr.write(`\r\u001b[2K${text.slice(0, (process.stderr.columns || 80) - 1)}${finished ? "\n" : ""}`);
     else if (finished) process.stderr.write(`${text}\n`);
   };
 }

@@ -2,10 +2,31 @@ import { firingsOf, latentBlocks } from "../core/collect";
 import { OptionError, StoreError } from "../core/errors";
 import { random } from "../core/random";
 import {
-  auroc, averagePrecision, bootstrap, logisticProbe, POOLINGS, pooling, randomDirections, ranking, rowSentences, scoreLatents, sentencesOf, textModel, wordsOf,
-  type Pooling, type Sentences,
+  auroc,
+  averagePrecision,
+  bootstrap,
+  logisticProbe,
+  POOLINGS,
+  pooling,
+  randomDirections,
+  ranking,
+  rowSentences,
+  scoreLatents,
+  sentencesOf,
+  textModel,
+  wordsOf,
+  type Pooling,
+  type Sentences,
 } from "../core/score";
-import { scoresHtml, scoresText, verdictOf, type Detector, type DetectorKind, type LabelScore, type ScoresView } from "../core/scoretable";
+import {
+  scoresHtml,
+  scoresText,
+  verdictOf,
+  type Detector,
+  type DetectorKind,
+  type LabelScore,
+  type ScoresView,
+} from "../core/scoretable";
 import { splitDocuments } from "../core/split";
 import { bytesToText, visible } from "../core/token";
 import type { Progress, Sae, Store } from "../core/types";
@@ -35,15 +56,21 @@ const CHUNK = 65_536; // rows of codes read at once
 const SCRATCH = 2 ** 24; // scores of random directions held at once: 64 MB
 
 /**
- * For each behaviour label: the latent and pooling that correlate best with it on training documents, measured on held-out ones, beside what the same
- * search finds without an SAE: a word, a text model, random directions, a probe, position and length.
+ * For each behaviour label: the latent and pooling that correlate best with it on training documents, measured on
+ * held-out ones, beside what the same search finds without an SAE: a word, a text model, random directions, a probe,
+ * position and length.
  *
- * Units are labelled sentences (spans), scored by the mean, the maximum and the mean of the first five of the rows within; tokens whose rows were dropped are skipped.
+ * Units are labelled sentences (spans), scored by the mean, the maximum and the mean of the first five of the rows
+ * within; tokens whose rows were dropped are skipped.
  * @throws OptionError if the documents carry no such label; StoreError if the features miss one side of the split
  */
 export function scoreLabels(features: Features, options?: ScoreOptions): Promise<LabelScores>;
 export function scoreLabels(store: Store, sae: Sae, options?: ScoreOptions): Promise<LabelScores>;
-export async function scoreLabels(from: Features | Store, second?: Sae | ScoreOptions, third?: ScoreOptions): Promise<LabelScores> {
+export async function scoreLabels(
+  from: Features | Store,
+  second?: Sae | ScoreOptions,
+  third?: ScoreOptions,
+): Promise<LabelScores> {
   if ("codes" in from) return score(from, (second as ScoreOptions) ?? {});
   const options = third ?? {};
   return score(await collect(from, second as Sae, { progress: options.progress }), options);
@@ -60,7 +87,9 @@ async function score(features: Features, options: ScoreOptions): Promise<LabelSc
   const store = await features.store();
   const { hook, latents, d } = features.manifest.sae;
   if (features.manifest.split !== "all") {
-    throw new StoreError(`${features.path}: expected features of all rows, as scores are picked on training documents and reported on held-out ones, found "${features.manifest.split}". collect(store, sae) takes all.`);
+    throw new StoreError(
+      `${features.path}: expected features of all rows, as scores are picked on training documents and reported on held-out ones, found "${features.manifest.split}". collect(store, sae) takes all.`,
+    );
   }
   const documents = store.documents();
   const known = new Set(documents.flatMap(({ spans }) => spans.map(({ label }) => label)));
@@ -68,18 +97,21 @@ async function score(features: Features, options: ScoreOptions): Promise<LabelSc
   if (!known.size || unknown.length) {
     throw new OptionError(
       `${store.path}: expected documents with labelled spans${unknown.length ? ` "${unknown.join('", "')}"` : ""}, ` +
-      `found ${known.size ? `labels ${[...known].slice(0, 12).join(", ")}` : "none"}. readTexts reads them from JSONL: { text, spans: [{ start, end, label }] }.`);
+        `found ${known.size ? `labels ${[...known].slice(0, 12).join(", ")}` : "none"}. readTexts reads them from JSONL: { text, spans: [{ start, end, label }] }.`,
+    );
   }
   const sides = splitDocuments(documents);
   // a label that one side lacks can be neither chosen for nor measured
-  const on = (side: string): Set<string> => new Set(documents.flatMap(({ spans }, i) => (sides[i] === side ? spans.map(({ label }) => label) : [])));
+  const on = (side: string): Set<string> =>
+    new Set(documents.flatMap(({ spans }, i) => (sides[i] === side ? spans.map(({ label }) => label) : [])));
   const [trained, measured] = [on("train"), on("heldout")];
   const oneSided = [...known].filter((label) => !trained.has(label) || !measured.has(label));
   const unusable = (options.labels ?? []).filter((label) => oneSided.includes(label));
   if (unusable.length || oneSided.length === known.size) {
     throw new StoreError(
       `${store.path}: expected labels on training and on held-out documents, found "${(unusable.length ? unusable : oneSided).join('", "')}" on one side only. ` +
-      "Label more documents, or leave them out.");
+        "Label more documents, or leave them out.",
+    );
   }
   const tokenIds: Int32Array[] = [];
   const offsets = (document: number) => {
@@ -103,7 +135,9 @@ async function score(features: Features, options: ScoreOptions): Promise<LabelSc
   const train = side(0);
   const test = side(1);
   if (!train.of.length || !test.of.length) {
-    throw new StoreError(`${store.path}: expected labelled sentences in training and in held-out documents, found ${train.of.length} and ${test.of.length}. Label more documents.`);
+    throw new StoreError(
+      `${store.path}: expected labelled sentences in training and in held-out documents, found ${train.of.length} and ${test.of.length}. Label more documents.`,
+    );
   }
   const trainMask = train.of.map((s) => mask[s]);
   const ranks = ranking(trainMask, L);
@@ -144,7 +178,8 @@ async function score(features: Features, options: ScoreOptions): Promise<LabelSc
     }
     for (let l = 0; l < L; l++) {
       let at = -1;
-      for (let i = block.from * 3; i < block.to * 3; i++) if (features.fired[Math.floor(i / 3)] && training[l][i] > (at < 0 ? bestLatent[l].auroc : training[l][at])) at = i;
+      for (let i = block.from * 3; i < block.to * 3; i++)
+        if (features.fired[Math.floor(i / 3)] && training[l][i] > (at < 0 ? bestLatent[l].auroc : training[l][at])) at = i;
       if (at < 0) continue;
       bestLatent[l] = { auroc: training[l][at], at };
       const pooled = poolTest(firings, Math.floor(at / 3));
@@ -214,30 +249,49 @@ async function score(features: Features, options: ScoreOptions): Promise<LabelSc
     await consider(1);
   }
   const picked = bestDirection.map(({ at }) => ({ vector: directions.direction(Math.floor(at / 3)), p: at % 3 }));
-  const directionScores = picked.map(({ vector, p }) => (p === 1 ? new Float32Array(sentences.count).fill(-Infinity) : dots(p === 0 ? means : firsts, vector)));
+  const directionScores = picked.map(({ vector, p }) =>
+    p === 1 ? new Float32Array(sentences.count).fill(-Infinity) : dots(p === 0 ? means : firsts, vector),
+  );
   if (picked.some(({ p }) => p === 1)) {
-    await eachRow((_, s, x, at) => picked.forEach(({ vector, p }, l) => {
-      if (p !== 1) return;
-      let sum = 0;
-      for (let i = 0; i < d; i++) sum += x[at + i] * vector[i];
-      if (sum > directionScores[l][s]) directionScores[l][s] = sum;
-    }));
+    await eachRow((_, s, x, at) =>
+      picked.forEach(({ vector, p }, l) => {
+        if (p !== 1) return;
+        let sum = 0;
+        for (let i = 0; i < d; i++) sum += x[at + i] * vector[i];
+        if (sum > directionScores[l][s]) directionScores[l][s] = sum;
+      }),
+    );
   }
   told(2, "random directions");
 
   // 3 what the text says: words, pairs of words, where and how long the sentence is
-  const texts = Array.from({ length: sentences.count }, (_, s) => documents[sentences.document[s]].text.slice(sentences.start[s], sentences.end[s]));
-  const keywords = bestKeywords(sentences, texts, tokenIds, train.of, ranks, L, (id) => bytesToText(store.tokenizer.bytes(id)));
+  const texts = Array.from({ length: sentences.count }, (_, s) =>
+    documents[sentences.document[s]].text.slice(sentences.start[s], sentences.end[s]),
+  );
+  const keywords = bestKeywords(sentences, texts, tokenIds, train.of, ranks, L, (id) =>
+    bytesToText(store.tokenizer.bytes(id)),
+  );
   await pause();
-  const gram = textModel(Array.from(train.of, (s) => texts[s]), trainMask, L, random(seed, 2));
+  const gram = textModel(
+    Array.from(train.of, (s) => texts[s]),
+    trainMask,
+    L,
+    random(seed, 2),
+  );
   await pause();
   const gramScores = texts.map(gram);
-  const simple = (values: (s: number) => number): Float32Array => Float32Array.from({ length: sentences.count }, (_, s) => values(s));
+  const simple = (values: (s: number) => number): Float32Array =>
+    Float32Array.from({ length: sentences.count }, (_, s) => values(s));
   const positions = [
-    { what: "late", scores: simple((s) => sentences.first[s]) }, { what: "early", scores: simple((s) => -sentences.first[s]) },
-    { what: "near the end", scores: simple((s) => sentences.relative[s]) }, { what: "near the beginning", scores: simple((s) => -sentences.relative[s]) },
+    { what: "late", scores: simple((s) => sentences.first[s]) },
+    { what: "early", scores: simple((s) => -sentences.first[s]) },
+    { what: "near the end", scores: simple((s) => sentences.relative[s]) },
+    { what: "near the beginning", scores: simple((s) => -sentences.relative[s]) },
   ];
-  const lengths = [{ what: "long", scores: simple((s) => sentences.tokens[s]) }, { what: "short", scores: simple((s) => -sentences.tokens[s]) }];
+  const lengths = [
+    { what: "long", scores: simple((s) => sentences.tokens[s]) },
+    { what: "short", scores: simple((s) => -sentences.tokens[s]) },
+  ];
   told(3, "text");
 
   // 4 what the activations say: a probe, the difference of means
@@ -255,41 +309,84 @@ async function score(features: Features, options: ScoreOptions): Promise<LabelSc
     const positive = test.of.map((s) => (mask[s] >> l) & 1);
     const sum = (list: Int32Array): number => list.reduce((a, b) => a + b, 0);
     const counts = { train: sum(trainPositive), heldout: sum(positive) };
-    const candidates: { kind: DetectorKind; what: string; searched: number; train: number; scores: ArrayLike<number> }[] = [];
+    const candidates: { kind: DetectorKind; what: string; searched: number; train: number; scores: ArrayLike<number> }[] =
+      [];
     const add = (kind: DetectorKind, what: string, searched: number, scores: ArrayLike<number>): void => {
-      candidates.push({ kind, what, searched, train: auroc(at(scores, train.of), trainPositive), scores: at(scores, test.of) });
+      candidates.push({
+        kind,
+        what,
+        searched,
+        train: auroc(at(scores, train.of), trainPositive),
+        scores: at(scores, test.of),
+      });
     };
     const chosen = Math.floor(bestLatent[l].at / 3);
     const pool: Pooling = POOLINGS[Math.max(0, bestLatent[l].at) % 3];
-    candidates.push({ kind: "latent", what: `${chosen}, ${pool}`, searched: latents * 3, train: latentTrain[l], scores: latentScores[l] ?? new Float32Array(test.of.length) });
+    candidates.push({
+      kind: "latent",
+      what: `${chosen}, ${pool}`,
+      searched: latents * 3,
+      train: latentTrain[l],
+      scores: latentScores[l] ?? new Float32Array(test.of.length),
+    });
     add("keyword", keywords[l].what, keywords[l].searched, keywords[l].scores);
     add("random direction", POOLINGS[picked[l].p], latents * 3, directionScores[l]);
     const better = (list: { what: string; scores: Float32Array }[]) =>
-      list.reduce((best, one) => (auroc(at(one.scores, train.of), trainPositive) > auroc(at(best.scores, train.of), trainPositive) ? one : best));
+      list.reduce((best, one) =>
+        auroc(at(one.scores, train.of), trainPositive) > auroc(at(best.scores, train.of), trainPositive) ? one : best,
+      );
     const place = better(positions);
     add("position", place.what, positions.length, place.scores);
     const long = better(lengths);
     add("length", long.what, lengths.length, long.scores);
-    add("text model", "words and pairs of words", 1, gramScores.map((z) => z[l]));
+    add(
+      "text model",
+      "words and pairs of words",
+      1,
+      gramScores.map((z) => z[l]),
+    );
     add("difference of means", "mean", 1, dots(means, classDifference(means, d, train.of, trainPositive)));
     add("probe", "logistic, mean", 1, probe(means, l));
-    const intervals = bootstrap(candidates.map(({ scores }) => scores), positive, testDocuments, random(seed, 4), resamples);
+    const intervals = bootstrap(
+      candidates.map(({ scores }) => scores),
+      positive,
+      testDocuments,
+      random(seed, 4),
+      resamples,
+    );
     const detectors: Detector[] = candidates.map(({ kind, what, searched, train: ofTrain, scores }, i) => ({
-      kind, what, searched, train: ofTrain, heldout: auroc(scores, positive), averagePrecision: averagePrecision(scores, positive),
-      interval: intervals[i].interval, lead: intervals[i].lead,
+      kind,
+      what,
+      searched,
+      train: ofTrain,
+      heldout: auroc(scores, positive),
+      averagePrecision: averagePrecision(scores, positive),
+      interval: intervals[i].interval,
+      lead: intervals[i].lead,
     }));
     scored.push({
-      label: labels[l], latent: chosen, pooling: pool, positives: counts, baseRate: counts.heldout / test.of.length, detectors,
+      label: labels[l],
+      latent: chosen,
+      pooling: pool,
+      positives: counts,
+      baseRate: counts.heldout / test.of.length,
+      detectors,
       ...verdictOf(detectors, counts.heldout),
     });
     await pause();
   }
   told(4);
 
-  const count = (of: Int32Array): { sentences: number; documents: number } =>
-    ({ sentences: of.length, documents: new Set(of.map((s) => sentences.document[s])).size });
+  const count = (of: Int32Array): { sentences: number; documents: number } => ({
+    sentences: of.length,
+    documents: new Set(of.map((s) => sentences.document[s])).size,
+  });
   const view: ScoresView = {
-    labels: scored, latents, poolings: POOLINGS.length, train: count(train.of), heldout: count(test.of),
+    labels: scored,
+    latents,
+    poolings: POOLINGS.length,
+    train: count(train.of),
+    heldout: count(test.of),
     skipped: sentences.count - train.of.length - test.of.length,
   };
   const of = (label: string): LabelScore => {
@@ -297,23 +394,28 @@ async function score(features: Features, options: ScoreOptions): Promise<LabelSc
     if (!one) throw new OptionError(`scores: expected one of the labels ${labels.join(", ")}, found "${label}".`);
     return one;
   };
-  return showing<Omit<LabelScores, keyof ShownNow>>({
-    ...view,
-    of,
-    training: (label) => training[labels.indexOf(of(label).label)],
-    features(wanted = labels) {
-      const list = features.top({ latents: [...new Set(wanted.map((label) => of(label).latent))] });
-      for (const feature of list) {
-        const mine = wanted.map(of).filter(({ latent }) => latent === feature.latent);
-        feature.label = mine.map(({ label, detectors }) => `correlates with ${label} (held-out AUROC ${detectors[0].heldout.toFixed(2)})`).join(", ");
-      }
-      return list;
+  return showing<Omit<LabelScores, keyof ShownNow>>(
+    {
+      ...view,
+      of,
+      training: (label) => training[labels.indexOf(of(label).label)],
+      features(wanted = labels) {
+        const list = features.top({ latents: [...new Set(wanted.map((label) => of(label).latent))] });
+        for (const feature of list) {
+          const mine = wanted.map(of).filter(({ latent }) => latent === feature.latent);
+          feature.label = mine
+            .map(({ label, detectors }) => `correlates with ${label} (held-out AUROC ${detectors[0].heldout.toFixed(2)})`)
+            .join(", ");
+        }
+        return list;
+      },
     },
-  }, () => ({
-    "application/vnd.saelab.scores.v1+json": { version: 1, ...view },
-    "text/html": scoresHtml(view),
-    "text/plain": scoresText(view),
-  })) as LabelScores;
+    () => ({
+      "application/vnd.saelab.scores.v1+json": { version: 1, ...view },
+      "text/html": scoresHtml(view),
+      "text/plain": scoresText(view),
+    }),
+  ) as LabelScores;
 
   /** Product of each sentence's vector with a direction. */
   function dots(vectors: Float32Array, direction: Float32Array): Float32Array {
@@ -333,15 +435,26 @@ function classDifference(means: Float32Array, d: number, of: Int32Array, positiv
     counts[positive[u]]++;
     for (let i = 0; i < d; i++) sums[positive[u]][i] += means[s * d + i];
   });
-  return Float32Array.from({ length: d }, (_, i) => sums[1][i] / Math.max(1, counts[1]) - sums[0][i] / Math.max(1, counts[0]));
+  return Float32Array.from(
+    { length: d },
+    (_, i) => sums[1][i] / Math.max(1, counts[1]) - sums[0][i] / Math.max(1, counts[0]),
+  );
 }
 
 /** For each label the token or word whose presence tells it best on training sentences. */
 function bestKeywords(
-  sentences: Sentences, texts: string[], tokenIds: Int32Array[], of: Int32Array, ranks: ReturnType<typeof ranking>, labels: number, nameOf: (token: number) => string,
+  sentences: Sentences,
+  texts: string[],
+  tokenIds: Int32Array[],
+  of: Int32Array,
+  ranks: ReturnType<typeof ranking>,
+  labels: number,
+  nameOf: (token: number) => string,
 ): { what: string; searched: number; scores: Float32Array }[] {
   const tokensIn: Set<number>[] = texts.map(() => new Set());
-  sentences.ofToken.forEach((ofToken, document) => ofToken.forEach((s, t) => s >= 0 && tokensIn[s].add(tokenIds[document][t])));
+  sentences.ofToken.forEach((ofToken, document) =>
+    ofToken.forEach((s, t) => s >= 0 && tokensIn[s].add(tokenIds[document][t])),
+  );
   const wordsIn = texts.map((text) => new Set(wordsOf(text)));
   const present = new Map<number | string, Float64Array>();
   of.forEach((s, u) => {
@@ -359,6 +472,8 @@ function bestKeywords(
   return best.map(({ key }) => ({
     what: typeof key === "number" ? visible(nameOf(key)) : key,
     searched: present.size,
-    scores: Float32Array.from(texts, (_, s) => ((typeof key === "number" ? tokensIn[s].has(key) : wordsIn[s].has(key)) ? 1 : 0)),
+    scores: Float32Array.from(texts, (_, s) =>
+      (typeof key === "number" ? tokensIn[s].has(key) : wordsIn[s].has(key)) ? 1 : 0,
+    ),
   }));
 }

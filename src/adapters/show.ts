@@ -1,10 +1,18 @@
 import { inspect } from "node:util";
-import { heatMapHtml, heatMapText, heatMapView, packHeatMap, type HeatMapOptions, type ShownFeature, type Words } from "../core/heatmap";
+import {
+  heatMapHtml,
+  heatMapText,
+  heatMapView,
+  packHeatMap,
+  type HeatMapOptions,
+  type ShownFeature,
+  type Words,
+} from "../core/heatmap";
 
 /**
- * What a cell shows. A value that can show itself has a method at Symbol.for("Jupyter.display") which returns a bundle: MIME type → content, each saying
- * the same for another reader. `application/vnd.saelab.<kind>.v1+json` is for a renderer of ours, `text/html` needs neither script nor style sheet, `text/plain` is
- * for terminals.
+ * What a cell shows. A value that can show itself has a method at Symbol.for("Jupyter.display") which returns a bundle:
+ * MIME type → content, each saying the same for another reader. `application/vnd.saelab.<kind>.v1+json` is for a
+ * renderer of ours, `text/html` needs neither script nor style sheet, `text/plain` is for terminals.
  */
 export const DISPLAY: unique symbol = Symbol.for("Jupyter.display") as never;
 
@@ -14,8 +22,13 @@ export interface Shown {
   [DISPLAY](): Bundle | Promise<Bundle>;
 }
 
-/** Whether text gets colour: in a notebook and on a terminal, unless NO_COLOR says no (https://no-color.org) or FORCE_COLOR yes. */
-export const colored = (): boolean => !process.env.NO_COLOR && (Boolean(process.env.FORCE_COLOR) || Boolean(process.stdout.isTTY) || displayHook() !== undefined);
+/**
+ * Whether text gets colour: in a notebook and on a terminal, unless NO_COLOR says no (https://no-color.org) or
+ * FORCE_COLOR yes.
+ */
+export const colored = (): boolean =>
+  !process.env.NO_COLOR &&
+  (Boolean(process.env.FORCE_COLOR) || Boolean(process.stdout.isTTY) || displayHook() !== undefined);
 
 /** A value whose bundle is there at once. */
 export interface ShownNow extends Shown {
@@ -28,7 +41,11 @@ export interface ShownNow extends Shown {
  */
 export function showing<T extends object>(value: T, bundle: () => Bundle): T & ShownNow;
 export function showing<T extends object>(value: T, bundle: () => Promise<Bundle>, text: () => string): T & Shown;
-export function showing<T extends object>(value: T, bundle: () => Bundle | Promise<Bundle>, text = () => String((bundle() as Bundle)["text/plain"])): T & Shown {
+export function showing<T extends object>(
+  value: T,
+  bundle: () => Bundle | Promise<Bundle>,
+  text = () => String((bundle() as Bundle)["text/plain"]),
+): T & Shown {
   Object.defineProperty(value, DISPLAY, { value: bundle, enumerable: false, configurable: true });
   Object.defineProperty(value, inspect.custom, { value: text, enumerable: false, configurable: true });
   return value as T & Shown;
@@ -45,12 +62,19 @@ export interface DisplayOptions {
 /** What the kernel offers at Symbol.for("saelab.display"). */
 type DisplayHook = (bundle: Bundle, options: DisplayOptions & { metadata?: Record<string, unknown> }) => void;
 
-export const displayHook = (): DisplayHook | undefined => (globalThis as Record<symbol, unknown>)[Symbol.for("saelab.display")] as DisplayHook | undefined;
+export const displayHook = (): DisplayHook | undefined =>
+  (globalThis as Record<symbol, unknown>)[Symbol.for("saelab.display")] as DisplayHook | undefined;
 
-/** Shows a value now, in the middle of a cell; outside a notebook it prints the value's text. Await it where the value has to be drawn first, as plots have. */
+/**
+ * Shows a value now, in the middle of a cell; outside a notebook it prints the value's text. Await it where the value has
+ * to be drawn first, as plots have.
+ */
 export async function display(value: unknown, options: DisplayOptions = {}): Promise<void> {
   const method = (value as Partial<Shown> | null | undefined)?.[DISPLAY];
-  const made = typeof method === "function" ? method.call(value) : { "text/plain": typeof value === "string" ? value : inspect(value) };
+  const made =
+    typeof method === "function"
+      ? method.call(value)
+      : { "text/plain": typeof value === "string" ? value : inspect(value) };
   const bundle = made instanceof Promise ? await made : made;
   const hook = displayHook();
   if (hook) hook(bundle, options);
@@ -68,9 +92,13 @@ type Features = (ShownFeature & { words: Words })[];
  * @param features what `collect(…)` or its `top(…)` gave; a part of that; or one feature
  */
 export function heatMap(
-  features: FeatureList | Features | (ShownFeature & { words: Words }) | { top(): FeatureList }, options: HeatMapOptions = {},
+  features: FeatureList | Features | (ShownFeature & { words: Words }) | { top(): FeatureList },
+  options: HeatMapOptions = {},
 ): ShownNow {
-  const given = "top" in features && typeof features.top === "function" ? features.top() : (features as FeatureList | Features | (ShownFeature & { words: Words }));
+  const given =
+    "top" in features && typeof features.top === "function"
+      ? features.top()
+      : (features as FeatureList | Features | (ShownFeature & { words: Words }));
   const list: ShownFeature[] = Array.isArray(given) ? given : [given];
   const words = "words" in given ? given.words : given[0]?.words;
   const view = heatMapView(list, words ?? { token: String, document: String }, options);

@@ -11,7 +11,8 @@ export type { DataFrame };
 const SHOWN_ROWS = 20;
 
 /**
- * Rows as a danfojs DataFrame. From then on every DataFrame of this process shows itself in a cell, those that its methods return too.
+ * Rows as a danfojs DataFrame. From then on every DataFrame of this process shows itself in a cell, those that its
+ * methods return too.
  * @throws EngineError if TensorFlow, which danfojs computes with, cannot be loaded
  */
 export function dataFrame(rows: (number | string)[][], columns: string[]): DataFrame {
@@ -20,22 +21,41 @@ export function dataFrame(rows: (number | string)[][], columns: string[]): DataF
   // the exported class extends the one whose instances sortValues, head and the like return
   const prototype = Object.getPrototypeOf(danfo.DataFrame.prototype) as Record<symbol, unknown>;
   prototype[DISPLAY] ??= function (this: DataFrame): Bundle {
-    return tableBundle({ columns: this.columns, rows: (this.values as TableView["rows"]).slice(0, SHOWN_ROWS), total: this.shape[0] });
+    return tableBundle({
+      columns: this.columns,
+      rows: (this.values as TableView["rows"]).slice(0, SHOWN_ROWS),
+      total: this.shape[0],
+    });
   };
   return new danfo.DataFrame(rows, { columns });
 }
 
 export const tableBundle = (table: TableView): Bundle => ({
-  "application/vnd.saelab.table.v1+json": { version: 1, columns: table.columns, rows: JSON.stringify(table.rows), total: table.total },
+  "application/vnd.saelab.table.v1+json": {
+    version: 1,
+    columns: table.columns,
+    rows: JSON.stringify(table.rows),
+    total: table.total,
+  },
   "text/html": tableHtml(table),
   "text/plain": tableText(table),
 });
 
-/** The features of `top(options)` as rows: how often, how strongly and on which tokens each fires. The same as a DataFrame: `features.table()`. */
+/**
+ * The features of `top(options)` as rows: how often, how strongly and on which tokens each fires. The same as a
+ * DataFrame: `features.table()`.
+ */
 export function featureTable(features: Features, options: TopOptions = {}): ShownNow {
   const top = features.top({ ...options, examples: 1 });
-  const rows = top.map(({ latent, density, mean, max, entropy, distinctTokens, triggers }) =>
-    [latent, density, mean, max, entropy, distinctTokens, triggers.map(({ text }) => visible(text).trim()).join(" ")]);
+  const rows = top.map(({ latent, density, mean, max, entropy, distinctTokens, triggers }) => [
+    latent,
+    density,
+    mean,
+    max,
+    entropy,
+    distinctTokens,
+    triggers.map(({ text }) => visible(text).trim()).join(" "),
+  ]);
   const alive = features.fired.reduce((sum, n) => sum + (n > 0 ? 1 : 0), 0);
   return shown(() => tableBundle({ columns: FEATURE_COLUMNS, rows, total: options.latents ? rows.length : alive }));
 }

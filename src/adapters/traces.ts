@@ -5,11 +5,12 @@ import type { Features } from "./collect";
 import { colored, shown, type ShownNow } from "./show";
 
 /** A document to be looked at. */
-const traced = (view: TraceView): ShownNow => shown(() => ({
-  "application/vnd.saelab.trace.v1+json": { version: 1, ...view, pieces: JSON.stringify(view.pieces) },
-  "text/html": traceHtml(view),
-  "text/plain": traceText(view, colored()),
-}));
+const traced = (view: TraceView): ShownNow =>
+  shown(() => ({
+    "application/vnd.saelab.trace.v1+json": { version: 1, ...view, pieces: JSON.stringify(view.pieces) },
+    "text/html": traceHtml(view),
+    "text/plain": traceText(view, colored()),
+  }));
 
 /**
  * A document with its labelled sentences marked.
@@ -26,8 +27,12 @@ export async function traceMap(features: Features, latent: number, document: num
   const store = await features.store();
   const documents = store.documents();
   const number = typeof document === "number" ? document : documents.findIndex(({ id }) => id === document);
-  if (!documents[number]) throw new OptionError(`${features.path}: expected a document from 0 to ${documents.length - 1} or the id of one, found ${JSON.stringify(document)}.`);
-  if (!Number.isInteger(latent) || latent < 0 || latent >= features.count) throw new OptionError(`${features.path}: expected a latent from 0 to ${features.count - 1}, found ${latent}.`);
+  if (!documents[number])
+    throw new OptionError(
+      `${features.path}: expected a document from 0 to ${documents.length - 1} or the id of one, found ${JSON.stringify(document)}.`,
+    );
+  if (!Number.isInteger(latent) || latent < 0 || latent >= features.count)
+    throw new OptionError(`${features.path}: expected a latent from 0 to ${features.count - 1}, found ${latent}.`);
   const first = store.documentRows();
   const [from, to] = [first[number], first[number + 1]];
   // the row's place among the collected ones
@@ -37,12 +42,16 @@ export async function traceMap(features: Features, latent: number, document: num
     before += one.to - one.from;
     return false;
   });
-  if (!range) throw new OptionError(`${features.path}: expected a document on the side "${features.manifest.split}", found ${documents[number].id}. collect(store, sae) takes all.`);
+  if (!range)
+    throw new OptionError(
+      `${features.path}: expected a document on the side "${features.manifest.split}", found ${documents[number].id}. collect(store, sae) takes all.`,
+    );
   const codes = features.codes(before + from - range.from, before + to - range.from);
   const { position } = store.origin(from, to);
   const tokens = store.tokens(number);
   const values = new Float32Array(tokens.ids.length);
-  for (let i = 0; i < codes.index.length; i++) if (codes.index[i] === latent && codes.value[i] > 0) values[position[Math.floor(i / codes.k)]] = codes.value[i];
+  for (let i = 0; i < codes.index.length; i++)
+    if (codes.index[i] === latent && codes.value[i] > 0) values[position[Math.floor(i / codes.k)]] = codes.value[i];
   const labels = [...new Set(documents.flatMap(({ spans }) => spans.map(({ label }) => label)))];
   return traced(traceView(documents[number], labels, { ...tokens, values, latent, max: features.statistics.max[latent] }));
 }

@@ -51,7 +51,14 @@ export function latentStatistics(latents: number): { add(codes: Sparse): void; f
       rows += n;
     },
     finish() {
-      return { rows, latents, fired, mean: Float32Array.from(sum, (s, f) => (fired[f] ? s / fired[f] : 0)), max, histogram };
+      return {
+        rows,
+        latents,
+        fired,
+        mean: Float32Array.from(sum, (s, f) => (fired[f] ? s / fired[f] : 0)),
+        max,
+        histogram,
+      };
     },
   };
 }
@@ -63,10 +70,16 @@ export function histogramOf(counts: Int32Array): Feature["histogram"] {
   while (from < to && !counts[from]) from++;
   while (to > from && !counts[to - 1]) to--;
   if (from === to) return { edges: [], counts: [] };
-  return { edges: Array.from({ length: to - from + 1 }, (_, b) => binEdge(from + b)), counts: [...counts.subarray(from, to)] };
+  return {
+    edges: Array.from({ length: to - from + 1 }, (_, b) => binEdge(from + b)),
+    counts: [...counts.subarray(from, to)],
+  };
 }
 
-/** Firings of latents `from` … `to`: those of latent f are entries `offset[f − from]` … `offset[f − from + 1]`, rows ascending. */
+/**
+ * Firings of latents `from` … `to`: those of latent f are entries `offset[f − from]` … `offset[f − from + 1]`, rows
+ * ascending.
+ */
 export interface Firings {
   from: number;
   to: number;
@@ -98,7 +111,11 @@ export function latentBlocks(fired: Int32Array, entries = ENTRIES): { from: numb
  * Room for the firings of latents `from` … `to`, filled by adding all chunks of codes in row order.
  * @param fired of every latent, over the same codes
  */
-export function firingsOf(fired: Int32Array, from: number, to: number): { firings: Firings; add(firstRow: number, codes: Sparse): void } {
+export function firingsOf(
+  fired: Int32Array,
+  from: number,
+  to: number,
+): { firings: Firings; add(firstRow: number, codes: Sparse): void } {
   const offset = new Int32Array(to - from + 1);
   for (let f = from; f < to; f++) offset[f - from + 1] = offset[f - from] + fired[f];
   const row = new Int32Array(offset[to - from]);
@@ -148,7 +165,10 @@ export interface Choice {
   count: number;
 }
 
-/** Examples and token measures of a range of latents as flat arrays; those of latent f are examples `offset[f]` … `offset[f + 1]`. */
+/**
+ * Examples and token measures of a range of latents as flat arrays; those of latent f are examples `offset[f]` …
+ * `offset[f + 1]`.
+ */
 export interface ExampleArrays {
   offset: Int32Array; // [F + 1]
   group: Int32Array; // [E]
@@ -162,8 +182,8 @@ export interface ExampleArrays {
 }
 
 /**
- * Entries from `a` to `b` that are peaks: the largest firing among those no further than `reach` rows apart, in one document. Found in one walk: a firing
- * within reach of the peak at hand replaces it if larger, is passed over if not.
+ * Entries from `a` to `b` that are peaks: the largest firing among those no further than `reach` rows apart, in one
+ * document. Found in one walk: a firing within reach of the peak at hand replaces it if larger, is passed over if not.
  */
 function peaksOf({ row, value }: Firings, a: number, b: number, document: Int32Array, reach: number): Uint8Array {
   const isPeak = new Uint8Array(b - a);
@@ -181,8 +201,9 @@ const DIGITS = 11;
 const RADIX = 1 << DIGITS;
 
 /**
- * Entries of each latent by value, larger first, then by row: those of latent f at offset[f − from] … offset[f − from + 1].
- * Radix sort, three digits of 11 bits from the lowest on: the bits of a positive float32 sort as it does, and each pass keeps the order of equals.
+ * Entries of each latent by value, larger first, then by row: those of latent f at offset[f − from] … offset[f − from +
+ * 1]. Radix sort, three digits of 11 bits from the lowest on: the bits of a positive float32 sort as it does, and each
+ * pass keeps the order of equals.
  */
 export function bySize({ offset, value }: Firings): Int32Array {
   const bits = new Int32Array(value.buffer, value.byteOffset, value.length);
@@ -224,12 +245,18 @@ export function bySize({ offset, value }: Firings): Int32Array {
 }
 
 /**
- * Which firings of a latent to show: the strongest peaks, near-duplicates folded into the first of them (`count` counts those at least as strong as the
- * last example kept); then, at random, some firings of each quarter of its activations, strongest quarter first, and some of all.
- * Ties: larger value first, then the earlier row.
+ * Which firings of a latent to show: the strongest peaks, near-duplicates folded into the first of them (`count` counts
+ * those at least as strong as the last example kept); then, at random, some firings of each quarter of its activations,
+ * strongest quarter first, and some of all. Ties: larger value first, then the earlier row.
  * @param order entries by size, as {@link bySize} gives them
  */
-export function choose(firings: Firings, latent: number, origin: RowOrigins, options: ChooseOptions, order = bySize(firings)): Choice[] {
+export function choose(
+  firings: Firings,
+  latent: number,
+  origin: RowOrigins,
+  options: ChooseOptions,
+  order = bySize(firings),
+): Choice[] {
   const a = firings.offset[latent - firings.from];
   const b = firings.offset[latent - firings.from + 1];
   if (a === b) return [];
@@ -276,11 +303,17 @@ export function choose(firings: Firings, latent: number, origin: RowOrigins, opt
 }
 
 /**
- * The context of a firing: up to `context` tokens on either side, with the latent's activation at each. Tokens whose rows were dropped from the store carry 0.
+ * The context of a firing: up to `context` tokens on either side, with the latent's activation at each. Tokens whose
+ * rows were dropped from the store carry 0.
  * @param documentTokens all token ids of the firing's document
  */
 export function contextOf(
-  firings: Firings, latent: number, choice: Choice, origin: RowOrigins, documentTokens: Int32Array, context: number,
+  firings: Firings,
+  latent: number,
+  choice: Choice,
+  origin: RowOrigins,
+  documentTokens: Int32Array,
+  context: number,
 ): Example {
   const a = firings.offset[latent - firings.from];
   const b = firings.offset[latent - firings.from + 1];
@@ -304,7 +337,10 @@ export function contextOf(
 
 /** Examples of all latents of a block; each document's tokens are asked for once. */
 export function blockExamples(
-  firings: Firings, origin: RowOrigins, tokensOf: (document: number) => Int32Array, options: ChooseOptions,
+  firings: Firings,
+  origin: RowOrigins,
+  tokensOf: (document: number) => Int32Array,
+  options: ChooseOptions,
   order = bySize(firings),
 ): ExampleArrays {
   const offset = new Int32Array(firings.to - firings.from + 1);
@@ -324,7 +360,8 @@ export function blockExamples(
   const start = new Int32Array(examples.length + 1);
   examples.forEach((example, e) => (start[e + 1] = start[e] + example.tokens.length));
   const out: ExampleArrays = {
-    offset, start,
+    offset,
+    start,
     group: Int32Array.from(choices, ({ choice }) => choice.group),
     count: Int32Array.from(choices, ({ choice }) => choice.count),
     document: Int32Array.from(documentOf),
@@ -352,18 +389,37 @@ export function joinExamples(blocks: ExampleArrays[]): ExampleArrays {
     return all;
   };
   const ints = (key: "group" | "count" | "document" | "position" | "peak" | "tokens"): Int32Array =>
-    join(blocks.map((block) => block[key]), Int32Array);
+    join(
+      blocks.map((block) => block[key]),
+      Int32Array,
+    );
   const offsets = (key: "offset" | "start"): Int32Array => {
     let base = 0;
-    return join([new Int32Array(1), ...blocks.map((block) => {
-      const shifted = block[key].subarray(1).map((at) => at + base);
-      base += block[key].at(-1)!;
-      return shifted;
-    })], Int32Array);
+    return join(
+      [
+        new Int32Array(1),
+        ...blocks.map((block) => {
+          const shifted = block[key].subarray(1).map((at) => at + base);
+          base += block[key].at(-1)!;
+          return shifted;
+        }),
+      ],
+      Int32Array,
+    );
   };
   return {
-    offset: offsets("offset"), start: offsets("start"), group: ints("group"), count: ints("count"), document: ints("document"),
-    position: ints("position"), peak: ints("peak"), tokens: ints("tokens"), values: join(blocks.map(({ values }) => values), Float32Array),
+    offset: offsets("offset"),
+    start: offsets("start"),
+    group: ints("group"),
+    count: ints("count"),
+    document: ints("document"),
+    position: ints("position"),
+    peak: ints("peak"),
+    tokens: ints("tokens"),
+    values: join(
+      blocks.map(({ values }) => values),
+      Float32Array,
+    ),
   };
 }
 
@@ -382,8 +438,10 @@ const STRONGEST = 100;
 export function tokenSpread(firings: Firings, token: Int32Array, vocabulary: number, order = bySize(firings)): TokenSpread {
   const latents = firings.to - firings.from;
   const out: TokenSpread = {
-    entropy: new Float32Array(latents), distinct: new Int32Array(latents),
-    token: new Int32Array(latents * TRIGGERS).fill(-1), tokenMean: new Float32Array(latents * TRIGGERS),
+    entropy: new Float32Array(latents),
+    distinct: new Int32Array(latents),
+    token: new Int32Array(latents * TRIGGERS).fill(-1),
+    tokenMean: new Float32Array(latents * TRIGGERS),
   };
   const mass = new Float64Array(vocabulary);
   const times = new Int32Array(vocabulary);
@@ -400,8 +458,10 @@ export function tokenSpread(firings: Firings, token: Int32Array, vocabulary: num
       total += firings.value[i];
     }
     const enough = Math.max(3, (b - a) / 100);
-    const ranked = seen.filter((id) => times[id] >= enough)
-      .sort((x, y) => mass[y] / times[y] - mass[x] / times[x] || x - y).slice(0, TRIGGERS);
+    const ranked = seen
+      .filter((id) => times[id] >= enough)
+      .sort((x, y) => mass[y] / times[y] - mass[x] / times[x] || x - y)
+      .slice(0, TRIGGERS);
     ranked.forEach((id, i) => {
       out.token[f * TRIGGERS + i] = id;
       out.tokenMean[f * TRIGGERS + i] = mass[id] / times[id];

@@ -7,8 +7,9 @@ import type { Example, Feature } from "./types";
  *
  *   Feature[] + Words -heatMapView-> HeatMap -heatMapHtml-> page, -heatMapText-> terminal, -packHeatMap-> JSON for a renderer
  *
- * Shade is t = activation ÷ the feature's maximum, linear. What the shade says is also said without it: bold from t = 0.5, the peak underlined and its value
- * in front. A line is a keyword in its context: peaks stand in one column, and what the page's width cuts off is the far end of the context.
+ * Shade is t = activation ÷ the feature's maximum, linear. What the shade says is also said without it: bold from t =
+ * 0.5, the peak underlined and its value in front. A line is a keyword in its context: peaks stand in one column, and
+ * what the page's width cuts off is the far end of the context.
  */
 
 /** How numbers of a feature become words. */
@@ -83,11 +84,17 @@ export function heatMapView(features: ShownFeature[], words: Words, options: Hea
     };
   };
   const leftOut: string[] = [];
-  if (features.length > most) leftOut.push(`${most} of ${count(features.length)} features are shown; { count } sets how many.`);
+  if (features.length > most)
+    leftOut.push(`${most} of ${count(features.length)} features are shown; { count } sets how many.`);
   return {
     leftOut,
     features: features.slice(0, most).map(({ latent, label, density, mean, max, histogram, top, more = [] }) => ({
-      latent, label, density, mean, max, histogram,
+      latent,
+      label,
+      density,
+      mean,
+      max,
+      histogram,
       groups: [{ name: "top", examples: top }, ...(groups ? more : [])]
         .map((group) => ({ name: group.name, examples: group.examples.slice(0, examples).map(cut) }))
         .filter((group) => group.examples.length > 0),
@@ -125,7 +132,8 @@ const VALUE = "flex:none;width:3.4em;opacity:0.7";
 const WHERE = "flex:none;overflow:hidden;text-overflow:ellipsis;text-align:right;opacity:0.6";
 const WIDEST = 18; // characters of an origin: the whole one is in its title
 
-const originOf = ({ document, position, count: times }: HeatMapExample): string => `${times > 1 ? `×${count(times)} ` : ""}${visible(document)}:${position}`;
+const originOf = ({ document, position, count: times }: HeatMapExample): string =>
+  `${times > 1 ? `×${count(times)} ` : ""}${visible(document)}:${position}`;
 
 function lineHtml(example: HeatMapExample, max: number, wrap: boolean, width: string): string {
   const { values, peak, tokens, document, position, count: times } = example;
@@ -151,7 +159,10 @@ function linesHtml(examples: HeatMapExample[], max: number, wrap: boolean, chara
 const BARS = 24;
 const TAIL = 0.005;
 
-/** What a histogram shows: the weakest half percent as one bar, then neighbouring bins together until there are few enough to draw. */
+/**
+ * What a histogram shows: the weakest half percent as one bar, then neighbouring bins together until there are few enough
+ * to draw.
+ */
 export function mergeBins(histogram: Feature["histogram"], most = BARS): Feature["histogram"] {
   let { edges, counts } = histogram;
   const total = counts.reduce((sum, n) => sum + n, 0);
@@ -176,9 +187,13 @@ function histogramHtml(histogram: Feature["histogram"]): string {
   const { edges, counts } = mergeBins(histogram);
   if (!counts.length) return "";
   const most = Math.max(...counts);
-  const bars = counts.map((n, b) =>
-    `<span style="display:inline-block;width:4px;margin-right:1px;height:${Math.max(n ? 1 : 0, Math.round((18 * n) / most))}px;background:rgba(128,128,128,0.75)"` +
-    ` title="${short(edges[b])} – ${short(edges[b + 1])}: ${count(n)}"></span>`).join("");
+  const bars = counts
+    .map(
+      (n, b) =>
+        `<span style="display:inline-block;width:4px;margin-right:1px;height:${Math.max(n ? 1 : 0, Math.round((18 * n) / most))}px;background:rgba(128,128,128,0.75)"` +
+        ` title="${short(edges[b])} – ${short(edges[b + 1])}: ${count(n)}"></span>`,
+    )
+    .join("");
   return `<span style="white-space:nowrap" title="tokens by activation, ${short(edges[0])} to ${short(edges.at(-1)!)}, logarithmic">${bars}</span>`;
 }
 
@@ -197,46 +212,69 @@ function featureHtml(feature: HeatMapFeature, wrap: boolean): string {
     histogramHtml(histogram),
   ].filter(Boolean);
   const [top, ...more] = groups;
-  const characters = Math.min(WIDEST, Math.max(0, ...groups.flatMap(({ examples }) => examples.map((example) => columns(originOf(example))))));
+  const characters = Math.min(
+    WIDEST,
+    Math.max(0, ...groups.flatMap(({ examples }) => examples.map((example) => columns(originOf(example))))),
+  );
   const folded = more.length
-    ? `<details style="margin-top:0.2em"><summary style="cursor:pointer;opacity:0.75">examples at random, by strength of activation</summary>${more.map(({ name, examples }) =>
-      `<div style="opacity:0.75;margin-top:0.3em">${escapeHtml(GROUP_TITLES[name] ?? name)}</div>${linesHtml(examples, max, wrap, characters)}`).join("")}</details>`
+    ? `<details style="margin-top:0.2em"><summary style="cursor:pointer;opacity:0.75">examples at random, by strength of activation</summary>${more
+        .map(
+          ({ name, examples }) =>
+            `<div style="opacity:0.75;margin-top:0.3em">${escapeHtml(GROUP_TITLES[name] ?? name)}</div>${linesHtml(examples, max, wrap, characters)}`,
+        )
+        .join("")}</details>`
     : "";
-  return `<section style="border-top:${RULE};padding:0.5em 0 0.9em">` +
+  return (
+    `<section style="border-top:${RULE};padding:0.5em 0 0.9em">` +
     `<div style="display:flex;flex-wrap:wrap;gap:0 1.1em;align-items:baseline;margin-bottom:0.3em">${facts.join(" ")}</div>` +
-    `${top ? linesHtml(top.examples, max, wrap, characters) : "<p>It never fires on these rows.</p>"}${folded}</section>`;
+    `${top ? linesHtml(top.examples, max, wrap, characters) : "<p>It never fires on these rows.</p>"}${folded}</section>`
+  );
 }
 
 const GROUP_TITLES: Record<string, string> = {
-  "75–100 %": "strongest quarter of its activations", "50–75 %": "second quarter", "25–50 %": "third quarter", "0–25 %": "weakest quarter",
+  "75–100 %": "strongest quarter of its activations",
+  "50–75 %": "second quarter",
+  "25–50 %": "third quarter",
+  "0–25 %": "weakest quarter",
   random: "any activation",
 };
 
 /** The scale, in the very style of the tokens. */
 const legendHtml = (): string => {
-  const steps = [0.1, 0.3, 0.5, 0.7, 1].map((t) => {
-    const text = ` ${t * 100} `;
-    return `<span style="background:${shade(t)}${t >= 0.66 ? ";color:#000" : ""}">${t >= 0.5 ? `<b>${text}</b>` : text}</span>`;
-  }).join("");
-  return `<div style="display:flex;flex-wrap:wrap;gap:0 1.1em;font-size:12px;opacity:0.85;margin-bottom:0.6em">` +
+  const steps = [0.1, 0.3, 0.5, 0.7, 1]
+    .map((t) => {
+      const text = ` ${t * 100} `;
+      return `<span style="background:${shade(t)}${t >= 0.66 ? ";color:#000" : ""}">${t >= 0.5 ? `<b>${text}</b>` : text}</span>`;
+    })
+    .join("");
+  return (
+    `<div style="display:flex;flex-wrap:wrap;gap:0 1.1em;font-size:12px;opacity:0.85;margin-bottom:0.6em">` +
     `<span>shade: <span style="white-space:pre">${steps}</span> % of the feature’s maximum, linear</span> ` +
     `<span><u>underlined</u>: the peak, its value in front</span> ` +
-    `<span>↵ new line, → tab, · trailing space</span></div>`;
+    `<span>↵ new line, → tab, · trailing space</span></div>`
+  );
 };
 
 /** Less and less of a map, until it fits: everything; without the folded groups; five examples each. */
 const REDUCTIONS: { say: string; of: (feature: HeatMapFeature) => HeatMapFeature }[] = [
   { say: "", of: (feature) => feature },
-  { say: "Only the top examples are shown, to keep this output small.", of: (feature) => ({ ...feature, groups: feature.groups.slice(0, 1) }) },
+  {
+    say: "Only the top examples are shown, to keep this output small.",
+    of: (feature) => ({ ...feature, groups: feature.groups.slice(0, 1) }),
+  },
   {
     say: "Only the five strongest examples of each feature are shown, to keep this output small.",
-    of: (feature) => ({ ...feature, groups: feature.groups.slice(0, 1).map(({ name, examples }) => ({ name, examples: examples.slice(0, 5) })) }),
+    of: (feature) => ({
+      ...feature,
+      groups: feature.groups.slice(0, 1).map(({ name, examples }) => ({ name, examples: examples.slice(0, 5) })),
+    }),
   },
 ];
 
 /**
  * A page fragment without script, style sheet or reference; survives JupyterLab's sanitiser unchanged.
- * At most `bytes` long (UTF-8), the legend and one feature at least: examples, then features are left out, and the last line says which.
+ * At most `bytes` long (UTF-8), the legend and one feature at least: examples, then features are left out, and the last
+ * line says which.
  */
 export function heatMapHtml(map: HeatMap, options: HeatMapOptions = {}): string {
   const { bytes = 200_000, layout = "line" } = options;
@@ -253,7 +291,10 @@ export function heatMapHtml(map: HeatMap, options: HeatMapOptions = {}): string 
   let held = 0;
   const fitting = parts.filter((part, i) => (held += size(part)) <= room || i === 0);
   if (fitting.length < parts.length) {
-    notes.push(REDUCTIONS.at(-1)!.say, `${parts.length - fitting.length} of ${parts.length} features are not shown, to keep this output small; ask for them by { latents }.`);
+    notes.push(
+      REDUCTIONS.at(-1)!.say,
+      `${parts.length - fitting.length} of ${parts.length} features are not shown, to keep this output small; ask for them by { latents }.`,
+    );
   }
   const body = fitting.length ? fitting.join("") : "<p>No feature to show.</p>";
   const foot = notes.length ? `<p style="font-size:12px;opacity:0.85;margin:0">${notes.map(escapeHtml).join(" ")}</p>` : "";
@@ -282,7 +323,8 @@ function lineText(example: HeatMapExample, max: number, color: boolean): string 
     const begin = step > 0 ? from : to - 1;
     for (let i = begin; i >= from && i < to; i += step) {
       const width = columns(visible(tokens[i]));
-      if (width > left - 1) return step > 0 ? `${line}…${" ".repeat(Math.max(0, left - 1))}` : `${" ".repeat(Math.max(0, left - 1))}…${line}`;
+      if (width > left - 1)
+        return step > 0 ? `${line}…${" ".repeat(Math.max(0, left - 1))}` : `${" ".repeat(Math.max(0, left - 1))}…${line}`;
       line = step > 0 ? line + piece(i) : piece(i) + line;
       left -= width;
     }
@@ -303,21 +345,32 @@ export function heatMapText(map: HeatMap, { color = true }: HeatMapOptions = {})
     const most = Math.max(1, ...counts);
     const bars = counts.map((n) => BLOCKS[Math.min(7, Math.floor((8 * n) / most))]).join("");
     const facts = [
-      paint("1", `latent ${latent}`), label ?? "", flagOf(density), `fires on ${percent(density)} of tokens`,
+      paint("1", `latent ${latent}`),
+      label ?? "",
+      flagOf(density),
+      `fires on ${percent(density)} of tokens`,
       ...(density > 0 ? [`max ${short(max)}`, `mean ${short(mean)}`, bars] : []),
-    ].filter(Boolean).join("  ");
+    ]
+      .filter(Boolean)
+      .join("  ");
     return [facts, ...(groups[0]?.examples ?? []).map((example) => lineText(example, max, color))].join("\n");
   });
   return [...(features.length ? features : ["No feature to show."]), ...map.leftOut].join("\n\n");
 }
 
-/** Arrays as strings, since notebook files write a number a line: tokens of all examples as indices into one list, values with three digits. */
+/**
+ * Arrays as strings, since notebook files write a number a line: tokens of all examples as indices into one list, values
+ * with three digits.
+ */
 export interface PackedHeatMap {
   version: 1;
   strings: string[];
   features: (Omit<HeatMapFeature, "groups" | "histogram"> & {
     histogram: { edges: string; counts: string };
-    groups: { name: string; examples: { tokens: string; values: string; peak: number; count: number; document: string; position: number }[] }[];
+    groups: {
+      name: string;
+      examples: { tokens: string; values: string; peak: number; count: number; document: string; position: number }[];
+    }[];
   })[];
   leftOut: string[];
 }
@@ -334,7 +387,9 @@ export function packHeatMap({ features, leftOut }: HeatMap): PackedHeatMap {
     groups: groups.map(({ name, examples }) => ({
       name,
       examples: examples.map(({ tokens, values, ...where }) => ({
-        ...where, tokens: tokens.map(number).join(" "), values: values.map((v) => Number(v.toPrecision(3))).join(" "),
+        ...where,
+        tokens: tokens.map(number).join(" "),
+        values: values.map((v) => Number(v.toPrecision(3))).join(" "),
       })),
     })),
   }));
@@ -350,9 +405,12 @@ export function unpackHeatMap({ strings, features, leftOut }: PackedHeatMap): He
       histogram: { edges: numbers(histogram.edges), counts: numbers(histogram.counts) },
       groups: groups.map(({ name, examples }) => ({
         name,
-        examples: examples.map(({ tokens, values, ...where }) => ({ ...where, tokens: numbers(tokens).map((i) => strings[i]), values: numbers(values) })),
+        examples: examples.map(({ tokens, values, ...where }) => ({
+          ...where,
+          tokens: numbers(tokens).map((i) => strings[i]),
+          values: numbers(values),
+        })),
       })),
     })),
   };
 }
-

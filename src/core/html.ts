@@ -1,6 +1,7 @@
 /**
- * Pieces that all views share. What they make lives in pages that strip <style>, <script>, <svg> and data-*, so every look is an inline style, every colour
- * is either the page's own or laid over it half transparent, and the meaning stays when the styles go.
+ * Pieces that all views share. What they make lives in pages that strip <style>, <script>, <svg> and data-*, so every
+ * look is an inline style, every colour is either the page's own or laid over it half transparent, and the meaning stays
+ * when the styles go.
  */
 
 const ENTITIES: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
@@ -38,14 +39,23 @@ export const RULE = "1px solid rgba(128,128,128,0.35)";
 export const PLAIN = "mathjax_ignore tex2jax_ignore";
 
 /** 24-bit ANSI colours and attributes of a terminal; as plain text when colour is off. */
-export const ansi = (on: boolean) => (codes: string, text: string): string => (on && codes && text ? `\u001b[${codes}m${text}\u001b[0m` : text);
+export const ansi =
+  (on: boolean) =>
+  (codes: string, text: string): string =>
+    on && codes && text ? `\u001b[${codes}m${text}\u001b[0m` : text;
 
 /** Columns a text takes in a terminal: by characters, wide ones (East Asian, emoji) as two. */
 export function columns(text: string): number {
   let width = 0;
   for (const character of text) {
     const code = character.codePointAt(0)!;
-    width += code >= 0x1100 && /\p{Emoji_Presentation}|[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]/u.test(character) ? 2 : 1;
+    width +=
+      code >= 0x1100 &&
+      /\p{Emoji_Presentation}|[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]/u.test(
+        character,
+      )
+        ? 2
+        : 1;
   }
   return width;
 }

@@ -1,9 +1,15 @@
 import { count, percent, short } from "./html";
 import type { TrainingPoint } from "./types";
 
-/** Series → Plotly figures, as plain JSON. A figure has a light ground of its own, so that it reads the same on a light and on a dark page. */
+/**
+ * Series → Plotly figures, as plain JSON. A figure has a light ground of its own, so that it reads the same on a light
+ * and on a dark page.
+ */
 
-/** A column of numbers as Plotly reads it from JSON: base64 of little-endian float32, since notebook files write a number of a list on each line. */
+/**
+ * A column of numbers as Plotly reads it from JSON: base64 of little-endian float32, since notebook files write a number
+ * of a list on each line.
+ */
 export interface Column {
   dtype: "f4";
   bdata: string;
@@ -36,7 +42,13 @@ export function column(values: ArrayLike<number>): Column {
 }
 
 const axis = (more: Record<string, unknown> = {}): Record<string, unknown> => ({
-  gridcolor: GRID, linecolor: LINE, showline: true, zeroline: false, ticks: "outside", tickcolor: LINE, ...more,
+  gridcolor: GRID,
+  linecolor: LINE,
+  showline: true,
+  zeroline: false,
+  ticks: "outside",
+  tickcolor: LINE,
+  ...more,
 });
 
 /** A logarithmic axis with its numbers written out: 1, 2, 5 of each decade when there are few, else the decades. */
@@ -49,15 +61,25 @@ function logAxis(values: ArrayLike<number>, more: Record<string, unknown> = {}):
   const steps = high - low < 0.9 ? [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8] : high - low < 2.5 ? [1, 2, 5] : [1];
   const tickvals: number[] = [];
   for (let decade = Math.floor(low); decade <= high; decade++) {
-    for (const step of steps) if (Math.log10(step) + decade >= low && Math.log10(step) + decade <= high) tickvals.push(Number(`${step}e${decade}`));
+    for (const step of steps)
+      if (Math.log10(step) + decade >= low && Math.log10(step) + decade <= high) tickvals.push(Number(`${step}e${decade}`));
   }
   return axis({ type: "log", range: [low, high], tickmode: "array", tickvals, ticktext: tickvals.map(String), ...more });
 }
 
-/** Names of the axes as annotations: where they stand then does not hang on measured text, which a picture drawn without a browser lacks. */
+/**
+ * Names of the axes as annotations: where they stand then does not hang on measured text, which a picture drawn without a
+ * browser lacks.
+ */
 const naming = (x: string, left: string, right?: string): Record<string, unknown>[] => {
-  const name = (text: string, color: string, where: Record<string, unknown>): Record<string, unknown> =>
-    ({ text, xref: "paper", yref: "paper", showarrow: false, font: { size: 13, color }, ...where });
+  const name = (text: string, color: string, where: Record<string, unknown>): Record<string, unknown> => ({
+    text,
+    xref: "paper",
+    yref: "paper",
+    showarrow: false,
+    font: { size: 13, color },
+    ...where,
+  });
   return [
     name(x, INK, { x: 0.5, y: 0, yshift: -48, xanchor: "center", yanchor: "middle" }),
     name(left, right ? ORANGE : INK, { x: 0, y: 1, yshift: 14, xshift: -52, xanchor: "left", yanchor: "middle" }),
@@ -66,10 +88,14 @@ const naming = (x: string, left: string, right?: string): Record<string, unknown
 };
 
 const frame = (title: string, more: Record<string, unknown>): Figure["layout"] => ({
-  width: 760, height: 380, margin: { l: 64, r: 56, t: 76, b: 60 },
+  width: 760,
+  height: 380,
+  margin: { l: 64, r: 56, t: 76, b: 60 },
   title: { text: title, x: 0.015, xanchor: "left", y: 0.95, yanchor: "top", font: { size: 16 } },
   font: { family: "Open Sans, system-ui, sans-serif", size: 13, color: INK },
-  paper_bgcolor: "#ffffff", plot_bgcolor: "#fafbfc", ...more,
+  paper_bgcolor: "#ffffff",
+  plot_bgcolor: "#fafbfc",
+  ...more,
 });
 
 const CONFIG = { displaylogo: false, responsive: true };
@@ -85,17 +111,39 @@ export function trainingFigure(curve: TrainingPoint[], title = "Training"): Plot
   const first = curve[0];
   const last = curve.at(-1)!;
   return {
-    words: `${title}: over ${count(last.tokens)} tokens the variance left unexplained went from ${short(first.fvu)} to ${short(last.fvu)}; ` +
+    words:
+      `${title}: over ${count(last.tokens)} tokens the variance left unexplained went from ${short(first.fvu)} to ${short(last.fvu)}; ` +
       `${percent(last.dead)} of the latents are dead at the end.`,
     figure: {
       data: [
-        { type: "scatter", mode: curve.length > 1 ? "lines" : "markers", name: "FVU", x: tokens, y: column(curve.map((point) => point.fvu)), line: { color: ORANGE, width: 2 } },
-        { type: "scatter", mode: curve.length > 1 ? "lines" : "markers", name: "dead latents", x: tokens, y: column(dead), yaxis: "y2", line: { color: BLUE, width: 1.5, dash: "dot" } },
+        {
+          type: "scatter",
+          mode: curve.length > 1 ? "lines" : "markers",
+          name: "FVU",
+          x: tokens,
+          y: column(curve.map((point) => point.fvu)),
+          line: { color: ORANGE, width: 2 },
+        },
+        {
+          type: "scatter",
+          mode: curve.length > 1 ? "lines" : "markers",
+          name: "dead latents",
+          x: tokens,
+          y: column(dead),
+          yaxis: "y2",
+          line: { color: BLUE, width: 1.5, dash: "dot" },
+        },
       ],
       layout: frame(title, {
         xaxis: axis({ rangemode: "tozero" }),
         yaxis: logAxis(curve.map((point) => point.fvu)),
-        yaxis2: axis({ overlaying: "y", side: "right", showgrid: false, tickmode: "auto", range: [0, Math.max(5, 1.1 * Math.max(...dead))] }),
+        yaxis2: axis({
+          overlaying: "y",
+          side: "right",
+          showgrid: false,
+          tickmode: "auto",
+          range: [0, Math.max(5, 1.1 * Math.max(...dead))],
+        }),
         annotations: naming("tokens", "FVU (logarithmic)", "dead latents, %"),
         showlegend: false,
       }),
@@ -119,15 +167,30 @@ export function scatterFigure(density: ArrayLike<number>, max: ArrayLike<number>
   return {
     words: `${title}: of ${count(density.length)} latents ${count(dead)} are dead and ${count(dense)} fire on more than a tenth of the tokens.`,
     figure: {
-      data: [{
-        type: "scatter", mode: "markers", name: "latent", x: column(drawn.map((f) => 100 * density[f])), y: column(drawn.map((f) => max[f])), customdata: column(drawn),
-        hovertemplate: "latent %{customdata}<br>fires on %{x:.3g} %<br>maximum %{y:.3g}<extra></extra>", marker: { color: ORANGE, size: 5, opacity: 0.55 },
-      }],
-      layout: frame(`${title}: ${count(alive.length)} living, ${count(dead)} dead${step > 1 ? ` (one in ${step} drawn)` : ""}`, {
-        xaxis: logAxis(drawn.map((f) => 100 * density[f])), yaxis: logAxis(drawn.map((f) => max[f])), showlegend: false,
-        annotations: naming("fires on % of tokens (logarithmic)", "maximum (logarithmic)"),
-        shapes: [{ type: "line", x0: 10, x1: 10, y0: 0, y1: 1, yref: "paper", line: { color: LINE, width: 1, dash: "dash" } }],
-      }),
+      data: [
+        {
+          type: "scatter",
+          mode: "markers",
+          name: "latent",
+          x: column(drawn.map((f) => 100 * density[f])),
+          y: column(drawn.map((f) => max[f])),
+          customdata: column(drawn),
+          hovertemplate: "latent %{customdata}<br>fires on %{x:.3g} %<br>maximum %{y:.3g}<extra></extra>",
+          marker: { color: ORANGE, size: 5, opacity: 0.55 },
+        },
+      ],
+      layout: frame(
+        `${title}: ${count(alive.length)} living, ${count(dead)} dead${step > 1 ? ` (one in ${step} drawn)` : ""}`,
+        {
+          xaxis: logAxis(drawn.map((f) => 100 * density[f])),
+          yaxis: logAxis(drawn.map((f) => max[f])),
+          showlegend: false,
+          annotations: naming("fires on % of tokens (logarithmic)", "maximum (logarithmic)"),
+          shapes: [
+            { type: "line", x0: 10, x1: 10, y0: 0, y1: 1, yref: "paper", line: { color: LINE, width: 1, dash: "dash" } },
+          ],
+        },
+      ),
       config: CONFIG,
     },
   };

@@ -3,10 +3,12 @@ import { permutation, type Random } from "./random";
 import type { Document } from "./types";
 
 /**
- * How well a latent's activation tells the sentences of one label from all others, beside what a reader would have got without it.
+ * How well a latent's activation tells the sentences of one label from all others, beside what a reader would have got
+ * without it.
  *
- * AUROC = P(score of a positive > score of a negative) + ½ P(equal), exactly, from mid-ranks: (R⁺ − P(P + 1)/2) / (P·N), R⁺ the sum of the positives' ranks.
- * Everything that is chosen (latent and pooling, direction, word, sign) is chosen on training documents and measured on held-out ones.
+ * AUROC = P(score of a positive > score of a negative) + ½ P(equal), exactly, from mid-ranks: (R⁺ − P(P + 1)/2) / (P·N),
+ * R⁺ the sum of the positives' ranks. Everything that is chosen (latent and pooling, direction, word, sign) is chosen on
+ * training documents and measured on held-out ones.
  */
 
 export const POOLINGS = ["mean", "max", "first five"] as const;
@@ -32,19 +34,26 @@ export interface Sentences {
 const MOST_LABELS = 30;
 
 /**
- * Sentences of labelled documents. A token belongs to the sentence that holds its first character that is not white space; where sentences overlap, to the one that
- * begins last.
+ * Sentences of labelled documents. A token belongs to the sentence that holds its first character that is not white
+ * space; where sentences overlap, to the one that begins last.
  * @param offsets UTF-16 offsets of all tokens of a document, dropped ones included
  * @param side of each document
  * @param wanted labels; when absent all that occur, but for those in `without`, most frequent first
  */
 export function sentencesOf(
-  documents: Document[], offsets: (document: number) => { start: Int32Array; end: Int32Array }, side: ("train" | "heldout")[], wanted?: string[],
+  documents: Document[],
+  offsets: (document: number) => { start: Int32Array; end: Int32Array },
+  side: ("train" | "heldout")[],
+  wanted?: string[],
   without: ReadonlySet<string> = new Set(),
 ): Sentences {
   const times = new Map<string, number>();
   for (const { spans } of documents) for (const { label } of spans) times.set(label, (times.get(label) ?? 0) + 1);
-  const labels = wanted ?? [...times.keys()].filter((label) => !without.has(label)).sort((a, b) => times.get(b)! - times.get(a)! || (a < b ? -1 : 1));
+  const labels =
+    wanted ??
+    [...times.keys()]
+      .filter((label) => !without.has(label))
+      .sort((a, b) => times.get(b)! - times.get(a)! || (a < b ? -1 : 1));
   if (labels.length > MOST_LABELS) throw new RangeError(`expected at most ${MOST_LABELS} labels, found ${labels.length}`);
   const bit = new Map(labels.map((label, l) => [label, 1 << l]));
   const [document, mask, heldout, first, tokens, relative, starts, ends] = Array.from({ length: 8 }, () => [] as number[]);
@@ -86,13 +95,24 @@ export function sentencesOf(
     return of;
   });
   return {
-    labels, count: document.length, document: Int32Array.from(document), mask: Int32Array.from(mask), heldout: Uint8Array.from(heldout),
-    first: Int32Array.from(first), tokens: Int32Array.from(tokens), relative: Float32Array.from(relative),
-    start: Int32Array.from(starts), end: Int32Array.from(ends), ofToken,
+    labels,
+    count: document.length,
+    document: Int32Array.from(document),
+    mask: Int32Array.from(mask),
+    heldout: Uint8Array.from(heldout),
+    first: Int32Array.from(first),
+    tokens: Int32Array.from(tokens),
+    relative: Float32Array.from(relative),
+    start: Int32Array.from(starts),
+    end: Int32Array.from(ends),
+    ofToken,
   };
 }
 
-/** Where each row falls: its sentence (−1: none), its number among the sentence's rows, and how many rows each sentence has. */
+/**
+ * Where each row falls: its sentence (−1: none), its number among the sentence's rows, and how many rows each sentence
+ * has.
+ */
 export interface RowSentences {
   sentence: Int32Array; // [rows]
   ordinal: Int32Array; // [rows]
@@ -161,7 +181,10 @@ export function ranking(mask: Int32Array, labels: number) {
       }
       finish(out);
     },
-    /** Scores in `bins` equal steps between their least and largest, those of a step tied: for choosing among many dense scores. */
+    /**
+     * Scores in `bins` equal steps between their least and largest, those of a step tied: for choosing among many dense
+     * scores.
+     */
     binned(score: Float32Array, from: number, stride: number, bins: Float64Array, out: Float64Array): void {
       const steps = bins.length / masks.length;
       let least = Infinity;
@@ -173,7 +196,8 @@ export function ranking(mask: Int32Array, labels: number) {
       }
       bins.fill(0);
       const scale = largest > least ? (steps - 1e-3) / (largest - least) : 0;
-      for (let i = 0, at = from; i < n; i++, at += stride) bins[Math.floor((score[at] - least) * scale) * masks.length + classOf[i]]++;
+      for (let i = 0, at = from; i < n; i++, at += stride)
+        bins[Math.floor((score[at] - least) * scale) * masks.length + classOf[i]]++;
       rankSum.fill(0);
       for (let s = 0, below = 0; s < steps; s++) {
         let here = 0;
@@ -190,7 +214,8 @@ export function ranking(mask: Int32Array, labels: number) {
       let yes = 0;
       for (let c = 0; c < masks.length; c++) yes += present[c];
       const no = n - yes;
-      for (let c = 0; c < masks.length; c++) rankSum[c] = present[c] * (no + (yes + 1) / 2) + (size[c] - present[c]) * ((no + 1) / 2);
+      for (let c = 0; c < masks.length; c++)
+        rankSum[c] = present[c] * (no + (yes + 1) / 2) + (size[c] - present[c]) * ((no + 1) / 2);
       finish(out);
     },
   };
@@ -209,7 +234,11 @@ export function auroc(score: ArrayLike<number>, positive: ArrayLike<number>): nu
   return weightedAuroc(groups(score), positive);
 }
 
-function weightedAuroc({ order, ends }: ReturnType<typeof groups>, positive: ArrayLike<number>, weight?: ArrayLike<number>): number {
+function weightedAuroc(
+  { order, ends }: ReturnType<typeof groups>,
+  positive: ArrayLike<number>,
+  weight?: ArrayLike<number>,
+): number {
   let pairs = 0;
   let above = 0; // positives with a larger score
   let negatives = 0;
@@ -228,7 +257,10 @@ function weightedAuroc({ order, ends }: ReturnType<typeof groups>, positive: Arr
   return above && negatives ? pairs / (above * negatives) : NaN;
 }
 
-/** Average precision Σ (R_g − R_{g−1})·P_g over the groups of equal scores, largest first (scikit-learn's definition). NaN without positives. */
+/**
+ * Average precision Σ (R_g − R_{g−1})·P_g over the groups of equal scores, largest first (scikit-learn's definition). NaN
+ * without positives.
+ */
 export function averagePrecision(score: ArrayLike<number>, positive: ArrayLike<number>): number {
   const { order, ends } = groups(score);
   let found = 0;
@@ -293,7 +325,12 @@ export function pooling(rows: RowSentences, number: Int32Array): (firings: Firin
  * Sentences on which a latent does not fire are one group of ties.
  */
 export function scoreLatents(
-  firings: Firings, pool: ReturnType<typeof pooling>, ranks: ReturnType<typeof ranking>, out: Float32Array[], from = firings.from, to = firings.to,
+  firings: Firings,
+  pool: ReturnType<typeof pooling>,
+  ranks: ReturnType<typeof ranking>,
+  out: Float32Array[],
+  from = firings.from,
+  to = firings.to,
 ): void {
   let keys = new Float64Array(1024);
   const found = new Float64Array(out.length);
@@ -334,15 +371,19 @@ export function walshHadamard(x: Float32Array, n = x.length): void {
 }
 
 /**
- * Random dense directions: vectors of independent signs ± 1/√d, made in blocks H·diag(signs), so that a row meets a whole block at the price of one fast transform.
- * Each direction by itself is uniform over all sign vectors.
+ * Random dense directions: vectors of independent signs ± 1/√d, made in blocks H·diag(signs), so that a row meets a
+ * whole block at the price of one fast transform. Each direction by itself is uniform over all sign vectors.
  */
 export function randomDirections(d: number, count: number, rng: Random) {
   const size = 2 ** Math.ceil(Math.log2(Math.max(2, d)));
   const blocks = Math.ceil(count / size);
-  const signs = Array.from({ length: blocks }, () => Float32Array.from({ length: d }, () => (rng.uniform() < 0.5 ? -1 : 1) / Math.sqrt(d)));
+  const signs = Array.from({ length: blocks }, () =>
+    Float32Array.from({ length: d }, () => (rng.uniform() < 0.5 ? -1 : 1) / Math.sqrt(d)),
+  );
   return {
-    size, blocks, count,
+    size,
+    blocks,
+    count,
     /** The products of the row at x[at …] with the directions of a block, into out[0 … size). */
     project(block: number, x: Float32Array, at: number, out: Float32Array): void {
       const s = signs[block];
@@ -361,7 +402,8 @@ export function randomDirections(d: number, count: number, rng: Random) {
 }
 
 /**
- * Logistic regression, one output a label, on dense standardised columns: Adam over shuffled batches, step falling to 0, with a little L2.
+ * Logistic regression, one output a label, on dense standardised columns: Adam over shuffled batches, step falling to 0,
+ * with a little L2.
  * @param x [n, d] @param mask labels of each row
  * @returns score of any rows, [rows] for a label
  */
@@ -404,19 +446,21 @@ export function logisticProbe(x: Float32Array, d: number, mask: Int32Array, labe
       w[i] -= (rate * m[i]) / (Math.sqrt(v[i]) + 1e-8);
     }
   }
-  return (rows: Float32Array, label: number): Float32Array => Float32Array.from({ length: rows.length / d }, (_, r) => {
-    let z = w[label * width + d];
-    for (let i = 0; i < d; i++) z += w[label * width + i] * (rows[r * d + i] - mean[i]) * inverse[i];
-    return z;
-  });
+  return (rows: Float32Array, label: number): Float32Array =>
+    Float32Array.from({ length: rows.length / d }, (_, r) => {
+      let z = w[label * width + d];
+      for (let i = 0; i < d; i++) z += w[label * width + i] * (rows[r * d + i] - mean[i]) * inverse[i];
+      return z;
+    });
 }
 
 /** Words of a text, in lower case: what a reader would look for. */
-export const wordsOf = (text: string): string[] => text.toLowerCase().match(/[\p{L}\p{N}]+(?:['’][\p{L}]+)?|[^\s\p{L}\p{N}]/gu) ?? [];
+export const wordsOf = (text: string): string[] =>
+  text.toLowerCase().match(/[\p{L}\p{N}]+(?:['’][\p{L}]+)?|[^\s\p{L}\p{N}]/gu) ?? [];
 
 /**
- * Logistic regression on the presence of words and pairs of neighbouring words, one output a label: what the text alone gives.
- * Stochastic gradient steps scaled by each weight's own history (AdaGrad), ten times over the training sentences.
+ * Logistic regression on the presence of words and pairs of neighbouring words, one output a label: what the text alone
+ * gives. Stochastic gradient steps scaled by each weight's own history (AdaGrad), ten times over the training sentences.
  */
 export function textModel(texts: string[], mask: Int32Array, labels: number, rng: Random): (text: string) => Float64Array {
   const grams = (text: string): string[] => {
@@ -461,7 +505,11 @@ export function textModel(texts: string[], mask: Int32Array, labels: number, rng
  * @returns for each detector the 2.5 % and 97.5 % quantiles of its AUROC, and of the first detector's lead over it
  */
 export function bootstrap(
-  scores: ArrayLike<number>[], positive: ArrayLike<number>, document: Int32Array, rng: Random, resamples = 400,
+  scores: ArrayLike<number>[],
+  positive: ArrayLike<number>,
+  document: Int32Array,
+  rng: Random,
+  resamples = 400,
 ): { interval: [number, number]; lead: [number, number] }[] {
   const names = [...new Set(document)];
   const number = new Map(names.map((d, i) => [d, i]));
@@ -482,7 +530,8 @@ export function bootstrap(
       leads[i].push(got[0] - value);
     });
   }
-  const quantile = (list: number[], q: number): number => list[Math.min(list.length - 1, Math.floor(q * list.length))] ?? NaN;
+  const quantile = (list: number[], q: number): number =>
+    list[Math.min(list.length - 1, Math.floor(q * list.length))] ?? NaN;
   const interval = (list: number[]): [number, number] => {
     list.sort((a, b) => a - b);
     return [quantile(list, 0.025), quantile(list, 0.975)];

@@ -3,7 +3,8 @@ import type { Pooling } from "./score";
 
 /** Scores of labels as something to read: each latent beside what reaches it without an SAE. */
 
-export type DetectorKind = "latent" | "keyword" | "random direction" | "position" | "length" | "text model" | "difference of means" | "probe";
+export type DetectorKind =
+  "latent" | "keyword" | "random direction" | "position" | "length" | "text model" | "difference of means" | "probe";
 
 export interface Detector {
   kind: DetectorKind;
@@ -48,21 +49,40 @@ export interface ScoresView {
 }
 
 const FEWEST = 20; // held-out positives under which a score says nothing
-/** What a latent must beat to say more than they do. Text model, difference of means and probe combine much more, and are there for comparison. */
-const CONTROLS: [DetectorKind, Verdict][] = [["position", "position"], ["length", "length"], ["keyword", "keyword"], ["random direction", "not above random"]];
+/**
+ * What a latent must beat to say more than they do. Text model, difference of means and probe combine much more, and are
+ * there for comparison.
+ */
+const CONTROLS: [DetectorKind, Verdict][] = [
+  ["position", "position"],
+  ["length", "length"],
+  ["keyword", "keyword"],
+  ["random direction", "not above random"],
+];
 
 /** The first control that reaches the latent names the verdict; all that do are warned of. */
 export function verdictOf(detectors: Detector[], positives: number): { verdict: Verdict; warnings: string[] } {
   const [latent, ...others] = detectors;
   if (positives < FEWEST) {
-    return { verdict: "undefined", warnings: [`only ${positives} held-out sentences carry it, ${FEWEST} are the least that say something`] };
+    return {
+      verdict: "undefined",
+      warnings: [`only ${positives} held-out sentences carry it, ${FEWEST} are the least that say something`],
+    };
   }
   const reaching: string[] = [];
   const close: string[] = [];
   for (const { kind, what, heldout, lead } of others) {
-    const name = kind === "keyword" ? `the word “${what}”` : kind === "position" || kind === "length" ? `${kind} (${what})` : kind === "random direction" ? "a random direction" : `the ${kind}`;
+    const name =
+      kind === "keyword"
+        ? `the word “${what}”`
+        : kind === "position" || kind === "length"
+          ? `${kind} (${what})`
+          : kind === "random direction"
+            ? "a random direction"
+            : `the ${kind}`;
     if (heldout >= latent.heldout) reaching.push(`${name} (${heldout.toFixed(2)})`);
-    else if (CONTROLS.some(([control]) => control === kind) && lead[0] <= 0) close.push(`${name} (95 %: ${signed(lead[0])} to ${signed(lead[1])})`);
+    else if (CONTROLS.some(([control]) => control === kind) && lead[0] <= 0)
+      close.push(`${name} (95 %: ${signed(lead[0])} to ${signed(lead[1])})`);
   }
   const warnings: string[] = [];
   if (reaching.length) warnings.push(`reached by ${reaching.join(", ")}`);
@@ -75,18 +95,24 @@ const signed = (x: number): string => `${x < 0 ? "−" : "+"}${Math.abs(x).toFix
 const figure = (x: number): string => (Number.isNaN(x) ? "–" : x.toFixed(2));
 
 const SHOWN: [DetectorKind, string][] = [
-  ["keyword", "best word"], ["random direction", "random direction"], ["position", "position"], ["length", "length"], ["text model", "text model"],
-  ["difference of means", "difference of means"], ["probe", "probe"],
+  ["keyword", "best word"],
+  ["random direction", "random direction"],
+  ["position", "position"],
+  ["length", "length"],
+  ["text model", "text model"],
+  ["difference of means", "difference of means"],
+  ["probe", "probe"],
 ];
 
-const of = ({ detectors }: LabelScore, kind: DetectorKind): Detector | undefined => detectors.find((one) => one.kind === kind);
+const of = ({ detectors }: LabelScore, kind: DetectorKind): Detector | undefined =>
+  detectors.find((one) => one.kind === kind);
 
 function notes({ latents, poolings, train, heldout, skipped, labels }: ScoresView): string[] {
   return [
     `Figures are AUROC on ${count(heldout.sentences)} sentences of ${count(heldout.documents)} held-out documents; 95 % intervals by bootstrap over documents. ` +
-    `AP is average precision, to be compared with the base rate.`,
+      `AP is average precision, to be compared with the base rate.`,
     `${count(latents)} latents × ${poolings} poolings, as many random directions, and every word were searched on ${count(train.sentences)} sentences of ${count(train.documents)} training documents.` +
-    (skipped ? ` ${count(skipped)} sentences have no row and are left out.` : ""),
+      (skipped ? ` ${count(skipped)} sentences have no row and are left out.` : ""),
     ...labels.filter(({ warnings }) => warnings.length).map(({ label, warnings }) => `${label}: ${warnings.join("; ")}.`),
     "A latent that scores high correlates with the label; to detect it, the probe or the difference of means is the better tool.",
   ];
@@ -97,48 +123,89 @@ export function scoresHtml(view: ScoresView): string {
   const cell = "padding:0.25em 0.55em 0.25em 0;border:0;vertical-align:baseline";
   const right = `text-align:right;${cell};white-space:nowrap`;
   const left = `text-align:left;${cell}`;
-  const code = (text: string): string => `<code style="font-family:${MONO};background:transparent">${escapeHtml(text)}</code>`;
+  const code = (text: string): string =>
+    `<code style="font-family:${MONO};background:transparent">${escapeHtml(text)}</code>`;
   const heads: [string, string][] = [
-    ["correlates with", left], ["latent", left], ["training", right], ["held-out", right], ["AP", right], ["base rate", right],
+    ["correlates with", left],
+    ["latent", left],
+    ["training", right],
+    ["held-out", right],
+    ["AP", right],
+    ["base rate", right],
     ...SHOWN.map(([, name]): [string, string] => [name, right]),
   ];
-  const head = heads.map(([name, style]) => `<th style="${style};white-space:normal;border-bottom:${RULE};font-weight:600;vertical-align:bottom">${name}</th>`).join("");
-  const rows = view.labels.map((score) => {
-    const latent = score.detectors[0];
-    const controls = SHOWN.map(([kind]) => {
-      const one = of(score, kind);
-      if (!one) return `<td style="${right}">–</td>`;
-      const reaches = one.heldout >= latent.heldout;
-      const word = kind === "keyword" ? `<br>${code(one.what)}` : "";
-      return `<td style="${right}" title="${escapeHtml(`${one.what}; of ${count(one.searched)}; training ${figure(one.train)}, AP ${figure(one.averagePrecision)}`)}">` +
-        `${reaches ? `<b>≥ ${figure(one.heldout)}</b>` : figure(one.heldout)}${word}</td>`;
-    }).join("");
-    return `<tr style="background:transparent"><td style="${left}"><b>${escapeHtml(score.label)}</b><br><span style="font-size:12px;opacity:0.8;white-space:nowrap">${score.verdict}</span></td>` +
-      `<td style="${left};white-space:nowrap">${score.latent} <br><span style="font-size:12px;opacity:0.8">${score.pooling}</span></td><td style="${right}">${figure(latent.train)}</td>` +
-      `<td style="${right}"><b style="background:${shade(Math.max(0, Math.min(1, 2 * latent.heldout - 1)) * 0.6 || 0)};padding:0 0.3em">${figure(latent.heldout)}</b>` +
-      ` <span style="opacity:0.7">${figure(latent.interval[0])}–${figure(latent.interval[1])}</span></td>` +
-      `<td style="${right}">${figure(latent.averagePrecision)}</td><td style="${right}">${percent(score.baseRate)}</td>${controls}</tr>`;
-  }).join("");
-  return `<div class="saelab-scores ${PLAIN}" style="font-family:${SANS};font-size:13px;line-height:1.4;overflow-x:auto">` +
+  const head = heads
+    .map(
+      ([name, style]) =>
+        `<th style="${style};white-space:normal;border-bottom:${RULE};font-weight:600;vertical-align:bottom">${name}</th>`,
+    )
+    .join("");
+  const rows = view.labels
+    .map((score) => {
+      const latent = score.detectors[0];
+      const controls = SHOWN.map(([kind]) => {
+        const one = of(score, kind);
+        if (!one) return `<td style="${right}">–</td>`;
+        const reaches = one.heldout >= latent.heldout;
+        const word = kind === "keyword" ? `<br>${code(one.what)}` : "";
+        return (
+          `<td style="${right}" title="${escapeHtml(`${one.what}; of ${count(one.searched)}; training ${figure(one.train)}, AP ${figure(one.averagePrecision)}`)}">` +
+          `${reaches ? `<b>≥ ${figure(one.heldout)}</b>` : figure(one.heldout)}${word}</td>`
+        );
+      }).join("");
+      return (
+        `<tr style="background:transparent"><td style="${left}"><b>${escapeHtml(score.label)}</b><br><span style="font-size:12px;opacity:0.8;white-space:nowrap">${score.verdict}</span></td>` +
+        `<td style="${left};white-space:nowrap">${score.latent} <br><span style="font-size:12px;opacity:0.8">${score.pooling}</span></td><td style="${right}">${figure(latent.train)}</td>` +
+        `<td style="${right}"><b style="background:${shade(Math.max(0, Math.min(1, 2 * latent.heldout - 1)) * 0.6 || 0)};padding:0 0.3em">${figure(latent.heldout)}</b>` +
+        ` <span style="opacity:0.7">${figure(latent.interval[0])}–${figure(latent.interval[1])}</span></td>` +
+        `<td style="${right}">${figure(latent.averagePrecision)}</td><td style="${right}">${percent(score.baseRate)}</td>${controls}</tr>`
+      );
+    })
+    .join("");
+  return (
+    `<div class="saelab-scores ${PLAIN}" style="font-family:${SANS};font-size:13px;line-height:1.4;overflow-x:auto">` +
     `<table style="border-collapse:collapse;border:0;margin:0"><thead><tr>${head}</tr></thead><tbody>${rows}</tbody></table>` +
-    `<ul style="font-size:12px;opacity:0.85;margin:0.6em 0 0;padding-left:1.3em">${notes(view).map((note) => `<li>${escapeHtml(note)}</li>`).join("")}</ul></div>`;
+    `<ul style="font-size:12px;opacity:0.85;margin:0.6em 0 0;padding-left:1.3em">${notes(view)
+      .map((note) => `<li>${escapeHtml(note)}</li>`)
+      .join("")}</ul></div>`
+  );
 }
 
 export function scoresText(view: ScoresView): string {
-  const heads = ["correlates with", "latent", "training", "held-out", "AP", "base rate", ...SHOWN.map(([, name]) => name), "verdict"];
+  const heads = [
+    "correlates with",
+    "latent",
+    "training",
+    "held-out",
+    "AP",
+    "base rate",
+    ...SHOWN.map(([, name]) => name),
+    "verdict",
+  ];
   const rows = view.labels.map((score) => {
     const latent = score.detectors[0];
     return [
-      score.label, `${score.latent} ${score.pooling}`, figure(latent.train),
-      `${figure(latent.heldout)} [${figure(latent.interval[0])}, ${figure(latent.interval[1])}]`, figure(latent.averagePrecision), percent(score.baseRate),
+      score.label,
+      `${score.latent} ${score.pooling}`,
+      figure(latent.train),
+      `${figure(latent.heldout)} [${figure(latent.interval[0])}, ${figure(latent.interval[1])}]`,
+      figure(latent.averagePrecision),
+      percent(score.baseRate),
       ...SHOWN.map(([kind]) => {
         const one = of(score, kind);
-        return one ? `${one.heldout >= latent.heldout ? "≥" : ""}${figure(one.heldout)}${kind === "keyword" ? ` ${one.what}` : ""}` : "–";
+        return one
+          ? `${one.heldout >= latent.heldout ? "≥" : ""}${figure(one.heldout)}${kind === "keyword" ? ` ${one.what}` : ""}`
+          : "–";
       }),
       score.verdict,
     ];
   });
   const width = heads.map((name, c) => Math.max(name.length, ...rows.map((row) => [...row[c]].length)));
-  const lines = [heads, ...rows].map((row) => row.map((text, c) => (c < 2 || c === heads.length - 1 ? padEnd : padStart)(text, width[c])).join("  ").trimEnd());
+  const lines = [heads, ...rows].map((row) =>
+    row
+      .map((text, c) => (c < 2 || c === heads.length - 1 ? padEnd : padStart)(text, width[c]))
+      .join("  ")
+      .trimEnd(),
+  );
   return [...lines, "", ...notes(view)].join("\n");
 }

@@ -4,7 +4,8 @@ import type { Document } from "./types";
 
 /**
  * One whole document, as it reads: its labelled sentences marked, or its tokens shaded by a latent, or both.
- * A sentence is marked by a bar in the colour of its label and by the label's letter, so that it reads without colour too.
+ * A sentence is marked by a bar in the colour of its label and by the label's letter, so that it reads without colour
+ * too.
  */
 
 export interface TraceView {
@@ -15,16 +16,28 @@ export interface TraceView {
   latent?: { number: number; max: number };
 }
 
-/** Eight hues that differ in lightness too, none of them the heat map's orange; each readable as a bar on white and on black. */
+/**
+ * Eight hues that differ in lightness too, none of them the heat map's orange; each readable as a bar on white and on
+ * black.
+ */
 const COLORS: [number, number, number][] = [
-  [58, 134, 214], [46, 160, 100], [196, 86, 170], [214, 64, 69], [120, 110, 210], [0, 152, 160], [150, 120, 60], [120, 130, 140],
+  [58, 134, 214],
+  [46, 160, 100],
+  [196, 86, 170],
+  [214, 64, 69],
+  [120, 110, 210],
+  [0, 152, 160],
+  [150, 120, 60],
+  [120, 130, 140],
 ];
 
 /** A letter for each label: its own first one where that is free, else another of its letters, else a number. */
 export function lettersOf(labels: string[]): string[] {
   const taken = new Set<string>();
   return labels.map((label, i) => {
-    const letters = [label.toUpperCase(), ...label.toUpperCase()].map((part) => part[0]).filter((letter) => /\p{L}/u.test(letter ?? ""));
+    const letters = [label.toUpperCase(), ...label.toUpperCase()]
+      .map((part) => part[0])
+      .filter((letter) => /\p{L}/u.test(letter ?? ""));
     const letter = letters.find((one) => !taken.has(one)) ?? String(i + 1);
     taken.add(letter);
     return letter;
@@ -36,7 +49,9 @@ export function lettersOf(labels: string[]): string[] {
  * @param tokens offsets and a latent's activation at each token, for the shaded kind
  */
 export function traceView(
-  document: Document, labels?: string[], tokens?: { start: ArrayLike<number>; end: ArrayLike<number>; values: ArrayLike<number>; latent: number; max: number },
+  document: Document,
+  labels?: string[],
+  tokens?: { start: ArrayLike<number>; end: ArrayLike<number>; values: ArrayLike<number>; latent: number; max: number },
 ): TraceView {
   const { id, text, spans } = document;
   const sorted = [...spans].sort((a, b) => a.start - b.start || b.end - a.end);
@@ -48,7 +63,8 @@ export function traceView(
   const valueAt = new Map<number, number>();
   for (let t = 0; tokens && t < tokens.values.length; t++) {
     cuts.add(tokens.start[t]).add(tokens.end[t]);
-    if (tokens.end[t] > tokens.start[t]) valueAt.set(tokens.start[t], Math.max(valueAt.get(tokens.start[t]) ?? 0, tokens.values[t]));
+    if (tokens.end[t] > tokens.start[t])
+      valueAt.set(tokens.start[t], Math.max(valueAt.get(tokens.start[t]) ?? 0, tokens.values[t]));
   }
   const at = [...cuts].sort((a, b) => a - b);
   const pieces: TraceView["pieces"] = [];
@@ -60,18 +76,30 @@ export function traceView(
     for (let s = open; s < sorted.length && sorted[s].start <= at[i]; s++) if (sorted[s].end > at[i]) found = s;
     value = valueAt.get(at[i]) ?? value;
     pieces.push({
-      text: text.slice(at[i], at[i + 1]), ...(tokens ? { value } : {}),
+      text: text.slice(at[i], at[i + 1]),
+      ...(tokens ? { value } : {}),
       ...(found < 0 ? {} : { label: sorted[found].label, begins: sorted[found].start === at[i] }),
     });
   }
   return {
-    id, pieces, ...(tokens ? { latent: { number: tokens.latent, max: tokens.max } } : {}),
-    labels: names.map((name, l) => ({ name, letter: letters[l], color: COLORS[l % COLORS.length], sentences: spans.filter(({ label }) => label === name).length })),
+    id,
+    pieces,
+    ...(tokens ? { latent: { number: tokens.latent, max: tokens.max } } : {}),
+    labels: names.map((name, l) => ({
+      name,
+      letter: letters[l],
+      color: COLORS[l % COLORS.length],
+      sentences: spans.filter(({ label }) => label === name).length,
+    })),
   };
 }
 
 /** Text with its line breaks kept, and shown. */
-const shownText = (text: string): string => text.split("\n").map((line) => (/^ +$/.test(line) ? line : visible(line).replace(/·+$/, (dots) => " ".repeat(dots.length)))).join("\n");
+const shownText = (text: string): string =>
+  text
+    .split("\n")
+    .map((line) => (/^ +$/.test(line) ? line : visible(line).replace(/·+$/, (dots) => " ".repeat(dots.length))))
+    .join("\n");
 
 const rgba = ([r, g, b]: [number, number, number], alpha: number): string => `rgba(${r},${g},${b},${alpha})`;
 
@@ -104,28 +132,47 @@ export function traceHtml({ id, pieces, labels, latent }: TraceView): string {
     body += inner;
     i = j;
   }
-  const legend = labels.filter(({ sentences }) => sentences).map(({ name, letter, color, sentences }) =>
-    `<span><span style="${latent ? "" : `background:${rgba(color, 0.12)};`}border-bottom:2px solid ${rgba(color, 0.85)}"><sup style="font-size:10px;line-height:0">${letter}</sup>${escapeHtml(name)}</span> ${count(sentences)}</span>`).join(" ");
-  const scale = latent ? `<span>shaded by latent ${latent.number}, full at its maximum ${short(latent.max)}; peak underlined</span>` : "";
-  return `<div class="saelab-trace ${PLAIN}" style="font-family:${SANS};font-size:13px;line-height:1.5;border-top:${RULE};padding-top:0.5em">` +
+  const legend = labels
+    .filter(({ sentences }) => sentences)
+    .map(
+      ({ name, letter, color, sentences }) =>
+        `<span><span style="${latent ? "" : `background:${rgba(color, 0.12)};`}border-bottom:2px solid ${rgba(color, 0.85)}"><sup style="font-size:10px;line-height:0">${letter}</sup>${escapeHtml(name)}</span> ${count(sentences)}</span>`,
+    )
+    .join(" ");
+  const scale = latent
+    ? `<span>shaded by latent ${latent.number}, full at its maximum ${short(latent.max)}; peak underlined</span>`
+    : "";
+  return (
+    `<div class="saelab-trace ${PLAIN}" style="font-family:${SANS};font-size:13px;line-height:1.5;border-top:${RULE};padding-top:0.5em">` +
     `<div style="display:flex;flex-wrap:wrap;gap:0.1em 1.2em;align-items:baseline;margin-bottom:0.5em"><strong>${escapeHtml(visible(id))}</strong> ${scale} ${legend}</div>` +
-    `<pre style="margin:0;padding:0;border:0;background:transparent;font-family:${MONO};font-size:13px;line-height:1.75;white-space:pre-wrap;word-break:normal;overflow-wrap:break-word">${body}</pre></div>`;
+    `<pre style="margin:0;padding:0;border:0;background:transparent;font-family:${MONO};font-size:13px;line-height:1.75;white-space:pre-wrap;word-break:normal;overflow-wrap:break-word">${body}</pre></div>`
+  );
 }
 
 /** The same for a terminal: letters in brackets where a sentence begins. */
 export function traceText({ id, pieces, labels, latent }: TraceView, color = true): string {
   const paint = ansi(color);
   const byName = new Map(labels.map((label) => [label.name, label]));
-  const body = pieces.map(({ text, value = 0, label, begins }) => {
-    const found = byName.get(label ?? "");
-    const t = latent && latent.max > 0 ? Math.min(1, value / latent.max) : 0;
-    const shown = shownText(text);
-    const painted = t >= 0.005
-      ? paint(`38;2;0;0;0;48;2;255;${Math.round(236 - 96 * t)};${Math.round(214 - 188 * t)}`, shown)
-      : found && !latent ? shown.split("\n").map((line) => paint(`4;38;2;${found.color.join(";")}`, line)).join("\n") : shown;
-    return `${found && begins ? `[${found.letter}]` : ""}${painted}`;
-  }).join("");
+  const body = pieces
+    .map(({ text, value = 0, label, begins }) => {
+      const found = byName.get(label ?? "");
+      const t = latent && latent.max > 0 ? Math.min(1, value / latent.max) : 0;
+      const shown = shownText(text);
+      const painted =
+        t >= 0.005
+          ? paint(`38;2;0;0;0;48;2;255;${Math.round(236 - 96 * t)};${Math.round(214 - 188 * t)}`, shown)
+          : found && !latent
+            ? shown
+                .split("\n")
+                .map((line) => paint(`4;38;2;${found.color.join(";")}`, line))
+                .join("\n")
+            : shown;
+      return `${found && begins ? `[${found.letter}]` : ""}${painted}`;
+    })
+    .join("");
   const width = Math.max(0, ...labels.map(({ name }) => columns(name)));
-  const legend = labels.filter(({ sentences }) => sentences).map(({ name, letter, sentences }) => `  [${letter}] ${padEnd(name, width)}  ${count(sentences)}`);
+  const legend = labels
+    .filter(({ sentences }) => sentences)
+    .map(({ name, letter, sentences }) => `  [${letter}] ${padEnd(name, width)}  ${count(sentences)}`);
   return [`${id}${latent ? `, shaded by latent ${latent.number}` : ""}`, ...legend, "", body].join("\n");
 }

@@ -19,7 +19,9 @@ test("collects what was planted, and opens again the same", async () => {
   const codes = sae.encode(store.read("layers.1", 0, store.rows));
   for (const latent of [0, 1, 2, 5, 30, 31]) {
     const feature = features.feature(latent);
-    const values = Array.from({ length: codes.n * codes.k }, (_, i) => (codes.index[i] === latent ? codes.value[i] : 0)).filter((v) => v > 0);
+    const values = Array.from({ length: codes.n * codes.k }, (_, i) =>
+      codes.index[i] === latent ? codes.value[i] : 0,
+    ).filter((v) => v > 0);
     assert.equal(feature.density, values.length / store.rows);
     assert.equal(feature.max, Math.max(0, ...values));
     if (feature.top.length) assert.equal(feature.top[0].values[feature.top[0].peak], feature.max);
@@ -38,7 +40,12 @@ test("collects what was planted, and opens again the same", async () => {
 
   const again = await openFeatures(folder);
   for (const latent of [0, 1, 31]) assert.deepEqual(again.feature(latent).top, features.feature(latent).top);
-  assert.deepEqual(again.codes(100, 200), { n: 100, k: 6, index: codes.index.slice(600, 1200), value: codes.value.slice(600, 1200) });
+  assert.deepEqual(again.codes(100, 200), {
+    n: 100,
+    k: 6,
+    index: codes.index.slice(600, 1200),
+    value: codes.value.slice(600, 1200),
+  });
   assert.equal(again.feature(0)[DISPLAY]()["text/html"], features.feature(0)[DISPLAY]()["text/html"]);
   assert.deepEqual(readdirSync(root), ["planted"]);
   features.close();
@@ -51,9 +58,25 @@ test("top leaves dead and dense latents out, orders by what is asked, takes late
   const top = features.top({ count: 100 });
   assert.ok(top.length > 10 && !top.some(({ latent }) => latent === 31));
   assert.ok(top.every(({ density }) => density > 0 && density <= 0.1));
-  assert.deepEqual(top.map(({ max }) => max), top.map(({ max }) => max).sort((a, b) => b - a));
-  assert.deepEqual(features.top({ by: "entropy", count: 3 }).map(({ entropy }) => entropy), [...features.top({ by: "entropy", count: 40 })].map(({ entropy }) => entropy).sort((a, b) => a - b).slice(0, 3));
-  assert.deepEqual(features.top({ latents: [7, 31, 0], examples: 2 }).map(({ latent, top: best }) => [latent, best.length]), [[7, 2], [31, 0], [0, 2]]);
+  assert.deepEqual(
+    top.map(({ max }) => max),
+    top.map(({ max }) => max).sort((a, b) => b - a),
+  );
+  assert.deepEqual(
+    features.top({ by: "entropy", count: 3 }).map(({ entropy }) => entropy),
+    [...features.top({ by: "entropy", count: 40 })]
+      .map(({ entropy }) => entropy)
+      .sort((a, b) => a - b)
+      .slice(0, 3),
+  );
+  assert.deepEqual(
+    features.top({ latents: [7, 31, 0], examples: 2 }).map(({ latent, top: best }) => [latent, best.length]),
+    [
+      [7, 2],
+      [31, 0],
+      [0, 2],
+    ],
+  );
   assert.throws(() => features.top({ by: "beauty" as never }), OptionError);
   assert.throws(() => features.feature(32), OptionError);
   features.close();
@@ -89,7 +112,10 @@ test("the table holds a row a latent", async () => {
   assert.deepEqual(table.shape, [32, 7]);
   const sorted = table.sortValues("density", { ascending: false }) as typeof table;
   const density = sorted.column("density").values as number[];
-  assert.deepEqual(density, [...density].sort((a, b) => b - a));
+  assert.deepEqual(
+    density,
+    [...density].sort((a, b) => b - a),
+  );
   const bundle = (sorted as never as { [DISPLAY](): Record<string, string> })[DISPLAY]();
   assert.match(bundle["text/html"], /the first 20 of 32 rows/);
   features.close();
@@ -97,11 +123,15 @@ test("the table holds a row a latent", async () => {
 
 test("an interrupt leaves nothing behind, not even a folder", async () => {
   const { store, sae } = synthetic();
-  const flag = ((globalThis as Record<symbol, unknown>)[Symbol.for("saelab.interrupt")] ??= { requested: false }) as { requested: boolean };
+  const flag = ((globalThis as Record<symbol, unknown>)[Symbol.for("saelab.interrupt")] ??= { requested: false }) as {
+    requested: boolean;
+  };
   const folder = join(root, "interrupted");
   try {
     await assert.rejects(
-      collect(store, { ...sae, encode: (x) => ((flag.requested = true), sae.encode(x)) }, { folder }), InterruptError);
+      collect(store, { ...sae, encode: (x) => ((flag.requested = true), sae.encode(x)) }, { folder }),
+      InterruptError,
+    );
   } finally {
     flag.requested = false;
   }
@@ -111,7 +141,10 @@ test("an interrupt leaves nothing behind, not even a folder", async () => {
 test("progress ends with all rows and all latents", async () => {
   const { store, sae } = synthetic({ documents: 6 });
   const seen: string[] = [];
-  const features = await collect(store, sae, { folder: join(root, "progress"), progress: ({ stage, done, total }) => seen.push(`${stage} ${done}/${total}`) });
+  const features = await collect(store, sae, {
+    folder: join(root, "progress"),
+    progress: ({ stage, done, total }) => seen.push(`${stage} ${done}/${total}`),
+  });
   assert.ok(seen.includes(`collect ${store.rows}/${store.rows}`));
   assert.ok(seen.includes("collect: examples 32/32"));
   features.close();
@@ -121,11 +154,17 @@ test("bad input is refused before anything is written", async () => {
   const { store, sae } = synthetic({ documents: 4 });
   const folder = join(root, "refused");
   const wide = { ...sae, weights: { ...sae.weights, d: 7 } };
-  await assert.rejects(collect(store, wide, { folder }), (error: Error) => error instanceof OptionError && /width 7.*found 32/s.test(error.message));
+  await assert.rejects(
+    collect(store, wide, { folder }),
+    (error: Error) => error instanceof OptionError && /width 7.*found 32/s.test(error.message),
+  );
   for (const options of [{ examples: 0 }, { context: -1 }, { random: 1.5 }, { split: "test" as never }]) {
     await assert.rejects(collect(store, sae, { folder, ...options }), OptionError);
   }
-  const noDocuments = { ...store, documents: () => store.documents().map((document) => ({ ...document, split: "train" as const })) };
+  const noDocuments = {
+    ...store,
+    documents: () => store.documents().map((document) => ({ ...document, split: "train" as const })),
+  };
   await assert.rejects(collect(noDocuments, sae, { folder, split: "heldout" }), StoreError);
   assert.ok(!existsSync(folder));
   writeFileSync(join(root, "notes.txt"), "mine");

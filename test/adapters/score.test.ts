@@ -6,7 +6,7 @@ import { after, test } from "node:test";
 import { collect } from "../../src/adapters/collect";
 import { scoreLabels } from "../../src/adapters/score";
 import { DISPLAY } from "../../src/adapters/show";
-import { OptionError, StoreError } from "../../src/core/errors";
+import { InterruptError, OptionError, StoreError } from "../../src/core/errors";
 import { auroc } from "../../src/core/score";
 import type { Store } from "../../src/core/types";
 import { synthetic } from "./synthetic";
@@ -39,7 +39,12 @@ test("finds the planted latents, and reports them on held-out documents", async 
     for (const span of spans) {
       const values: number[] = [];
       for (let r = 0; r < store.rows; r++) {
-        if (origin.document[r] !== document || start[origin.position[r]] < span.start || start[origin.position[r]] >= span.end) continue;
+        if (
+          origin.document[r] !== document ||
+          start[origin.position[r]] < span.start ||
+          start[origin.position[r]] >= span.end
+        )
+          continue;
         let value = 0;
         for (let j = 0; j < codes.k; j++) if (codes.index[r * codes.k + j] === 0) value = codes.value[r * codes.k + j];
         values.push(value);
@@ -65,14 +70,29 @@ test("what is chosen does not depend on held-out labels; what is reported does",
   const features = await collect(store, sae, { folder: join(root, "blind") });
   const scrambled: Store = {
     ...store,
-    documents: () => store.documents().map((document) => (document.split === "train" ? document
-      : { ...document, spans: document.spans.map((span, i) => ({ ...span, label: ["backtracking", "deduction", "initializing"][(i * 7 + document.text.length) % 3] })) })),
+    documents: () =>
+      store
+        .documents()
+        .map((document) =>
+          document.split === "train"
+            ? document
+            : {
+                ...document,
+                spans: document.spans.map((span, i) => ({
+                  ...span,
+                  label: ["backtracking", "deduction", "initializing"][(i * 7 + document.text.length) % 3],
+                })),
+              },
+        ),
   };
   const again = await collect(scrambled, sae, { folder: join(root, "blind2") });
   const [a, b] = [await scoreLabels(features), await scoreLabels(again)];
   for (const label of ["backtracking", "deduction", "initializing"]) {
     const [x, y] = [a.of(label), b.of(label)];
-    assert.deepEqual([x.latent, x.pooling, x.detectors.map(({ kind, what, train }) => ({ kind, what, train }))], [y.latent, y.pooling, y.detectors.map(({ kind, what, train }) => ({ kind, what, train }))]);
+    assert.deepEqual(
+      [x.latent, x.pooling, x.detectors.map(({ kind, what, train }) => ({ kind, what, train }))],
+      [y.latent, y.pooling, y.detectors.map(({ kind, what, train }) => ({ kind, what, train }))],
+    );
   }
   assert.ok(b.of("backtracking").detectors[0].heldout < a.of("backtracking").detectors[0].heldout - 0.2);
   features.close();
@@ -88,22 +108,47 @@ test("the same seed gives the same scores; from a store and an SAE as from featu
   assert.equal(one.labels.length, 1);
 });
 
+test("an interrupt stops the scores", async () => {
+  const { store, sae } = synthetic({ documents: 12 });
+  const features = await collect(store, sae, { folder: join(root, "stopped") });
+  const flag = ((globalThis as Record<symbol, unknown>)[Symbol.for("saelab.interrupt")] ??= { requested: false }) as {
+    requested: boolean;
+  };
+  try {
+    const progress = (): void => void (flag.requested = true);
+    await assert.rejects(scoreLabels(features, { progress }), InterruptError);
+  } finally {
+    flag.requested = false;
+    features.close();
+  }
+});
+
 test("what cannot be scored says why", async () => {
   const { store, sae } = synthetic({ documents: 12 });
   const half = await collect(store, sae, { folder: join(root, "half"), split: "train" });
   await assert.rejects(scoreLabels(half), StoreError);
   const features = await collect(store, sae, { folder: join(root, "none") });
-  await assert.rejects(scoreLabels(features, { labels: ["joy"] }), (error: Error) => error instanceof OptionError && /"joy".*backtracking/s.test(error.message));
+  await assert.rejects(
+    scoreLabels(features, { labels: ["joy"] }),
+    (error: Error) => error instanceof OptionError && /"joy".*backtracking/s.test(error.message),
+  );
   const bare: Store = { ...store, documents: () => store.documents().map((document) => ({ ...document, spans: [] })) };
   const unlabelled = await collect(bare, sae, { folder: join(root, "bare") });
   await assert.rejects(scoreLabels(unlabelled), /found none/);
   const lopsided: Store = {
     ...store,
-    documents: () => store.documents().map((document) => ({
-      ...document, spans: document.spans.map((span) => ({ ...span, label: document.split === "train" ? span.label : "deduction" })),
-    })),
+    documents: () =>
+      store.documents().map((document) => ({
+        ...document,
+        spans: document.spans.map((span) => ({ ...span, label: document.split === "train" ? span.label : "deduction" })),
+      })),
   };
   const uneven = await collect(lopsided, sae, { folder: join(root, "uneven") });
-  assert.deepEqual((await scoreLabels(uneven, { resamples: 20 }).catch((error) => error)).labels?.map(({ label }: { label: string }) => label), ["deduction"]);
+  assert.deepEqual(
+    (await scoreLabels(uneven, { resamples: 20 }).catch((error) => error)).labels?.map(
+      ({ label }: { label: string }) => label,
+    ),
+    ["deduction"],
+  );
   await assert.rejects(scoreLabels(uneven, { labels: ["backtracking"] }), /on one side only/);
 });

@@ -1,9 +1,10 @@
 import type { Document, Sae, Sparse, Store, Tokenizer, Tokens } from "../../src/core/types";
 
 /**
- * A store and an SAE made in memory, with known contents: every word is a token, and a row is the sum of the directions of what is active there, plus noise.
- * Latent 0 follows the behaviour "backtracking" whatever its words; latent 1 the word " wait"; latent 2 the first tokens of a document; latent 3 the behaviour
- * "deduction"; the rest are words. Latent `latents − 1` never fires.
+ * A store and an SAE made in memory, with known contents: every word is a token, and a row is the sum of the directions
+ * of what is active there, plus noise. Latent 0 follows the behaviour "backtracking" whatever its words; latent 1 the
+ * word " wait"; latent 2 the first tokens of a document; latent 3 the behaviour "deduction"; the rest are words. Latent
+ * `latents − 1` never fires.
  */
 export interface Synthetic {
   store: Store;
@@ -11,8 +12,36 @@ export interface Synthetic {
 }
 
 const WORDS = [
-  "\n", " wait", " so", " the", " box", " has", " 12", " 7", " pears", ".", " no", " that", " gives", " 19", " check", " again", " maybe", " then", " Ann", " is",
-  " older", "<think>", " é", " $x$", " <b>", " &", " 日本", " back", " total", " we",
+  "\n",
+  " wait",
+  " so",
+  " the",
+  " box",
+  " has",
+  " 12",
+  " 7",
+  " pears",
+  ".",
+  " no",
+  " that",
+  " gives",
+  " 19",
+  " check",
+  " again",
+  " maybe",
+  " then",
+  " Ann",
+  " is",
+  " older",
+  "<think>",
+  " é",
+  " $x$",
+  " <b>",
+  " &",
+  " 日本",
+  " back",
+  " total",
+  " we",
 ];
 
 export const words = WORDS;
@@ -23,7 +52,15 @@ export function numbers(seed: number): () => number {
   return () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
 }
 
-export function synthetic({ documents = 40, sentences = 12, length = 9, d = 32, latents = 32, k = 6, seed = 1 } = {}): Synthetic {
+export function synthetic({
+  documents = 40,
+  sentences = 12,
+  length = 9,
+  d = 32,
+  latents = 32,
+  k = 6,
+  seed = 1,
+} = {}): Synthetic {
   const random = numbers(seed);
   const below = (n: number): number => Math.floor(random() * n);
   const normal = (): number => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
@@ -48,7 +85,12 @@ export function synthetic({ documents = 40, sentences = 12, length = 9, d = 32, 
       const many = length + below(4);
       for (let w = 0; w < many; w++) {
         // " wait" is a little more common where there is backtracking: a keyword, and no perfect one
-        const word = w === many - 1 ? 9 : w === 1 && random() < (label === "backtracking" ? 0.5 : 0.25) ? 1 : 2 + below(WORDS.length - 2);
+        const word =
+          w === many - 1
+            ? 9
+            : w === 1 && random() < (label === "backtracking" ? 0.5 : 0.25)
+              ? 1
+              : 2 + below(WORDS.length - 2);
         const position = ids.length;
         ids.push(word);
         start.push(text.length);
@@ -56,7 +98,8 @@ export function synthetic({ documents = 40, sentences = 12, length = 9, d = 32, 
         end.push(text.length);
         if (position === 0) continue; // dropped, as a sink is
         const x = Array.from({ length: d }, () => 0.1 * normal());
-        const put = (latent: number, strength: number): void => directions[latent].forEach((v, i) => (x[i] += strength * v));
+        const put = (latent: number, strength: number): void =>
+          directions[latent].forEach((v, i) => (x[i] += strength * v));
         if (label === "backtracking" && w >= 2 && random() < 0.7) put(0, 3 + random());
         if (label === "deduction" && w >= 1 && random() < 0.4) put(3, 2 + random());
         if (word === 1) put(1, 5 + random());
@@ -83,10 +126,16 @@ export function synthetic({ documents = 40, sentences = 12, length = 9, d = 32, 
   const store: Store = {
     path: "synthetic",
     manifest: {
-      format: "saelab-store", version: 1, model: { source: "synthetic", family: "none", sha256: "m" },
+      format: "saelab-store",
+      version: 1,
+      model: { source: "synthetic", family: "none", sha256: "m" },
       texts: { documents, tokens: tokens.reduce((sum, { ids }) => sum + ids.length, 0), sha256: "t" },
-      hooks: [{ name: "layers.1", kind: "resid_post", layer: 1, width: d }], dtype: "F32", rows: rows.length, shards: [],
-      dropped: { first: documents, norm: 0 }, settings: {},
+      hooks: [{ name: "layers.1", kind: "resid_post", layer: 1, width: d }],
+      dtype: "F32",
+      rows: rows.length,
+      shards: [],
+      dropped: { first: documents, norm: 0 },
+      settings: {},
     },
     rows: rows.length,
     hook: () => "layers.1",
@@ -94,7 +143,8 @@ export function synthetic({ documents = 40, sentences = 12, length = 9, d = 32, 
     documents: () => texts,
     tokens: (document) => tokens[document],
     origin: (from, to) => ({
-      document: Int32Array.from(origin.document.slice(from, to)), position: Int32Array.from(origin.position.slice(from, to)),
+      document: Int32Array.from(origin.document.slice(from, to)),
+      position: Int32Array.from(origin.position.slice(from, to)),
       token: Int32Array.from(origin.token.slice(from, to)),
     }),
     read: (_, from, to) => flat.slice(from * d, to * d),

@@ -6,45 +6,89 @@ import { saeOf } from "../../src/adapters/sae";
 import { random } from "../../src/core/random";
 import type { Document, Store } from "../../src/core/types";
 
-/** Rows of a store and an SAE of the embedded model's size, made in memory: 200,000 rows of width 128, 1,024 latents, 16 of them a row. */
+/**
+ * Rows of a store and an SAE of the embedded model's size, made in memory: 200,000 rows of width 128, 1,024 latents, 16
+ * of them a row.
+ */
 const ROWS = 200_000;
 const D = 128;
 const F = 1024;
 const K = 16;
 const LENGTH = 250; // tokens a document
 
-function made(): { store: Store; weights: { d: number; latents: number; k: number; wEnc: Float32Array; bEnc: Float32Array; wDec: Float32Array; bDec: Float32Array } } {
+function made(): {
+  store: Store;
+  weights: {
+    d: number;
+    latents: number;
+    k: number;
+    wEnc: Float32Array;
+    bEnc: Float32Array;
+    wDec: Float32Array;
+    bDec: Float32Array;
+  };
+} {
   const rng = random(0);
   const fill = (n: number, scale: number): Float32Array => Float32Array.from({ length: n }, () => scale * rng.normal());
   const wEnc = fill(F * D, 1 / Math.sqrt(D));
   const rows = fill(ROWS * D, 1);
   const ids = Int32Array.from({ length: ROWS }, () => rng.below(2000));
-  const documents: Document[] = Array.from({ length: ROWS / LENGTH }, (_, i) => ({ id: `d${i}`, text: "", spans: [], split: i % 10 ? "train" : "heldout" }));
+  const documents: Document[] = Array.from({ length: ROWS / LENGTH }, (_, i) => ({
+    id: `d${i}`,
+    text: "",
+    spans: [],
+    split: i % 10 ? "train" : "heldout",
+  }));
   const store: Store = {
-    path: "made", rows: ROWS,
+    path: "made",
+    rows: ROWS,
     manifest: {
-      format: "saelab-store", version: 1, model: { source: "made", family: "none", sha256: "0" }, texts: { documents: documents.length, tokens: ROWS, sha256: "0" },
-      hooks: [{ name: "layers.2", kind: "resid_post", layer: 2, width: D }], dtype: "F32", rows: ROWS, shards: [], dropped: { first: 0, norm: 0 }, settings: {},
+      format: "saelab-store",
+      version: 1,
+      model: { source: "made", family: "none", sha256: "0" },
+      texts: { documents: documents.length, tokens: ROWS, sha256: "0" },
+      hooks: [{ name: "layers.2", kind: "resid_post", layer: 2, width: D }],
+      dtype: "F32",
+      rows: ROWS,
+      shards: [],
+      dropped: { first: 0, norm: 0 },
+      settings: {},
     },
-    hook: () => "layers.2", width: () => D, documents: () => documents,
-    tokens: (document) => ({ ids: ids.slice(document * LENGTH, (document + 1) * LENGTH), start: new Int32Array(LENGTH), end: new Int32Array(LENGTH) }),
+    hook: () => "layers.2",
+    width: () => D,
+    documents: () => documents,
+    tokens: (document) => ({
+      ids: ids.slice(document * LENGTH, (document + 1) * LENGTH),
+      start: new Int32Array(LENGTH),
+      end: new Int32Array(LENGTH),
+    }),
     origin: (from, to) => ({
-      document: Int32Array.from({ length: to - from }, (_, i) => Math.floor((from + i) / LENGTH)), position: Int32Array.from({ length: to - from }, (_, i) => (from + i) % LENGTH),
+      document: Int32Array.from({ length: to - from }, (_, i) => Math.floor((from + i) / LENGTH)),
+      position: Int32Array.from({ length: to - from }, (_, i) => (from + i) % LENGTH),
       token: ids.slice(from, to),
     }),
     read: (_, from, to) => rows.slice(from * D, to * D),
     documentRows: () => Int32Array.from({ length: documents.length + 1 }, (_, i) => i * LENGTH),
-    tokenizer: { vocabularySize: 2000, encode: () => ({ ids, start: ids, end: ids }), decode: () => "", bytes: (id) => new TextEncoder().encode(` w${id}`), isSpecial: () => false },
+    tokenizer: {
+      vocabularySize: 2000,
+      encode: () => ({ ids, start: ids, end: ids }),
+      decode: () => "",
+      bytes: (id) => new TextEncoder().encode(` w${id}`),
+      isSpecial: () => false,
+    },
     close: () => {},
   };
-  return { store, weights: { d: D, latents: F, k: K, wEnc, bEnc: new Float32Array(F), wDec: wEnc, bDec: new Float32Array(D) } };
+  return {
+    store,
+    weights: { d: D, latents: F, k: K, wEnc, bEnc: new Float32Array(F), wDec: wEnc, bDec: new Float32Array(D) },
+  };
 }
 
 const median = (list: number[]): number => [...list].sort((a, b) => a - b)[list.length >> 1];
 
 /**
- * Tokens a second of `collect`, beside those of the encoder alone over the same chunks (what no collection can be faster than), by turns; medians of five.
- * Memory: the process's peak growth while collecting, above what it held before.
+ * Tokens a second of `collect`, beside those of the encoder alone over the same chunks (what no collection can be faster
+ * than), by turns; medians of five. Memory: the process's peak growth while collecting, above what it held before.
  */
 export async function benchCollect(): Promise<object> {
   const { store, weights } = made();
@@ -62,7 +106,10 @@ export async function benchCollect(): Promise<object> {
     let peak = before;
     const collectOnce = async (): Promise<number> => {
       const begun = performance.now();
-      const features = await collect(store, sae, { folder: join(root, "features"), progress: () => (peak = Math.max(peak, process.memoryUsage().rss)) });
+      const features = await collect(store, sae, {
+        folder: join(root, "features"),
+        progress: () => (peak = Math.max(peak, process.memoryUsage().rss)),
+      });
       const seconds = (performance.now() - begun) / 1000;
       features.close();
       return seconds;
@@ -75,8 +122,16 @@ export async function benchCollect(): Promise<object> {
     }
     const [encode, all] = [median(encodes), median(collects)];
     return {
-      bench: "collect", rows: ROWS, d: D, latents: F, k: K, tokensPerSecond: Math.round(ROWS / all), encoderTokensPerSecond: Math.round(ROWS / encode),
-      shareOfEncoder: Number((encode / all).toFixed(3)), peakMemoryMB: Math.round((peak - before) / 1e6), turns: collects.map((s) => Number(s.toFixed(2))),
+      bench: "collect",
+      rows: ROWS,
+      d: D,
+      latents: F,
+      k: K,
+      tokensPerSecond: Math.round(ROWS / all),
+      encoderTokensPerSecond: Math.round(ROWS / encode),
+      shareOfEncoder: Number((encode / all).toFixed(3)),
+      peakMemoryMB: Math.round((peak - before) / 1e6),
+      turns: collects.map((s) => Number(s.toFixed(2))),
     };
   } finally {
     rmSync(root, { recursive: true, force: true });

@@ -1,7 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  BINS, binEdge, blockExamples, bySize, choose, firingsOf, histogramOf, joinExamples, latentBlocks, latentStatistics, tokenSpread, type ChooseOptions,
+  BINS,
+  binEdge,
+  blockExamples,
+  bySize,
+  choose,
+  firingsOf,
+  histogramOf,
+  joinExamples,
+  latentBlocks,
+  latentStatistics,
+  tokenSpread,
+  type ChooseOptions,
 } from "../../src/core/collect";
 import type { Sparse } from "../../src/core/types";
 import { numbers } from "../adapters/synthetic";
@@ -21,13 +32,19 @@ function corpus(n: number, latents: number, k: number, seed: number) {
   }
   const document = Int32Array.from({ length: n }, (_, r) => Math.floor(r / 49));
   const position = Int32Array.from({ length: n }, (_, r) => 1 + (r % 49));
-  const tokens = Array.from({ length: Math.ceil(n / 49) }, () => Int32Array.from({ length: 50 }, () => Math.floor(random() * 7)));
+  const tokens = Array.from({ length: Math.ceil(n / 49) }, () =>
+    Int32Array.from({ length: 50 }, () => Math.floor(random() * 7)),
+  );
   const token = Int32Array.from({ length: n }, (_, r) => tokens[document[r]][position[r]]);
   return { codes, origin: { document, position, token }, tokens };
 }
 
-const part = (codes: Sparse, from: number, to: number): Sparse =>
-  ({ n: to - from, k: codes.k, index: codes.index.slice(from * codes.k, to * codes.k), value: codes.value.slice(from * codes.k, to * codes.k) });
+const part = (codes: Sparse, from: number, to: number): Sparse => ({
+  n: to - from,
+  k: codes.k,
+  index: codes.index.slice(from * codes.k, to * codes.k),
+  value: codes.value.slice(from * codes.k, to * codes.k),
+});
 
 const at = (codes: Sparse, row: number, latent: number): number => {
   for (let j = 0; j < codes.k; j++) if (codes.index[row * codes.k + j] === latent) return codes.value[row * codes.k + j];
@@ -37,7 +54,12 @@ const at = (codes: Sparse, row: number, latent: number): number => {
 test("statistics are those of the dense codes, whatever the chunks", () => {
   const { codes } = corpus(500, 20, 4, 3);
   const counting = latentStatistics(20);
-  for (const [from, to] of [[0, 1], [1, 130], [130, 500]]) counting.add(part(codes, from, to));
+  for (const [from, to] of [
+    [0, 1],
+    [1, 130],
+    [130, 500],
+  ])
+    counting.add(part(codes, from, to));
   const got = counting.finish();
   assert.equal(got.rows, 500);
   for (let f = 0; f < 20; f++) {
@@ -46,8 +68,13 @@ test("statistics are those of the dense codes, whatever the chunks", () => {
     assert.equal(got.max[f], Math.max(0, ...values));
     assert.ok(Math.abs(got.mean[f] - values.reduce((a, b) => a + b, 0) / (values.length || 1)) < 1e-6);
     const { edges, counts } = histogramOf(got.histogram.subarray(f * BINS, (f + 1) * BINS));
-    counts.forEach((n, b) => assert.equal(n, values.filter((v) => v >= edges[b] && v < edges[b + 1]).length, `latent ${f}, bin ${b}`));
-    assert.equal(counts.reduce((a, b) => a + b, 0), values.length);
+    counts.forEach((n, b) =>
+      assert.equal(n, values.filter((v) => v >= edges[b] && v < edges[b + 1]).length, `latent ${f}, bin ${b}`),
+    );
+    assert.equal(
+      counts.reduce((a, b) => a + b, 0),
+      values.length,
+    );
   }
 });
 
@@ -71,15 +98,23 @@ test("firings of a latent come in row order, in any blocks", () => {
   const { fired } = counting.finish();
   const blocks = latentBlocks(fired, 100);
   assert.ok(blocks.length > 2);
-  assert.deepEqual(blocks.flatMap(({ from, to }) => Array.from({ length: to - from }, (_, i) => from + i)), Array.from({ length: 12 }, (_, f) => f));
+  assert.deepEqual(
+    blocks.flatMap(({ from, to }) => Array.from({ length: to - from }, (_, i) => from + i)),
+    Array.from({ length: 12 }, (_, f) => f),
+  );
   for (const { from, to } of blocks) {
     const { firings, add } = firingsOf(fired, from, to);
     add(0, part(codes, 0, 77));
     add(77, part(codes, 77, 300));
     for (let f = from; f < to; f++) {
       const [a, b] = [firings.offset[f - from], firings.offset[f - from + 1]];
-      const want = Array.from({ length: 300 }, (_, row) => ({ row, value: at(codes, row, f) })).filter(({ value }) => value > 0);
-      assert.deepEqual(Array.from({ length: b - a }, (_, i) => ({ row: firings.row[a + i], value: firings.value[a + i] })), want);
+      const want = Array.from({ length: 300 }, (_, row) => ({ row, value: at(codes, row, f) })).filter(
+        ({ value }) => value > 0,
+      );
+      assert.deepEqual(
+        Array.from({ length: b - a }, (_, i) => ({ row: firings.row[a + i], value: firings.value[a + i] })),
+        want,
+      );
     }
   }
 });
@@ -89,12 +124,20 @@ test("by size: larger first, equal ones in row order, each latent among itself",
   const lengths = [0, 3, 700, 1, 5000, 40];
   const { firings, add } = firingsOf(Int32Array.from(lengths), 0, 6);
   lengths.forEach((n, f) => {
-    for (let r = 0; r < n; r++) add(r, { n: 1, k: 1, index: Int32Array.of(f), value: Float32Array.of(rng() < 0.5 ? 2 ** (10 * rng() - 20) : Math.ceil(8 * rng()) * 1000) });
+    for (let r = 0; r < n; r++)
+      add(r, {
+        n: 1,
+        k: 1,
+        index: Int32Array.of(f),
+        value: Float32Array.of(rng() < 0.5 ? 2 ** (10 * rng() - 20) : Math.ceil(8 * rng()) * 1000),
+      });
   });
   const order = bySize(firings);
   for (let f = 0; f < 6; f++) {
     const [a, b] = [firings.offset[f], firings.offset[f + 1]];
-    const want = Array.from({ length: b - a }, (_, i) => a + i).sort((i, j) => firings.value[j] - firings.value[i] || i - j);
+    const want = Array.from({ length: b - a }, (_, i) => a + i).sort(
+      (i, j) => firings.value[j] - firings.value[i] || i - j,
+    );
     assert.deepEqual([...order.subarray(a, b)], want);
   }
 });
@@ -111,24 +154,47 @@ function single(rows: number[], values: number[], tokens?: number[]) {
 }
 
 const top = (made: ReturnType<typeof single>, options: Partial<ChooseOptions> = {}) =>
-  choose(made.firings, 0, made.origin, { ...OPTIONS, perQuantile: 0, random: 0, ...options })
-    .map(({ entry, count }) => ({ row: made.firings.row[entry], count }));
+  choose(made.firings, 0, made.origin, { ...OPTIONS, perQuantile: 0, random: 0, ...options }).map(({ entry, count }) => ({
+    row: made.firings.row[entry],
+    count,
+  }));
 
 test("a peak stands for its neighbourhood; ties go to the earlier row", () => {
   const made = single([10, 12, 13, 30, 50, 70], [2, 5, 3, 4, 4, 9]);
-  assert.deepEqual(top(made), [{ row: 70, count: 1 }, { row: 12, count: 1 }, { row: 30, count: 1 }, { row: 50, count: 1 }]);
-  assert.deepEqual(top(made, { context: 0 }).map(({ row }) => row), [70, 12, 30, 50, 13]);
+  assert.deepEqual(top(made), [
+    { row: 70, count: 1 },
+    { row: 12, count: 1 },
+    { row: 30, count: 1 },
+    { row: 50, count: 1 },
+  ]);
+  assert.deepEqual(
+    top(made, { context: 0 }).map(({ row }) => row),
+    [70, 12, 30, 50, 13],
+  );
   const rising = single([10, 13, 16, 19, 22], [1, 2, 3, 4, 5]);
-  assert.deepEqual(top(rising).map(({ row }) => row), [22]);
+  assert.deepEqual(
+    top(rising).map(({ row }) => row),
+    [22],
+  );
   const falling = single([10, 13, 16, 19, 22], [5, 4, 3, 2, 1]);
-  assert.deepEqual(top(falling).map(({ row }) => row), [10, 16, 22]); // each more than 4 rows from the peak before it
+  assert.deepEqual(
+    top(falling).map(({ row }) => row),
+    [10, 16, 22],
+  ); // each more than 4 rows from the peak before it
 });
 
 test("equal windows are folded with a count, until enough different ones are found", () => {
   const tokens = Array.from({ length: 140 }, (_, r) => (r < 100 ? r % 20 : 1000 + r)); // windows repeat every 20 rows
   const made = single([10, 30, 50, 70, 110, 125], [8, 7, 6, 1, 3, 2], tokens);
-  assert.deepEqual(top(made, { examples: 2 }), [{ row: 10, count: 3 }, { row: 110, count: 1 }]); // the one at 70 is weaker than the last kept
-  assert.deepEqual(top(made, { examples: 3 }), [{ row: 10, count: 3 }, { row: 110, count: 1 }, { row: 125, count: 1 }]);
+  assert.deepEqual(top(made, { examples: 2 }), [
+    { row: 10, count: 3 },
+    { row: 110, count: 1 },
+  ]); // the one at 70 is weaker than the last kept
+  assert.deepEqual(top(made, { examples: 3 }), [
+    { row: 10, count: 3 },
+    { row: 110, count: 1 },
+    { row: 125, count: 1 },
+  ]);
 });
 
 test("quantile and random examples are firings of their quarter, none twice, the same for the same seed", () => {
@@ -155,7 +221,10 @@ test("quantile and random examples are firings of their quarter, none twice, the
     assert.deepEqual(choose(firings, f, origin, OPTIONS), chosen);
   }
   const other = choose(firings, 0, origin, { ...OPTIONS, seed: 1 });
-  assert.notDeepEqual(other.filter(({ group }) => group), choose(firings, 0, origin, OPTIONS).filter(({ group }) => group));
+  assert.notDeepEqual(
+    other.filter(({ group }) => group),
+    choose(firings, 0, origin, OPTIONS).filter(({ group }) => group),
+  );
 });
 
 test("contexts carry the latent's activation at every token, dropped rows 0, and stop at the document's ends", () => {

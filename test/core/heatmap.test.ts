@@ -1,26 +1,50 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { heatMapHtml, heatMapText, heatMapView, mergeBins, packHeatMap, unpackHeatMap, type ShownFeature, type Words } from "../../src/core/heatmap";
+import {
+  heatMapHtml,
+  heatMapText,
+  heatMapView,
+  mergeBins,
+  packHeatMap,
+  unpackHeatMap,
+  type ShownFeature,
+  type Words,
+} from "../../src/core/heatmap";
 import { columns, count, percent, short } from "../../src/core/html";
 
 const words: Words = { token: (id) => `t${id}`, document: (index) => `d${index}` };
 
 function feature(latent: number, examples: number, tokens: number, text?: (i: number) => number): ShownFeature {
   return {
-    latent, density: 0.01, mean: 2, max: 4, histogram: { edges: [1, 2, 4], counts: [3, 1] },
+    latent,
+    density: 0.01,
+    mean: 2,
+    max: 4,
+    histogram: { edges: [1, 2, 4], counts: [3, 1] },
     top: Array.from({ length: examples }, (_, e) => ({
-      tokens: Int32Array.from({ length: tokens }, (_, i) => text?.(i) ?? i), values: Float32Array.from({ length: tokens }, (_, i) => (i === 8 ? 4 - e / 10 : i === 9 ? 2 : i === 2 ? 0.01 : 0)),
-      peak: 8, document: e, position: 100, count: e === 1 ? 5 : 1,
+      tokens: Int32Array.from({ length: tokens }, (_, i) => text?.(i) ?? i),
+      values: Float32Array.from({ length: tokens }, (_, i) => (i === 8 ? 4 - e / 10 : i === 9 ? 2 : i === 2 ? 0.01 : 0)),
+      peak: 8,
+      document: e,
+      position: 100,
+      count: e === 1 ? 5 : 1,
     })),
   };
 }
 
-const html = (features: ShownFeature[], options = {}): string => heatMapHtml(heatMapView(features, words, options), options);
+const html = (features: ShownFeature[], options = {}): string =>
+  heatMapHtml(heatMapView(features, words, options), options);
 
 test("shade is the share of the feature's maximum, not of the row's; bold from a half, the peak underlined", () => {
   const got = html([feature(7, 2, 16)]);
-  assert.match(got, /<span style="background:rgba\(255,140,26,1\.00\);color:#000" title="4\.00"><b><u>t8<\/u><\/b><\/span>/);
-  assert.match(got, /<span style="background:rgba\(255,140,26,0\.98\);color:#000" title="3\.90"><b><u>t8<\/u><\/b><\/span>/);
+  assert.match(
+    got,
+    /<span style="background:rgba\(255,140,26,1\.00\);color:#000" title="4\.00"><b><u>t8<\/u><\/b><\/span>/,
+  );
+  assert.match(
+    got,
+    /<span style="background:rgba\(255,140,26,0\.98\);color:#000" title="3\.90"><b><u>t8<\/u><\/b><\/span>/,
+  );
   assert.match(got, /<span style="background:rgba\(255,140,26,0\.50\)" title="2\.00"><b>t9<\/b><\/span>/);
   assert.doesNotMatch(got, /title="0\.01/); // under half a percent: no shade
 });
@@ -36,8 +60,12 @@ test("contexts are cut to what was asked, with an ellipsis where the document go
 
 test("every text is escaped: tokens, names of documents, labels, groups", () => {
   const evil = "<img src=x onerror=\"alert('1')\">&";
-  const got = heatMapHtml(heatMapView(
-    [{ ...feature(1, 1, 16), label: evil, more: [{ name: evil, examples: feature(1, 1, 12).top }] }], { token: () => evil, document: () => evil }));
+  const got = heatMapHtml(
+    heatMapView([{ ...feature(1, 1, 16), label: evil, more: [{ name: evil, examples: feature(1, 1, 12).top }] }], {
+      token: () => evil,
+      document: () => evil,
+    }),
+  );
   assert.doesNotMatch(got, /<img/);
   assert.ok(got.split("&lt;img src=x onerror=&quot;alert('1')&quot;&gt;&amp;").length > 20);
 });
@@ -47,7 +75,10 @@ test("where it came from and how many near-duplicates it stands for", () => {
 });
 
 test("fits its room: groups go first, then examples, then features, and it says so", () => {
-  const features = Array.from({ length: 10 }, (_, f) => ({ ...feature(f, 12, 25), more: [{ name: "random", examples: feature(f, 4, 25).top }] }));
+  const features = Array.from({ length: 10 }, (_, f) => ({
+    ...feature(f, 12, 25),
+    more: [{ name: "random", examples: feature(f, 4, 25).top }],
+  }));
   const whole = html(features);
   const size = (text: string): number => Buffer.byteLength(text);
   assert.match(whole, /<details/);
@@ -59,7 +90,12 @@ test("fits its room: groups go first, then examples, then features, and it says 
   assert.match(five, /Only the five strongest/);
   const few = html(features, { bytes: 12_000 });
   assert.match(few, /[1-9] of 10 features are not shown/);
-  for (const [text, bytes] of [[some, size(whole)], [five, size(whole) * 0.5], [few, 12_000]] as const) assert.ok(size(text) <= bytes, `${size(text)} > ${bytes}`);
+  for (const [text, bytes] of [
+    [some, size(whole)],
+    [five, size(whole) * 0.5],
+    [few, 12_000],
+  ] as const)
+    assert.ok(size(text) <= bytes, `${size(text)} > ${bytes}`);
   assert.match(html([feature(1, 12, 25)], { bytes: 100 }), /latent 1</); // one at least
   assert.match(html(features, { count: 4 }), /4 of 10 features are shown/);
 });
@@ -87,9 +123,19 @@ test("text: colours by 24-bit ANSI, or the peak in brackets; columns line up", (
 });
 
 test("packed and unpacked it is the same", () => {
-  const view = heatMapView([{ ...feature(7, 2, 16), more: [{ name: "random", examples: feature(7, 1, 5, () => 3).top.map((e) => ({ ...e, peak: 2 })) }] }], words);
+  const view = heatMapView(
+    [
+      {
+        ...feature(7, 2, 16),
+        more: [{ name: "random", examples: feature(7, 1, 5, () => 3).top.map((e) => ({ ...e, peak: 2 })) }],
+      },
+    ],
+    words,
+  );
   const round = unpackHeatMap(JSON.parse(JSON.stringify(packHeatMap(view))));
-  const rounded = JSON.parse(JSON.stringify(view), (key, value) => (key === "values" ? value.map((v: number) => Number(v.toPrecision(3))) : value));
+  const rounded = JSON.parse(JSON.stringify(view), (key, value) =>
+    key === "values" ? value.map((v: number) => Number(v.toPrecision(3))) : value,
+  );
   assert.deepEqual(JSON.parse(JSON.stringify(round)), rounded);
 });
 
@@ -98,7 +144,10 @@ test("histograms: the weakest half percent is one bar, the rest merged to few; n
   const edges = Array.from({ length: counts.length + 1 }, (_, i) => 2 ** (i / 4));
   const got = mergeBins({ edges, counts });
   assert.ok(got.counts.length <= 24);
-  assert.equal(got.counts.reduce((a, b) => a + b), counts.reduce((a, b) => a + b));
+  assert.equal(
+    got.counts.reduce((a, b) => a + b),
+    counts.reduce((a, b) => a + b),
+  );
   assert.equal(got.edges.length, got.counts.length + 1);
   assert.equal(got.edges[0], edges[0]);
   assert.equal(got.edges.at(-1), edges.at(-1));
@@ -106,7 +155,17 @@ test("histograms: the weakest half percent is one bar, the rest merged to few; n
 });
 
 test("numbers: three digits", () => {
-  assert.deepEqual([7.314, 0.04121, 1204.4, 0, -0.5, 12_345_678, 0.00001, NaN, Infinity].map(short), ["7.31", "0.0412", "1,204", "0", "−0.500", "1.2e7", "1.0e−5", "–", "∞"]);
+  assert.deepEqual([7.314, 0.04121, 1204.4, 0, -0.5, 12_345_678, 0.00001, NaN, Infinity].map(short), [
+    "7.31",
+    "0.0412",
+    "1,204",
+    "0",
+    "−0.500",
+    "1.2e7",
+    "1.0e−5",
+    "–",
+    "∞",
+  ]);
   assert.deepEqual([0.00412, 0.123, 1, 0, 0.000001].map(percent), ["0.41 %", "12.3 %", "100 %", "0 %", "< 0.001 %"]);
   assert.equal(count(1234567), "1,234,567");
 });

@@ -10,7 +10,13 @@ test("columns are base64 of float32", () => {
 });
 
 test("training curve: FVU and dead share against tokens, axes that hold them", () => {
-  const curve = [0.9, 0.3, 0.12].map((fvu, i) => ({ step: i, tokens: 1000 * (i + 1), fvu, dead: i / 100, learningRate: 1 }));
+  const curve = [0.9, 0.3, 0.12].map((fvu, i) => ({
+    step: i,
+    tokens: 1000 * (i + 1),
+    fvu,
+    dead: i / 100,
+    learningRate: 1,
+  }));
   const { figure } = trainingFigure(curve);
   assert.deepEqual(values(figure.data[0].x as Column), [1000, 2000, 3000]);
   assert.deepEqual(values(figure.data[0].y as Column), [0.9, 0.3, 0.12].map(Math.fround));
@@ -24,7 +30,9 @@ test("training curve: FVU and dead share against tokens, axes that hold them", (
 
 test("a curve that does not move, or holds a zero, has axes all the same", () => {
   for (const fvu of [0.5, 0]) {
-    const { range } = trainingFigure([{ step: 0, tokens: 1, fvu, dead: 0, learningRate: 1 }]).figure.layout.yaxis as { range: number[] };
+    const { range } = trainingFigure([{ step: 0, tokens: 1, fvu, dead: 0, learningRate: 1 }]).figure.layout.yaxis as {
+      range: number[];
+    };
     assert.ok(Number.isFinite(range[0]) && range[0] < range[1]);
   }
 });

@@ -3,22 +3,38 @@ import { test } from "node:test";
 import { firingsOf } from "../../src/core/collect";
 import { random } from "../../src/core/random";
 import {
-  auroc, averagePrecision, bootstrap, logisticProbe, pooling, randomDirections, ranking, rowSentences, scoreLatents, sentencesOf, textModel, walshHadamard,
+  auroc,
+  averagePrecision,
+  bootstrap,
+  logisticProbe,
+  pooling,
+  randomDirections,
+  ranking,
+  rowSentences,
+  scoreLatents,
+  sentencesOf,
+  textModel,
+  walshHadamard,
 } from "../../src/core/score";
 import { verdictOf, type Detector } from "../../src/core/scoretable";
 import type { Document } from "../../src/core/types";
 
-const close = (got: number, want: number, tolerance = 1e-9): void => assert.ok(Math.abs(got - want) <= tolerance, `${got} is not ${want}`);
+const close = (got: number, want: number, tolerance = 1e-9): void =>
+  assert.ok(Math.abs(got - want) <= tolerance, `${got} is not ${want}`);
 
 /** Pair by pair: the definition. */
 function byPairs(score: number[], positive: number[]): number {
   let sum = 0;
   let pairs = 0;
-  score.forEach((p, i) => positive[i] && score.forEach((q, j) => {
-    if (positive[j]) return;
-    pairs++;
-    sum += p > q ? 1 : p === q ? 0.5 : 0;
-  }));
+  score.forEach(
+    (p, i) =>
+      positive[i] &&
+      score.forEach((q, j) => {
+        if (positive[j]) return;
+        pairs++;
+        sum += p > q ? 1 : p === q ? 0.5 : 0;
+      }),
+  );
   return sum / pairs;
 }
 
@@ -26,7 +42,11 @@ function byPairs(score: number[], positive: number[]): number {
 function made(n: number, seed: number) {
   const rng = random(seed);
   const score = Array.from({ length: n }, () => (rng.uniform() < 0.6 ? 0 : Math.fround(Math.ceil(rng.uniform() * 9) / 7)));
-  const mask = Int32Array.from({ length: n }, (_, i) => (rng.uniform() < 0.2 + 0.3 * score[i] ? 1 : 0) | (rng.uniform() < 0.3 ? 2 : 0) | (rng.uniform() < 0.1 ? 4 : 0));
+  const mask = Int32Array.from(
+    { length: n },
+    (_, i) =>
+      (rng.uniform() < 0.2 + 0.3 * score[i] ? 1 : 0) | (rng.uniform() < 0.3 ? 2 : 0) | (rng.uniform() < 0.1 ? 4 : 0),
+  );
   return { score, mask };
 }
 
@@ -39,7 +59,12 @@ test("AUROC: by pairs, by sorting, sparse, present or absent: all the same", () 
     const out = new Float64Array(3);
     const item = score.map((v, i) => ({ v, i })).filter(({ v }) => v > 0);
     const scrambled = item.sort((a, b) => ((a.i * 7919) % 151) - ((b.i * 7919) % 151));
-    ranks.sparse(Int32Array.from(scrambled, ({ i }) => i), Float32Array.from(scrambled, ({ v }) => v), new Float64Array(200), out);
+    ranks.sparse(
+      Int32Array.from(scrambled, ({ i }) => i),
+      Float32Array.from(scrambled, ({ v }) => v),
+      new Float64Array(200),
+      out,
+    );
     for (let l = 0; l < 3; l++) {
       const want = byPairs(score, bitOf(mask, l));
       close(auroc(score, bitOf(mask, l)), want);
@@ -48,7 +73,14 @@ test("AUROC: by pairs, by sorting, sparse, present or absent: all the same", () 
     const present = new Float64Array(ranks.classes);
     score.forEach((v, i) => v > 0 && present[ranks.classOf[i]]++);
     ranks.presence(present, out);
-    for (let l = 0; l < 3; l++) close(out[l], byPairs(score.map((v) => (v > 0 ? 1 : 0)), bitOf(mask, l)));
+    for (let l = 0; l < 3; l++)
+      close(
+        out[l],
+        byPairs(
+          score.map((v) => (v > 0 ? 1 : 0)),
+          bitOf(mask, l),
+        ),
+      );
     const strided = new Float32Array(150 * 5);
     score.forEach((v, i) => (strided[i * 5 + 2] = v - 3));
     ranks.binned(strided, 2, 5, new Float64Array(64 * ranks.classes), out);
@@ -66,16 +98,26 @@ test("AUROC of a label without positives is not a number; of equal scores one ha
 });
 
 test("average precision: scikit-learn's values", () => {
-  // sklearn.metrics.average_precision_score, its documentation's example, then one with ties worked by hand: groups (1 of 2), (2 of 4)
+  // sklearn.metrics.average_precision_score, its documentation's example, then one with ties worked by hand: groups (1
+  // of 2), (2 of 4)
   close(averagePrecision([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1]), 0.8333333333333333);
   close(averagePrecision([2, 2, 1, 1], [1, 0, 1, 0]), 0.5 * 0.5 + 0.5 * 0.5);
   assert.ok(Number.isNaN(averagePrecision([1], [0])));
 });
 
 const text = "So it is 5. Wait, no. Done";
-const documents: Document[] = [{
-  id: "d", text, spans: [{ start: 0, end: 11, label: "a" }, { start: 12, end: 21, label: "b" }, { start: 12, end: 21, label: "a" }, { start: 22, end: 26, label: "c" }],
-}];
+const documents: Document[] = [
+  {
+    id: "d",
+    text,
+    spans: [
+      { start: 0, end: 11, label: "a" },
+      { start: 12, end: 21, label: "b" },
+      { start: 12, end: 21, label: "a" },
+      { start: 22, end: 26, label: "c" },
+    ],
+  },
+];
 // tokens: "So", " it", " is", " 5", ".", " Wait", ",", " no", ".", " ", "Done"
 const pieces = ["So", " it", " is", " 5", ".", " Wait", ",", " no", ".", " ", "Done"];
 const offsets = () => {
@@ -105,27 +147,57 @@ test("poolings: mean over the kept rows, maximum, mean of the first five kept ro
   add(0, { n: 9, k: 1, index: new Int32Array(9), value: Float32Array.of(0, 4, 0, 0, 1, 0, 3, 0, 0) });
   const { item, scores } = pooling(rows, Int32Array.of(0))(firings, 0);
   assert.deepEqual([...item], [0]);
-  assert.deepEqual(scores.map(([v]) => v), [Math.fround(8 / 9), 4, 1]);
+  assert.deepEqual(
+    scores.map(([v]) => v),
+    [Math.fround(8 / 9), 4, 1],
+  );
 });
 
 test("latents × poolings against the definition", () => {
   const rng = random(5);
   const n = 240; // rows: sentences of 8, of which two documents of 15 sentences
   const spans = Array.from({ length: 15 }, (_, s) => ({ start: s * 8, end: s * 8 + 8, label: s % 3 ? "x" : "y" }));
-  const docs: Document[] = [{ id: "0", text: "a".repeat(120), spans }, { id: "1", text: "a".repeat(120), spans }];
-  const at = { start: Int32Array.from({ length: 120 }, (_, i) => i), end: Int32Array.from({ length: 120 }, (_, i) => i + 1) };
+  const docs: Document[] = [
+    { id: "0", text: "a".repeat(120), spans },
+    { id: "1", text: "a".repeat(120), spans },
+  ];
+  const at = {
+    start: Int32Array.from({ length: 120 }, (_, i) => i),
+    end: Int32Array.from({ length: 120 }, (_, i) => i + 1),
+  };
   const sentences = sentencesOf(docs, () => at, ["train", "train"]);
-  const rows = rowSentences(sentences, Int32Array.from({ length: n }, (_, r) => Math.floor(r / 120)), Int32Array.from({ length: n }, (_, r) => r % 120));
+  const rows = rowSentences(
+    sentences,
+    Int32Array.from({ length: n }, (_, r) => Math.floor(r / 120)),
+    Int32Array.from({ length: n }, (_, r) => r % 120),
+  );
   const value = Float32Array.from({ length: n }, () => (rng.uniform() < 0.7 ? 0 : rng.uniform()));
   const { firings, add } = firingsOf(Int32Array.of(value.filter((v) => v > 0).length), 0, 1);
   add(0, { n, k: 1, index: new Int32Array(n), value });
   const out = sentences.labels.map(() => new Float32Array(3));
-  scoreLatents(firings, pooling(rows, Int32Array.from({ length: 30 }, (_, s) => s)), ranking(sentences.mask, 2), out);
+  scoreLatents(
+    firings,
+    pooling(
+      rows,
+      Int32Array.from({ length: 30 }, (_, s) => s),
+    ),
+    ranking(sentences.mask, 2),
+    out,
+  );
   const of = (s: number): number[] => [...value.subarray(s * 8, s * 8 + 8)];
   const mean = (list: number[]): number => Math.fround(list.reduce((a, b) => a + b, 0) / list.length);
   const pools = [mean, (list: number[]) => Math.max(...list), (list: number[]) => mean(list.slice(0, 5))];
   for (let l = 0; l < 2; l++) {
-    pools.forEach((pool, p) => close(out[l][p], byPairs(Array.from({ length: 30 }, (_, s) => pool(of(s))), bitOf(sentences.mask, l)), 1e-6));
+    pools.forEach((pool, p) =>
+      close(
+        out[l][p],
+        byPairs(
+          Array.from({ length: 30 }, (_, s) => pool(of(s))),
+          bitOf(sentences.mask, l),
+        ),
+        1e-6,
+      ),
+    );
   }
 });
 
@@ -145,7 +217,11 @@ test("Walsh–Hadamard: the product with its matrix; random directions are unit 
     for (const v of vector) close(Math.abs(v), 1 / Math.sqrt(d), 1e-6);
     seen.add(vector.join());
     directions.project(Math.floor(j / 32), row, d, out);
-    close(out[j % 32], vector.reduce((sum, v, i) => sum + v * row[d + i], 0), 1e-5);
+    close(
+      out[j % 32],
+      vector.reduce((sum, v, i) => sum + v * row[d + i], 0),
+      1e-5,
+    );
   }
   assert.ok(seen.size === 70);
 });
@@ -154,7 +230,10 @@ test("the probe separates what a line separates, for several labels at once", ()
   const rng = random(2);
   const [n, d] = [400, 8];
   const x = Float32Array.from({ length: n * d }, () => 50 + 7 * rng.normal());
-  const mask = Int32Array.from({ length: n }, (_, r) => (x[r * d] > 50 ? 1 : 0) | (x[r * d + 1] + x[r * d + 2] > 104 ? 2 : 0));
+  const mask = Int32Array.from(
+    { length: n },
+    (_, r) => (x[r * d] > 50 ? 1 : 0) | (x[r * d + 1] + x[r * d + 2] > 104 ? 2 : 0),
+  );
   const probe = logisticProbe(x, d, mask, 2, random(3));
   for (const l of [0, 1]) assert.ok(auroc(probe(x, l), bitOf(mask, l)) > 0.98);
 });
@@ -162,17 +241,31 @@ test("the probe separates what a line separates, for several labels at once", ()
 test("the text model learns words and pairs of words", () => {
   const rng = random(7);
   const pick = (words: string[]): string => words[rng.below(words.length)];
-  const texts = Array.from({ length: 300 }, () => Array.from({ length: 5 }, () => pick(["not", "so", "sure", "fine", "then"])).join(" "));
+  const texts = Array.from({ length: 300 }, () =>
+    Array.from({ length: 5 }, () => pick(["not", "so", "sure", "fine", "then"])).join(" "),
+  );
   const mask = Int32Array.from(texts, (text) => (/\bnot sure\b/.test(text) ? 1 : 0) | (/fine/.test(text) ? 2 : 0));
   const model = textModel(texts.slice(0, 200), mask.slice(0, 200), 2, random(1));
-  for (const l of [0, 1]) assert.ok(auroc(texts.slice(200).map((text) => model(text)[l]), bitOf(mask.slice(200), l)) > 0.95);
+  for (const l of [0, 1])
+    assert.ok(
+      auroc(
+        texts.slice(200).map((text) => model(text)[l]),
+        bitOf(mask.slice(200), l),
+      ) > 0.95,
+    );
 });
 
 test("bootstrap: documents are drawn whole, the interval holds the estimate, a detector leads itself by nothing", () => {
   const { score, mask } = made(200, 9);
   const positive = bitOf(mask, 0);
   const document = Int32Array.from({ length: 200 }, (_, i) => Math.floor(i / 10));
-  const [one, same, noise] = bootstrap([score, score, score.map((_, i) => (i * 37) % 101)], positive, document, random(1), 300);
+  const [one, same, noise] = bootstrap(
+    [score, score, score.map((_, i) => (i * 37) % 101)],
+    positive,
+    document,
+    random(1),
+    300,
+  );
   const got = auroc(score, positive);
   assert.ok(one.interval[0] < got && got < one.interval[1]);
   assert.deepEqual(same.lead, [0, 0]);
@@ -182,15 +275,31 @@ test("bootstrap: documents are drawn whole, the interval holds the estimate, a d
 });
 
 test("verdicts name the first control that reaches the latent", () => {
-  const detector = (kind: Detector["kind"], heldout: number, lead: [number, number] = [0.01, 0.1]): Detector =>
-    ({ kind, what: "w", searched: 1, train: heldout, heldout, averagePrecision: 0.5, interval: [0, 1], lead });
+  const detector = (kind: Detector["kind"], heldout: number, lead: [number, number] = [0.01, 0.1]): Detector => ({
+    kind,
+    what: "w",
+    searched: 1,
+    train: heldout,
+    heldout,
+    averagePrecision: 0.5,
+    interval: [0, 1],
+    lead,
+  });
   const latent = detector("latent", 0.9);
-  const quiet = [detector("keyword", 0.7), detector("random direction", 0.8), detector("position", 0.5), detector("length", 0.5)];
+  const quiet = [
+    detector("keyword", 0.7),
+    detector("random direction", 0.8),
+    detector("position", 0.5),
+    detector("length", 0.5),
+  ];
   assert.deepEqual(verdictOf([latent, ...quiet], 50), { verdict: "above its controls", warnings: [] });
   assert.equal(verdictOf([latent, ...quiet], 19).verdict, "undefined");
   assert.equal(verdictOf([latent, detector("keyword", 0.9), detector("random direction", 0.95)], 50).verdict, "keyword");
   assert.equal(verdictOf([latent, detector("random direction", 0.95), detector("position", 0.91)], 50).verdict, "position");
   assert.equal(verdictOf([latent, ...quiet, detector("probe", 0.95)], 50).verdict, "above its controls");
   assert.match(verdictOf([latent, ...quiet, detector("probe", 0.95)], 50).warnings[0], /^reached by the probe \(0\.95\)$/);
-  assert.match(verdictOf([latent, detector("keyword", 0.89, [-0.02, 0.05])], 50).warnings[0], /within chance over the word “w” \(95 %: −0\.02 to \+0\.05\)/);
+  assert.match(
+    verdictOf([latent, detector("keyword", 0.89, [-0.02, 0.05])], 50).warnings[0],
+    /within chance over the word “w” \(95 %: −0\.02 to \+0\.05\)/,
+  );
 });
