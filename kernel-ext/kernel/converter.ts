@@ -17,6 +17,7 @@ export interface CellConverter extends Converter {
   version: string;
 }
 
+const EARLIER = "__prev__.d.ts"; // where tslab keeps the declarations of earlier cells
 const MAP = /^\/\/# sourceMappingURL=.*$/gm;
 const PREFIX = { sync: "(function(exports, require) { ", async: "(async function(exports, require) { " }; // as tslab's executor
 
@@ -99,9 +100,34 @@ function traceTslab(root: string, lent: Packages): Tracing {
     return { ...out, outputText };
   };
 
+  let program: TypeScript.Program | undefined;
+  const createWatchProgram = (host: TypeScript.WatchCompilerHostOfFilesAndCompilerOptions<TypeScript.BuilderProgram>): unknown => {
+    const { afterProgramCreate } = host;
+    host.afterProgramCreate = (builder) => {
+      program = builder.getProgram();
+      afterProgramCreate?.call(host, builder);
+    };
+    return ts.createWatchProgram(host);
+  };
+
+  /**
+   * tslab reads an earlier cell's `a` as `exports.a`, but passes over `{ a }`, where the name's symbol is the property. Its rewriting walks the tree
+   * with this function, so here `{ a }` becomes `{ a: exports.a }`; as a target of an assignment too, with its default.
+   */
+  const visitEachChild = (node: TypeScript.Node, visitor: TypeScript.Visitor, context: TypeScript.TransformationContext): TypeScript.Node => {
+    const original = ts.getOriginalNode(node);
+    if (!program || !ts.isShorthandPropertyAssignment(node) || !ts.isShorthandPropertyAssignment(original)) return ts.visitEachChild(node, visitor, context);
+    const symbol = program.getTypeChecker().getShorthandAssignmentValueSymbol(original);
+    const earlier = symbol?.declarations?.some((declaration) => basename(declaration.getSourceFile().fileName) === EARLIER);
+    if (!earlier) return ts.visitEachChild(node, visitor, context);
+    const value = ts.factory.createPropertyAccessExpression(ts.factory.createIdentifier("exports"), node.name.text);
+    const fallback = node.objectAssignmentInitializer && ts.visitNode(node.objectAssignmentInitializer, visitor);
+    return ts.factory.createPropertyAssignment(node.name.text, fallback ? ts.factory.createAssignment(value, fallback as TypeScript.Expression) : value);
+  };
+
   const module = require.cache[path] as NodeJS.Module;
   const original = module.exports as unknown;
-  module.exports = { ...ts, createWatchCompilerHost, transpileModule };
+  module.exports = { ...ts, createWatchCompilerHost, createWatchProgram, transpileModule, visitEachChild };
   let create: typeof import("tslab/dist/converter").createConverter;
   try {
     create = (require(tslab) as typeof import("tslab/dist/converter")).createConverter;

@@ -93,6 +93,16 @@ for (const [source, want] of [
   });
 }
 
+test("{ name } reads an earlier cell's variable, and assigns to it", async () => {
+  await run("let width = 3; let height = 4; const area = (size: object) => size;");
+  await run("width = 5;");
+  assert.deepEqual((await run("const size = { width, nested: { height } };\nsize")).value, { width: 5, nested: { height: 4 } });
+  assert.deepEqual((await run("const found = await Promise.resolve(area({ width, height }));\nfound")).value, { width: 5, height: 4 });
+  await run("({ width, height = width } = { width: 7 } as { width: number; height?: number });");
+  assert.deepEqual((await run("[width, height]")).value, [7, 7]);
+  assert.deepEqual((await run("((width: number) => ({ width, height }))(1)")).value, { width: 1, height: 7 }, "a parameter of that name wins");
+});
+
 test("a lone for await, and an await inside of a function only", async () => {
   assert.equal((await run("let seen = 0;")).value, undefined);
   assert.equal((await run("for await (const x of [1, 2, 3]) { seen += x }")).error, undefined);
