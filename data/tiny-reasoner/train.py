@@ -3,7 +3,8 @@
     python train.py --texts stream.jsonl --out . --minutes 65
 
 The tokenizer (byte-level BPE, every digit its own token) is trained on the first texts, then the model on all of them:
-documents end in <|endoftext|>, and those of like length share a batch. One thread, AdamW, linear warm-up and decay.
+documents end in <|endoftext|>, and those of like length share a batch. One thread; Muon for the
+matrices, AdamW for the rest; linear warm-up and decay.
 --minutes bounds the run by the clock: the learning rate follows the share of the time that has passed.
 """
 import argparse
@@ -78,6 +79,93 @@ def loss_of(model, inputs, targets):
     return torch.nn.functional.cross_entropy(model(inputs).logits.flatten(0, 1), targets.flatten(), ignore_index=-100)
 
 
+def names_in(tokenizer, texts):
+    """Tokens that stand for a capitalised word in the puzzles: the names, in the main."""
+    found = set()
+    for encoding in tokenizer.encode_batch([text[:text.index("<think>")] for text in texts], add_special_tokens=False):
+        found |= {id for id, token in zip(encoding.ids, encoding.tokens) if len(token) > 2 and token[0] == "\u0120" and token[1].isupper()}
+    return np.array(sorted(found))
+
+
+def drill(names, tokens, rng):
+    """Rows about a few names: [inputs, targets] of about `tokens` tokens; half the rows at random, half over and over in turn.
+
+    To name who the puzzle is about is the first thing a trace needs, and what a small model finds last in texts alone, where a
+    name is one token in thirty; here it finds it early.
+    """
+    width = int(rng.choice([24, 48, 160]))
+    rows = []
+    for row in range(max(2, tokens // width)):
+        few = rng.choice(names, rng.integers(2, 6), replace=False)
+        rows.append(rng.choice(few, width + 1) if row % 2 else np.resize(few, width + 1))
+    ids = np.stack(rows)
+    return torch.from_numpy(ids[:, :-1].copy()), torch.from_numpy(ids[:, 1:].copy())
+
+
+def sums(tokenizer, tokens, rng):
+    """Rows of small sums and parities in the words of the traces: [inputs, targets]; only the results count."""
+    rows, filled = [], 0
+    while filled < tokens:
+        ids, counted = [], []
+        for _ in range(6):
+            kind = int(rng.integers(5))
+            a, b, few = int(rng.integers(2, 70)), int(rng.integers(2, 31)), int(rng.integers(2, 10))
+            if kind == 0:
+                question, result = f"{a} {rng.choice(['plus', '+'])} {b}", a + b
+            elif kind == 1:
+                question, result = f"{a + b} {rng.choice(['minus', '-'])} {b}", a
+            elif kind == 2:
+                each = int(rng.choice([int(rng.integers(2, 10)), 7, 12, 24, 60, 100, 1000]))
+                question, result = f"{few} {rng.choice(['times', '*'])} {each}", few * each
+            elif kind == 3:
+                each = int(rng.integers(2, 10))
+                question, result = f"{few * each} {rng.choice(['divided by', '/'])} {few}", each
+            else:
+                question, result = f"{a}", "odd" if a % 2 else "even"
+            between = " is" if kind == 4 else rng.choice([" is", " =", " makes", " gives"])
+            asked = tokenizer.encode(f" {question}{between}", add_special_tokens=False).ids
+            told = tokenizer.encode(f" {result}.", add_special_tokens=False).ids
+            ids += asked + told
+            counted += [-100] * len(asked) + told
+        rows.append((ids, counted))
+        filled += len(ids)
+    width = max(len(ids) for ids, _ in rows)
+    inputs, targets = np.zeros((len(rows), width), np.int64), np.full((len(rows), width), -100, np.int64)
+    for i, (ids, counted) in enumerate(rows):
+        inputs[i, :len(ids)], targets[i, :len(ids)] = ids, counted
+    return torch.from_numpy(inputs[:, :-1].copy()), torch.from_numpy(targets[:, 1:].copy())
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose steps are orthogonalised: W -= lr · 0.2·√max(m, n) · UVᵀ of the momentum USVᵀ (Jordan et al. 2024).
+
+    UVᵀ by five Newton-Schulz steps, matrices of one shape together; the factor gives AdamW's step size (Liu et al. 2025).
+    """
+
+    def __init__(self, params, lr, momentum=0.95, weight_decay=0.1):
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            shapes = {}
+            for p in group["params"]:
+                state = self.state[p]
+                average = state.setdefault("average", torch.zeros_like(p))
+                average.mul_(group["momentum"]).add_(p.grad)
+                g = p.grad + group["momentum"] * average
+                shapes.setdefault((max(g.shape), min(g.shape)), []).append((p, g if g.shape[0] <= g.shape[1] else g.T))
+            for (large, _), entries in shapes.items():
+                x = torch.stack([g for _, g in entries])
+                x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+                for _ in range(5):
+                    a = x @ x.mT
+                    x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+                for (p, _), update in zip(entries, x):
+                    p.mul_(1 - group["lr"] * group["weight_decay"])
+                    p.add_(update if update.shape == p.shape else update.T, alpha=-group["lr"] * 0.2 * large ** 0.5)
+
+
 def save(model, tokenizer, out, context):
     """The checkpoint as the hub keeps it; each file is written beside and then moved into place."""
     out = Path(out)
@@ -122,11 +210,12 @@ def main():
     parser.add_argument("--minutes", type=float, default=65)
     parser.add_argument("--vocab", type=int, default=1024)
     parser.add_argument("--context", type=int, default=640)
-    parser.add_argument("--batch", type=int, default=4096, help="tokens a step")
+    parser.add_argument("--batch", type=int, default=2048, help="tokens a step")
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--layers", type=int, default=5)
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--mlp", type=int, default=384)
+    parser.add_argument("--drills", type=float, default=0.6, help="share of the time in which names and sums are drilled as well")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", help="a checkpoint folder to go on from")
     args = parser.parse_args()
@@ -150,32 +239,39 @@ def main():
         raise ValueError(f"{args.texts}: expected documents of at most {args.context} tokens (--context), found one of {longest}")
     held, documents = documents[:256], documents[256:]
     print(f"{len(texts)} texts, {sum(map(len, documents))} tokens, {sum(p.numel() for p in model.parameters())} parameters", flush=True)
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim == 1]
-    optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}],
-                                  lr=args.lr, betas=(0.9, 0.98), eps=1e-8, fused=True)
+    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
+    others = [p for name, p in model.named_parameters() if p.ndim < 2 or "embed" in name]
+    optimizers = [Muon(matrices, args.lr), torch.optim.AdamW(others, lr=args.lr, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.01)]
+    names = names_in(tokenizer, texts[:2000])
+    drills = np.random.default_rng(args.seed + 1)
     stream = batches(documents, args.batch, np.random.default_rng(args.seed))
     began = saved = time.time()
     step = seen = 0
-    log = []
+    log, copied = [], []
     while True:
         share = (time.time() - began) / 60 / args.minutes
         if share >= 1:
             break
         rate = args.lr * min(1, (step + 1) / 100, max(0.01, (1 - share) / 0.7))
-        for group in optimizer.param_groups:
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = rate
         inputs, targets = next(stream)
         loss = loss_of(model, inputs, targets)
         loss.backward()
+        if share < args.drills:
+            copying = loss_of(model, *drill(names, args.batch // 8, drills))
+            adding = loss_of(model, *sums(tokenizer, args.batch * 3 // 8, drills))
+            (0.5 * copying + adding).backward()
+            copied.append([copying.item(), adding.item()])
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         step += 1
         seen += int((targets != -100).sum())
         log.append(loss.item())
         if step % 100 == 0:
-            print(f"step {step} tokens {seen} loss {np.mean(log[-100:]):.4f} rate {rate:.2e} {seen / (time.time() - began):.0f} tokens/s", flush=True)
+            print(f"step {step} tokens {seen} loss {np.mean(log[-100:]):.4f} drills {np.round(np.mean(copied[-20:] or [[0, 0]], 0), 3)} rate {rate:.2e} {seen / (time.time() - began):.0f} tokens/s", flush=True)
         if time.time() - saved > 300:
             save(model, tokenizer, args.out, args.context)
             saved = time.time()
