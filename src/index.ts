@@ -9,6 +9,7 @@ export { collect, openFeatures } from "./adapters/collect";
 export { scoreLabels } from "./adapters/score";
 export { display, heatMap } from "./adapters/show";
 export { featureScatter, trainingCurve } from "./adapters/plots";
+export { featureTable } from "./adapters/table";
 export { showTrace, traceMap } from "./adapters/traces";
 export { progressBar } from "./adapters/progressbar";
 export { publish } from "./adapters/publish";
@@ -21,5 +22,9 @@ export type { EvaluateOptions, Evaluation, LoadOptions } from "./adapters/sae";
 export type { CollectOptions, CollectedFeature, Features, TopOptions } from "./adapters/collect";
 export type { LabelScores, ScoreOptions } from "./adapters/score";
 export type { PublishOptions } from "./adapters/publish";
-export type * from "./core/types";
-export * from "./core/errors";
+export type {
+  Document, Example, Feature, GenerateOptions, Hook, HookKind, Model, Origin, Progress, Sae, SaeWeights, Span, Sparse, Store, StoreManifest, Tokenizer, Tokens, TrainingPoint,
+} from "./core/types";
+export {
+  CheckpointError, DiskError, EngineError, FormatError, HookError, InterruptError, ModelError, OptionError, StoreError, TextError, TrainError,
+} from "./core/errors";

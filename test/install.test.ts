@@ -33,7 +33,7 @@ test("npm pack gives a package that installs, sets up, computes and runs a noteb
     const { tensorflow, DataFrame } = createRequire(import.meta.resolve("saelab"))("danfojs-node");
     console.log(JSON.stringify({ k: index.length, finite: value.every(Number.isFinite), backend: tensorflow.getBackend(), rows: new DataFrame({ a: [1, 2] }).shape[0] }));
   `);
-  const got = JSON.parse(run(process.execPath, ["use.mjs", path.join(packageRoot, "test", "oracle", "saes", "sparsify", "sae")])) as Record<string, unknown>;
+  const got = JSON.parse(run(process.execPath, ["use.mjs", path.join(packageRoot, "test", "oracle", "saes", "sae")])) as Record<string, unknown>;
   assert.deepEqual(got, { k: 8, finite: true, backend: "tensorflow", rows: 2 });
 
   const cell = (source: string) => ({ cell_type: "code", id: `c${source.length}`, execution_count: null, metadata: {}, outputs: [], source });

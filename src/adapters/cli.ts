@@ -14,7 +14,7 @@ const USAGE = `saelab ${version}
       --set NAME=VALUE                value (a TypeScript expression) for the cell tagged "parameters"; repeatable
       --keep OUT.ipynb                also keep the executed notebook
       --open                          open the page where there is a desktop
-  saelab demo                         publish notebooks/first-look.ipynb to reports/first-look.html and open it
+  saelab demo                         publish notebooks/first-look.ipynb to reports/first-look.html and open it (in a clone)
 `;
 
 async function main(): Promise<void> {
@@ -33,6 +33,9 @@ async function main(): Promise<void> {
       process.exitCode = spawnSync(process.execPath, [path.join(packageRoot, "kernel-ext", "setup.mjs")], { stdio: "inherit" }).status ?? 1;
       return;
     case "demo":
+      if (!existsSync(path.join(packageRoot, "notebooks"))) {
+        throw new OptionError("demo: expected the notebooks and data of a clone, found an installed package. Clone the repository and run npm run demo there.");
+      }
       return show(await publish(path.join(packageRoot, "notebooks", "first-look.ipynb"), path.resolve("reports", "first-look.html"), {
         notebook: path.resolve("reports", "first-look.ipynb"), open: true,
       }));
