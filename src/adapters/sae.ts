@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { checkWeights, CFG, configText, parseConfig, readWeights, weightBytes, WEIGHTS } from "../core/checkpoint";
+import { checkWeights, CFG, configText, isSparsify, parseConfig, readWeights, weightBytes, WEIGHTS } from "../core/checkpoint";
 import { CheckpointError, OptionError } from "../core/errors";
 import { evaluationTable } from "../core/evaluationtable";
 import { measuring, type Measures } from "../core/measure";
@@ -46,13 +47,30 @@ export function saeOf(weights: SaeWeights, { hook, card = {}, curve }: SaeDetail
   };
 }
 
-/** Weights first, cfg.json last: a folder without cfg.json is no checkpoint, so a save cut short is not taken for one. */
+/**
+ * cfg.json goes first and comes last: a folder without it is no checkpoint, so that a save cut short is never taken for
+ * one, and of two SAEs saved over each other none lends its k to the other's weights.
+ */
 async function save({ weights, hook, card, curve }: Pick<Sae, "weights" | "hook" | "card" | "curve">, folder: string): Promise<void> {
+  checkTarget(folder);
   const pieces = weightBytes(weights);
   await requireSpace(folder, pieces.reduce((sum, { byteLength }) => sum + byteLength, 0) + 1e6);
+  await rm(join(folder, CFG), { force: true });
   await writeAtomic(join(folder, WEIGHTS), pieces);
   await writeAtomic(join(folder, CARD), [`${JSON.stringify({ format: "saelab-sae", version: 1, hook, card, curve }, null, 1)}\n`]);
   await writeAtomic(join(folder, CFG), [configText(weights)]);
+}
+
+/**
+ * A folder may be saved to when it holds no cfg.json, or one of a checkpoint of this layout, which is then replaced.
+ * @throws CheckpointError when its cfg.json is something else's
+ */
+export function checkTarget(folder: string): void {
+  const file = join(folder, CFG);
+  if (!existsSync(file) || isSparsify(readFileSync(file, "utf8"))) return;
+  throw new CheckpointError(
+    `${file}: expected none, or that of an SAE in the sparsify layout to replace, found another tool's. ` +
+    "Choose another folder, or move this file away.");
 }
 
 export interface LoadOptions {

@@ -77,6 +77,17 @@ export function parseConfig(text: string, where: string): Config {
   return { d, latents, k, warnings };
 }
 
+/** Whether a cfg.json is of this layout, whatever its activation: sparsify counts latents by num_latents or expansion_factor. */
+export function isSparsify(text: string): boolean {
+  try {
+    const json = JSON.parse(text);
+    const cfg = json?.sae ?? json;
+    return Number.isInteger(cfg?.k) && (Number.isInteger(cfg.num_latents) || Number.isInteger(cfg.expansion_factor));
+  } catch {
+    return false;
+  }
+}
+
 /**
  * @param source bytes of sae.safetensors; half precision is widened exactly
  * @param where path of the file, for messages

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { evaluate, loadSae, saeOf } from "../../src/adapters/sae";
-import { CheckpointError, OptionError } from "../../src/core/errors";
+import { CheckpointError, DiskError, OptionError } from "../../src/core/errors";
 import { fvu } from "../../src/core/measure";
 import { random } from "../../src/core/random";
 import { decode, encode } from "../../src/core/sae";
@@ -78,6 +78,39 @@ test("save and load: the same bits, hook, card and curve; nothing else in the fo
   assert.deepEqual(cfg, {
     activation: "topk", expansion_factor: 3, normalize_decoder: true, num_latents: 20, k: 3, multi_topk: false, skip_connection: false, transcode: false, d_in: 6,
   });
+});
+
+test("a save over another that is cut short leaves no checkpoint, not a mixed one", async () => {
+  const folder = join(scratch, "over");
+  await saeOf(weights(6, 20, 4, 3)).save(folder);
+  const card = join(folder, "saelab.json");
+  rmSync(card);
+  mkdirSync(card); // a folder in the card's way: the weights are written, the card is not
+  const next = saeOf(weights(6, 20, 2, 4));
+  await assert.rejects(next.save(folder), (error: Error) => error instanceof DiskError && /saelab\.json/.test(error.message));
+  await assert.rejects(loadSae(folder), (error: Error) => error instanceof CheckpointError && /over: expected cfg\.json/.test(error.message));
+  rmSync(card, { recursive: true });
+  await next.save(folder);
+  assert.deepEqual((await loadSae(folder)).weights, next.weights);
+});
+
+test("a folder with another tool's cfg.json is not saved to, and stays as it is", async () => {
+  const folder = join(scratch, "foreign");
+  mkdirSync(folder);
+  const others = ['{"architecture":"topk","d_in":6,"d_sae":20,"k":2}', "[tool]", "null", '{"sae_lens_version":"6.0"}'];
+  for (const text of others) {
+    writeFileSync(join(folder, "cfg.json"), text);
+    await assert.rejects(
+      saeOf(weights(6, 20, 2, 4)).save(folder),
+      (error: Error) => error instanceof CheckpointError && /cfg\.json: expected none.*Choose another folder/.test(error.message));
+    assert.deepEqual(readdirSync(folder), ["cfg.json"]);
+    assert.equal(readFileSync(join(folder, "cfg.json"), "utf8"), text);
+  }
+  for (const known of ["sae", "sae_legacy_cfg"]) { // sparsify's own are replaced
+    cpSync(join(ORACLE, known, "cfg.json"), join(folder, "cfg.json"));
+    await saeOf(weights(6, 20, 2, 4)).save(folder);
+    assert.equal((await loadSae(folder)).weights.latents, 20);
+  }
 });
 
 test("of a folder with one checkpoint a hook, the hook picks one", async () => {
