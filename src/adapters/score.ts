@@ -13,7 +13,9 @@ import {
   rowSentences,
   scoreLatents,
   sentencesOf,
+  oneSidedLabels,
   textModel,
+  withoutLabels,
   wordsOf,
   type Pooling,
   type Sentences,
@@ -62,7 +64,11 @@ const SCRATCH = 2 ** 24; // scores of random directions held at once: 64 MB
  *
  * Units are labelled sentences (spans), scored by the mean, the maximum and the mean of the first five of the rows
  * within; tokens whose rows were dropped are skipped.
- * @throws OptionError if the documents carry no such label; StoreError if the features miss one side of the split
+ *
+ * A label is scored if on either side of the split some sentence with rows carries it and some does not; others are left
+ * out, and the notes say so.
+ * @throws OptionError if the documents carry no such label, or more than can be scored at once; StoreError if the
+ *   features miss one side of the split, or a label that was asked for has positives or negatives on one side only
  */
 export function scoreLabels(features: Features, options?: ScoreOptions): Promise<LabelScores>;
 export function scoreLabels(store: Store, sae: Sae, options?: ScoreOptions): Promise<LabelScores>;
@@ -76,6 +82,19 @@ export async function scoreLabels(
   return score(await collect(from, second as Sae, { progress: options.progress }), options);
 }
 
+/** @throws OptionError for what no score could come of */
+function checkOptions({ labels, resamples = 1, seed = 0 }: ScoreOptions): void {
+  if (!Number.isSafeInteger(resamples) || resamples < 1)
+    throw new OptionError(`scoreLabels: resamples: expected a whole number from 1 on, found ${resamples}. The default is 400.`);
+  if (!Number.isSafeInteger(seed)) throw new OptionError(`scoreLabels: seed: expected a whole number, found ${seed}.`);
+  if (!labels) return;
+  if (!labels.length)
+    throw new OptionError("scoreLabels: labels: expected at least one, found none. Leave it out for all labels.");
+  const twice = labels.find((label, i) => labels.indexOf(label) !== i);
+  if (twice !== undefined)
+    throw new OptionError(`scoreLabels: labels: expected each label once, found "${twice}" twice. Name it once.`);
+}
+
 /** The best so far of many candidates for each label. */
 interface Best {
   auroc: number;
@@ -84,6 +103,7 @@ interface Best {
 
 async function score(features: Features, options: ScoreOptions): Promise<LabelScores> {
   const { resamples = 400, seed = 0, progress = defaultProgress() } = options;
+  checkOptions(options);
   const store = await features.store();
   const { hook, latents, d } = features.manifest.sae;
   if (features.manifest.split !== "all") {
@@ -91,7 +111,7 @@ async function score(features: Features, options: ScoreOptions): Promise<LabelSc
       `${features.path}: expected features of all rows, as scores are picked on training documents and reported on held-out ones, found "${features.manifest.split}". collect(store, sae) takes all.`,
     );
   }
-  const documents = store.documents();
+  const documents = store.documents().map((document) => (document.spans ? document : { ...document, spans: [] }));
   const known = new Set(documents.flatMap(({ spans }) => spans.map(({ label }) => label)));
   const unknown = (options.labels ?? []).filter((label) => !known.has(label));
   if (!known.size || unknown.length) {
@@ -100,30 +120,33 @@ async function score(features: Features, options: ScoreOptions): Promise<LabelSc
         `found ${known.size ? `labels ${[...known].slice(0, 12).join(", ")}` : "none"}. readTexts reads them from JSONL: { text, spans: [{ start, end, label }] }.`,
     );
   }
-  const sides = splitDocuments(documents);
-  // a label that one side lacks can be neither chosen for nor measured
-  const on = (side: string): Set<string> =>
-    new Set(documents.flatMap(({ spans }, i) => (sides[i] === side ? spans.map(({ label }) => label) : [])));
-  const [trained, measured] = [on("train"), on("heldout")];
-  const oneSided = [...known].filter((label) => !trained.has(label) || !measured.has(label));
-  const unusable = (options.labels ?? []).filter((label) => oneSided.includes(label));
-  if (unusable.length || oneSided.length === known.size) {
+  if (!features.fired.some((n) => n > 0)) {
     throw new StoreError(
-      `${store.path}: expected labels on training and on held-out documents, found "${(unusable.length ? unusable : oneSided).join('", "')}" on one side only. ` +
-        "Label more documents, or leave them out.",
+      `${features.path}: expected latents that fire, found that all ${latents} are silent on these rows. ` +
+        "Look at evaluate(sae, store): the SAE may belong to another hook or model.",
     );
   }
+  const sides = splitDocuments(documents);
   const tokenIds: Int32Array[] = [];
   const offsets = (document: number) => {
     const tokens = store.tokens(document);
     tokenIds.push(tokens.ids);
     return tokens;
   };
-  const sentences = sentencesOf(documents, offsets, sides, options.labels, new Set(oneSided));
+  const all = sentencesOf(documents, offsets, sides, options.labels);
+  const origin = store.origin(0, features.rows);
+  const rows = rowSentences(all, origin.document, origin.position);
+  // where every sentence with rows carries a label, or none does, there is nothing to tell apart
+  const unusable = oneSidedLabels(all, rows);
+  if (unusable.length === all.labels.length || (options.labels && unusable.length)) {
+    throw new StoreError(
+      `${store.path}: expected sentences with rows that carry the label, and some that do not, in training and in held-out documents, ` +
+        `found one side only for "${unusable.join('", "')}". Label more documents, other behaviours too${unusable.length < all.labels.length ? ", or leave it out of { labels }" : ""}.`,
+    );
+  }
+  const sentences = withoutLabels(all, unusable);
   const { labels, mask, heldout } = sentences;
   const L = labels.length;
-  const origin = store.origin(0, features.rows);
-  const rows = rowSentences(sentences, origin.document, origin.position);
 
   // sentences of either side that have rows, and their numbers among them
   const side = (wanted: number): { number: Int32Array; of: Int32Array } => {
@@ -134,11 +157,6 @@ async function score(features: Features, options: ScoreOptions): Promise<LabelSc
   };
   const train = side(0);
   const test = side(1);
-  if (!train.of.length || !test.of.length) {
-    throw new StoreError(
-      `${store.path}: expected labelled sentences in training and in held-out documents, found ${train.of.length} and ${test.of.length}. Label more documents.`,
-    );
-  }
   const trainMask = train.of.map((s) => mask[s]);
   const ranks = ranking(trainMask, L);
   const total = features.rows;
@@ -388,6 +406,7 @@ async function score(features: Features, options: ScoreOptions): Promise<LabelSc
     train: count(train.of),
     heldout: count(test.of),
     skipped: sentences.count - train.of.length - test.of.length,
+    leftOut: unusable,
   };
   const of = (label: string): LabelScore => {
     const one = scored.find((score) => score.label === label);

@@ -1,4 +1,5 @@
 import type { Firings } from "./collect";
+import { OptionError } from "./errors";
 import { permutation, type Random } from "./random";
 import type { Document } from "./types";
 
@@ -31,30 +32,32 @@ export interface Sentences {
   ofToken: Int32Array[];
 }
 
-const MOST_LABELS = 30;
+const MOST_LABELS = 30; // bits of a mask that stay clear of its sign
 
 /**
  * Sentences of labelled documents. A token belongs to the sentence that holds its first character that is not white
  * space; where sentences overlap, to the one that begins last.
  * @param offsets UTF-16 offsets of all tokens of a document, dropped ones included
  * @param side of each document
- * @param wanted labels; when absent all that occur, but for those in `without`, most frequent first
+ * @param wanted labels; when absent all that occur, most frequent first
+ * @throws OptionError for more labels than a mask of 32 bits holds
  */
 export function sentencesOf(
   documents: Document[],
   offsets: (document: number) => { start: Int32Array; end: Int32Array },
   side: ("train" | "heldout")[],
   wanted?: string[],
-  without: ReadonlySet<string> = new Set(),
 ): Sentences {
   const times = new Map<string, number>();
   for (const { spans } of documents) for (const { label } of spans) times.set(label, (times.get(label) ?? 0) + 1);
   const labels =
-    wanted ??
-    [...times.keys()]
-      .filter((label) => !without.has(label))
-      .sort((a, b) => times.get(b)! - times.get(a)! || (a < b ? -1 : 1));
-  if (labels.length > MOST_LABELS) throw new RangeError(`expected at most ${MOST_LABELS} labels, found ${labels.length}`);
+    wanted ?? [...times.keys()].sort((a, b) => times.get(b)! - times.get(a)! || (a < b ? -1 : 1));
+  if (labels.length > MOST_LABELS) {
+    throw new OptionError(
+      `scoreLabels: expected at most ${MOST_LABELS} labels at once, found ${labels.length}. ` +
+        `Say which: { labels: ["${labels.slice(0, 2).join('", "')}", …] }, in several calls if need be.`,
+    );
+  }
   const bit = new Map(labels.map((label, l) => [label, 1 << l]));
   const [document, mask, heldout, first, tokens, relative, starts, ends] = Array.from({ length: 8 }, () => [] as number[]);
   const ofToken = documents.map(({ text, spans }, d) => {
@@ -128,6 +131,29 @@ export function rowSentences(sentences: Sentences, document: Int32Array, positio
     return s;
   });
   return { sentence, ordinal, rows };
+}
+
+/** Labels that all sentences with rows of one side carry, or that none of them does. */
+export function oneSidedLabels({ labels, count, mask, heldout }: Sentences, { rows }: RowSentences): string[] {
+  const [all, any] = [Int32Array.of(-1, -1), new Int32Array(2)]; // bits by side: training, held-out
+  for (let s = 0; s < count; s++) {
+    if (!rows[s]) continue;
+    all[heldout[s]] &= mask[s];
+    any[heldout[s]] |= mask[s];
+  }
+  const mixed = (l: number, side: number): boolean => Boolean(any[side] & (1 << l)) && !(all[side] & (1 << l));
+  return labels.filter((_, l) => !mixed(l, 0) || !mixed(l, 1));
+}
+
+/** The same sentences, some labels forgotten. */
+export function withoutLabels(sentences: Sentences, without: string[]): Sentences {
+  if (!without.length) return sentences;
+  const kept = [...sentences.labels.keys()].filter((l) => !without.includes(sentences.labels[l]));
+  return {
+    ...sentences,
+    labels: kept.map((l) => sentences.labels[l]),
+    mask: sentences.mask.map((m) => kept.reduce((bits, l, i) => bits | (((m >> l) & 1) << i), 0)),
+  };
 }
 
 /**

@@ -46,6 +46,8 @@ export interface ScoresView {
   heldout: { sentences: number; documents: number };
   /** Sentences without a row. */
   skipped: number;
+  /** Labels that could not be scored: on one side of the split no sentence carries them, or all do. */
+  leftOut?: string[];
 }
 
 const FEWEST = 20; // held-out positives under which a score says nothing
@@ -107,12 +109,17 @@ const SHOWN: [DetectorKind, string][] = [
 const of = ({ detectors }: LabelScore, kind: DetectorKind): Detector | undefined =>
   detectors.find((one) => one.kind === kind);
 
-function notes({ latents, poolings, train, heldout, skipped, labels }: ScoresView): string[] {
+function notes({ latents, poolings, train, heldout, skipped, leftOut = [], labels }: ScoresView): string[] {
   return [
     `Figures are AUROC on ${count(heldout.sentences)} sentences of ${count(heldout.documents)} held-out documents; 95 % intervals by bootstrap over documents. ` +
       `AP is average precision, to be compared with the base rate.`,
     `${count(latents)} latents × ${poolings} poolings, as many random directions, and every word were searched on ${count(train.sentences)} sentences of ${count(train.documents)} training documents.` +
       (skipped ? ` ${count(skipped)} sentences have no row and are left out.` : ""),
+    ...(leftOut.length
+      ? [
+          `Not scored, as in training or in held-out documents no sentence carries them, or all do: ${leftOut.join(", ")}.`,
+        ]
+      : []),
     ...labels.filter(({ warnings }) => warnings.length).map(({ label, warnings }) => `${label}: ${warnings.join("; ")}.`),
     "A latent that scores high correlates with the label; to detect it, the probe or the difference of means is the better tool.",
   ];

@@ -135,20 +135,72 @@ test("what cannot be scored says why", async () => {
   const bare: Store = { ...store, documents: () => store.documents().map((document) => ({ ...document, spans: [] })) };
   const unlabelled = await collect(bare, sae, { folder: join(root, "bare") });
   await assert.rejects(scoreLabels(unlabelled), /found none/);
-  const lopsided: Store = {
+  features.close();
+  half.close();
+  unlabelled.close();
+});
+
+/** A store whose labels are changed: as if it had been harvested with them. */
+const relabelled = (store: Store, label: (was: string, side: string, i: number) => string | undefined): Store => ({
+  ...store,
+  documents: () =>
+    store.documents().map((document) => ({
+      ...document,
+      spans: document.spans.flatMap((span, i) => {
+        const is = label(span.label, document.split!, i);
+        return is === undefined ? [] : [{ ...span, label: is }];
+      }),
+    })),
+});
+
+test("labels without positives or negatives on a side are left out, or refused when asked for", async () => {
+  const { store, sae } = synthetic({ documents: 12 });
+  const scored = async (name: string, changed: Store, options = {}) => {
+    const features = await collect(changed, sae, { folder: join(root, name) });
+    return scoreLabels(features, { resamples: 20, ...options }).finally(() => features.close());
+  };
+  const uneven = relabelled(store, (was, side) => (side === "train" || was !== "backtracking" ? was : "deduction"));
+  const scores = await scored("uneven", uneven);
+  assert.deepEqual(scores.labels.map(({ label }) => label).sort(), ["deduction", "initializing"]);
+  assert.match(scores[DISPLAY]()["text/plain"] as string, /Not scored.*: backtracking\./);
+  await assert.rejects(
+    scored("uneven", uneven, { labels: ["deduction", "backtracking"] }),
+    (error: Error) => error instanceof StoreError && /one side only for "backtracking"/.test(error.message),
+  );
+  const single = relabelled(store, (was) => (was === "deduction" ? was : undefined)); // one behaviour, and nothing else marked
+  await assert.rejects(scored("single", single), /one side only for "deduction".*other behaviours too/s);
+  const everywhere = relabelled(store, (was, side) => (side === "train" ? was : "deduction")); // no negatives held out
+  await assert.rejects(scored("everywhere", everywhere), StoreError);
+  // a label on first tokens only, whose rows were dropped
+  const first: Store = {
     ...store,
     documents: () =>
-      store.documents().map((document) => ({
+      store.documents().map((document, i) => ({
         ...document,
-        spans: document.spans.map((span) => ({ ...span, label: document.split === "train" ? span.label : "deduction" })),
+        spans: [...document.spans, { start: 0, end: store.tokens(i).end[0], label: "start" }],
       })),
   };
-  const uneven = await collect(lopsided, sae, { folder: join(root, "uneven") });
-  assert.deepEqual(
-    (await scoreLabels(uneven, { resamples: 20 }).catch((error) => error)).labels?.map(
-      ({ label }: { label: string }) => label,
-    ),
-    ["deduction"],
-  );
-  await assert.rejects(scoreLabels(uneven, { labels: ["backtracking"] }), /on one side only/);
+  const left = await scored("first", first);
+  assert.ok(!left.labels.some(({ label }) => label === "start"));
+  const bare = { ...store, documents: () => store.documents().map(({ id, text, split }) => ({ id, text, split }) as never) };
+  await assert.rejects(scored("spanless", bare), /found none/);
+});
+
+test("options that no score could come of are refused", async () => {
+  const { store, sae } = synthetic({ documents: 8 });
+  const features = await collect(store, sae, { folder: join(root, "options") });
+  for (const options of [
+    { labels: ["deduction", "deduction"] },
+    { labels: [] },
+    { resamples: -1 },
+    { resamples: 0 },
+    { resamples: 1.5 },
+    { seed: NaN },
+  ])
+    await assert.rejects(scoreLabels(features, options), OptionError);
+  const silent = { ...sae, encode: (x: Float32Array) => ({ ...sae.encode(x), value: new Float32Array((x.length / 32) * 6) }) };
+  const dead = await collect(store, silent, { folder: join(root, "silent") });
+  await assert.rejects(scoreLabels(dead), /expected latents that fire/);
+  features.close();
+  dead.close();
 });

@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { firingsOf } from "../../src/core/collect";
+import { OptionError } from "../../src/core/errors";
 import { random } from "../../src/core/random";
 import {
   auroc,
   averagePrecision,
   bootstrap,
   logisticProbe,
+  oneSidedLabels,
   pooling,
   randomDirections,
   ranking,
@@ -15,6 +17,7 @@ import {
   sentencesOf,
   textModel,
   walshHadamard,
+  withoutLabels,
 } from "../../src/core/score";
 import { verdictOf, type Detector } from "../../src/core/scoretable";
 import type { Document } from "../../src/core/types";
@@ -135,7 +138,33 @@ test("a token belongs to the sentence of its first character that is not white s
   assert.deepEqual([...sentences.tokens], [5, 4, 1]);
   assert.deepEqual(sentencesOf(documents, offsets, ["train"], ["b"]).labels, ["b"]);
   assert.deepEqual([...sentencesOf(documents, offsets, ["train"], ["b"]).mask], [0, 1, 0]);
-  assert.deepEqual(sentencesOf(documents, offsets, ["train"], undefined, new Set(["a"])).labels, ["b", "c"]);
+});
+
+test("a label needs sentences with and without it that have rows, on both sides", () => {
+  const document = (id: string, labels: string[]): Document => ({
+    id,
+    text: "a".repeat(2 * labels.length),
+    spans: labels.flatMap((names, s) => [...names].map((label) => ({ start: 2 * s, end: 2 * s + 2, label }))),
+  });
+  const docs = [document("0", ["xy", "xz", "y"]), document("1", ["x", "xz", "xy"])];
+  const at = { start: Int32Array.of(0, 2, 4), end: Int32Array.of(2, 4, 6) };
+  const sentences = sentencesOf(docs, () => at, ["train", "heldout"]);
+  const rows = rowSentences(sentences, Int32Array.of(0, 0, 0, 1, 1, 1), Int32Array.of(0, 1, 2, 0, 1, 2));
+  assert.deepEqual(oneSidedLabels(sentences, rows), ["x"]); // all held-out sentences carry it
+  const some = rowSentences(sentences, Int32Array.of(0, 0, 1, 1, 1), Int32Array.of(0, 2, 0, 1, 2)); // the only z of training dropped
+  assert.deepEqual(oneSidedLabels(sentences, some).sort(), ["x", "y", "z"]);
+  const left = withoutLabels(sentences, ["x"]);
+  assert.deepEqual(left.labels, ["y", "z"]);
+  assert.deepEqual([...left.mask], [1, 2, 1, 0, 2, 1]);
+  assert.equal(withoutLabels(sentences, []), sentences);
+});
+
+test("more labels than a mask holds are refused, with what to do", () => {
+  const spans = Array.from({ length: 31 }, (_, i) => ({ start: 0, end: 2, label: `l${i}` }));
+  assert.throws(
+    () => sentencesOf([{ id: "0", text: "ab", spans }], () => ({ start: new Int32Array(0), end: new Int32Array(0) }), ["train"]),
+    (error: Error) => error instanceof OptionError && /at most 30.*found 31.*labels:/s.test(error.message),
+  );
 });
 
 test("poolings: mean over the kept rows, maximum, mean of the first five kept rows", () => {
