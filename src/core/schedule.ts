@@ -7,12 +7,12 @@
 const DECAY = 0.2;
 
 /**
- * Rows of a batch: 1024 up to 4 million tokens, more beyond; short runs take smaller batches, so that at least some 400
- * steps are made. A power of two, at least 32.
+ * Rows of a batch: 1024 up to 4 million tokens, more beyond; short runs take smaller batches, so that at least 500
+ * steps are made. A power of two, at least 32 (below 16,000 tokens that comes first).
  */
 export function defaultBatch(tokens: number): number {
   const most = tokens <= 4e6 ? 1024 : tokens <= 30e6 ? 2048 : 4096;
-  return Math.max(32, Math.min(most, 2 ** Math.floor(Math.log2(tokens / 400))));
+  return Math.max(32, Math.min(most, 2 ** Math.floor(Math.log2(tokens / 500))));
 }
 
 /**

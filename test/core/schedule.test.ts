@@ -13,7 +13,8 @@ test("learning rate: the recipe's formula, constant, then linear over the last f
 });
 
 test("batch: 1024 up to 4 million tokens, smaller for short runs", () => {
-  assert.deepEqual([1e6, 4e6, 5e6, 1e8, 262144, 20000, 100].map(defaultBatch), [1024, 1024, 2048, 4096, 512, 32, 32]);
+  assert.deepEqual([1e6, 4e6, 5e6, 1e8, 262144, 120000, 20000, 100].map(defaultBatch), [1024, 1024, 2048, 4096, 512, 128, 32, 32]);
+  for (let tokens = 16000; tokens < 4e6; tokens *= 1.37) assert.ok(tokens / defaultBatch(tokens) >= 500, `${tokens} tokens`);
   assert.equal(defaultDeadAfter(1000), 50);
 });
 
