@@ -57,8 +57,8 @@ async function remembered(file: string): Promise<Record<string, unknown>> {
   }
 }
 
-/** Another version or a hand may have written it: only what could have been chosen is taken. */
-function isChoice(value: unknown, latents: number, k: number): value is Choice {
+/** Whether it is one that could have been chosen for these sizes: another version or a hand may have written it. */
+export function isChoice(value: unknown, latents: number, k: number): value is Choice {
   const { precision, groups, chunk } = (value ?? {}) as Partial<Choice>;
   return (precision === "f32" || precision === "bf16") && Number.isInteger(chunk) && (chunk as number) > 0 &&
     groupings(latents, k).some((known) => JSON.stringify(known) === JSON.stringify(groups));

@@ -1,17 +1,19 @@
-import { freemem } from "node:os";
+import { existsSync } from "node:fs";
+import { rmdir } from "node:fs/promises";
+import { freemem, totalmem } from "node:os";
 import { performance } from "node:perf_hooks";
 import { InterruptError, OptionError, StoreError, TrainError } from "../core/errors";
 import { random, type Random } from "../core/random";
 import { defaultBatch, defaultDeadAfter, defaultLearningRate, firing, learningRateAt } from "../core/schedule";
 import type { Progress, Sae, SaeWeights, Store, TrainingPoint } from "../core/types";
-import { choiceFor, machine } from "./choice";
+import { choiceFor, isChoice, machine } from "./choice";
 import { requireSpace } from "./files";
 import { breathe, interrupted } from "./interrupt";
 import { meter } from "./progress";
 import { defaultProgress } from "./progressbar";
-import { rowCount, sampleRows, shuffled, SHUFFLE_BYTES } from "./rows";
-import { saeOf } from "./sae";
-import { freshState, plainStep, stockStep, type Choice, type Parameters, type StepState } from "./step";
+import { rowCount, sampleRows, shuffled, SHUFFLE_BYTES, type Shuffled } from "./rows";
+import { checkTarget, saeOf } from "./sae";
+import { freshState, groupings, plainStep, stockStep, type Choice, type Parameters, type Step, type StepState } from "./step";
 import { rowsOf } from "./store";
 import { kernels, tensorflow, type Engine } from "./tensorflow";
 
@@ -56,7 +58,7 @@ export interface TrainInterrupt extends InterruptError {
   sae: Sae;
 }
 
-const SAMPLE = 32768; // rows from which mean, scale and covariance are taken
+const SAMPLE = 32768; // rows from which mean, scale and covariance are taken; as many as there are latents, if those are more
 const MAX_COVARIANCE = 2048; // width up to which rows are whitened: the eigenvectors take d³
 const EIGEN_FLOOR = 1e-6; // of the largest eigenvalue: directions without variance stay finite
 const POINTS = 250; // of the curve
@@ -91,38 +93,52 @@ export async function trainSae(store: Store, options: TrainOptions): Promise<Sae
   const plan = planOf(options, hook, store.width(hook), rows, store.path);
   const { d, latents, batch, steps, seed } = plan;
   checkMemory(plan, rows);
-  if (options.folder !== undefined) await requireSpace(options.folder, 4 * (2 * latents * d + latents + d) + 1e6);
   const engine = tensorflow();
   checkDevice(options.device ?? "auto", engine);
-
-  const begun = performance.now();
-  const { mean, scale, initial } = initialState(engine, plan, sampleRows(store, hook, ranges, SAMPLE, random(seed, 0)), store.path);
-  const source = shuffled(store, hook, ranges, scale, random(seed, 2));
-  const step = plan.kind === "plain"
-    ? plainStep(engine, initial)
-    : stockStep(engine, initial, options.choice ?? await choiceFor(engine, plan));
-  const curve: TrainingPoint[] = [];
-  const soFar = (done: number): Sae => saeOf(inModelUnits(step.state(), scale), { hook, curve, card: cardOf(store, plan, rows, {
-    steps: done, choice: step.choice, machine: machine(engine), shuffle: source.kind, meanNorm: mean, scale,
-    seconds: (performance.now() - begun) / 1000,
-    fvu: curve.at(-1)?.fvu, dead: curve.at(-1)?.dead,
-  }) });
+  const { folder } = options;
+  if (folder === undefined) return run();
+  checkTarget(folder);
+  const existed = existsSync(folder);
   try {
-    await loop();
-    const sae = soFar(steps);
-    if (options.folder !== undefined) await sae.save(options.folder);
-    return sae;
-  } finally {
-    step.dispose();
+    await requireSpace(folder, 4 * (2 * latents * d + latents + d) + 1e6);
+    return await run();
+  } catch (error) {
+    if (!existed) await rmdir(folder).catch(() => {}); // only if nothing was saved
+    throw error;
   }
 
-  async function loop(): Promise<void> {
+  async function run(): Promise<Sae> {
+    const begun = performance.now();
+    const sample = sampleRows(store, hook, ranges, Math.max(SAMPLE, latents), random(seed, 0));
+    const { mean, scale, fromRows, initial } = initialState(engine, plan, sample, store.path);
+    const source = shuffled(store, hook, ranges, scale, random(seed, 2));
+    const step = plan.kind === "plain"
+      ? plainStep(engine, initial)
+      : stockStep(engine, initial, options.choice ?? await choiceFor(engine, plan));
+    const curve: TrainingPoint[] = [];
+    const soFar = (done: number): Sae => saeOf(inModelUnits(step.state(), scale), { hook, curve, card: cardOf(store, plan, rows, {
+      steps: done, choice: step.choice, machine: machine(engine), shuffle: source.kind, meanNorm: mean, scale,
+      start: { rows: fromRows, random: latents - fromRows },
+      seconds: (performance.now() - begun) / 1000,
+      fvu: curve.at(-1)?.fvu, dead: curve.at(-1)?.dead,
+    }) });
+    try {
+      await loop(step, source, curve, soFar);
+      const sae = soFar(steps);
+      if (folder !== undefined) await sae.save(folder);
+      return sae;
+    } finally {
+      step.dispose();
+    }
+  }
+
+  async function loop(step: Step, source: Shuffled, curve: TrainingPoint[], soFar: (done: number) => Sae): Promise<void> {
     const told = meter("train", steps * batch, "tokens", options.progress ?? defaultProgress());
     const fires = firing(latents, plan.deadAfter);
     const every = Math.max(1, Math.round(steps / POINTS));
     let sum = 0, counted = 0;
     for (let i = 0; i < steps; i++) {
-      if (interrupted()) await stop(i);
+      if (interrupted()) await stop(i, soFar(i));
       const x = new Float32Array(batch * d); // TensorFlow may share its memory: a fresh one each step
       source.next(x);
       const learningRate = learningRateAt(i, steps, plan.learningRate);
@@ -143,10 +159,9 @@ export async function trainSae(store: Store, options: TrainOptions): Promise<Sae
     }
   }
 
-  async function stop(done: number): Promise<never> {
-    const sae = soFar(done);
-    if (options.folder !== undefined) await sae.save(options.folder);
-    const kept = options.folder !== undefined ? `saved in ${options.folder} and ` : "";
+  async function stop(done: number, sae: Sae): Promise<never> {
+    if (folder !== undefined) await sae.save(folder);
+    const kept = folder !== undefined ? `saved in ${folder} and ` : "";
     const error = new InterruptError(
       `Interrupted after ${done} of ${steps} steps. The SAE so far is ${kept}in this error's \`sae\`; ` +
       "its learning rate had not come down, so it is rougher than a finished one.");
@@ -179,6 +194,13 @@ function planOf(options: TrainOptions, hook: string, d: number, rows: number, pa
   if (batch > tokens) fail("batch", `at most ${tokens} rows (tokens)`, batch, "Take a smaller batch or more tokens.");
   const kind = options.step ?? "auto";
   if (!["auto", "stock", "plain"].includes(kind)) fail("step", '"auto", "stock" or "plain"', kind, "Leave it out for the fastest one.");
+  const { choice } = options;
+  if (choice !== undefined && kind !== "plain" && !isChoice(choice, latents, k)) {
+    const sizes = groupings(latents, k).map((groups) => JSON.stringify(groups)).join(" or ");
+    fail(
+      "choice", `{ precision: "f32" or "bf16", groups: ${sizes}, chunk: 1 or more } for ${latents} latents and k ${k}`, choice,
+      "Take `card.choice` of a run with the same latents and k, or leave it out.");
+  }
   const seed = options.seed ?? 0;
   if (!Number.isSafeInteger(seed)) fail("seed", "a whole number", seed, "Leave it out for 0.");
   return {
@@ -200,8 +222,7 @@ function planOf(options: TrainOptions, hook: string, d: number, rows: number, pa
 function checkMemory({ d, latents, k, batch }: Plan, rows: number): void {
   const parameters = 4 * (2 * latents * d + latents * 9 + d);
   const needed = 6 * parameters + 4 * batch * (1.25 * latents + 4 * d + 12 * k) + Math.min(rows * d * 4, SHUFFLE_BYTES);
-  const process_ = process as NodeJS.Process & { availableMemory?: () => number };
-  const available = process_.availableMemory?.() ?? freemem();
+  const available = freeMemory();
   if (needed > available) {
     const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
     throw new OptionError(
@@ -210,6 +231,20 @@ function checkMemory({ d, latents, k, batch }: Plan, rows: number): void {
       "Take fewer latents or a smaller batch, or close other programs.");
   }
 }
+
+/**
+ * Bytes this process may still take: what the machine has left, and what is left of a container's limit. Files that the
+ * kernel keeps in memory count as free, as they give way: process.availableMemory() takes them off the limit, so that
+ * nothing would be left after a long harvest.
+ * @param found free: of the machine, page cache included; total; limit: of the container, 0 or beyond `total` for none;
+ *   own: resident memory of this process
+ */
+export function freeMemory(found = { free: freemem(), total: totalmem(), limit: containerLimit(), own: process.memoryUsage.rss() }): number {
+  const { free, total, limit, own } = found;
+  return Math.max(0, Math.min(free, (limit > 0 ? Math.min(limit, total) : total) - own));
+}
+
+const containerLimit = (): number => (process as { constrainedMemory?: () => number | undefined }).constrainedMemory?.() ?? 0;
 
 function checkDevice(device: NonNullable<TrainOptions["device"]>, engine: Engine): void {
   if (device === "auto" || device === engine.device) return;
@@ -231,7 +266,7 @@ const diverged = (i: number, steps: number, { learningRate, batch }: Plan): Trai
  */
 function initialState(
   engine: Engine, { d, latents, k, seed }: Plan, rows: Float32Array, path: string,
-): { mean: number; scale: number; initial: StepState } {
+): { mean: number; scale: number; fromRows: number; initial: StepState } {
   const n = rows.length / d;
   const mean = new Float64Array(d);
   for (let i = 0; i < rows.length; i++) mean[i % d] += rows[i] / n;
@@ -251,19 +286,23 @@ function initialState(
   }
   const scale = Math.sqrt((d * n) / squares);
   const rng = random(seed, 1);
-  const wDec = d <= MAX_COVARIANCE ? whitenedRows(engine, centred, d, latents, rng) : directions(latents * d, rng);
+  const { wDec, fromRows } = d <= MAX_COVARIANCE
+    ? whitenedRows(engine, centred, d, latents, rng)
+    : { wDec: directions(latents * d, rng), fromRows: 0 };
   const parameters: Parameters = {
     wEnc: new Float32Array(latents * d), bEnc: new Float32Array(latents), wDec, bDec: Float32Array.from(mean, (m) => m * scale),
   };
   const initial = freshState(d, latents, k, parameters);
   initial.parameters.wEnc = initial.parameters.wDec.map((w) => w / Math.sqrt(3));
-  return { mean: Math.hypot(...mean), scale, initial };
+  return { mean: Math.hypot(...mean), scale, fromRows, initial };
 }
 
 const directions = (count: number, rng: Random): Float32Array => Float32Array.from({ length: count }, () => rng.normal());
 
 /** `latents` different rows of the sample, times Σ^(−½); random directions for what the sample lacks. */
-function whitenedRows(engine: Engine, centred: Float32Array, d: number, latents: number, rng: Random): Float32Array {
+function whitenedRows(
+  engine: Engine, centred: Float32Array, d: number, latents: number, rng: Random,
+): { wDec: Float32Array; fromRows: number } {
   const n = centred.length / d;
   const K = kernels(engine);
   const order = Uint32Array.from({ length: n }, (_, i) => i);
@@ -290,7 +329,7 @@ function whitenedRows(engine: Engine, centred: Float32Array, d: number, latents:
     return engine.floats(K.matMul(engine.tensor(chosen, [latents, d]), inverseRoot));
   });
   out.set(directions((latents - count) * d, rng), count * d); // isotropic in whitened coordinates
-  return out;
+  return { wDec: out, fromRows: count };
 }
 
 /** v in training units is s·v in the model's: only the biases change. */

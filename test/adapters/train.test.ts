@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -8,7 +8,7 @@ import { chunks, rowsAt, shuffled } from "../../src/adapters/rows";
 import { evaluate, loadSae } from "../../src/adapters/sae";
 import { groupings } from "../../src/adapters/step";
 import { tensorflow } from "../../src/adapters/tensorflow";
-import { trainSae, type TrainInterrupt } from "../../src/adapters/train";
+import { freeMemory, trainSae, type TrainInterrupt } from "../../src/adapters/train";
 import { InterruptError, OptionError, StoreError, TrainError } from "../../src/core/errors";
 import { random } from "../../src/core/random";
 import type { Store, TrainingPoint } from "../../src/core/types";
@@ -54,11 +54,11 @@ test("training finds planted directions, on rows it did not see too", async () =
   assert.ok(Math.abs(train.fvu - points.at(-1)!.fvu) < 0.03, `${train.fvu}, last point ${points.at(-1)!.fvu}`);
   for (let f = 0; f < 128; f++) assert.ok(Math.abs(Math.hypot(...sae.weights.wDec.subarray(f * d, (f + 1) * d)) - 1) < 1e-5);
   assert.deepEqual(points, sae.curve);
-  assert.equal(points.at(-1)!.step, 468); // ⌊120000 / 256⌋
+  assert.equal(points.at(-1)!.step, 937); // ⌊120000 / 128⌋
   assert.ok(points[0].fvu > 2 * points.at(-1)!.fvu);
-  assert.equal(calls.at(-1), 468 * 256);
+  assert.equal(calls.at(-1), 937 * 128);
   const { choice, seed, tokens, batch, step } = sae.card;
-  assert.deepEqual([seed, tokens, batch, step], [0, 120000, 256, "stock"]);
+  assert.deepEqual([seed, tokens, batch, step], [0, 120000, 128, "stock"]);
   assert.ok(groupings(128, 4).some((g) => JSON.stringify(g) === JSON.stringify((choice as { groups: number[] }).groups)));
   const loaded = await loadSae(folder);
   assert.deepEqual(loaded.weights, sae.weights);
@@ -132,6 +132,8 @@ const wrong: [string, Partial<Parameters<typeof trainSae>[1]>, RegExp][] = [
   ["no such step", { step: "fused" as never }, /step: .*found "fused"/],
   ["seed", { seed: 0.5 }, /seed: .*found 0\.5/],
   ["device", { device: tensorflow().device === "cpu" ? "cuda" : "cpu" }, /device: expected "auto" or .*found "(cuda|cpu)"/],
+  ["a choice that groups cannot divide", { choice: { precision: "f32", groups: [7], chunk: 64 } }, /choice: expected .*groups: \[\] or \[4\].*found .*\[7\].*card\.choice/],
+  ["half a choice", { choice: { groups: [] } as never }, /choice: expected .*chunk: 1 or more/],
   ["more memory than any machine has", { latents: 2 ** 40 }, /latents 1099511627776.*GB.*Take fewer latents/],
 ];
 for (const [name, options, message] of wrong) {
@@ -141,9 +143,28 @@ for (const [name, options, message] of wrong) {
     await assert.rejects(
       trainSae(untouched, { latents: 64, k: 4, ...options, folder } as Parameters<typeof trainSae>[1]),
       (error: Error) => error instanceof OptionError && message.test(error.message) || assert.fail(`${error.stack}`));
-    assert.ok(!existsSync(folder) || !readdirSync(folder).length);
+    assert.ok(!existsSync(folder));
   });
 }
+
+test("free memory: page cache counts as free, a container's limit and what is taken already do not", () => {
+  const gib = 2 ** 30;
+  assert.equal(freeMemory({ free: 20 * gib, total: 24 * gib, limit: 0, own: gib }), 20 * gib);
+  assert.equal(freeMemory({ free: 20 * gib, total: 24 * gib, limit: 2 ** 64, own: gib }), 20 * gib); // what libuv says for none
+  assert.equal(freeMemory({ free: 200 * gib, total: 256 * gib, limit: 8 * gib, own: 3 * gib }), 5 * gib);
+  assert.equal(freeMemory({ free: 2 * gib, total: 24 * gib, limit: 0, own: gib }), 2 * gib);
+  assert.equal(freeMemory({ free: 2 * gib, total: 24 * gib, limit: gib, own: 2 * gib }), 0);
+  assert.ok(freeMemory() > 0);
+});
+
+test("more latents than the sample of rows: each begins at a row of its own, and the card says so", async () => {
+  const latents = 33000, rng = random(2);
+  const many = memoryStore(Float32Array.from({ length: 2 * 45000 }, () => rng.normal()), 2, { document: 50 }); // three in four to train on
+  const sae = await trainSae(many, { latents, k: 2, tokens: 64, batch: 32, choice: { precision: "f32", groups: [], chunk: 64 } });
+  assert.deepEqual(sae.card.start, { rows: latents, random: 0 });
+  const few = memoryStore(Float32Array.from({ length: 2 * 400 }, () => rng.normal()), 2, { document: 50 });
+  assert.deepEqual((await trainSae(few, { latents: 1000, k: 2, tokens: 64, batch: 32 })).card.start, { rows: 300, random: 700 });
+});
 
 test("rows that cannot be trained on: none, equal, NaN", async () => {
   const options = { latents: 8, k: 2, batch: 10 };
@@ -161,7 +182,7 @@ test("a loss that is no number stops the training and names the step", async () 
   await assert.rejects(
     trainSae(store, { latents: 32, k: 2, tokens: 4000, batch: 50, learningRate: 1e30, folder }),
     (error: Error) => error instanceof TrainError && /step \d+ of 80: expected a finite loss.*learning rate 1e\+30/.test(error.message));
-  assert.deepEqual(readdirSync(folder), []);
+  assert.ok(!existsSync(folder), "nothing was saved: the folder is taken away again");
   assert.equal(tensorflow().live(), live);
 });
 
