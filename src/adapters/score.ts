@@ -327,12 +327,14 @@ async function score(features: Features, options: ScoreOptions): Promise<LabelSc
     const positive = test.of.map((s) => (mask[s] >> l) & 1);
     const sum = (list: Int32Array): number => list.reduce((a, b) => a + b, 0);
     const counts = { train: sum(trainPositive), heldout: sum(positive) };
-    const candidates: { kind: DetectorKind; what: string; searched: number; train: number; scores: ArrayLike<number> }[] =
-      [];
-    const add = (kind: DetectorKind, what: string, searched: number, scores: ArrayLike<number>): void => {
+    const candidates: (Pick<Detector, "kind" | "what" | "absent" | "searched" | "train"> & {
+      scores: ArrayLike<number>;
+    })[] = [];
+    const add = (kind: DetectorKind, what: string, searched: number, scores: ArrayLike<number>, absent = false): void => {
       candidates.push({
         kind,
         what,
+        ...(absent ? { absent: true as const } : {}),
         searched,
         train: auroc(at(scores, train.of), trainPositive),
         scores: at(scores, test.of),
@@ -347,7 +349,7 @@ async function score(features: Features, options: ScoreOptions): Promise<LabelSc
       train: latentTrain[l],
       scores: latentScores[l] ?? new Float32Array(test.of.length),
     });
-    add("keyword", keywords[l].what, keywords[l].searched, keywords[l].scores);
+    add("keyword", keywords[l].what, keywords[l].searched, keywords[l].scores, keywords[l].absent);
     add("random direction", POOLINGS[picked[l].p], latents * 3, directionScores[l]);
     const better = (list: { what: string; scores: Float32Array }[]) =>
       list.reduce((best, one) =>
@@ -372,11 +374,8 @@ async function score(features: Features, options: ScoreOptions): Promise<LabelSc
       random(seed, 4),
       resamples,
     );
-    const detectors: Detector[] = candidates.map(({ kind, what, searched, train: ofTrain, scores }, i) => ({
-      kind,
-      what,
-      searched,
-      train: ofTrain,
+    const detectors: Detector[] = candidates.map(({ scores, ...candidate }, i) => ({
+      ...candidate,
       heldout: auroc(scores, positive),
       averagePrecision: averagePrecision(scores, positive),
       interval: intervals[i].interval,
@@ -460,7 +459,7 @@ function classDifference(means: Float32Array, d: number, of: Int32Array, positiv
   );
 }
 
-/** For each label the token or word whose presence tells it best on training sentences. */
+/** For each label the token or word whose presence, or whose absence, tells it best on training sentences. */
 function bestKeywords(
   sentences: Sentences,
   texts: string[],
@@ -469,7 +468,7 @@ function bestKeywords(
   ranks: ReturnType<typeof ranking>,
   labels: number,
   nameOf: (token: number) => string,
-): { what: string; searched: number; scores: Float32Array }[] {
+): { what: string; absent: boolean; searched: number; scores: Float32Array }[] {
   const tokensIn: Set<number>[] = texts.map(() => new Set());
   sentences.ofToken.forEach((ofToken, document) =>
     ofToken.forEach((s, t) => s >= 0 && tokensIn[s].add(tokenIds[document][t])),
@@ -482,17 +481,22 @@ function bestKeywords(
       present.get(key)![ranks.classOf[u]]++;
     }
   });
-  const best = Array.from({ length: labels }, () => ({ auroc: -1, key: "" as number | string }));
+  const best = Array.from({ length: labels }, () => ({ auroc: -1, key: "" as number | string, absent: false }));
   const found = new Float64Array(labels);
   for (const [key, counts] of present) {
     ranks.presence(counts, found);
-    for (let l = 0; l < labels; l++) if (found[l] > best[l].auroc) best[l] = { auroc: found[l], key };
+    for (let l = 0; l < labels; l++) {
+      const absent = found[l] < 0.5;
+      const reached = absent ? 1 - found[l] : found[l];
+      if (reached > best[l].auroc) best[l] = { auroc: reached, key, absent };
+    }
   }
-  return best.map(({ key }) => ({
+  return best.map(({ key, absent }) => ({
     what: typeof key === "number" ? visible(nameOf(key)) : key,
-    searched: present.size,
+    absent,
+    searched: 2 * present.size,
     scores: Float32Array.from(texts, (_, s) =>
-      (typeof key === "number" ? tokensIn[s].has(key) : wordsIn[s].has(key)) ? 1 : 0,
+      (typeof key === "number" ? tokensIn[s].has(key) : wordsIn[s].has(key)) !== absent ? 1 : 0,
     ),
   }));
 }

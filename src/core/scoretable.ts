@@ -10,6 +10,8 @@ export interface Detector {
   kind: DetectorKind;
   /** Which one it is: latent and pooling, the word, the sign. */
   what: string;
+  /** A keyword whose absence is the sign. */
+  absent?: true;
   /** How many were searched on training documents. */
   searched: number;
   /** AUROC on training documents. */
@@ -73,10 +75,10 @@ export function verdictOf(detectors: Detector[], positives: number): { verdict: 
   }
   const reaching: string[] = [];
   const close: string[] = [];
-  for (const { kind, what, heldout, lead } of others) {
+  for (const { kind, what, absent, heldout, lead } of others) {
     const name =
       kind === "keyword"
-        ? `the word “${what}”`
+        ? `${absent ? "the absence of " : ""}the word “${what}”`
         : kind === "position" || kind === "length"
           ? `${kind} (${what})`
           : kind === "random direction"
@@ -106,6 +108,8 @@ const SHOWN: [DetectorKind, string][] = [
   ["probe", "probe"],
 ];
 
+const signOf = ({ what, absent }: Detector): string => (absent ? `no “${what}”` : what);
+
 const of = ({ detectors }: LabelScore, kind: DetectorKind): Detector | undefined =>
   detectors.find((one) => one.kind === kind);
 
@@ -113,7 +117,7 @@ function notes({ latents, poolings, train, heldout, skipped, leftOut = [], label
   return [
     `Figures are AUROC on ${count(heldout.sentences)} sentences of ${count(heldout.documents)} held-out documents; 95 % intervals by bootstrap over documents. ` +
       `AP is average precision, to be compared with the base rate.`,
-    `${count(latents)} latents × ${poolings} poolings, as many random directions, and every word were searched on ${count(train.sentences)} sentences of ${count(train.documents)} training documents.` +
+    `${count(latents)} latents × ${poolings} poolings, as many random directions, and the presence and absence of every word were searched on ${count(train.sentences)} sentences of ${count(train.documents)} training documents.` +
       (skipped ? ` ${count(skipped)} sentences have no row and are left out.` : ""),
     ...(leftOut.length
       ? [
@@ -154,9 +158,9 @@ export function scoresHtml(view: ScoresView): string {
         const one = of(score, kind);
         if (!one) return `<td style="${right}">–</td>`;
         const reaches = one.heldout >= latent.heldout;
-        const word = kind === "keyword" ? `<br>${code(one.what)}` : "";
+        const word = kind === "keyword" ? `<br>${one.absent ? "no " : ""}${code(one.what)}` : "";
         return (
-          `<td style="${right}" title="${escapeHtml(`${one.what}; of ${count(one.searched)}; training ${figure(one.train)}, AP ${figure(one.averagePrecision)}`)}">` +
+          `<td style="${right}" title="${escapeHtml(`${signOf(one)}; of ${count(one.searched)}; training ${figure(one.train)}, AP ${figure(one.averagePrecision)}`)}">` +
           `${reaches ? `<b>≥ ${figure(one.heldout)}</b>` : figure(one.heldout)}${word}</td>`
         );
       }).join("");
@@ -201,7 +205,7 @@ export function scoresText(view: ScoresView): string {
       ...SHOWN.map(([kind]) => {
         const one = of(score, kind);
         return one
-          ? `${one.heldout >= latent.heldout ? "≥" : ""}${figure(one.heldout)}${kind === "keyword" ? ` ${one.what}` : ""}`
+          ? `${one.heldout >= latent.heldout ? "≥" : ""}${figure(one.heldout)}${kind === "keyword" ? ` ${signOf(one)}` : ""}`
           : "–";
       }),
       score.verdict,

@@ -24,6 +24,10 @@ test("finds the planted latents, and reports them on held-out documents", async 
   assert.deepEqual(scores.heldout, { sentences: 15 * 12, documents: 15 });
   for (const label of ["backtracking", "deduction"]) assert.ok(scores.of(label).detectors[0].heldout > 0.95);
   assert.equal(scores.of("backtracking").detectors.find(({ kind }) => kind === "keyword")!.what, " wait");
+  // " wait" is rarer where there is deduction: no better sign than its absence
+  const absence = scores.of("deduction").detectors.find(({ kind }) => kind === "keyword")!;
+  assert.deepEqual([absence.what, absence.absent], [" wait", true]);
+  assert.ok(absence.train > 0.5);
   const chance = scores.of("initializing").detectors[0]; // nothing in the SAE follows it
   assert.ok(chance.heldout < 0.65);
   assert.notEqual(scores.of("initializing").verdict, "above its controls");

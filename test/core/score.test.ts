@@ -331,4 +331,6 @@ test("verdicts name the first control that reaches the latent", () => {
     verdictOf([latent, detector("keyword", 0.89, [-0.02, 0.05])], 50).warnings[0],
     /within chance over the word “w” \(95 %: −0\.02 to \+0\.05\)/,
   );
+  const absent = { ...detector("keyword", 0.95), absent: true as const };
+  assert.match(verdictOf([latent, absent], 50).warnings[0], /^reached by the absence of the word “w” \(0\.95\)$/);
 });
