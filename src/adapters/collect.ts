@@ -21,6 +21,7 @@ import {
 import { FormatError, OptionError, StoreError } from "../core/errors";
 import { featureRows, FEATURE_COLUMNS } from "../core/featuretable";
 import type { ShownFeature, Words } from "../core/heatmap";
+import { DENSE } from "../core/measure";
 import { readFloats, readHeader, readInts, writeSafetensors, type TensorToWrite } from "../core/safetensors";
 import type { Range } from "../core/split";
 import { bytesToText } from "../core/token";
@@ -46,6 +47,7 @@ import { dataFrame, type DataFrame } from "./table";
  */
 const MANIFEST = "manifest.json";
 const SHARD_ROWS = 65_536;
+const RARE = 1 / 50_000; // a latent that fires on fewer rows fires by accident
 const codesFile = (shard: number): string => `codes-${String(shard).padStart(5, "0")}.safetensors`;
 
 export interface CollectOptions {
@@ -63,7 +65,8 @@ export interface CollectOptions {
 export interface FeaturesManifest {
   format: "saelab-features";
   version: 1;
-  store: { path: string; model: string; texts: string };
+  /** The store it was made from, as far as it decides the rows. */
+  store: { path: string; model: string; texts: string; rows: number; width: number; settings: Record<string, unknown> };
   sae: { sha256: string; hook: string; latents: number; k: number; d: number };
   rows: number;
   /** Rows of the store that were read, in this order. */
@@ -124,6 +127,15 @@ const wholeNumber = (name: string, value: number, least: number): void => {
     throw new OptionError(`collect: ${name}: expected a whole number from ${least} on, found ${value}.`);
 };
 
+/** What decides the rows of a store at a hook, as JSON keeps it. */
+const storeFacts = ({ manifest: { model, texts, settings }, rows }: Store, width: number) => ({
+  model: model.sha256,
+  texts: texts.sha256,
+  rows,
+  width,
+  settings: JSON.parse(JSON.stringify(settings)) as Record<string, unknown>,
+});
+
 /** SHA-256 over shapes and arrays of an SAE. */
 function saeHash({ weights }: Sae): string {
   const hash = createHash("sha256").update(JSON.stringify([weights.d, weights.latents, weights.k]));
@@ -172,27 +184,30 @@ export async function collect(store: Store, sae: Sae, options: CollectOptions = 
     throw new StoreError(
       `${store.path}: expected rows on the side "${split}", found none. Take another side, or harvest more documents.`,
     );
+  store.documents(); // what is read only at the end has to be there before the work
+  void store.tokenizer;
   const sha256 = saeHash(sae);
   const settings = { examples, context, perQuantile, random, seed };
-  const { model, texts } = store.manifest;
+  const facts = storeFacts(store, width);
   const name = createHash("sha256")
-    .update(JSON.stringify([model.sha256, texts.sha256, store.rows, sha256, hook, split, settings]))
+    .update(JSON.stringify([facts, sha256, hook, split, settings]))
     .digest("hex")
     .slice(0, 12);
   const folder = resolve(options.folder ?? join(store.path, "features", name));
+  await tidy(folder);
   await requireFree(folder);
   const shown = examples + 4 * perQuantile + random;
   await requireSpace(dirname(folder), rows * k * 8 + latents * (BINS * 4 + shown * (24 + (2 * context + 1) * 8)));
 
-  const part = join(dirname(folder), `.${basename(folder)}.${process.pid}.part`);
-  await rm(part, { recursive: true, force: true });
+  const part = join(dirname(folder), `.${basename(folder)}.${process.pid}-${(made += 1)}.part`);
   await mkdir(part);
+  underWay.add(part);
   try {
     const shards = await writeCodes(store, sae, hook, ranges, rows, part, progress);
     const written: FeaturesManifest = {
       format: "saelab-features",
       version: 1,
-      store: { path: relative(folder, resolve(store.path)) || ".", model: model.sha256, texts: texts.sha256 },
+      store: { path: relative(folder, resolve(store.path)) || ".", ...facts },
       sae: { sha256, hook, latents, k, d },
       rows,
       ranges,
@@ -208,11 +223,44 @@ export async function collect(store: Store, sae: Sae, options: CollectOptions = 
     }
     await writeAtomic(join(part, MANIFEST), [JSON.stringify(written, null, 2) + "\n"]);
     await moveInto(part, folder);
-  } catch (error) {
-    await rm(part, { recursive: true, force: true });
-    throw error;
+  } finally {
+    await rm(part, { recursive: true, force: true }); // gone already when all went well
+    underWay.delete(part);
   }
   return openFeatures(folder, { store });
+}
+
+/** Folders that calls of this process are filling. */
+const underWay = new Set<string>();
+let made = 0;
+
+/** Whether a process of this machine is alive. */
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM"; // alive, and someone else's
+  }
+}
+
+/**
+ * Removes what killed collections left beside a folder, and puts back a family that one of them had just moved aside to
+ * replace it. What a living process is making is let be.
+ */
+async function tidy(folder: string): Promise<void> {
+  const beside = dirname(folder);
+  if (!existsSync(beside)) return;
+  const prefix = `.${basename(folder)}.`;
+  for (const name of await readdir(beside)) {
+    const [, pid, old] = (name.startsWith(prefix) && /^(\d+)(?:-\d+)?\.part(\.old)?$/.exec(name.slice(prefix.length))) || [];
+    if (!pid) continue;
+    const path = join(beside, name);
+    const busy = Number(pid) === process.pid ? underWay.has(path.replace(/\.old$/, "")) : isAlive(Number(pid));
+    if (busy) continue;
+    if (old && !existsSync(folder) && existsSync(join(path, MANIFEST))) await rename(path, folder);
+    else await rm(path, { recursive: true, force: true });
+  }
 }
 
 /** @throws OptionError if something that is not a feature family is in the way */
@@ -234,7 +282,12 @@ async function moveInto(part: string, folder: string): Promise<void> {
   const aside = `${part}.old`;
   const replaced = existsSync(folder);
   if (replaced) await rename(folder, aside);
-  await rename(part, folder);
+  try {
+    await rename(part, folder);
+  } catch (error) {
+    if (replaced) await rename(aside, folder);
+    throw error;
+  }
   if (replaced) await rm(aside, { recursive: true, force: true });
 }
 
@@ -274,7 +327,9 @@ async function writeCodes(
     for (let from = range.from; from < range.to;) {
       stopIfInterrupted("Nothing of this collection was kept: collect again.");
       const to = Math.min(range.to, from + Math.min(chunk, size - held));
-      const codes = sae.encode(store.read(hook, from, to));
+      const x = store.read(hook, from, to);
+      requireFinite(x, sae.weights.d, store, hook, from);
+      const codes = sae.encode(x);
       statistics.add(codes);
       index.set(codes.index, held * k);
       value.set(codes.value, held * k);
@@ -287,6 +342,20 @@ async function writeCodes(
     }
   }
   return { list, statistics: statistics.finish() };
+}
+
+/** @throws StoreError at the first row with a value that is no number: no latent could be told from it */
+function requireFinite(x: Float32Array, d: number, store: Store, hook: string, first: number): void {
+  let sum = 0;
+  for (let i = 0; i < x.length; i++) sum += 0 * x[i]; // NaN from the first NaN or infinity on
+  if (sum === 0) return;
+  const at = x.findIndex((v) => !Number.isFinite(v));
+  const row = first + Math.floor(at / d);
+  const { document, position } = store.origin(row, row + 1);
+  throw new StoreError(
+    `${store.path}: ${hook}: row ${row} (document "${store.documents()[document[0]].id}", token ${position[0]}): expected finite activations, found ${x[at]}. ` +
+      "The model overflows there or its weights are damaged: leave that document out, or mend the model, and harvest again.",
+  );
 }
 
 /** Turns the codes over, block of latents by block, and writes what is found. */
@@ -429,6 +498,7 @@ function tensor(header: ReturnType<typeof readHeader>, name: string, path: strin
  * @throws FormatError if the folder is no such family, of another version, or damaged
  */
 export async function openFeatures(path: string, options: { store?: Store } = {}): Promise<Features> {
+  if (!existsSync(path)) await tidy(resolve(path));
   const manifest = readManifest(path);
   const F = manifest.sae.latents;
   const statisticsPath = join(path, "statistics.safetensors");
@@ -534,7 +604,7 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
       latents ??
       Array.from(fired.keys())
         .filter(
-          (f) => fired[f] > 0 && (dense || fired[f] <= manifest.rows / 10) && (rare || fired[f] >= manifest.rows / 50_000),
+          (f) => fired[f] > 0 && (dense || fired[f] <= DENSE * manifest.rows) && (rare || fired[f] >= RARE * manifest.rows),
         )
         .sort((f, g) => order(f) - order(g) || f - g)
         .slice(0, wanted);
@@ -569,12 +639,7 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
       },
       async store() {
         store ??= await openStore(resolve(path, manifest.store.path));
-        const { model, texts: read } = store.manifest;
-        if (model.sha256 !== manifest.store.model || read.sha256 !== manifest.store.texts) {
-          throw new StoreError(
-            `${store.path}: expected the store that ${path} was collected from, found another (its model or texts differ). Collect again.`,
-          );
-        }
+        sameStore(store, manifest, path);
         return store;
       },
       close() {
@@ -585,6 +650,24 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
     () => heatMap(top())[DISPLAY](),
   );
   return features;
+}
+
+/** @throws StoreError if the rows of this store are not those that were collected */
+function sameStore(store: Store, { store: was, sae: { hook } }: FeaturesManifest, path: string): void {
+  const info = store.manifest.hooks.find(({ name }) => name === hook);
+  const is = storeFacts(store, info?.width ?? 0);
+  const differing = (["model", "texts", "rows", "width"] as const)
+    .filter((key) => is[key] !== was[key])
+    .map((key) => `${key} ${is[key]} instead of ${was[key]}`);
+  if (!info) differing.push(`no hook ${hook}`);
+  for (const key of new Set([...Object.keys(is.settings), ...Object.keys(was.settings)])) {
+    const [a, b] = [is.settings[key], was.settings[key]].map((value) => JSON.stringify(value));
+    if (a !== b) differing.push(`${key} ${a} instead of ${b}`);
+  }
+  if (!differing.length) return;
+  throw new StoreError(
+    `${store.path}: expected the store that ${path} was collected from, found another: ${differing.join("; ")}. Collect again.`,
+  );
 }
 
 function readManifest(path: string): FeaturesManifest {

@@ -1,4 +1,5 @@
 import { ansi, columns, count, escapeHtml, MONO, padStart, percent, PLAIN, RULE, SANS, shade, short } from "./html";
+import { DENSE } from "./measure";
 import { visible } from "./token";
 import type { Example, Feature } from "./types";
 
@@ -64,8 +65,6 @@ export interface HeatMapOptions {
   bytes?: number; // 200,000: the longest HTML
   color?: boolean; // true: 24-bit ANSI in the text rendering
 }
-
-const DENSE = 0.1; // fires on more than a tenth of the tokens: rarely one thing
 
 /** Features as they will be shown: contexts cut to ±`context`, ids turned to text. */
 export function heatMapView(features: ShownFeature[], words: Words, options: HeatMapOptions = {}): HeatMap {

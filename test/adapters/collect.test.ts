@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync, existsSync, unlinkSync, readFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync, existsSync, unlinkSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -7,6 +8,7 @@ import { collect, openFeatures } from "../../src/adapters/collect";
 import { DISPLAY, heatMap } from "../../src/adapters/show";
 import { featureTable } from "../../src/adapters/table";
 import { FormatError, InterruptError, OptionError, StoreError } from "../../src/core/errors";
+import type { Store } from "../../src/core/types";
 import { synthetic, words } from "./synthetic";
 
 const root = mkdtempSync(join(tmpdir(), "saelab-collect-"));
@@ -170,6 +172,83 @@ test("bad input is refused before anything is written", async () => {
   writeFileSync(join(root, "notes.txt"), "mine");
   await assert.rejects(collect(store, sae, { folder: root }), /found other files/);
   unlinkSync(join(root, "notes.txt"));
+});
+
+test("another store is refused: other rows, settings or hooks, and says which differ", async () => {
+  const { store, sae } = synthetic({ documents: 4 });
+  const folder = join(root, "another");
+  (await collect(store, sae, { folder })).close();
+  const { manifest } = store;
+  const others: [Store, RegExp][] = [
+    [{ ...store, rows: store.rows - 1 }, /rows \d+ instead of \d+/],
+    [{ ...store, manifest: { ...manifest, settings: { context: 64 } } }, /context 64 instead of undefined/],
+    [{ ...store, manifest: { ...manifest, hooks: [{ ...manifest.hooks[0], name: "layers.0" }] } }, /no hook layers\.1/],
+    [{ ...store, manifest: { ...manifest, model: { ...manifest.model, sha256: "n" } } }, /model n instead of m/],
+  ];
+  for (const [other, says] of others) {
+    const features = await openFeatures(folder, { store: other });
+    await assert.rejects(features.store(), (error: Error) => error instanceof StoreError && says.test(error.message));
+    features.close();
+  }
+  const same = await openFeatures(folder, { store });
+  assert.equal(await same.store(), store);
+  same.close();
+  // and the default folder keeps them apart
+  const path = join(root, "defaults");
+  const one = await collect({ ...store, path }, sae);
+  const two = await collect({ ...store, path, manifest: { ...manifest, settings: { context: 64 } } }, sae);
+  assert.notEqual(one.path, two.path);
+  one.close();
+  two.close();
+});
+
+test("a store without its tokenizer or documents is refused before the work", async () => {
+  const { store, sae } = synthetic({ documents: 4 });
+  const gone = (): never => {
+    throw new StoreError("gone");
+  };
+  const encode = (): never => assert.fail("encoded");
+  const folder = join(root, "early");
+  const without: Store[] = [
+    Object.defineProperty({ ...store }, "tokenizer", { get: gone }),
+    { ...store, documents: gone },
+  ];
+  for (const one of without) await assert.rejects(collect(one, { ...sae, encode }, { folder }), /gone/);
+  assert.ok(!existsSync(folder));
+});
+
+test("activations that are no numbers: store, hook, row, document", async () => {
+  const { store, sae } = synthetic({ documents: 4 });
+  const read: Store["read"] = (hook, from, to) => {
+    const x = store.read(hook, from, to);
+    if (from <= 50 && 50 < to) x[(50 - from) * 32 + 7] = Infinity;
+    return x;
+  };
+  const folder = join(root, "infinite");
+  await assert.rejects(
+    collect({ ...store, read }, sae, { folder }),
+    (error: Error) =>
+      error instanceof StoreError && /^synthetic: layers\.1: row 50 \(document "doc-0", token 51\).*Infinity/.test(error.message),
+  );
+  assert.ok(!readdirSync(root).some((name) => name.includes("infinite")));
+});
+
+test("what killed collections left is removed, a family moved aside put back; living ones are let be", async () => {
+  const { store, sae } = synthetic({ documents: 4 });
+  const inside = join(root, "leftovers");
+  const folder = join(inside, "f");
+  (await collect(store, sae, { folder })).close();
+  const dead = spawnSync(process.execPath, ["-e", ""]).pid;
+  for (const name of [`.f.${dead}-1.part`, `.f.${process.pid}-0.part`, `.f.${process.ppid}-1.part`, ".g.1.part"])
+    mkdirSync(join(inside, name));
+  renameSync(folder, join(inside, `.f.${dead}-2.part.old`)); // killed between the two renames
+  (await openFeatures(folder)).close();
+  assert.deepEqual(readdirSync(inside).sort(), [`.f.${process.ppid}-1.part`, ".g.1.part", "f"].sort());
+  mkdirSync(join(inside, `.f.${dead}-3.part.old`)); // killed after the second one
+  const [one, two] = await Promise.all([collect(store, sae, { folder: join(inside, "a") }), collect(store, sae, { folder })]);
+  assert.deepEqual(readdirSync(inside).sort(), [`.f.${process.ppid}-1.part`, ".g.1.part", "a", "f"].sort());
+  one.close();
+  two.close();
 });
 
 test("a damaged family says what is wrong", async () => {
