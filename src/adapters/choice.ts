@@ -4,8 +4,8 @@ import { availableParallelism, cpus, homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { random } from "../core/random";
+import { forward, groupings, PADDING, type Choice } from "./coder";
 import { writeAtomic } from "./files";
-import { forward, groupings, PADDING, type Choice } from "./step";
 import type { Engine } from "./tensorflow";
 
 /**

@@ -1,13 +1,16 @@
-import { OptionError } from "../core/errors";
 import { measuring, type Measures } from "../core/measure";
-import { decode as plainDecode, wholeRows } from "../core/sae";
+import { wholeRows } from "../core/sae";
 import { auxiliary } from "../core/schedule";
 import type { Sparse } from "../core/types";
-import { BETA1, BETA2, DT, EPSILON, kernels, type Engine, type Id } from "./tensorflow";
+import {
+  coder, decodeRows, defaultGroups, encodeRows, forward, PADDING, withBias, withoutBias,
+  type Choice, type Chosen, type Coder, type Parameters,
+} from "./coder";
+import { DT, type Engine, type Id } from "./tensorflow";
 
 /**
- * One training step of a top-k SAE, twice: with TensorFlow's stock kernels on the k chosen latents only, and in plain TF.js
- * with automatic gradients as its reference. F latents, rows of width d, n rows a batch.
+ * One training step of a top-k SAE with TensorFlow's stock kernels, on the k chosen latents only; plainstep.ts has its
+ * reference. F latents, rows of width d, n rows a batch.
  *
  *   v = ReLU(TopK(W_enc·(x − b_dec) + b_enc))      e = W_decᵀ·v + b_dec − x
  *   loss = Σe²/Σ(x − x̄)² + s·Σ(W_decᵀ·v' + e)²/Σ(x − x̄)²
@@ -16,14 +19,6 @@ import { BETA1, BETA2, DT, EPSILON, kernels, type Engine, type Id } from "./tens
  * dead/(d/2)). Adam on all four; the part of W_dec's gradient along its rows is removed, and rows go back to unit norm
  * after each step.
  */
-
-/** What is trained: W_enc [F, d], b_enc [F], W_dec [F, d], b_dec [d]. Gradients and Adam's moments have the same shapes. */
-export interface Parameters {
-  wEnc: Float32Array;
-  bEnc: Float32Array;
-  wDec: Float32Array;
-  bDec: Float32Array;
-}
 
 /**
  * Everything a step needs to go on, as plain arrays: any kind of step takes up where another left off. Rows of W_dec have
@@ -38,19 +33,6 @@ export interface StepState {
   parameters: Parameters;
   m: Parameters;
   v: Parameters;
-}
-
-/** What is chosen by measurement; it changes rounding, so it is written into the checkpoint. */
-export interface Choice {
-  /** "bf16": the encoder product picks latents in bfloat16, their values are then computed in float32. */
-  precision: "f32" | "bf16";
-  /**
-   * Group sizes of the top-k: [] is one TopKV2; [16] takes the k best groups of 16 first. The result is the same, ties
-   * included.
-   */
-  groups: number[];
-  /** Rows decoded at a time: k·d·chunk floats should fit the cache. */
-  chunk: number;
 }
 
 export interface UpdateOptions {
@@ -103,272 +85,9 @@ export const freshState = (d: number, latents: number, k: number, parameters: Pa
   v: zerosLike(parameters),
 });
 
-/**
- * Group sizes to try for the k largest of `columns`: each level keeps k groups of G, so G must divide, and k groups must be
- * a gain.
- */
-export function groupings(columns: number, k: number): number[][] {
-  const fits = (n: number, G: number): boolean => n % G === 0 && 2 * k * G <= n;
-  const out: number[][] = [[]];
-  for (const G of [4, 8, 16, 32]) {
-    if (!fits(columns, G)) continue;
-    out.push([G]);
-    if (G >= 16 && fits(k * G, 4)) out.push([G, 4]);
-  }
-  return out;
-}
-
-/** Without a measurement: the group size near √(F/k), where both levels have as much to do. */
-export function defaultGroups(columns: number, k: number): number[] {
-  const sizes = groupings(columns, k).filter((groups) => groups.length === 1);
-  const cost = ([G]: number[]): number => columns / G + k * G;
-  return sizes.reduce<number[]>((best, groups) => (!best.length || cost(groups) < cost(best) ? groups : best), []);
-}
-
 export const defaultChoice = (latents: number, k: number): Choice => ({
   precision: "f32", groups: defaultGroups(latents, k), chunk: 128,
 });
-
-/**
- * Columns that follow the d of x: the first holds ones and carries the bias, the others keep rows of the product aligned.
- */
-export const PADDING = 8;
-
-/**
- * [W_enc | b_enc | 0 …] of shape [F, d + 8]: the encoder's bias as a column, so that the product adds it and its gradient
- * comes with W_enc's.
- */
-function withBias(wEnc: Float32Array, bEnc: Float32Array, d: number): Float32Array {
-  const width = d + PADDING;
-  const out = new Float32Array(bEnc.length * width);
-  for (let f = 0; f < bEnc.length; f++) {
-    out.set(wEnc.subarray(f * d, (f + 1) * d), f * width);
-    out[f * width + d] = bEnc[f];
-  }
-  return out;
-}
-
-function withoutBias(packed: Float32Array, d: number): { wEnc: Float32Array; bEnc: Float32Array } {
-  const width = d + PADDING, latents = packed.length / width;
-  const wEnc = new Float32Array(latents * d), bEnc = new Float32Array(latents);
-  for (let f = 0; f < latents; f++) {
-    wEnc.set(packed.subarray(f * width, f * width + d), f * d);
-    bEnc[f] = packed[f * width + d];
-  }
-  return { wEnc, bEnc };
-}
-
-/** The chosen latents of rows: [n, k] each. */
-interface Chosen {
-  value: Id;
-  index: Id;
-}
-
-interface Sizes {
-  n: number;
-  d: number;
-  k: number;
-  chunk: number;
-}
-
-/** Pieces of the forward pass on tensors; all of them are to be called inside `tidy`. */
-export function forward(engine: Engine) {
-  const K = kernels(engine);
-
-  /** [x − b_dec, 1, 0 …] and x − b_dec. */
-  const centred = (x: Id, bDec: Id, n: number): { xc: Id; xa: Id } => {
-    const xc = K.sub(x, bDec);
-    const ones = new Float32Array(n * PADDING);
-    for (let i = 0; i < n; i++) ones[i * PADDING] = 1;
-    return { xc, xa: K.concat([xc, engine.tensor(ones, [n, PADDING])], 1) };
-  };
-
-  /**
-   * The k largest of each row of pre [n, columns]: larger first, ties by smaller index. With groups, the largest of each
-   * group of G neighbours is taken, then the k best groups, then the k best of their k·G members. The best k are surely
-   * among them; groups are put in ascending order, so that position decides ties as it does in a single TopKV2.
-   */
-  const topK = (
-    pre: Id, n: number, columns: number, k: number, groups: number[], dtype: typeof DT.f32 | typeof DT.bf16 = DT.f32,
-  ): Chosen =>
-    engine.tidy(() => {
-      const [G, ...rest] = groups;
-      if (!G) {
-        const [value, index] = K.topK(pre, k, dtype);
-        return { value, index };
-      }
-      const grouped = K.reshape(pre, [n, columns / G, G], dtype);
-      const best = K.topK(K.max(grouped, 2, dtype), k, dtype)[1];
-      const ascending = K.negateInts(K.topK(K.negateInts(best), k, DT.i32)[0]);
-      const members = K.reshape(K.gather(grouped, ascending, { batchDims: 1, dtype }), [n, k * G], dtype);
-      const { value, index: place } = topK(members, n, k * G, k, rest, dtype);
-      const size = K.int(G);
-      const group = K.divideInts(place, size);
-      const within = K.subInts(place, K.mulInts(group, size));
-      return { value, index: K.addInts(K.mulInts(K.gather(ascending, group, { batchDims: 1, dtype: DT.i32 }), size), within) };
-    });
-
-  /** Dot products of row b with the chosen rows of a matrix: [n, width], [F, width], [n, k] → [n, k]. */
-  const chosenProducts = (rows: Id, matrix: Id, index: Id, { n, d: width, k, chunk }: Sizes): Id => {
-    const parts: Id[] = [];
-    for (let from = 0; from < n; from += chunk) {
-      const c = Math.min(chunk, n - from);
-      parts.push(engine.tidy(() => {
-        const chosen = K.gather(matrix, K.slice(index, [from, 0], [c, k], DT.i32));
-        const row = K.reshape(K.slice(rows, [from, 0], [c, width]), [c, 1, width]);
-        return K.reshape(K.batchMatMul(row, chosen, true), [c, k]);
-      }));
-    }
-    return joined(parts);
-  };
-
-  const joined = (parts: Id[]): Id => (parts.length === 1 ? parts[0] : K.concat(parts, 0));
-
-  /** The k latents of each row: values after ReLU. xa [n, d + 8], we [F, d + 8]. */
-  const encode = (xa: Id, we: Id, size: { n: number; d: number; latents: number; k: number }, choice: Choice): Chosen =>
-    engine.tidy(() => {
-      const { n, d, latents, k } = size;
-      if (choice.precision === "f32") {
-        const pre = K.matMul(xa, we, { transposeB: true });
-        const { value, index } = topK(pre, n, latents, k, choice.groups);
-        return { value: K.relu(value), index };
-      }
-      const pre = K.matMul(K.cast(xa, DT.f32, DT.bf16), K.cast(we, DT.f32, DT.bf16), { transposeB: true, dtype: DT.bf16 });
-      const { index } = topK(pre, n, latents, k, choice.groups, DT.bf16);
-      const exact = chosenProducts(xa, we, index, { n, d: d + PADDING, k, chunk: choice.chunk });
-      return { value: K.relu(exact), index };
-    });
-
-  /**
-   * Rebuilds rows from the chosen latents and holds them against `target`: e = (Σ v·W_dec − target)·scale [n, d], g =
-   * e·W_decᵀ at the chosen latents [n, k]. In chunks, so that the gathered rows [chunk, k, d] stay in the cache for both
-   * products.
-   */
-  const decode = (
-    { value, index }: Chosen, wd: Id, target: Id, scale: number, { n, d, k, chunk }: Sizes,
-  ): { e: Id; g: Id } => engine.tidy(() => {
-    const factor = K.scalar(scale);
-    const errors: Id[] = [], products: Id[] = [];
-    for (let from = 0; from < n; from += chunk) {
-      const c = Math.min(chunk, n - from);
-      const part = engine.tidy(() => {
-        const rows = K.gather(wd, K.slice(index, [from, 0], [c, k], DT.i32));
-        const v = K.reshape(K.slice(value, [from, 0], [c, k]), [c, 1, k]);
-        const rebuilt = K.reshape(K.batchMatMul(v, rows), [c, d]);
-        const e = K.mul(K.sub(rebuilt, K.slice(target, [from, 0], [c, d])), factor);
-        return { e, g: K.reshape(K.batchMatMul(K.reshape(e, [c, 1, d]), rows, true), [c, k]) };
-      });
-      errors.push(part.e);
-      products.push(part.g);
-    }
-    return { e: joined(errors), g: joined(products) };
-  });
-
-  /** x̂ − b_dec of the chosen latents: [n, k] → [n, d]. */
-  const rebuild = ({ value, index }: Chosen, wd: Id, { n, d, k, chunk }: Sizes): Id => {
-    const parts: Id[] = [];
-    for (let from = 0; from < n; from += chunk) {
-      const c = Math.min(chunk, n - from);
-      parts.push(engine.tidy(() => {
-        const rows = K.gather(wd, K.slice(index, [from, 0], [c, k], DT.i32));
-        return K.reshape(K.batchMatMul(K.reshape(K.slice(value, [from, 0], [c, k]), [c, 1, k]), rows), [c, d]);
-      }));
-    }
-    return joined(parts);
-  };
-
-  return { K, centred, topK, encode, decode, rebuild };
-}
-
-/** Rows encoded at a time outside training: the product [chunk, F] stays below 64 MB. */
-const encodeChunk = (latents: number): number => Math.max(1, Math.min(2048, Math.floor(2 ** 24 / latents)));
-
-/** What encoding and decoding need; `packed` is [W_enc | b_enc | 0 …]. */
-export interface Coder {
-  d: number;
-  latents: number;
-  k: number;
-  packed: Float32Array;
-  wDec: Float32Array;
-  bDec: Float32Array;
-}
-
-export const coder = (d: number, latents: number, k: number, { wEnc, bEnc, wDec, bDec }: Parameters): Coder => ({
-  d, latents, k, packed: withBias(wEnc, bEnc, d), wDec, bDec,
-});
-
-/** Encodes rows in chunks with stock kernels, in float32. @throws RangeError when x is not whole rows or holds NaN */
-export function encodeRows(
-  engine: Engine, sae: Coder, x: Float32Array, { k = sae.k, only }: { k?: number; only?: Int32Array } = {},
-): Sparse {
-  const { d, latents } = sae;
-  const n = wholeRows(x, d);
-  const columns = only ? only.length : latents;
-  if (!(k >= 1 && k <= columns)) {
-    throw new OptionError(`k: expected 1 to ${columns} latents to choose from, found ${k}. Choose fewer.`);
-  }
-  const index = new Int32Array(n * k), value = new Float32Array(n * k);
-  const { K, centred, encode } = forward(engine);
-  const choice: Choice = { precision: "f32", groups: defaultGroups(columns, k), chunk: 128 };
-  engine.tidy(() => {
-    const all = engine.tensor(sae.packed, [latents, d + PADDING]);
-    const we = only ? K.gather(all, engine.tensor(only, [only.length])) : all;
-    const bDec = engine.tensor(sae.bDec, [d]);
-    const chunk = encodeChunk(columns);
-    for (let from = 0; from < n; from += chunk) {
-      const c = Math.min(chunk, n - from);
-      engine.tidy(() => {
-        const { xa } = centred(engine.tensor(x.subarray(from * d, (from + c) * d), [c, d]), bDec, c);
-        const chosen = encode(xa, we, { n: c, d, latents: columns, k }, choice);
-        index.set(engine.ints(chosen.index), from * k);
-        value.set(engine.floats(chosen.value), from * k);
-      });
-    }
-    if (only) for (let i = 0; i < index.length; i++) index[i] = only[index[i]];
-  });
-  for (let i = 0; i < value.length; i++) {
-    if (!Number.isFinite(value[i])) {
-      throw new RangeError(
-        `row ${Math.floor(i / k)}: expected numbers, found activations that are not finite. ` +
-        "The rows or the weights hold NaN or infinity.");
-    }
-  }
-  return { n, k, index, value };
-}
-
-/** Decodes in chunks with stock kernels. @throws RangeError when an index is out of range or the arrays do not fit */
-export function decodeRows(engine: Engine, sae: Coder, { n, k, index, value }: Sparse): Float32Array {
-  const { d, latents } = sae;
-  if (index.length !== n * k || value.length !== n * k) {
-    throw new RangeError(`sparse rows: expected index and value of ${n} × ${k}, found ${index.length} and ${value.length} entries`);
-  }
-  let safe = index;
-  for (let i = 0; i < index.length; i++) {
-    if (index[i] >= 0 && index[i] < latents) continue;
-    if (value[i] !== 0) {
-      throw new RangeError(`row ${Math.floor(i / k)}: expected latents 0 to ${latents - 1}, found ${index[i]}`);
-    }
-    if (safe === index) safe = index.slice();
-    safe[i] = 0; // a value of 0 may carry any index
-  }
-  const out = new Float32Array(n * d);
-  const { K, rebuild } = forward(engine);
-  engine.tidy(() => {
-    const wd = engine.tensor(sae.wDec, [latents, d]);
-    const bDec = engine.tensor(sae.bDec, [d]);
-    for (let from = 0; from < n; from += 4096) {
-      const c = Math.min(4096, n - from);
-      engine.tidy(() => {
-        const part = {
-          index: engine.tensor(safe.subarray(from * k, (from + c) * k), [c, k]),
-          value: engine.tensor(value.subarray(from * k, (from + c) * k), [c, k]),
-        };
-        out.set(engine.floats(K.add(rebuild(part, wd, { n: c, d, k, chunk: 128 }), bDec)), from * d);
-      });
-    }
-  });
-  return out;
-}
 
 /** Encodes, decodes and measures rows. */
 function measureRows(engine: Engine, sae: Coder, x: Float32Array): Measures {
@@ -380,7 +99,7 @@ function measureRows(engine: Engine, sae: Coder, x: Float32Array): Measures {
 }
 
 /** Added to a squared norm before its root: a row of zeros stays one. */
-const TINY = 1e-30;
+export const TINY = 1e-30;
 
 function normalised(rows: Float32Array, d: number): Float32Array {
   const out = new Float32Array(rows.length);
@@ -393,7 +112,7 @@ function normalised(rows: Float32Array, d: number): Float32Array {
   return out;
 }
 
-const checkRows = (x: Float32Array, d: number): number => {
+export const checkRows = (x: Float32Array, d: number): number => {
   const n = wholeRows(x, d);
   if (n < 2) throw new RangeError(`batch: expected at least 2 rows (their variance is the loss's unit), found ${n}`);
   return n;
@@ -515,122 +234,6 @@ export function stockStep(engine: Engine, initial: StepState, choice: Choice = d
     state: () => ({ d, latents, k, steps, parameters: readAll(P), m: readAll(M), v: readAll(V) }),
     dispose() {
       for (const set of [P, M, V]) for (const variable of Object.values(set)) K.destroy(variable);
-    },
-  };
-}
-
-/**
- * Dense, with TF.js's own gradients: every latent is computed, and a mask of 0 and 1 keeps the chosen. Slow; the reference
- * of the stock step.
- */
-export function plainStep({ tf }: Engine, initial: StepState): Step {
-  const { d, latents, k } = initial;
-  const names = ["wEnc", "bEnc", "wDec", "bDec"] as const;
-  const shapes: Record<keyof Parameters, number[]> = { wEnc: [latents, d], bEnc: [latents], wDec: [latents, d], bDec: [d] };
-  type Tensor = ReturnType<typeof tf.tensor>;
-  type Variables = Record<keyof Parameters, ReturnType<typeof tf.variable>>;
-  const variables = (p: Parameters): Variables =>
-    Object.fromEntries(names.map((name) => [name, tf.variable(tf.tensor(p[name].slice(), shapes[name]))])) as Variables;
-  const P = variables(initial.parameters);
-  const M = variables(initial.m);
-  const V = variables(initial.v);
-  let steps = initial.steps;
-  const parameters = (from: Variables): Parameters =>
-    Object.fromEntries(names.map((name) => [name, (from[name].dataSync() as Float32Array).slice()])) as unknown as Parameters;
-
-  const preActivations = (x: Tensor): Tensor => tf.add(tf.matMul(tf.sub(x, P.bDec) as never, P.wEnc as never, false, true), P.bEnc);
-  /** 1 at the `count` largest of each row among the allowed latents, else 0. */
-  const mask = (pre: Tensor, count: number, allowed: Uint8Array): { chosen: Sparse; mask: Tensor } => {
-    const [n] = pre.shape;
-    const values = pre.dataSync() as Float32Array;
-    const out = new Float32Array(n * latents);
-    const index = new Int32Array(n * count), value = new Float32Array(n * count);
-    const candidates = [...allowed.keys()].filter((f) => allowed[f]);
-    for (let row = 0; row < n; row++) {
-      const at = row * latents;
-      const order = candidates.slice().sort((a, b) => values[at + b] - values[at + a] || a - b);
-      for (let i = 0; i < count; i++) {
-        index[row * count + i] = order[i];
-        value[row * count + i] = Math.max(values[at + order[i]], 0);
-        out[at + order[i]] = 1;
-      }
-    }
-    return { chosen: { n, k: count, index, value }, mask: tf.tensor(out, [n, latents]) };
-  };
-
-  const backward = (x: Float32Array, dead: Int32Array, weight: number): Losses & { gradient: Record<keyof Parameters, Tensor> } => {
-    const n = checkRows(x, d);
-    const rows = tf.tensor(x, [n, d]);
-    const variance = tf.sum(tf.squaredDifference(rows, tf.mean(rows, 0))).dataSync()[0];
-    const pre = preActivations(rows);
-    const main = mask(pre, k, new Uint8Array(latents).fill(1));
-    const { k: kept, scale } = auxiliary(dead.length, d, weight);
-    const allowed = new Uint8Array(latents);
-    for (const f of dead) allowed[f] = 1;
-    const side = kept ? mask(pre, kept, allowed) : undefined;
-    let fvu = 0, aux = 0;
-    // The residual is a constant in the auxiliary term: it is computed before, outside the gradient.
-    const rebuild = (m: Tensor): Tensor => tf.matMul(tf.mul(tf.relu(preActivations(rows)), m) as never, P.wDec as never);
-    const residual = tf.sub(rows, tf.add(rebuild(main.mask), P.bDec));
-    const { grads } = tf.variableGrads(() => {
-      const share = tf.div(tf.sum(tf.square(tf.sub(tf.add(rebuild(main.mask), P.bDec), rows))), variance);
-      fvu = share.dataSync()[0];
-      if (!side) return share as never;
-      const extra = tf.mul(tf.div(tf.sum(tf.square(tf.sub(rebuild(side.mask), residual))), variance), scale);
-      aux = extra.dataSync()[0];
-      return tf.add(share, extra) as never;
-    }, names.map((name) => P[name]));
-    const gradient = Object.fromEntries(names.map((name) => [name, grads[P[name].name]])) as Record<keyof Parameters, Tensor>;
-    return { fvu, aux, chosen: main.chosen, gradient };
-  };
-
-  return {
-    kind: "plain",
-    choice: { precision: "f32", groups: [], chunk: 0 },
-    encodeTopK: (x, { k: count = k, only } = {}) => tf.tidy(() => {
-      const n = wholeRows(x, d);
-      const allowed = new Uint8Array(latents).fill(only ? 0 : 1);
-      for (const f of only ?? []) allowed[f] = 1;
-      return mask(preActivations(tf.tensor(x, [n, d])), count, allowed).chosen as never;
-    }) as unknown as Sparse,
-    decode: (rows) => plainDecode({ d, latents, k, ...parameters(P) }, rows),
-    gradients: (x, { dead = new Int32Array(0), auxWeight = 1 } = {}) => {
-      let result: (Losses & { gradient: Parameters }) | undefined;
-      tf.tidy(() => {
-        const { gradient, ...losses } = backward(x, dead, auxWeight);
-        result = { ...losses, gradient: parameters(gradient as Variables) };
-      });
-      return result!;
-    },
-    update: (x, { learningRate, dead = new Int32Array(0), auxWeight = 1 }) => {
-      let losses: Losses | undefined;
-      tf.tidy(() => {
-        const { gradient, ...rest } = backward(x, dead, auxWeight);
-        losses = rest;
-        const along = tf.sum(tf.mul(gradient.wDec, P.wDec), 1, true);
-        gradient.wDec = tf.sub(gradient.wDec, tf.mul(along, P.wDec));
-        steps++;
-        for (const name of names) {
-          M[name].assign(tf.add(tf.mul(M[name], BETA1), tf.mul(gradient[name], 1 - BETA1)));
-          V[name].assign(tf.add(tf.mul(V[name], BETA2), tf.mul(tf.square(gradient[name]), 1 - BETA2)));
-          const mean = tf.div(M[name], 1 - BETA1 ** steps);
-          const root = tf.add(tf.sqrt(tf.div(V[name], 1 - BETA2 ** steps)), EPSILON);
-          P[name].assign(tf.sub(P[name], tf.mul(tf.div(mean, root), learningRate)));
-        }
-        P.wDec.assign(tf.mul(P.wDec, tf.rsqrt(tf.add(tf.sum(tf.square(P.wDec), 1, true), TINY))));
-      });
-      return losses!;
-    },
-    measure(x) {
-      const tally = measuring(d, latents);
-      const chosen = this.encodeTopK(x);
-      tally.rows(x, this.decode(chosen));
-      tally.latents(chosen.index, chosen.value);
-      return tally.result();
-    },
-    state: () => ({ d, latents, k, steps, parameters: parameters(P), m: parameters(M), v: parameters(V) }),
-    dispose() {
-      for (const set of [P, M, V]) for (const name of names) set[name].dispose();
     },
   };
 }

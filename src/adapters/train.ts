@@ -7,13 +7,15 @@ import { random, type Random } from "../core/random";
 import { defaultBatch, defaultDeadAfter, defaultLearningRate, firing, learningRateAt } from "../core/schedule";
 import type { Progress, Sae, SaeWeights, Store, TrainingPoint } from "../core/types";
 import { choiceFor, isChoice, machine } from "./choice";
+import { groupings, type Choice, type Parameters } from "./coder";
 import { requireSpace } from "./files";
 import { breathe, interrupted } from "./interrupt";
+import { plainStep } from "./plainstep";
 import { meter } from "./progress";
 import { defaultProgress } from "./progressbar";
 import { rowCount, sampleRows, shuffled, SHUFFLE_BYTES, type Shuffled } from "./rows";
 import { checkTarget, saeOf } from "./sae";
-import { freshState, groupings, plainStep, stockStep, type Choice, type Parameters, type Step, type StepState } from "./step";
+import { freshState, stockStep, type Step, type StepState } from "./step";
 import { rowsOf } from "./store";
 import { kernels, tensorflow, type Engine } from "./tensorflow";
 
