@@ -47,6 +47,7 @@ import { dataFrame, type DataFrame } from "./table";
  */
 const MANIFEST = "manifest.json";
 const SHARD_ROWS = 65_536;
+const OPEN_SHARDS = 32; // file descriptors that features hold at most for codes
 const RARE = 1 / 50_000; // a latent that fires on fewer rows fires by accident
 const codesFile = (shard: number): string => `codes-${String(shard).padStart(5, "0")}.safetensors`;
 
@@ -438,25 +439,82 @@ async function writeFeatures(
   await writeAtomic(join(part, "names.json"), [JSON.stringify({ tokens, documents })]);
 }
 
-/** Range reads of the codes, across shards. */
+const damaged = (path: string, expected: string, found: string): FormatError =>
+  new FormatError(`${path}: expected ${expected}, found ${found}. The family is damaged: collect again.`);
+
+/** A file of tensors whose names, types and shapes are known beforehand. */
+interface Tensors {
+  ints(name: string, from?: number, to?: number): Int32Array;
+  floats(name: string, from?: number, to?: number): Float32Array;
+  /** Size of a tensor of one axis. */
+  length(name: string): number;
+  close(): void;
+}
+
+/**
+ * @param expected type and shape of each tensor; a name in a shape stands for a size that all tensors with that name share
+ * @throws FormatError if the file is missing, cut off, or holds something else
+ */
+function openTensors(path: string, expected: Record<string, [dtype: "I32" | "F32", ...shape: (number | string)[]]>): Tensors {
+  let source: ReturnType<typeof fileSource>;
+  try {
+    source = fileSource(path);
+  } catch (error) {
+    throw damaged(path, "a file that can be read", (error as NodeJS.ErrnoException).code ?? String(error));
+  }
+  try {
+    const { tensors } = readHeader(source, path);
+    const sizes = new Map<string, number>();
+    for (const [name, [dtype, ...shape]] of Object.entries(expected)) {
+      const info = tensors.get(name);
+      const size = (axis: number | string, i: number): number | undefined => {
+        if (typeof axis === "number") return axis;
+        if (!sizes.has(axis) && info) sizes.set(axis, info.shape[i]);
+        return sizes.get(axis);
+      };
+      if (info?.dtype === dtype && info.shape.length === shape.length && shape.every((axis, i) => size(axis, i) === info.shape[i]))
+        continue;
+      const wanted = shape.map((axis, i) => size(axis, i) ?? axis).join(", ");
+      throw damaged(path, `a tensor "${name}" ${dtype} [${wanted}]`, info ? `${info.dtype} [${info.shape.join(", ")}]` : "none of this name");
+    }
+    return {
+      ints: (name, from, to) => readInts(source, tensors.get(name)!, from, to),
+      floats: (name, from, to) => readFloats(source, tensors.get(name)!, from, to),
+      length: (name) => tensors.get(name)!.shape[0],
+      close: source.close,
+    };
+  } catch (error) {
+    source.close();
+    if (error instanceof FormatError && !error.message.includes("collect again"))
+      throw new FormatError(`${error.message} The family is damaged: collect again.`);
+    throw error;
+  }
+}
+
+/** Range reads of the codes, across shards. @throws FormatError if one of them is not what the manifest says */
 function codesReader(
   folder: string,
-  { shards, sae }: FeaturesManifest,
+  { shards, sae: { k } }: FeaturesManifest,
 ): { read(from: number, to: number): Sparse; close(): void } {
-  const open = new Map<number, { source: ReturnType<typeof fileSource>; header: ReturnType<typeof readHeader> }>();
+  const path = (i: number): string => join(folder, shards[i].file);
+  const open = (i: number): Tensors => openTensors(path(i), { index: ["I32", shards[i].rows, k], value: ["F32", shards[i].rows, k] });
+  shards.forEach((_, i) => open(i).close()); // all are looked at, few are held open
+  const held = new Map<number, Tensors>(); // least recently used first
+  const shard = (i: number): Tensors => {
+    const found = held.get(i) ?? open(i);
+    held.delete(i);
+    held.set(i, found);
+    for (const [old, { close }] of held) {
+      if (held.size <= OPEN_SHARDS) break;
+      held.delete(old);
+      close();
+    }
+    return found;
+  };
   const starts = [0];
   for (const { rows } of shards) starts.push(starts.at(-1)! + rows);
-  const shard = (i: number) => {
-    const path = join(folder, shards[i].file);
-    if (!open.has(i)) {
-      const source = fileSource(path);
-      open.set(i, { source, header: readHeader(source, path) });
-    }
-    return open.get(i)!;
-  };
   return {
     read(from, to) {
-      const { k } = sae;
       const out: Sparse = {
         n: to - from,
         k,
@@ -467,30 +525,89 @@ function codesReader(
         const a = Math.max(from, starts[i]);
         const b = Math.min(to, starts[i + 1]);
         if (a >= b) continue;
-        const { source, header } = shard(i);
         const [first, last] = [(a - starts[i]) * k, (b - starts[i]) * k];
-        out.index.set(readInts(source, tensor(header, "index", join(folder, shards[i].file)), first, last), (a - from) * k);
-        out.value.set(
-          readFloats(source, tensor(header, "value", join(folder, shards[i].file)), first, last),
-          (a - from) * k,
-        );
+        out.index.set(shard(i).ints("index", first, last), (a - from) * k);
+        out.value.set(shard(i).floats("value", first, last), (a - from) * k);
       }
       return out;
     },
     close() {
-      for (const { source } of open.values()) source.close();
-      open.clear();
+      for (const { close } of held.values()) close();
+      held.clear();
     },
   };
 }
 
-function tensor(header: ReturnType<typeof readHeader>, name: string, path: string) {
-  const found = header.tensors.get(name);
-  if (!found)
-    throw new FormatError(
-      `${path}: expected a tensor "${name}", found ${[...header.tensors.keys()].join(", ")}. The file is damaged: collect again.`,
-    );
-  return found;
+interface Names {
+  tokens: Record<number, string>;
+  documents: Record<number, string>;
+}
+
+function readNames(path: string): Names {
+  let names: Names;
+  try {
+    names = JSON.parse(readFileSync(path, "utf8"));
+  } catch (error) {
+    throw damaged(path, "JSON", (error as Error).message);
+  }
+  const isNames = (value: unknown): boolean =>
+    typeof value === "object" && value !== null && Object.values(value).every((name) => typeof name === "string");
+  if (!isNames(names?.tokens) || !isNames(names?.documents))
+    throw damaged(path, "names of tokens and of documents", JSON.stringify(names)?.slice(0, 80));
+  return names;
+}
+
+/** All files of a family, each held against the manifest. Nothing stays open when one of them is not as it should be. */
+function openFamily(path: string, manifest: FeaturesManifest) {
+  const { latents: F } = manifest.sae;
+  const statisticsFile = openTensors(join(path, "statistics.safetensors"), {
+    fired: ["I32", F],
+    mean: ["F32", F],
+    max: ["F32", F],
+    histogram: ["I32", F, BINS],
+    entropy: ["F32", F],
+    distinct: ["I32", F],
+    trigger: ["I32", F, TRIGGERS],
+    triggerMean: ["F32", F, TRIGGERS],
+  });
+  const { ints, floats } = statisticsFile;
+  const statistics = {
+    fired: ints("fired"),
+    mean: floats("mean"),
+    max: floats("max"),
+    histogram: ints("histogram"),
+    entropy: floats("entropy"),
+    distinct: ints("distinct"),
+    trigger: ints("trigger"),
+    triggerMean: floats("triggerMean"),
+  };
+  statisticsFile.close();
+  const names = readNames(join(path, "names.json"));
+  const codes = codesReader(path, manifest);
+  const examplesPath = join(path, "examples.safetensors");
+  const examples = openTensors(examplesPath, {
+    offset: ["I32", F + 1],
+    group: ["I32", "examples"],
+    count: ["I32", "examples"],
+    document: ["I32", "examples"],
+    position: ["I32", "examples"],
+    peak: ["I32", "examples"],
+    start: ["I32", "examples and one"],
+    tokens: ["I32", "tokens"],
+    values: ["F32", "tokens"],
+  });
+  const E = examples.length("group");
+  const ends = (list: Int32Array, last: number): boolean =>
+    list[0] === 0 && list.at(-1) === last && list.every((at, i) => !i || at >= list[i - 1]);
+  const whole =
+    examples.length("start") === E + 1 &&
+    ends(examples.ints("offset"), E) &&
+    ends(examples.ints("start"), examples.length("tokens"));
+  if (!whole) {
+    examples.close();
+    throw damaged(examplesPath, `offsets that rise to ${E} examples and ${examples.length("tokens")} tokens`, "others");
+  }
+  return { statistics, names, codes, examples };
 }
 
 /**
@@ -501,32 +618,9 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
   if (!existsSync(path)) await tidy(resolve(path));
   const manifest = readManifest(path);
   const F = manifest.sae.latents;
-  const statisticsPath = join(path, "statistics.safetensors");
-  const source = fileSource(statisticsPath);
-  const header = readHeader(source, statisticsPath);
-  const ints = (name: string): Int32Array => readInts(source, tensor(header, name, statisticsPath));
-  const floats = (name: string): Float32Array => readFloats(source, tensor(header, name, statisticsPath));
-  const [fired, mean, max, histogram] = [ints("fired"), floats("mean"), floats("max"), ints("histogram")];
-  const [entropy, distinct, trigger, triggerMean] = [
-    floats("entropy"),
-    ints("distinct"),
-    ints("trigger"),
-    floats("triggerMean"),
-  ];
-  source.close();
-  if (fired.length !== F || histogram.length !== F * BINS) {
-    throw new FormatError(
-      `${statisticsPath}: expected ${F} latents, as ${MANIFEST} says, found ${fired.length}. The family is damaged: collect again.`,
-    );
-  }
-  const examplesPath = join(path, "examples.safetensors");
-  const examples = fileSource(examplesPath);
-  const examplesHeader = readHeader(examples, examplesPath);
-  const part = (name: string, from: number, to: number): Int32Array =>
-    readInts(examples, tensor(examplesHeader, name, examplesPath), from, to);
-  const names: { tokens: Record<number, string>; documents: Record<number, string> } = JSON.parse(
-    readFileSync(join(path, "names.json"), "utf8"),
-  );
+  const { statistics, examples, names, codes } = openFamily(path, manifest);
+  const { fired, mean, max, histogram, entropy, distinct, trigger, triggerMean } = statistics;
+  const part = examples.ints;
   const texts = new Map<number, string>();
   const words: Words = {
     token(id) {
@@ -536,7 +630,6 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
     },
     document: (index) => names.documents[index] ?? String(index),
   };
-  const codes = codesReader(path, manifest);
   let store = options.store;
 
   const feature = (latent: number, most = Infinity): CollectedFeature => {
@@ -553,7 +646,7 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
     ];
     const start = part("start", a, b + 1);
     const tokens = part("tokens", start[0], start[b - a]);
-    const values = readFloats(examples, tensor(examplesHeader, "values", examplesPath), start[0], start[b - a]);
+    const values = examples.floats("values", start[0], start[b - a]);
     const groups: Example[][] = GROUPS.map(() => []);
     group.forEach((g, e) => {
       if (groups[g].length >= most) return;
@@ -680,9 +773,7 @@ function readManifest(path: string): FeaturesManifest {
   try {
     manifest = JSON.parse(readFileSync(where, "utf8"));
   } catch (error) {
-    throw new FormatError(
-      `${where}: expected JSON, found: ${(error as Error).message}. The family is damaged: collect again.`,
-    );
+    throw damaged(where, "JSON", (error as Error).message);
   }
   if (manifest?.format !== "saelab-features")
     throw new FormatError(`${where}: format: expected "saelab-features", found ${JSON.stringify(manifest?.format)}.`);
@@ -691,9 +782,25 @@ function readManifest(path: string): FeaturesManifest {
       `${where}: version: expected 1, found ${JSON.stringify(manifest.version)}. Another version of saelab wrote it: use that one, or collect again.`,
     );
   }
-  for (const { file } of manifest.shards) {
-    if (!existsSync(join(path, file)))
-      throw new FormatError(`${join(path, file)}: expected a file, found none. The family is damaged: collect again.`);
-  }
+  const problem = manifestProblem(manifest);
+  if (problem) throw damaged(where, ...problem);
   return manifest;
+}
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+
+/** The first field that is not as it should be: [expected, found]. */
+function manifestProblem({ store, sae, rows, ranges, split, settings, shards }: FeaturesManifest): [string, string] | undefined {
+  if (typeof store?.path !== "string" || typeof store.settings !== "object" || !store.settings || !isCount(store.rows))
+    return ["store: path, rows, settings", JSON.stringify(store)];
+  if (typeof sae?.hook !== "string" || ![sae.latents, sae.k, sae.d].every((n) => isCount(n) && n > 0))
+    return ["sae: hook, latents, k, d", JSON.stringify(sae)];
+  if (typeof split !== "string" || !isCount(settings?.context)) return ["split and settings", JSON.stringify({ split, settings })];
+  if (!Array.isArray(ranges) || !ranges.every((one) => isCount(one?.from) && isCount(one.to) && one.from <= one.to))
+    return ["ranges: a list of from, to", JSON.stringify(ranges)];
+  if (!Array.isArray(shards) || !shards.every((one, i) => one?.file === codesFile(i) && isCount(one.rows)))
+    return ["shards: a list of file, rows, in order", JSON.stringify(shards)];
+  const [read, held] = [ranges.reduce((sum, { from, to }) => sum + to - from, 0), shards.reduce((sum, one) => sum + one.rows, 0)];
+  if (read !== rows || held !== rows) return [`${rows} rows in ranges and in shards`, `${read} and ${held}`];
+  return undefined;
 }

@@ -260,7 +260,37 @@ test("a damaged family says what is wrong", async () => {
   writeFileSync(join(folder, "manifest.json"), JSON.stringify({ ...manifest, version: 2 }));
   await assert.rejects(openFeatures(folder), /version: expected 1, found 2/);
   writeFileSync(join(folder, "manifest.json"), JSON.stringify(manifest));
-  unlinkSync(join(folder, "codes-00000.safetensors"));
-  await assert.rejects(openFeatures(folder), FormatError);
   await assert.rejects(openFeatures(join(root, "nowhere")), /expected a folder with manifest.json/);
+
+  // every file: missing, cut off, emptied, another's; each time a FormatError with the file's name, and nothing stays open
+  const other = join(root, "other");
+  (await collect(store, { ...sae, ...synthetic({ documents: 4, latents: 40, k: 5 }).sae }, { folder: other })).close();
+  const open = (): number => readdirSync("/proc/self/fd").length;
+  const before = open();
+  for (const file of readdirSync(folder)) {
+    const path = join(folder, file);
+    const bytes = readFileSync(path);
+    const faults: (() => void)[] = [
+      () => unlinkSync(path),
+      () => writeFileSync(path, bytes.subarray(0, bytes.length / 2)),
+      () => writeFileSync(path, ""),
+      () => writeFileSync(path, file.endsWith(".json") ? "{}" : readFileSync(join(other, file))),
+    ];
+    for (const fault of faults) {
+      fault();
+      await assert.rejects(
+        openFeatures(folder),
+        (error: Error) => error instanceof FormatError && error.message.includes(file) && /collect(?: again|\()|format:/.test(error.message),
+        `${file}: ${fault}`,
+      );
+      writeFileSync(path, bytes);
+    }
+  }
+  for (const change of [{ shards: "none" }, { ranges: [{ from: 0, to: 7 }] }, { sae: null }, { store: { path: "." } }]) {
+    writeFileSync(join(folder, "manifest.json"), JSON.stringify({ ...manifest, ...change }));
+    await assert.rejects(openFeatures(folder), FormatError);
+  }
+  writeFileSync(join(folder, "manifest.json"), JSON.stringify(manifest));
+  (await openFeatures(folder)).close();
+  assert.equal(open(), before);
 });
