@@ -221,7 +221,10 @@ export const coder = (d: number, latents: number, k: number, { wEnc, bEnc, wDec,
   d, latents, k, packed: withBias(wEnc, bEnc, d), wDec, bDec,
 });
 
-/** Encodes rows in chunks with stock kernels, in float32. @throws RangeError when x is not whole rows or holds NaN */
+/**
+ * Encodes rows in chunks with stock kernels, in float32.
+ * @throws RangeError when x is not whole rows; OptionError when k is out of range, or x or the weights are not finite
+ */
 export function encodeRows(
   engine: Engine, sae: Coder, x: Float32Array, { k = sae.k, only }: { k?: number; only?: Int32Array } = {},
 ): Sparse {
@@ -230,6 +233,12 @@ export function encodeRows(
   const columns = only ? only.length : latents;
   if (!(k >= 1 && k <= columns)) {
     throw new OptionError(`k: expected 1 to ${columns} latents to choose from, found ${k}. Choose fewer.`);
+  }
+  const bad = x.findIndex((number) => !Number.isFinite(number));
+  if (bad >= 0) {
+    throw new OptionError(
+      `encode: row ${Math.floor(bad / d)}: expected finite numbers, found ${x[bad]}. ` +
+      "Leave this row out; if a harvest gave it, the model overflows at this hook.");
   }
   const index = new Int32Array(n * k), value = new Float32Array(n * k);
   const { K, centred, encode } = forward(engine);
@@ -252,9 +261,9 @@ export function encodeRows(
   });
   for (let i = 0; i < value.length; i++) {
     if (!Number.isFinite(value[i])) {
-      throw new RangeError(
-        `row ${Math.floor(i / k)}: expected numbers, found activations that are not finite. ` +
-        "The rows or the weights hold NaN or infinity.");
+      throw new OptionError(
+        `encode: row ${Math.floor(i / k)}: expected finite latents, found ${value[i]}. ` +
+        "The SAE's weights hold NaN or infinity, or overflow on this row: take another checkpoint.");
     }
   }
   return { n, k, index, value };

@@ -26,6 +26,16 @@ export function* chunks(store: Store, hook: string, ranges: Range[], size: numbe
   }
 }
 
+/** @throws StoreError when a number among rows that were read is NaN or infinity */
+export function requireFinite(rows: Float32Array, store: Store, hook: string): void {
+  for (let i = 0; i < rows.length; i++) {
+    if (Number.isFinite(rows[i])) continue;
+    throw new StoreError(
+      `${store.path}: ${hook}: expected finite activations, found ${rows[i]} in a row. ` +
+      "Harvest again; if it stays, the model overflows at this hook.");
+  }
+}
+
 /** Rows at these places of the ranges (ascending, counted over all ranges), [places, d]. */
 export function rowsAt(store: Store, hook: string, ranges: Range[], places: Uint32Array): Float32Array {
   const d = store.width(hook);
@@ -72,14 +82,8 @@ export function shuffled(store: Store, hook: string, ranges: Range[], scale: num
   const d = store.width(hook);
   const total = rowCount(ranges);
   const scaled = (rows: Float32Array): Float32Array => {
-    for (let i = 0; i < rows.length; i++) {
-      rows[i] *= scale;
-      if (!Number.isFinite(rows[i])) {
-        throw new StoreError(
-          `${store.path}: ${hook}: expected finite activations, found ${rows[i]} in a row. ` +
-          "Harvest again; if it stays, the model overflows at this hook.");
-      }
-    }
+    for (let i = 0; i < rows.length; i++) rows[i] *= scale;
+    requireFinite(rows, store, hook);
     return rows;
   };
   if (total * d * 4 <= bytes) {

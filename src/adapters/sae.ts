@@ -11,7 +11,7 @@ import { fileSource, requireSpace, writeAtomic } from "./files";
 import { breathe, stopIfInterrupted } from "./interrupt";
 import { meter } from "./progress";
 import { defaultProgress } from "./progressbar";
-import { chunks, rowCount } from "./rows";
+import { chunks, requireFinite, rowCount } from "./rows";
 import { showing, type Shown } from "./show";
 import { rowsOf } from "./store";
 import { tableBundle } from "./table";
@@ -175,7 +175,8 @@ const EVALUATE_BYTES = 64 * 2 ** 20; // rows read at a time
 /**
  * Holds an SAE against the rows of a store.
  * @returns FVU, explained variance, L0, dead and dense shares; see Measures
- * @throws OptionError when the SAE does not fit the hook's rows or the split has none; InterruptError
+ * @throws OptionError when the SAE does not fit the hook's rows or the split has none; StoreError when a row is not finite;
+ *   InterruptError
  */
 export async function evaluate(sae: Sae, store: Store, options: EvaluateOptions = {}): Promise<Evaluation & Shown> {
   const { split = "heldout", progress = defaultProgress() } = options;
@@ -204,6 +205,7 @@ export async function evaluate(sae: Sae, store: Store, options: EvaluateOptions 
   let done = 0;
   for (const x of chunks(store, hook, ranges, Math.max(1, Math.floor(EVALUATE_BYTES / (4 * d))), wanted)) {
     stopIfInterrupted("Nothing was written.");
+    requireFinite(x, store, hook);
     const sparse = sae.encode(x);
     tally.rows(x, sae.decode(sparse));
     tally.latents(sparse.index, sparse.value);

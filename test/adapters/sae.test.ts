@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { evaluate, loadSae, saeOf } from "../../src/adapters/sae";
-import { CheckpointError, DiskError, OptionError } from "../../src/core/errors";
+import { CheckpointError, DiskError, OptionError, StoreError } from "../../src/core/errors";
 import { fvu } from "../../src/core/measure";
 import { random } from "../../src/core/random";
 import { decode, encode } from "../../src/core/sae";
@@ -163,6 +163,15 @@ test("evaluate: the measures of the held-out rows, over chunks as in one piece",
   assert.equal(got.dense, counts.filter((c) => c > 25).length / 40);
   assert.equal((await evaluate(sae, store, { split: "train" })).rows, 750);
   assert.equal((await evaluate(sae, store, { split: "all", rows: 123 })).rows, 123);
+});
+
+test("evaluate names the store and hook of a row that is not finite", async () => {
+  const rng = random(10);
+  const rows = Float32Array.from({ length: 400 * 5 }, () => rng.normal());
+  rows[399 * 5] = NaN; // of the last document, which is held out
+  await assert.rejects(
+    evaluate(saeOf(weights(5, 12, 3, 9)), memoryStore(rows, 5)),
+    (error: Error) => error instanceof StoreError && /memory: layers\.1: expected finite activations, found NaN.*Harvest again/.test(error.message));
 });
 
 test("evaluate refuses rows of another width and an empty split before it reads", async () => {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { OptionError } from "../../src/core/errors";
 import { encode } from "../../src/core/sae";
 import { random, type Random } from "../../src/core/random";
 import { bytesSource, readFloats, readHeader, readInts } from "../../src/core/safetensors";
@@ -257,7 +258,13 @@ test("encode and decode refuse rows that do not fit", () => {
   const d = 6, latents = 12, k = 2;
   const sae = coder(d, latents, k, state(d, latents, k, 17).parameters);
   assert.throws(() => encodeRows(engine, sae, new Float32Array(7)), /multiple of the SAE's width 6, found 7/);
-  assert.throws(() => encodeRows(engine, sae, new Float32Array(6).fill(NaN)), /not finite/);
+  for (const bad of [NaN, Infinity]) { // in the last number of the second row
+    assert.throws(
+      () => encodeRows(engine, sae, new Float32Array(12).fill(bad, 11)),
+      (error: Error) => error instanceof OptionError && error.message.startsWith(`encode: row 1: expected finite numbers, found ${bad}. Leave`));
+  }
+  const overflowing = { ...sae, packed: sae.packed.map((w) => w * 1e38) };
+  assert.throws(() => encodeRows(engine, overflowing, new Float32Array(6).fill(1e3)), /row 0: expected finite latents/);
   assert.throws(() => encodeRows(engine, sae, new Float32Array(6), { k: 13 }), /1 to 12 latents/);
   const bad = { n: 1, k: 2, index: Int32Array.of(3, 12), value: Float32Array.of(1, 0.5) };
   assert.throws(() => decodeRows(engine, sae, bad), /latents 0 to 11, found 12/);
