@@ -39,7 +39,7 @@ import { dataFrame, type DataFrame } from "./table";
  *
  *   manifest.json           what it is, of which rows, store and SAE; a folder with it is whole
  *   statistics.safetensors  of each latent: fired, mean, max [F]; histogram [F, 128] (bins of core/collect); entropy, distinct [F]; trigger, triggerMean [F, 5]
- *   examples.safetensors    offset [F + 1] → group, count, document, position, peak [E] and start [E + 1] → tokens, values [T]
+ *   examples.safetensors    offset [F + 1] → group, count, document, position, peak, goesOn [E] and start [E + 1] → tokens, values [T]
  *   names.json              text of every token met there (its bytes in base64) and names of the documents
  *   codes-00000.safetensors …  index, value [rows, k]: what the SAE made of each row, so that scores and contexts need no second encode
  *
@@ -198,7 +198,7 @@ export async function collect(store: Store, sae: Sae, options: CollectOptions = 
   await tidy(folder);
   await requireFree(folder);
   const shown = examples + 4 * perQuantile + random;
-  await requireSpace(dirname(folder), rows * k * 8 + latents * (BINS * 4 + shown * (24 + (2 * context + 1) * 8)));
+  await requireSpace(dirname(folder), rows * k * 8 + latents * (BINS * 4 + shown * (28 + (2 * context + 1) * 8)));
 
   const part = join(dirname(folder), `.${basename(folder)}.${process.pid}-${(made += 1)}.part`);
   await mkdir(part);
@@ -592,6 +592,7 @@ function openFamily(path: string, manifest: FeaturesManifest) {
     document: ["I32", "examples"],
     position: ["I32", "examples"],
     peak: ["I32", "examples"],
+    goesOn: ["I32", "examples"],
     start: ["I32", "examples and one"],
     tokens: ["I32", "tokens"],
     values: ["F32", "tokens"],
@@ -637,12 +638,13 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
       throw new OptionError(`${path}: expected a latent from 0 to ${F - 1}, found ${latent}.`);
     const [a, b] = part("offset", latent, latent + 2);
     const meta = (name: string): Int32Array => part(name, a, b);
-    const [group, times, document, position, peak] = [
+    const [group, times, document, position, peak, goesOn] = [
       meta("group"),
       meta("count"),
       meta("document"),
       meta("position"),
       meta("peak"),
+      meta("goesOn"),
     ];
     const start = part("start", a, b + 1);
     const tokens = part("tokens", start[0], start[b - a]);
@@ -657,6 +659,7 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
         document: document[e],
         position: position[e],
         count: times[e],
+        goesOn: goesOn[e] === 1,
       });
     });
     const triggers = Array.from({ length: TRIGGERS }, (_, i) => latent * TRIGGERS + i)

@@ -176,6 +176,7 @@ export interface ExampleArrays {
   document: Int32Array; // [E]
   position: Int32Array; // [E] of the first token
   peak: Int32Array; // [E]
+  goesOn: Int32Array; // [E] 1: the document goes on after the context
   start: Int32Array; // [E + 1] first token of each example
   tokens: Int32Array; // [T]
   values: Float32Array; // [T]
@@ -332,7 +333,15 @@ export function contextOf(
   };
   for (let i = choice.entry; i >= a && put(i); i--);
   for (let i = choice.entry + 1; i < b && put(i); i++);
-  return { tokens: documentTokens.slice(from, to), values, peak: at - from, document, position: from, count: choice.count };
+  return {
+    tokens: documentTokens.slice(from, to),
+    values,
+    peak: at - from,
+    document,
+    position: from,
+    count: choice.count,
+    goesOn: to < documentTokens.length,
+  };
 }
 
 /** Examples of all latents of a block; each document's tokens are asked for once. */
@@ -367,6 +376,7 @@ export function blockExamples(
     document: Int32Array.from(documentOf),
     position: Int32Array.from(examples, ({ position }) => position),
     peak: Int32Array.from(examples, ({ peak }) => peak),
+    goesOn: Int32Array.from(examples, ({ goesOn }) => Number(goesOn)),
     tokens: new Int32Array(start[examples.length]),
     values: new Float32Array(start[examples.length]),
   };
@@ -388,7 +398,7 @@ export function joinExamples(blocks: ExampleArrays[]): ExampleArrays {
     }
     return all;
   };
-  const ints = (key: "group" | "count" | "document" | "position" | "peak" | "tokens"): Int32Array =>
+  const ints = (key: "group" | "count" | "document" | "position" | "peak" | "goesOn" | "tokens"): Int32Array =>
     join(
       blocks.map((block) => block[key]),
       Int32Array,
@@ -415,6 +425,7 @@ export function joinExamples(blocks: ExampleArrays[]): ExampleArrays {
     document: ints("document"),
     position: ints("position"),
     peak: ints("peak"),
+    goesOn: ints("goesOn"),
     tokens: ints("tokens"),
     values: join(
       blocks.map(({ values }) => values),

@@ -1,4 +1,5 @@
 import { ansi, columns, count, escapeHtml, MONO, padStart, percent, PLAIN, RULE, SANS, shade, short } from "./html";
+import { OptionError } from "./errors";
 import { DENSE } from "./measure";
 import { visible } from "./token";
 import type { Example, Feature } from "./types";
@@ -8,7 +9,7 @@ import type { Example, Feature } from "./types";
  *
  *   Feature[] + Words -heatMapView-> HeatMap -heatMapHtml-> page, -heatMapText-> terminal, -packHeatMap-> JSON for a renderer
  *
- * Shade is t = activation ÷ the feature's maximum, linear. What the shade says is also said without it: bold from t =
+ * Shade is t = activation ÷ the feature's maximum (or, where asked, the row's own), linear. What the shade says is also said without it: bold from t =
  * 0.5, the peak underlined and its value in front. A line is a keyword in its context: peaks stand in one column, and
  * what the page's width cuts off is the far end of the context.
  */
@@ -52,6 +53,8 @@ export interface HeatMapFeature {
 
 export interface HeatMap {
   features: HeatMapFeature[];
+  /** What 100 % of the shade is: the feature's maximum when absent, or that of each row of tokens. */
+  scale?: "row";
   /** Sentences on what is not shown, and why. */
   leftOut: string[];
 }
@@ -61,6 +64,7 @@ export interface HeatMapOptions {
   examples?: number; // 12 of each group
   context?: number; // 12 tokens on either side: as a line of a page holds
   groups?: boolean; // true: quantile and random examples too, folded away
+  scale?: "feature" | "row"; // "feature": shaded by its maximum, so that rows compare; "row": each by its own
   layout?: "line" | "wrap"; // "line": peaks in one column; "wrap": whole contexts, as many lines as they take
   bytes?: number; // 200,000: the longest HTML
   color?: boolean; // true: 24-bit ANSI in the text rendering
@@ -68,7 +72,9 @@ export interface HeatMapOptions {
 
 /** Features as they will be shown: contexts cut to ±`context`, ids turned to text. */
 export function heatMapView(features: ShownFeature[], words: Words, options: HeatMapOptions = {}): HeatMap {
-  const { count: most = 20, examples = 12, context = 12, groups = true } = options;
+  const { count: most = 20, examples = 12, context = 12, groups = true, scale = "feature" } = options;
+  if (scale !== "feature" && scale !== "row")
+    throw new OptionError(`heatMap: scale: expected "feature" or "row", found ${JSON.stringify(scale)}.`);
   const cut = (example: Example): HeatMapExample => {
     const from = Math.max(0, example.peak - context);
     const to = Math.min(example.tokens.length, example.peak + context + 1);
@@ -79,7 +85,7 @@ export function heatMapView(features: ShownFeature[], words: Words, options: Hea
       count: example.count,
       document: words.document(example.document),
       position: example.position + example.peak,
-      ...(to < example.tokens.length ? { goesOn: true as const } : {}),
+      ...(to < example.tokens.length || example.goesOn ? { goesOn: true as const } : {}),
     };
   };
   const leftOut: string[] = [];
@@ -87,6 +93,7 @@ export function heatMapView(features: ShownFeature[], words: Words, options: Hea
     leftOut.push(`${most} of ${count(features.length)} features are shown; { count } sets how many.`);
   return {
     leftOut,
+    ...(scale === "row" ? { scale } : {}),
     features: features.slice(0, most).map(({ latent, label, density, mean, max, histogram, top, more = [] }) => ({
       latent,
       label,
@@ -102,6 +109,10 @@ export function heatMapView(features: ShownFeature[], words: Words, options: Hea
 }
 
 const FAINT = 0.005; // below half a percent of the maximum there is no shade
+
+/** The activation that shades a token of an example in full. */
+const fullShade = (example: HeatMapExample, max: number, scale: HeatMap["scale"]): number =>
+  scale === "row" ? Math.max(0, ...example.values) : max;
 
 const share = (value: number, max: number): number => (max > 0 ? Math.min(1, Math.max(0, value / max)) : 0);
 
@@ -150,9 +161,9 @@ function lineHtml(example: HeatMapExample, max: number, wrap: boolean, width: st
 const PRE = `margin:0;padding:0;border:0;background:transparent;font-family:${MONO};font-size:12.5px;line-height:1.6;white-space:pre;overflow:hidden`;
 
 /** Lines of one group. The column of origins is as wide as the longest, so that the peaks stand below one another. */
-function linesHtml(examples: HeatMapExample[], max: number, wrap: boolean, characters: number): string {
+function linesHtml(examples: HeatMapExample[], maxOf: (example: HeatMapExample) => number, wrap: boolean, characters: number): string {
   const width = `${(0.62 * (characters + 2)).toFixed(1)}em`; // of a monospaced font, and the two spaces before it
-  return `<pre style="${PRE}">${examples.map((example) => lineHtml(example, max, wrap, width)).join("")}</pre>`;
+  return `<pre style="${PRE}">${examples.map((example) => lineHtml(example, maxOf(example), wrap, width)).join("")}</pre>`;
 }
 
 const BARS = 24;
@@ -193,20 +204,21 @@ function histogramHtml(histogram: Feature["histogram"]): string {
         ` title="${short(edges[b])} – ${short(edges[b + 1])}: ${count(n)}"></span>`,
     )
     .join("");
-  return `<span style="white-space:nowrap" title="tokens by activation, ${short(edges[0])} to ${short(edges.at(-1)!)}, logarithmic">${bars}</span>`;
+  return `<span style="white-space:nowrap" title="rows by activation, ${short(edges[0])} to ${short(edges.at(-1)!)}, logarithmic">${bars}</span>`;
 }
 
 /** dead, dense, or nothing. */
 const flagOf = (density: number): string => (density === 0 ? "dead" : density > DENSE ? "dense" : "");
 
-function featureHtml(feature: HeatMapFeature, wrap: boolean): string {
+function featureHtml(feature: HeatMapFeature, wrap: boolean, scale: HeatMap["scale"]): string {
   const { latent, label, density, mean, max, histogram, groups } = feature;
   const flag = flagOf(density);
+  const maxOf = (example: HeatMapExample): number => fullShade(example, max, scale);
   const facts = [
     `<strong style="font-size:15px">latent ${latent}</strong>`,
     label ? `<em>${escapeHtml(label)}</em>` : "",
     flag ? `<b style="border:${RULE};border-radius:3px;padding:0 0.4em">${flag}</b>` : "",
-    `<span>fires on ${percent(density)} of tokens</span>`,
+    `<span>fires on ${percent(density)} of rows</span>`,
     density > 0 ? `<span>max ${short(max)}</span> <span>mean ${short(mean)}</span>` : "",
     histogramHtml(histogram),
   ].filter(Boolean);
@@ -219,14 +231,14 @@ function featureHtml(feature: HeatMapFeature, wrap: boolean): string {
     ? `<details style="margin-top:0.2em"><summary style="cursor:pointer;opacity:0.75">examples at random, by strength of activation</summary>${more
         .map(
           ({ name, examples }) =>
-            `<div style="opacity:0.75;margin-top:0.3em">${escapeHtml(GROUP_TITLES[name] ?? name)}</div>${linesHtml(examples, max, wrap, characters)}`,
+            `<div style="opacity:0.75;margin-top:0.3em">${escapeHtml(GROUP_TITLES[name] ?? name)}</div>${linesHtml(examples, maxOf, wrap, characters)}`,
         )
         .join("")}</details>`
     : "";
   return (
     `<section style="border-top:${RULE};padding:0.5em 0 0.9em">` +
     `<div style="display:flex;flex-wrap:wrap;gap:0 1.1em;align-items:baseline;margin-bottom:0.3em">${facts.join(" ")}</div>` +
-    `${top ? linesHtml(top.examples, max, wrap, characters) : "<p>It never fires on these rows.</p>"}${folded}</section>`
+    `${top ? linesHtml(top.examples, maxOf, wrap, characters) : "<p>It never fires on these rows.</p>"}${folded}</section>`
   );
 }
 
@@ -239,7 +251,7 @@ const GROUP_TITLES: Record<string, string> = {
 };
 
 /** The scale, in the very style of the tokens. */
-const legendHtml = (): string => {
+const legendHtml = (scale: HeatMap["scale"]): string => {
   const steps = [0.1, 0.3, 0.5, 0.7, 1]
     .map((t) => {
       const text = ` ${t * 100} `;
@@ -248,9 +260,9 @@ const legendHtml = (): string => {
     .join("");
   return (
     `<div style="display:flex;flex-wrap:wrap;gap:0 1.1em;font-size:12px;opacity:0.85;margin-bottom:0.6em">` +
-    `<span>shade: <span style="white-space:pre">${steps}</span> % of the feature’s maximum, linear</span> ` +
+    `<span>shade: <span style="white-space:pre">${steps}</span> % of ${scale === "row" ? "each line’s own" : "the feature’s"} maximum, linear</span> ` +
     `<span><u>underlined</u>: the peak, its value in front</span> ` +
-    `<span>↵ new line, → tab, · trailing space</span></div>`
+    `<span>↵ new line, → tab, · trailing space</span> <span>a row: a token whose activation was kept</span></div>`
   );
 };
 
@@ -282,7 +294,7 @@ export function heatMapHtml(map: HeatMap, options: HeatMapOptions = {}): string 
   let parts: string[] = [];
   const notes = [...map.leftOut];
   for (const { say, of } of REDUCTIONS) {
-    parts = map.features.map((feature) => featureHtml(of(feature), layout === "wrap"));
+    parts = map.features.map((feature) => featureHtml(of(feature), layout === "wrap", map.scale));
     if (parts.reduce((sum, part) => sum + size(part), 0) > room) continue;
     if (say) notes.push(say);
     break;
@@ -297,7 +309,7 @@ export function heatMapHtml(map: HeatMap, options: HeatMapOptions = {}): string 
   }
   const body = fitting.length ? fitting.join("") : "<p>No feature to show.</p>";
   const foot = notes.length ? `<p style="font-size:12px;opacity:0.85;margin:0">${notes.map(escapeHtml).join(" ")}</p>` : "";
-  return `<div class="saelab-heatmap ${PLAIN}" style="font-family:${SANS};font-size:13px;line-height:1.5">${legendHtml()}${body}${foot}</div>`;
+  return `<div class="saelab-heatmap ${PLAIN}" style="font-family:${SANS};font-size:13px;line-height:1.5">${legendHtml(map.scale)}${body}${foot}</div>`;
 }
 
 const BLOCKS = "▁▂▃▄▅▆▇█";
@@ -347,12 +359,12 @@ export function heatMapText(map: HeatMap, { color = true }: HeatMapOptions = {})
       paint("1", `latent ${latent}`),
       label ?? "",
       flagOf(density),
-      `fires on ${percent(density)} of tokens`,
+      `fires on ${percent(density)} of rows`,
       ...(density > 0 ? [`max ${short(max)}`, `mean ${short(mean)}`, bars] : []),
     ]
       .filter(Boolean)
       .join("  ");
-    return [facts, ...(groups[0]?.examples ?? []).map((example) => lineText(example, max, color))].join("\n");
+    return [facts, ...(groups[0]?.examples ?? []).map((example) => lineText(example, fullShade(example, max, map.scale), color))].join("\n");
   });
   return [...(features.length ? features : ["No feature to show."]), ...map.leftOut].join("\n\n");
 }
@@ -363,6 +375,7 @@ export function heatMapText(map: HeatMap, { color = true }: HeatMapOptions = {})
  */
 export interface PackedHeatMap {
   version: 1;
+  scale?: "row";
   strings: string[];
   features: (Omit<HeatMapFeature, "groups" | "histogram"> & {
     histogram: { edges: string; counts: string };
@@ -374,7 +387,7 @@ export interface PackedHeatMap {
   leftOut: string[];
 }
 
-export function packHeatMap({ features, leftOut }: HeatMap): PackedHeatMap {
+export function packHeatMap({ features, leftOut, scale }: HeatMap): PackedHeatMap {
   const index = new Map<string, number>();
   const number = (text: string): number => {
     if (!index.has(text)) index.set(text, index.size);
@@ -392,13 +405,14 @@ export function packHeatMap({ features, leftOut }: HeatMap): PackedHeatMap {
       })),
     })),
   }));
-  return { version: 1, strings: [...index.keys()], features: packed, leftOut };
+  return { version: 1, strings: [...index.keys()], features: packed, leftOut, ...(scale ? { scale } : {}) };
 }
 
-export function unpackHeatMap({ strings, features, leftOut }: PackedHeatMap): HeatMap {
+export function unpackHeatMap({ strings, features, leftOut, scale }: PackedHeatMap): HeatMap {
   const numbers = (text: string): number[] => (text ? text.split(" ").map(Number) : []);
   return {
     leftOut,
+    ...(scale ? { scale } : {}),
     features: features.map(({ histogram, groups, ...rest }) => ({
       ...rest,
       histogram: { edges: numbers(histogram.edges), counts: numbers(histogram.counts) },

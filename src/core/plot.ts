@@ -185,7 +185,7 @@ export function scatterFigure(density: ArrayLike<number>, max: ArrayLike<number>
           xaxis: logAxis(drawn.map((f) => 100 * density[f])),
           yaxis: logAxis(drawn.map((f) => max[f])),
           showlegend: false,
-          annotations: naming("fires on % of tokens (logarithmic)", "maximum (logarithmic)"),
+          annotations: naming("fires on % of rows (logarithmic)", "maximum (logarithmic)"),
           shapes: [
             { type: "line", x0: 10, x1: 10, y0: 0, y1: 1, yref: "paper", line: { color: LINE, width: 1, dash: "dash" } },
           ],

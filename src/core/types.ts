@@ -182,6 +182,8 @@ export interface Example {
   position: number;
   /** How many near-identical contexts this one stands for, itself included. */
   count: number;
+  /** The document goes on after these tokens. */
+  goesOn?: boolean;
 }
 
 export interface Feature {

@@ -27,7 +27,8 @@ test("collects what was planted, and opens again the same", async () => {
     assert.equal(feature.density, values.length / store.rows);
     assert.equal(feature.max, Math.max(0, ...values));
     if (feature.top.length) assert.equal(feature.top[0].values[feature.top[0].peak], feature.max);
-    for (const { tokens, document, position, values: shown, peak } of feature.top) {
+    for (const { tokens, document, position, values: shown, peak, goesOn } of feature.top) {
+      assert.equal(goesOn, position + tokens.length < store.tokens(document).ids.length);
       assert.deepEqual(tokens, store.tokens(document).ids.slice(position, position + tokens.length));
       assert.ok(shown[peak] > 0);
       assert.equal(Math.max(...shown.subarray(Math.max(0, peak - 16), peak + 17)), shown[peak]);

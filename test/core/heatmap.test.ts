@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { OptionError } from "../../src/core/errors";
 import {
   heatMapHtml,
   heatMapText,
@@ -56,6 +57,28 @@ test("contexts are cut to what was asked, with an ellipsis where the document go
   assert.match(heatMapHtml(view), /…t5/);
   const begin = { ...feature(7, 1, 16), top: [{ ...feature(7, 1, 16).top[0], position: 0 }] };
   assert.doesNotMatch(html([begin]), /…t/);
+});
+
+test("an ellipsis where the document goes on after the context that was collected", () => {
+  const ending = feature(7, 1, 16);
+  const going = { ...ending, top: ending.top.map((example) => ({ ...example, goesOn: true })) };
+  for (const layout of ["line", "wrap"] as const) {
+    assert.match(html([going], { context: 16, layout }), /t15…/);
+    assert.doesNotMatch(html([ending], { context: 16, layout }), /t15…/);
+    assert.match(html([ending], { context: 3, layout }), /t11…/); // cut by the view
+  }
+});
+
+test("shaded by the row's own maximum where asked, and the legend says which", () => {
+  const two = feature(7, 2, 16);
+  const rows = html([two], { scale: "row" });
+  assert.match(rows, /rgba\(255,140,26,1\.00\);color:#000" title="3\.90"/);
+  assert.match(rows, /% of each line’s own maximum/);
+  assert.match(html([two]), /% of the feature’s maximum/);
+  const view = heatMapView([two], words, { scale: "row" });
+  assert.equal(unpackHeatMap(packHeatMap(view)).scale, "row");
+  assert.match(heatMapText(view).split("\n")[2], /255;140;26mt8/); // the second line's peak in full orange
+  assert.throws(() => heatMapView([two], words, { scale: "log" as never }), OptionError);
 });
 
 test("every text is escaped: tokens, names of documents, labels, groups", () => {
