@@ -1,8 +1,9 @@
-import { readdirSync } from "node:fs";
-import { availableParallelism } from "node:os";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
 import path from "node:path";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
+import { FIXTURES } from "./fixtures";
 
 /**
  * Runs every *.test.js under build/test (with --slow those under build/test/slow instead; other words pick files by name),
@@ -18,6 +19,11 @@ const files = (readdirSync(__dirname, { recursive: true }) as string[])
   .map((file) => path.join(__dirname, file));
 
 if (!files.length) throw new Error(`No test file under ${__dirname} matches ${picked.join(", ") || "*.test.js"}: run npm run build.`);
+
+// What the library remembers of a machine is not the user's own while its tests run.
+const cache = mkdtempSync(path.join(tmpdir(), "saelab-cache-"));
+process.env.XDG_CACHE_HOME = cache;
+process.on("exit", () => rmSync(cache, { recursive: true, force: true }));
 
 const count = { passed: 0, failed: 0, skipped: 0 };
 const stream = run({ files, concurrency: Math.min(2, availableParallelism()) });
@@ -35,5 +41,9 @@ stream.compose(spec).pipe(process.stdout);
 stream.on("end", () => {
   process.exitCode = count.failed || !count.passed ? 1 : 0;
   // After the reporter has written its own summary.
-  setImmediate(() => process.stdout.write(`\n${count.passed} passed, ${count.failed} failed${count.skipped ? `, ${count.skipped} skipped` : ""}\n`));
+  setImmediate(() => {
+    if (!existsSync(FIXTURES)) process.stdout.write(`\nNot run: tests of files in ${FIXTURES}, which is not there (SAELAB_FIXTURES names another folder).\n`);
+    if (count.skipped) process.stdout.write(`\n${count.skipped} skipped\n`);
+    process.stdout.write(`\n${count.passed} passed, ${count.failed} failed\n`);
+  });
 });

@@ -1,16 +1,16 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openModel, type OpenOptions } from "../../src/adapters/model";
 import { EngineError, HookError, InterruptError, ModelError, OptionError } from "../../src/core/errors";
 import { bytesSource, readFloats, readHeader, writeSafetensors, type ByteSource, type SafetensorsHeader } from "../../src/core/safetensors";
 import type { Hook, Model } from "../../src/core/types";
+import { FIXTURES, found } from "../fixtures";
 
 const ORACLE = join(__dirname, "../../../test/oracle/models");
-const FIXTURES = join(process.env.SAELAB_FIXTURES ?? join(__dirname, "../../../../shared/fixtures"), "models");
 
 interface Golden {
   prompts: { text: string; ids: number[] }[];
@@ -75,10 +75,10 @@ async function agrees(model: Model, want: Golden, what: string): Promise<void> {
 }
 
 for (const family of ["llama", "qwen2", "qwen3", "mistral"]) { // mistral: heads of 12, which are filled up and rotated apart; in three shards
-  const folder = [join(ORACLE, family), join(FIXTURES, family)].find((path) => existsSync(path));
+  const folder = found(join(ORACLE, family), join(FIXTURES, "models", family));
+  if (!folder) continue;
 
-  test(`${family}: every hook and the logits agree with PyTorch`, async (t) => {
-    if (!folder) return t.diagnostic(`not checked: no folder ${FIXTURES} (set SAELAB_FIXTURES)`);
+  test(`${family}: every hook and the logits agree with PyTorch`, async () => {
     const want = golden(folder);
     await opened(folder, async (model) => {
       assert.deepEqual([model.family, model.layers, model.vocabularySize], [family, 3, 320]);
@@ -94,8 +94,7 @@ for (const family of ["llama", "qwen2", "qwen3", "mistral"]) { // mistral: heads
     await opened(folder, (model) => agrees(model, want, "in place, one thread"), { weights: "in place", threads: 1 });
   });
 
-  test(`${family}: greedy continuation is PyTorch's, in one batch of unequal lengths and alone`, async (t) => {
-    if (!folder) return t.diagnostic(`not checked: no folder ${FIXTURES} (set SAELAB_FIXTURES)`);
+  test(`${family}: greedy continuation is PyTorch's, in one batch of unequal lengths and alone`, async () => {
     const want = golden(folder);
     await opened(folder, async (model) => {
       const texts = want.prompts.map(({ text }) => text);

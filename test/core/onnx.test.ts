@@ -1,11 +1,10 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { FormatError } from "../../src/core/errors";
 import { ELEMENT, readOnnx, writeOnnx, type OnnxModel } from "../../src/core/onnx";
-
-const FIXTURES = process.env.SAELAB_FIXTURES ?? join(__dirname, "../../../../shared/fixtures");
+import { FIXTURES, found } from "../fixtures";
 
 const model: OnnxModel = {
   irVersion: 10,
@@ -51,28 +50,24 @@ test("damaged bytes are an error that says where", () => {
   assert.throws(() => readOnnx(Uint8Array.of(0x08, 0x80), "m.onnx"), FormatError);
 });
 
-test("models that other tools wrote: counts of nodes and operators", (t) => {
-  // from the fixtures' README: made by ONNX Runtime GenAI's builder and by PyTorch's exporters
-  const want: [string, number, Record<string, number>][] = [
-    ["llama/onnx/model_genai_fp32.onnx", 44, { MatMul: 16, GroupQueryAttention: 3, SkipSimplifiedLayerNormalization: 6, Gather: 2 }],
-    ["llama/onnx/model.onnx", 745, { MatMul: 28, Softmax: 3, Gather: 39, Cast: 37 }],
-    ["gpt2/onnx/model_ort_tf.onnx", 243, { MatMul: 16, SkipLayerNormalization: 6, FastGelu: 3 }],
-    ["neox/onnx/model_quantized.onnx", 547, { MatMulInteger: 13, Cast: 36 }],
-  ];
-  for (const [file, nodes, operators] of want) {
-    const path = join(FIXTURES, "models", file);
-    if (!existsSync(path)) {
-      t.diagnostic(`${file} not read: no folder ${FIXTURES} (set SAELAB_FIXTURES)`);
-      continue;
-    }
-    const found = readOnnx(readFileSync(path), file);
-    assert.equal(found.nodes.length, nodes, file);
-    for (const [op, count] of Object.entries(operators)) assert.equal(found.nodes.filter((node) => node.op === op).length, count, `${file} ${op}`);
-    assert.equal(found.inputs[0].name, "input_ids");
-    assert.equal(found.inputs[0].type, ELEMENT.INT64);
-    assert.ok(found.outputs.some(({ name }) => name === "logits"));
+// from the fixtures' README: made by ONNX Runtime GenAI's builder and by PyTorch's exporters
+const written: [string, number, Record<string, number>][] = [
+  ["llama/onnx/model_genai_fp32.onnx", 44, { MatMul: 16, GroupQueryAttention: 3, SkipSimplifiedLayerNormalization: 6, Gather: 2 }],
+  ["llama/onnx/model.onnx", 745, { MatMul: 28, Softmax: 3, Gather: 39, Cast: 37 }],
+  ["gpt2/onnx/model_ort_tf.onnx", 243, { MatMul: 16, SkipLayerNormalization: 6, FastGelu: 3 }],
+  ["neox/onnx/model_quantized.onnx", 547, { MatMulInteger: 13, Cast: 36 }],
+];
+for (const [file, nodes, operators] of written) {
+  if (!found(join(FIXTURES, "models", file))) continue;
+  test(`a model that another tool wrote: ${file}: counts of nodes and operators`, () => {
+    const graph = readOnnx(readFileSync(join(FIXTURES, "models", file)), file);
+    assert.equal(graph.nodes.length, nodes, file);
+    for (const [op, count] of Object.entries(operators)) assert.equal(graph.nodes.filter((node) => node.op === op).length, count, `${file} ${op}`);
+    assert.equal(graph.inputs[0].name, "input_ids");
+    assert.equal(graph.inputs[0].type, ELEMENT.INT64);
+    assert.ok(graph.outputs.some(({ name }) => name === "logits"));
     // every tensor used comes from an input, an initialiser or another node
-    const known = new Set([...found.inputs, ...found.initializers].map(({ name }) => name).concat(found.nodes.flatMap((node) => node.outputs), ""));
-    for (const node of found.nodes) for (const input of node.inputs) assert.ok(known.has(input), `${file} ${input}`);
-  }
-});
+    const known = new Set([...graph.inputs, ...graph.initializers].map(({ name }) => name).concat(graph.nodes.flatMap((node) => node.outputs), ""));
+    for (const node of graph.nodes) for (const input of node.inputs) assert.ok(known.has(input), `${file} ${input}`);
+  });
+}

@@ -1,0 +1,11 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+
+/**
+ * A folder with more models and SAEs than test/oracle holds, made by the same makers: `SAELAB_FIXTURES`, by default ../shared/fixtures
+ * beside the package. A test that needs a file of it is registered only where the file is; test/run says so when the folder is absent.
+ */
+export const FIXTURES = process.env.SAELAB_FIXTURES ?? join(__dirname, "../../../shared/fixtures");
+
+/** The first of these paths that exists. */
+export const found = (...paths: string[]): string | undefined => paths.find((path) => existsSync(path));
