@@ -2,10 +2,11 @@ import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
-import { cutContexts, planBatches, planShards, type Context, type ShardPlan } from "../core/batches";
+import { cutContexts, planBatches, planShards, wholeDocuments, type Context, type ShardPlan } from "../core/batches";
 import { EngineError, HookError, ModelError, OptionError, StoreError, TextError } from "../core/errors";
-import { median, rowNorms } from "../core/norms";
+import { rowNorms } from "../core/norms";
 import { writeSafetensors } from "../core/safetensors";
+import { closeGaps, keptRows, normLimit, type SinkRules } from "../core/sinks";
 import type { Document, Hook, Model, Progress, Store, StoreManifest, Tokens } from "../core/types";
 import { requireSpace, writeAtomic } from "./files";
 import { breathe, interrupted, stopIfInterrupted } from "./interrupt";
@@ -149,12 +150,10 @@ function findHooks(model: Model, names: string[]): HookRow[] {
   });
 }
 
-interface Settings {
+interface Settings extends SinkRules {
   context: number;
   batchTokens: number;
   shardRows: number;
-  dropFirst: boolean;
-  dropNorm: number | false;
 }
 
 function checkSettings(model: Model, hooks: HookRow[], options: HarvestOptions): Settings {
@@ -474,47 +473,28 @@ async function runModel(
     const isFirst = new Uint8Array(count);
     for (let i = first; i < end; i++) isFirst[places[i]] = 1;
     unfinished.settings.normLimits ??= norms.map((of) => normLimit(of.subarray(0, count), isFirst, settings));
-    const limits = unfinished.settings.normLimits as (number | null)[];
-    const tooLong = (at: number): boolean => limits.some((limit, h) => limit !== null && norms[h][at] > limit);
+    const { runs, dropped } = keptRows(norms, unfinished.settings.normLimits as (number | null)[], isFirst, settings.dropFirst);
 
     const ints = (): Int32Array => new Int32Array(count);
     const origin = { document: ints(), position: ints(), token: ints(), start: ints(), end: ints() };
-    const dropped = { first: 0, norm: 0 };
-    let rows = 0;
-    let runFrom = 0; // kept rows are moved a run at a time
-    const move = (to: number): void => {
-      const length = to - runFrom;
-      if (rows - length === runFrom) return;
-      hooks.forEach(({ width }, h) => x[h].copyWithin((rows - length) * width, runFrom * width, to * width));
-    };
-    for (let i = first, at = 0; i < end; i++) {
+    for (let i = first; i < end; i++) {
       const { document, from, length } = contexts[i];
       const { ids, start, end: ends } = tokens[document];
-      for (let position = from; position < from + length; position++, at++) {
-        const sink = settings.dropFirst && isFirst[at] ? "first" : tooLong(at) ? "norm" : undefined;
-        if (sink) {
-          dropped[sink]++;
-          move(at);
-          runFrom = at + 1;
-          continue;
-        }
-        origin.document[rows] = document;
-        origin.position[rows] = position;
-        origin.token[rows] = ids[position];
-        origin.start[rows] = start[position];
-        origin.end[rows] = ends[position];
-        rows++;
-      }
+      origin.document.fill(document, places[i], places[i] + length);
+      origin.token.set(ids.subarray(from, from + length), places[i]);
+      origin.start.set(start.subarray(from, from + length), places[i]);
+      origin.end.set(ends.subarray(from, from + length), places[i]);
+      for (let t = 0; t < length; t++) origin.position[places[i] + t] = from + t;
     }
-    move(count);
+    const rows = runs.reduce((sum, { from, to }) => sum + to - from, 0);
     const pieces = writeSafetensors([
-      ...hooks.map(({ name, width }, h) => ({ name, shape: [rows, width], data: x[h].subarray(0, rows * width) })),
-      ...ORIGIN_TENSORS.map((name) => ({ name, shape: [rows], data: origin[name].subarray(0, rows) })),
+      ...hooks.map(({ name, width }, h) => ({ name, shape: [rows, width], data: closeGaps(x[h], width, runs) })),
+      ...ORIGIN_TENSORS.map((name) => ({ name, shape: [rows], data: closeGaps(origin[name], 1, runs) })),
     ]);
     await writeAtomic(join(folder, shardFile(shard)), pieces);
     const bytes = pieces.reduce((sum, { byteLength }) => sum + byteLength, 0);
     unfinished.shards[shard] = { file: shardFile(shard), rows, bytes, dropped };
-    unfinished.documentsKept = wholeDocuments(unfinished.shards, plans, contexts, documents.length);
+    unfinished.documentsKept = wholeDocuments(unfinished.shards.map(Boolean), plans, contexts, documents.length);
     await writeJson(join(folder, UNFINISHED), unfinished);
   }
 }
@@ -527,19 +507,3 @@ interface ShardBuffer {
 }
 
 const idsOf = (tokens: Tokens[], { document, from, length }: Context): Int32Array => tokens[document].ids.subarray(from, from + length);
-
-/** Largest norm a row of this hook may have: dropNorm × the median, taken without first positions where they are dropped; null: any. */
-function normLimit(norms: Float64Array, isFirst: Uint8Array, { dropFirst, dropNorm }: Settings): number | null {
-  if (dropNorm === false) return null;
-  const counted = dropFirst ? norms.filter((_, i) => !isFirst[i]) : norms.slice();
-  const middle = counted.length ? median(counted) : 0;
-  return middle > 0 ? dropNorm * middle : null; // a hook that gives zeros has no sinks
-}
-
-function wholeDocuments(shards: (ShardEntry | null)[], plans: ShardPlan[], contexts: Context[], documents: number): number {
-  const whole = new Uint8Array(documents).fill(1);
-  plans.forEach(({ first, end }, shard) => {
-    if (!shards[shard]) for (let i = first; i < end; i++) whole[contexts[i].document] = 0;
-  });
-  return whole.reduce((sum, one) => sum + one, 0);
-}

@@ -77,3 +77,12 @@ export function padding(contexts: Context[], batches: number[][]): number {
   }
   return padded ? 1 - tokens / padded : 0;
 }
+
+/** Documents all of whose contexts lie in shards that are made. */
+export function wholeDocuments(made: boolean[], plans: ShardPlan[], contexts: Context[], documents: number): number {
+  const whole = new Uint8Array(documents).fill(1);
+  plans.forEach(({ first, end }, shard) => {
+    if (!made[shard]) for (let i = first; i < end; i++) whole[contexts[i].document] = 0;
+  });
+  return whole.reduce((sum, one) => sum + one, 0);
+}

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cutContexts, padding, planBatches, planShards } from "../../src/core/batches";
+import { cutContexts, padding, planBatches, planShards, wholeDocuments } from "../../src/core/batches";
 import { median, rowNorms } from "../../src/core/norms";
 import { splitDocuments, splitRanges } from "../../src/core/split";
 import { invalidUtf8 } from "../../src/core/utf8";
@@ -124,4 +124,14 @@ test("the first byte that is not UTF-8 is found where a strict decoder gives up"
   }
   assert.ok(wrong > 5_000, `${wrong} cases`);
   assert.equal(invalidUtf8(new TextEncoder().encode("häß 語 🙂")), -1);
+});
+
+test("a document is whole when all shards that hold a part of it are made", () => {
+  const contexts = cutContexts([5, 12, 3], 4); // 2 + 3 + 1 contexts
+  const plans = planShards(contexts, 8); // 4 + 1 | 4 + 4 | 4 + 3
+  assert.deepEqual(plans.map(({ tokens }) => tokens), [5, 8, 7]);
+  assert.equal(wholeDocuments([true, true, true], plans, contexts, 3), 3);
+  assert.equal(wholeDocuments([true, false, true], plans, contexts, 3), 2);
+  assert.equal(wholeDocuments([true, true, false], plans, contexts, 3), 1);
+  assert.equal(wholeDocuments([false, false, false], plans, contexts, 4), 1, "one without tokens lacks nothing");
 });
