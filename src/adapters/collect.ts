@@ -146,8 +146,8 @@ function saeHash({ weights }: Sae): string {
 }
 
 /**
- * Reads every row once through the SAE and keeps, for each latent: on how many rows it fires, its mean, maximum and
- * histogram, the contexts of its strongest peaks (near-duplicates folded) and of some random firings of each quarter of
+ * Encodes every row once and keeps, for each latent: on how many rows it fires, its mean, maximum and
+ * histogram (codes are written down, and read again a block of latents at a time), the contexts of its strongest peaks (near-duplicates folded) and of some random firings of each quarter of
  * its activations, with its activation at every token of them.
  * @param store what `harvest` made
  * @throws OptionError, StoreError, DiskError before the work starts; InterruptError, when asked to stop: nothing is kept

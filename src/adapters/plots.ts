@@ -31,6 +31,9 @@ function plotted({ figure, words }: Plot): Shown {
 
 /**
  * How training went: variance unexplained and dead latents against the tokens seen.
+ * @param of an SAE, or the points of its curve, by step
+ * @returns shows itself as `application/vnd.plotly.v1+json`, `image/png`, HTML with that picture, and a sentence; it is
+ *   drawn when it is shown
  * @throws OptionError if the SAE has no curve (it was trained elsewhere)
  */
 export function trainingCurve(of: Sae | TrainingPoint[]): Shown {
@@ -43,7 +46,12 @@ export function trainingCurve(of: Sae | TrainingPoint[]): Shown {
   return plotted(trainingFigure(curve));
 }
 
-/** All latents at a glance: how often each fires against how strongly. */
+/**
+ * All latents at a glance: how often each fires (share of rows) against how strongly (maximum, in the model's own
+ * units), a point each, both axes logarithmic.
+ * @param features of which `statistics.density` and `.max` are shown, [latents] each
+ * @returns shows itself as `trainingCurve` does
+ */
 export function featureScatter(features: Features): Shown {
   const { density, max } = features.statistics;
   return plotted(scatterFigure(density, max));

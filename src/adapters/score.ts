@@ -1,42 +1,33 @@
+import { freemem } from "node:os";
 import { firingsOf, latentBlocks } from "../core/collect";
+import { bestKeywords, classDifference, logisticProbe, randomDirections, textModel } from "../core/controls";
 import { OptionError, StoreError } from "../core/errors";
+import type { Pieces } from "../core/pieces";
 import { random } from "../core/random";
+import { auroc, averagePrecision, bootstrap, ranking } from "../core/ranking";
 import {
-  auroc,
-  averagePrecision,
-  bootstrap,
-  logisticProbe,
-  POOLINGS,
+  FIRST,
+  oneSidedLabels,
   pooling,
-  randomDirections,
-  ranking,
+  POOLINGS,
   rowSentences,
   scoreLatents,
   sentencesOf,
-  oneSidedLabels,
-  textModel,
   withoutLabels,
-  wordsOf,
   type Pooling,
+  type RowSentences,
   type Sentences,
 } from "../core/score";
-import {
-  scoresHtml,
-  scoresText,
-  verdictOf,
-  type Detector,
-  type DetectorKind,
-  type LabelScore,
-  type ScoresView,
-} from "../core/scoretable";
+import { scoresHtml, scoresText, verdictOf, type Detector, type LabelScore, type ScoresView } from "../core/scoretable";
 import { splitDocuments } from "../core/split";
 import { bytesToText, visible } from "../core/token";
-import type { Progress, Sae, Store } from "../core/types";
+import type { Document, Progress, Sae, Store } from "../core/types";
 import { collect, type CollectedFeature, type Features } from "./collect";
 import { breathe, stopIfInterrupted } from "./interrupt";
+import { inPieces } from "./pieces";
 import { meter } from "./progress";
 import { defaultProgress } from "./progressbar";
-import { showing, type FeatureList, type ShownNow } from "./show";
+import { DISPLAY, heatMap, showing, type FeatureList, type ShownNow } from "./show";
 
 export interface ScoreOptions {
   labels?: string[]; // all that the documents carry, most frequent first
@@ -48,14 +39,16 @@ export interface ScoreOptions {
 export interface LabelScores extends ScoresView, ShownNow {
   /** @throws OptionError if the label was not scored */
   of(label: string): LabelScore;
-  /** AUROC on training documents of each latent × pooling, [latents, 3], for a label. */
+  /** AUROC on training documents of each latent × pooling, [latents, poolings], for a label. */
   training(label: string): Float32Array;
-  /** The latents picked for some labels (all by default) as features, each with the words to show it by. */
+  /** The latents picked for some labels (all by default) as features. They stay when the features they came from are closed. */
   features(labels?: string[]): FeatureList<CollectedFeature> & ShownNow;
 }
 
 const CHUNK = 65_536; // rows of codes read at once
 const SCRATCH = 2 ** 24; // scores of random directions held at once: 64 MB
+const POOLS = POOLINGS.length;
+const STOPPED = "No scores were kept: ask again.";
 
 /**
  * For each behaviour label: the latent and pooling that correlate best with it on training documents, measured on
@@ -63,12 +56,13 @@ const SCRATCH = 2 ** 24; // scores of random directions held at once: 64 MB
  * position and length.
  *
  * Units are labelled sentences (spans), scored by the mean, the maximum and the mean of the first five of the rows
- * within; tokens whose rows were dropped are skipped.
+ * within; tokens whose rows were dropped are skipped. A label is scored if on either side of the split some sentence
+ * with rows carries it and some does not; others are left out, and the notes say so.
  *
- * A label is scored if on either side of the split some sentence with rows carries it and some does not; others are left
- * out, and the notes say so.
- * @throws OptionError if the documents carry no such label, or more than can be scored at once; StoreError if the
- *   features miss one side of the split, or a label that was asked for has positives or negatives on one side only
+ * Shows itself as `application/vnd.saelab.scores.v1+json` ({ version: 1 } and a ScoresView), HTML and text.
+ * @throws OptionError if the documents carry no such label, more than can be scored at once, or memory is short;
+ *   StoreError if the features miss one side of the split, or a label that was asked for has positives or negatives on
+ *   one side only; InterruptError, when asked to stop
  */
 export function scoreLabels(features: Features, options?: ScoreOptions): Promise<LabelScores>;
 export function scoreLabels(store: Store, sae: Sae, options?: ScoreOptions): Promise<LabelScores>;
@@ -79,7 +73,65 @@ export async function scoreLabels(
 ): Promise<LabelScores> {
   if ("codes" in from) return score(from, (second as ScoreOptions) ?? {});
   const options = third ?? {};
-  return score(await collect(from, second as Sae, { progress: options.progress }), options);
+  checkOptions(options);
+  const features = await collect(from, second as Sae, { progress: options.progress });
+  try {
+    return await score(features, options);
+  } finally {
+    features.close();
+  }
+}
+
+async function score(features: Features, options: ScoreOptions): Promise<LabelScores> {
+  checkOptions(options);
+  const { resamples = 400, seed = 0, progress = defaultProgress() } = options;
+  const told = meter("score", 4, "stages", progress);
+  const task = taskOf(features, await features.store(), options.labels);
+  requireMemory(task);
+  const latents = await bestLatents(task);
+  told(1, "latents");
+  const means = await sentenceMeans(task);
+  const directions = await bestDirections(task, means, seed);
+  told(2, "random directions");
+  const texts = await textControls(task, seed);
+  told(3, "text");
+  const activations = await activationControls(task, means.all, seed);
+  const { sentences, train, test } = task;
+  const scored: LabelScore[] = [];
+  for (const [l, label] of sentences.labels.entries()) {
+    const { latent, pool } = latents.best[l];
+    const candidates = [latents.best[l].candidate, texts.keyword(l), directions[l], ...texts.others(l), ...activations(l)];
+    const positive = positives(test, l);
+    const intervals = await inPieces(
+      bootstrap(
+        candidates.map(({ scores }) => scores),
+        positive,
+        test.of.map((s) => sentences.document[s]),
+        random(seed, 4),
+        resamples,
+      ),
+      STOPPED,
+    );
+    const detectors: Detector[] = candidates.map(({ scores, ...candidate }, i) => ({
+      ...candidate,
+      heldout: auroc(scores, positive),
+      averagePrecision: averagePrecision(scores, positive),
+      ...intervals[i],
+    }));
+    const counts = { train: total(positives(train, l)), heldout: total(positive) };
+    scored.push({
+      label,
+      latent,
+      pooling: pool,
+      positives: counts,
+      baseRate: counts.heldout / test.of.length,
+      detectors,
+      ...verdictOf(detectors, counts.heldout),
+    });
+    await pause();
+  }
+  told(4);
+  return labelScores(task, scored, latents.training);
 }
 
 /** @throws OptionError for what no score could come of */
@@ -95,29 +147,40 @@ function checkOptions({ labels, resamples = 1, seed = 0 }: ScoreOptions): void {
     throw new OptionError(`scoreLabels: labels: expected each label once, found "${twice}" twice. Name it once.`);
 }
 
-/** The best so far of many candidates for each label. */
-interface Best {
-  auroc: number;
-  at: number;
+async function pause(): Promise<void> {
+  stopIfInterrupted(STOPPED);
+  await breathe();
 }
 
-async function score(features: Features, options: ScoreOptions): Promise<LabelScores> {
-  const { resamples = 400, seed = 0, progress = defaultProgress() } = options;
-  checkOptions(options);
-  const store = await features.store();
+/** Sentences of one side of the split that have rows. */
+interface Side {
+  of: Int32Array; // [n] their numbers among all
+  number: Int32Array; // [sentences] and back; −1: none of these
+  mask: Int32Array; // [n] their labels
+}
+
+/** What is scored, and what there is to choose from. */
+interface Task {
+  features: Features;
+  store: Store;
+  hook: string;
+  d: number;
+  latents: number;
+  documents: Document[];
+  tokenIds: Int32Array[]; // of each document
+  sentences: Sentences;
+  rows: RowSentences;
+  train: Side;
+  test: Side;
+  ranks: ReturnType<typeof ranking>; // of the sentences of `train`
+  leftOut: string[];
+}
+
+function taskOf(features: Features, store: Store, wanted?: string[]): Task {
   const { hook, latents, d } = features.manifest.sae;
   if (features.manifest.split !== "all") {
     throw new StoreError(
       `${features.path}: expected features of all rows, as scores are picked on training documents and reported on held-out ones, found "${features.manifest.split}". collect(store, sae) takes all.`,
-    );
-  }
-  const documents = store.documents().map((document) => (document.spans ? document : { ...document, spans: [] }));
-  const known = new Set(documents.flatMap(({ spans }) => spans.map(({ label }) => label)));
-  const unknown = (options.labels ?? []).filter((label) => !known.has(label));
-  if (!known.size || unknown.length) {
-    throw new OptionError(
-      `${store.path}: expected documents with labelled spans${unknown.length ? ` "${unknown.join('", "')}"` : ""}, ` +
-        `found ${known.size ? `labels ${[...known].slice(0, 12).join(", ")}` : "none"}. readTexts reads them from JSONL: { text, spans: [{ start, end, label }] }.`,
     );
   }
   if (!features.fired.some((n) => n > 0)) {
@@ -126,136 +189,206 @@ async function score(features: Features, options: ScoreOptions): Promise<LabelSc
         "Look at evaluate(sae, store): the SAE may belong to another hook or model.",
     );
   }
-  const sides = splitDocuments(documents);
+  const documents = store.documents().map((document) => (document.spans ? document : { ...document, spans: [] }));
+  const known = new Set(documents.flatMap(({ spans }) => spans.map(({ label }) => label)));
+  const unknown = (wanted ?? []).filter((label) => !known.has(label));
+  if (!known.size || unknown.length) {
+    throw new OptionError(
+      `${store.path}: expected documents with labelled spans${unknown.length ? ` "${unknown.join('", "')}"` : ""}, ` +
+        `found ${known.size ? `labels ${[...known].slice(0, 12).join(", ")}` : "none"}. readTexts reads them from JSONL: { text, spans: [{ start, end, label }] }.`,
+    );
+  }
   const tokenIds: Int32Array[] = [];
   const offsets = (document: number) => {
     const tokens = store.tokens(document);
     tokenIds.push(tokens.ids);
     return tokens;
   };
-  const all = sentencesOf(documents, offsets, sides, options.labels);
+  const all = sentencesOf(documents, offsets, splitDocuments(documents), wanted);
   const origin = store.origin(0, features.rows);
   const rows = rowSentences(all, origin.document, origin.position);
   // where every sentence with rows carries a label, or none does, there is nothing to tell apart
-  const unusable = oneSidedLabels(all, rows);
-  if (unusable.length === all.labels.length || (options.labels && unusable.length)) {
+  const leftOut = oneSidedLabels(all, rows);
+  if (leftOut.length === all.labels.length || (wanted && leftOut.length)) {
     throw new StoreError(
       `${store.path}: expected sentences with rows that carry the label, and some that do not, in training and in held-out documents, ` +
-        `found one side only for "${unusable.join('", "')}". Label more documents, other behaviours too${unusable.length < all.labels.length ? ", or leave it out of { labels }" : ""}.`,
+        `found one side only for "${leftOut.join('", "')}". Label more documents, other behaviours too${leftOut.length < all.labels.length ? ", or leave it out of { labels }" : ""}.`,
     );
   }
-  const sentences = withoutLabels(all, unusable);
-  const { labels, mask, heldout } = sentences;
-  const L = labels.length;
-
-  // sentences of either side that have rows, and their numbers among them
-  const side = (wanted: number): { number: Int32Array; of: Int32Array } => {
+  const sentences = withoutLabels(all, leftOut);
+  const side = (heldout: number): Side => {
     const number = new Int32Array(sentences.count).fill(-1);
-    const of: number[] = [];
-    for (let s = 0; s < sentences.count; s++) if (heldout[s] === wanted && rows.rows[s] > 0) number[s] = of.push(s) - 1;
-    return { number, of: Int32Array.from(of) };
+    const list: number[] = [];
+    for (let s = 0; s < sentences.count; s++)
+      if (sentences.heldout[s] === heldout && rows.rows[s] > 0) number[s] = list.push(s) - 1;
+    const of = Int32Array.from(list);
+    return { of, number, mask: of.map((s) => sentences.mask[s]) };
   };
-  const train = side(0);
-  const test = side(1);
-  const trainMask = train.of.map((s) => mask[s]);
-  const ranks = ranking(trainMask, L);
-  const total = features.rows;
-  const told = meter("score", 4, "stages", progress);
-  const pause = async (): Promise<void> => {
-    stopIfInterrupted("No scores were kept: ask again.");
-    await breathe();
-  };
-  const found = new Float64Array(L);
-  const improve = (best: Best[], at: number, values: ArrayLike<number>): number[] => {
-    const better: number[] = [];
-    for (let l = 0; l < L; l++) {
-      if (!(values[l] > best[l].auroc)) continue;
-      best[l] = { auroc: values[l], at };
-      better.push(l);
-    }
-    return better;
-  };
-  const none = (): Best[] => labels.map(() => ({ auroc: -1, at: -1 }));
+  const [train, test] = [side(0), side(1)];
+  const ranks = ranking(train.mask, sentences.labels.length);
+  return { features, store, hook, d, latents, documents, tokenIds, sentences, rows, train, test, ranks, leftOut };
+}
 
-  // 1 latents × poolings, exactly
-  const training = labels.map(() => new Float32Array(latents * POOLINGS.length).fill(0.5));
-  const bestLatent = none();
-  const latentScores: Float32Array[] = new Array(L);
-  const latentTrain: number[] = new Array(L).fill(NaN);
-  const poolTrain = pooling(rows, train.number);
-  const poolTest = pooling(rows, test.number);
+/** @throws OptionError if what is held at once would not fit */
+function requireMemory({ features, store, d, latents, sentences }: Task): void {
+  const firings = 8 * Math.min(2 ** 23, features.fired.reduce((sum, n) => sum + n, 0));
+  const needed = 8 * sentences.count * d + 4 * SCRATCH + firings + 4 * POOLS * latents * sentences.labels.length;
+  const available = (process as { availableMemory?: () => number }).availableMemory?.() ?? freemem();
+  if (needed <= available) return;
+  const megabytes = (bytes: number): string => `${Math.ceil(bytes / 1e6).toLocaleString("en")} MB`;
+  throw new OptionError(
+    `${store.path}: expected ${megabytes(needed)} of free memory to score ${sentences.count.toLocaleString("en")} sentences × width ${d}, ` +
+      `found ${megabytes(available)}. Close other programs, or harvest fewer of the documents into another store.`,
+  );
+}
+
+/** A way to tell a label: `scores` are those of the held-out sentences. */
+type Candidate = Pick<Detector, "kind" | "what" | "absent" | "searched" | "train"> & { scores: ArrayLike<number> };
+
+const positives = ({ mask }: Side, l: number): Int32Array => mask.map((m) => (m >> l) & 1);
+const total = (list: Int32Array): number => list.reduce((a, b) => a + b, 0);
+const picked = (scores: ArrayLike<number>, of: Int32Array): Float32Array => Float32Array.from(of, (s) => scores[s]);
+
+/** A candidate from scores of all sentences: measured on training ones, its held-out ones kept. */
+function candidate(
+  { train, test }: Task,
+  l: number,
+  what: Pick<Detector, "kind" | "what" | "absent" | "searched">,
+  scores: ArrayLike<number>,
+): Candidate {
+  return { ...what, train: auroc(picked(scores, train.of), positives(train, l)), scores: picked(scores, test.of) };
+}
+
+/** The best so far of many, by AUROC on training sentences. */
+interface Best {
+  auroc: number;
+  at: number;
+}
+
+/** All latents × poolings, exactly; the best of each label is pooled on held-out sentences too. */
+async function bestLatents({ features, latents, sentences, rows, train, test, ranks }: Task): Promise<{
+  best: { latent: number; pool: Pooling; candidate: Candidate }[];
+  training: Float32Array[];
+}> {
+  const { labels } = sentences;
+  const training = labels.map(() => new Float32Array(latents * POOLS).fill(0.5));
+  const best: Best[] = labels.map(() => ({ auroc: -1, at: -1 }));
+  const scores = labels.map(() => new Float32Array(test.of.length));
+  const [poolTrain, poolTest] = [pooling(rows, train.number), pooling(rows, test.number)];
   for (const block of latentBlocks(features.fired)) {
     const { firings, add } = firingsOf(features.fired, block.from, block.to);
-    for (let from = 0; from < total; from += CHUNK) {
-      add(from, features.codes(from, Math.min(total, from + CHUNK)));
+    for (let from = 0; from < features.rows; from += CHUNK) {
+      add(from, features.codes(from, Math.min(features.rows, from + CHUNK)));
       await pause();
     }
-    for (let f = block.from; f < block.to; f += 256) {
-      scoreLatents(firings, poolTrain, ranks, training, f, Math.min(block.to, f + 256));
-      await pause();
-    }
-    for (let l = 0; l < L; l++) {
-      let at = -1;
-      for (let i = block.from * 3; i < block.to * 3; i++)
-        if (features.fired[Math.floor(i / 3)] && training[l][i] > (at < 0 ? bestLatent[l].auroc : training[l][at])) at = i;
-      if (at < 0) continue;
-      bestLatent[l] = { auroc: training[l][at], at };
-      const pooled = poolTest(firings, Math.floor(at / 3));
-      latentScores[l] = new Float32Array(test.of.length);
-      pooled.item.forEach((item, i) => (latentScores[l][item] = pooled.scores[at % 3][i]));
-      latentTrain[l] = training[l][at];
-    }
+    await inPieces(scoreLatents(firings, poolTrain, ranks, training), STOPPED);
+    labels.forEach((_, l) => {
+      let better = false;
+      for (let i = block.from * POOLS; i < block.to * POOLS; i++) {
+        if (!features.fired[Math.floor(i / POOLS)] || !(training[l][i] > best[l].auroc)) continue;
+        best[l] = { auroc: training[l][i], at: i };
+        better = true;
+      }
+      if (!better) return;
+      const { item, scores: pooled } = poolTest(firings, Math.floor(best[l].at / POOLS));
+      scores[l].fill(0);
+      item.forEach((s, i) => (scores[l][s] = pooled[best[l].at % POOLS][i]));
+    });
   }
-  told(1, "latents");
-
-  // 2 sentence means, then random directions with the same three poolings
-  const means = new Float32Array(sentences.count * d);
-  const firsts = new Float32Array(sentences.count * d);
-  const step = Math.max(256, Math.floor(2 ** 21 / d));
-  const eachRow = async (body: (row: number, sentence: number, x: Float32Array, at: number) => void): Promise<void> => {
-    for (let from = 0; from < total; from += step) {
-      const to = Math.min(total, from + step);
-      const x = store.read(hook, from, to);
-      for (let r = from; r < to; r++) if (rows.sentence[r] >= 0) body(r, rows.sentence[r], x, (r - from) * d);
-      await pause();
-    }
+  return {
+    training,
+    best: best.map(({ auroc: reached, at }, l) => {
+      const [latent, pool] = [Math.floor(at / POOLS), POOLINGS[at % POOLS]];
+      const what = `${latent}, ${pool}`;
+      return {
+        latent,
+        pool,
+        candidate: { kind: "latent", what, searched: latents * POOLS, train: reached, scores: scores[l] },
+      };
+    }),
   };
-  await eachRow((r, s, x, at) => {
-    const first = rows.ordinal[r] < 5;
-    for (let i = 0; i < d; i++) means[s * d + i] += x[at + i] / rows.rows[s];
-    if (first) for (let i = 0; i < d; i++) firsts[s * d + i] += x[at + i] / Math.min(5, rows.rows[s]);
+}
+
+/** Calls `body` with every row that is in a sentence: x[at … at + d]. */
+async function eachRow(
+  { features, store, hook, d, rows }: Task,
+  body: (row: number, sentence: number, x: Float32Array, at: number) => void,
+): Promise<void> {
+  const step = Math.max(256, Math.floor(2 ** 21 / d));
+  for (let from = 0; from < features.rows; from += step) {
+    const to = Math.min(features.rows, from + step);
+    const x = store.read(hook, from, to);
+    for (let r = from; r < to; r++) if (rows.sentence[r] >= 0) body(r, rows.sentence[r], x, (r - from) * d);
+    await pause();
+  }
+}
+
+/** Mean of all rows of each sentence, and of its first five, [sentences, d] each. */
+interface Means {
+  all: Float32Array;
+  first: Float32Array;
+}
+
+async function sentenceMeans(task: Task): Promise<Means> {
+  const { d, rows, sentences } = task;
+  const all = new Float32Array(sentences.count * d);
+  const first = new Float32Array(sentences.count * d);
+  await eachRow(task, (r, s, x, at) => {
+    for (let i = 0; i < d; i++) all[s * d + i] += x[at + i] / rows.rows[s];
+    if (rows.ordinal[r] >= FIRST) return;
+    for (let i = 0; i < d; i++) first[s * d + i] += x[at + i] / Math.min(FIRST, rows.rows[s]);
   });
+  return { all, first };
+}
+
+/** Product of each sentence's vector with a direction. */
+const dots = (vectors: Float32Array, direction: Float32Array): Float32Array =>
+  Float32Array.from({ length: vectors.length / direction.length }, (_, s) => {
+    let sum = 0;
+    for (let i = 0; i < direction.length; i++) sum += vectors[s * direction.length + i] * direction[i];
+    return sum;
+  });
+
+/** For each label the best of as many random directions as there are latents, with the same poolings. */
+async function bestDirections(task: Task, means: Means, seed: number): Promise<Candidate[]> {
+  const { d, latents, sentences, train, ranks } = task;
   const directions = randomDirections(d, latents, random(seed, 1));
-  const bestDirection = none();
+  const best: Best[] = sentences.labels.map(() => ({ auroc: -1, at: -1 }));
   const n = train.of.length;
   const together = Math.max(1, Math.min(directions.blocks, Math.floor(SCRATCH / (n * directions.size))));
   const out = new Float32Array(directions.size);
   const bins = new Float64Array(2048 * ranks.classes);
+  const found = new Float64Array(best.length);
   for (let begin = 0; begin < directions.blocks; begin += together) {
     const blocks = Math.min(together, directions.blocks - begin);
     const width = blocks * directions.size;
+    const firstOne = begin * directions.size;
     const scores = new Float32Array(n * width);
-    const consider = async (p: number): Promise<void> => {
-      for (let j = 0; j < width && begin * directions.size + j < latents; j++) {
+    const consider = function* (pool: Pooling): Pieces<void> {
+      const p = POOLINGS.indexOf(pool);
+      for (let j = 0; j < width && firstOne + j < latents; j++) {
+        if (j % 16 === 15) yield;
         ranks.binned(scores, j, width, bins, found);
-        improve(bestDirection, (begin * directions.size + j) * 3 + p, found);
-        if (j % 64 === 63) await pause();
+        best.forEach((one, l) => {
+          if (found[l] > one.auroc) best[l] = { auroc: found[l], at: (firstOne + j) * POOLS + p };
+        });
       }
     };
-    const ofSentences = (from: Float32Array): void => {
+    const ofSentences = function* (vectors: Float32Array): Pieces<void> {
       for (let u = 0; u < n; u++) {
+        if (u % 64 === 63) yield;
         for (let b = 0; b < blocks; b++) {
-          directions.project(begin + b, from, train.of[u] * d, out);
+          directions.project(begin + b, vectors, train.of[u] * d, out);
           scores.set(out, u * width + b * directions.size);
         }
       }
     };
-    ofSentences(means);
-    await consider(0);
-    ofSentences(firsts);
-    await consider(2);
+    await inPieces(ofSentences(means.all), STOPPED);
+    await inPieces(consider("mean"), STOPPED);
+    await inPieces(ofSentences(means.first), STOPPED);
+    await inPieces(consider("first five"), STOPPED);
     scores.fill(-Infinity);
-    await eachRow((_, s, x, at) => {
+    await eachRow(task, (_, s, x, at) => {
       const u = train.number[s];
       if (u < 0) return;
       for (let b = 0; b < blocks; b++) {
@@ -264,153 +397,129 @@ async function score(features: Features, options: ScoreOptions): Promise<LabelSc
         for (let j = 0; j < out.length; j++) if (out[j] > scores[base + j]) scores[base + j] = out[j];
       }
     });
-    await consider(1);
+    await inPieces(consider("max"), STOPPED);
   }
-  const picked = bestDirection.map(({ at }) => ({ vector: directions.direction(Math.floor(at / 3)), p: at % 3 }));
-  const directionScores = picked.map(({ vector, p }) =>
-    p === 1 ? new Float32Array(sentences.count).fill(-Infinity) : dots(p === 0 ? means : firsts, vector),
+  const chosen = best.map(({ at }) => ({
+    vector: directions.direction(Math.floor(at / POOLS)),
+    pool: POOLINGS[at % POOLS],
+  }));
+  const scores = chosen.map(({ vector, pool }) =>
+    pool === "max"
+      ? new Float32Array(sentences.count).fill(-Infinity)
+      : dots(pool === "mean" ? means.all : means.first, vector),
   );
-  if (picked.some(({ p }) => p === 1)) {
-    await eachRow((_, s, x, at) =>
-      picked.forEach(({ vector, p }, l) => {
-        if (p !== 1) return;
+  if (chosen.some(({ pool }) => pool === "max")) {
+    await eachRow(task, (_, s, x, at) =>
+      chosen.forEach(({ vector, pool }, l) => {
+        if (pool !== "max") return;
         let sum = 0;
         for (let i = 0; i < d; i++) sum += x[at + i] * vector[i];
-        if (sum > directionScores[l][s]) directionScores[l][s] = sum;
+        if (sum > scores[l][s]) scores[l][s] = sum;
       }),
     );
   }
-  told(2, "random directions");
+  return chosen.map(({ pool }, l) =>
+    candidate(task, l, { kind: "random direction", what: pool, searched: latents * POOLS }, scores[l]),
+  );
+}
 
-  // 3 what the text says: words, pairs of words, where and how long the sentence is
+/** What the text says: words, where and how long a sentence is, pairs of words. */
+async function textControls(task: Task, seed: number) {
+  const { documents, tokenIds, sentences, train, ranks, store } = task;
   const texts = Array.from({ length: sentences.count }, (_, s) =>
     documents[sentences.document[s]].text.slice(sentences.start[s], sentences.end[s]),
   );
-  const keywords = bestKeywords(sentences, texts, tokenIds, train.of, ranks, L, (id) =>
-    bytesToText(store.tokenizer.bytes(id)),
+  const keywords = await inPieces(bestKeywords(sentences, texts, tokenIds, train.of, ranks), STOPPED);
+  const grams = await inPieces(
+    textModel(
+      Array.from(train.of, (s) => texts[s]),
+      train.mask,
+      sentences.labels.length,
+      random(seed, 2),
+    ),
+    STOPPED,
   );
-  await pause();
-  const gram = textModel(
-    Array.from(train.of, (s) => texts[s]),
-    trainMask,
-    L,
-    random(seed, 2),
-  );
-  await pause();
-  const gramScores = texts.map(gram);
-  const simple = (values: (s: number) => number): Float32Array =>
-    Float32Array.from({ length: sentences.count }, (_, s) => values(s));
+  const gramScores = texts.map(grams);
+  const each = (value: (s: number) => number): Float32Array =>
+    Float32Array.from({ length: sentences.count }, (_, s) => value(s));
   const positions = [
-    { what: "late", scores: simple((s) => sentences.first[s]) },
-    { what: "early", scores: simple((s) => -sentences.first[s]) },
-    { what: "near the end", scores: simple((s) => sentences.relative[s]) },
-    { what: "near the beginning", scores: simple((s) => -sentences.relative[s]) },
+    { what: "late", scores: each((s) => sentences.first[s]) },
+    { what: "early", scores: each((s) => -sentences.first[s]) },
+    { what: "near the end", scores: each((s) => sentences.relative[s]) },
+    { what: "near the beginning", scores: each((s) => -sentences.relative[s]) },
   ];
   const lengths = [
-    { what: "long", scores: simple((s) => sentences.tokens[s]) },
-    { what: "short", scores: simple((s) => -sentences.tokens[s]) },
+    { what: "long", scores: each((s) => sentences.tokens[s]) },
+    { what: "short", scores: each((s) => -sentences.tokens[s]) },
   ];
-  told(3, "text");
+  const better = (l: number, kind: Detector["kind"], list: typeof positions): Candidate =>
+    list
+      .map(({ what, scores }) => candidate(task, l, { kind, what, searched: list.length }, scores))
+      .reduce((best, one) => (one.train > best.train ? one : best));
+  return {
+    keyword(l: number): Candidate {
+      const { key, absent, searched, scores } = keywords[l];
+      const what = typeof key === "number" ? visible(bytesToText(store.tokenizer.bytes(key))) : key;
+      return candidate(task, l, { kind: "keyword", what, ...(absent ? { absent } : {}), searched }, scores);
+    },
+    others: (l: number): Candidate[] => [
+      better(l, "position", positions),
+      better(l, "length", lengths),
+      candidate(
+        task,
+        l,
+        { kind: "text model", what: "words and pairs of words", searched: 1 },
+        gramScores.map((z) => z[l]),
+      ),
+    ],
+  };
+}
 
-  // 4 what the activations say: a probe, the difference of means
-  const trainMeans = new Float32Array(n * d);
-  train.of.forEach((s, u) => trainMeans.set(means.subarray(s * d, (s + 1) * d), u * d));
-  await pause();
-  const probe = logisticProbe(trainMeans, d, trainMask, L, random(seed, 3));
-  await pause();
+/** What the activations say without an SAE: the difference of means, a probe. */
+async function activationControls(task: Task, means: Float32Array, seed: number): Promise<(l: number) => Candidate[]> {
+  const { d, sentences, train } = task;
+  const probe = await inPieces(
+    logisticProbe(means, d, train.of, train.mask, sentences.labels.length, random(seed, 3)),
+    STOPPED,
+  );
+  return (l) => [
+    candidate(
+      task,
+      l,
+      { kind: "difference of means", what: "mean", searched: 1 },
+      dots(means, classDifference(means, d, train.of, positives(train, l))),
+    ),
+    candidate(task, l, { kind: "probe", what: "logistic, mean", searched: 1 }, probe(means, l)),
+  ];
+}
 
-  const at = (scores: ArrayLike<number>, of: Int32Array): Float32Array => Float32Array.from(of, (s) => scores[s]);
-  const testDocuments = test.of.map((s) => sentences.document[s]);
-  const scored: LabelScore[] = [];
-  for (let l = 0; l < L; l++) {
-    const trainPositive = trainMask.map((m) => (m >> l) & 1);
-    const positive = test.of.map((s) => (mask[s] >> l) & 1);
-    const sum = (list: Int32Array): number => list.reduce((a, b) => a + b, 0);
-    const counts = { train: sum(trainPositive), heldout: sum(positive) };
-    const candidates: (Pick<Detector, "kind" | "what" | "absent" | "searched" | "train"> & {
-      scores: ArrayLike<number>;
-    })[] = [];
-    const add = (kind: DetectorKind, what: string, searched: number, scores: ArrayLike<number>, absent = false): void => {
-      candidates.push({
-        kind,
-        what,
-        ...(absent ? { absent: true as const } : {}),
-        searched,
-        train: auroc(at(scores, train.of), trainPositive),
-        scores: at(scores, test.of),
-      });
-    };
-    const chosen = Math.floor(bestLatent[l].at / 3);
-    const pool: Pooling = POOLINGS[Math.max(0, bestLatent[l].at) % 3];
-    candidates.push({
-      kind: "latent",
-      what: `${chosen}, ${pool}`,
-      searched: latents * 3,
-      train: latentTrain[l],
-      scores: latentScores[l] ?? new Float32Array(test.of.length),
-    });
-    add("keyword", keywords[l].what, keywords[l].searched, keywords[l].scores, keywords[l].absent);
-    add("random direction", POOLINGS[picked[l].p], latents * 3, directionScores[l]);
-    const better = (list: { what: string; scores: Float32Array }[]) =>
-      list.reduce((best, one) =>
-        auroc(at(one.scores, train.of), trainPositive) > auroc(at(best.scores, train.of), trainPositive) ? one : best,
-      );
-    const place = better(positions);
-    add("position", place.what, positions.length, place.scores);
-    const long = better(lengths);
-    add("length", long.what, lengths.length, long.scores);
-    add(
-      "text model",
-      "words and pairs of words",
-      1,
-      gramScores.map((z) => z[l]),
-    );
-    add("difference of means", "mean", 1, dots(means, classDifference(means, d, train.of, trainPositive)));
-    add("probe", "logistic, mean", 1, probe(means, l));
-    const intervals = bootstrap(
-      candidates.map(({ scores }) => scores),
-      positive,
-      testDocuments,
-      random(seed, 4),
-      resamples,
-    );
-    const detectors: Detector[] = candidates.map(({ scores, ...candidate }, i) => ({
-      ...candidate,
-      heldout: auroc(scores, positive),
-      averagePrecision: averagePrecision(scores, positive),
-      interval: intervals[i].interval,
-      lead: intervals[i].lead,
-    }));
-    scored.push({
-      label: labels[l],
-      latent: chosen,
-      pooling: pool,
-      positives: counts,
-      baseRate: counts.heldout / test.of.length,
-      detectors,
-      ...verdictOf(detectors, counts.heldout),
-    });
-    await pause();
-  }
-  told(4);
-
-  const count = (of: Int32Array): { sentences: number; documents: number } => ({
+/** The scores as something to ask and to show. The picked latents are read now: the features may be closed then. */
+function labelScores(task: Task, scored: LabelScore[], training: Float32Array[]): LabelScores {
+  const { features, sentences, train, test, latents, leftOut } = task;
+  const { labels } = sentences;
+  const count = ({ of }: Side): { sentences: number; documents: number } => ({
     sentences: of.length,
     documents: new Set(of.map((s) => sentences.document[s])).size,
   });
   const view: ScoresView = {
     labels: scored,
     latents,
-    poolings: POOLINGS.length,
-    train: count(train.of),
-    heldout: count(test.of),
+    poolings: POOLS,
+    train: count(train),
+    heldout: count(test),
     skipped: sentences.count - train.of.length - test.of.length,
-    leftOut: unusable,
+    leftOut,
   };
+  const { words } = features;
+  const known = new Map(scored.map(({ latent }) => [latent, features.feature(latent)]));
   const of = (label: string): LabelScore => {
-    const one = scored.find((score) => score.label === label);
+    const one = scored.find((labelled) => labelled.label === label);
     if (!one) throw new OptionError(`scores: expected one of the labels ${labels.join(", ")}, found "${label}".`);
     return one;
+  };
+  const featureOf = (latent: number, label: string): CollectedFeature => {
+    const feature: CollectedFeature = showing({ ...known.get(latent)!, label }, () => heatMap(feature)[DISPLAY]());
+    return feature;
   };
   return showing<Omit<LabelScores, keyof ShownNow>>(
     {
@@ -418,14 +527,18 @@ async function score(features: Features, options: ScoreOptions): Promise<LabelSc
       of,
       training: (label) => training[labels.indexOf(of(label).label)],
       features(wanted = labels) {
-        const list = features.top({ latents: [...new Set(wanted.map((label) => of(label).latent))] });
-        for (const feature of list) {
-          const mine = wanted.map(of).filter(({ latent }) => latent === feature.latent);
-          feature.label = mine
-            .map(({ label, detectors }) => `correlates with ${label} (held-out AUROC ${detectors[0].heldout.toFixed(2)})`)
-            .join(", ");
-        }
-        return list;
+        const mine = wanted.map(of);
+        const list = [...new Set(mine.map(({ latent }) => latent))].map((latent) =>
+          featureOf(
+            latent,
+            mine
+              .filter((one) => one.latent === latent)
+              .map(({ label, detectors }) => `correlates with ${label} (held-out AUROC ${detectors[0].heldout.toFixed(2)})`)
+              .join(", "),
+          ),
+        );
+        const shown: FeatureList<CollectedFeature> = Object.assign(list, { words, note: CONTEXTS });
+        return showing(shown, () => heatMap(shown, { count: shown.length })[DISPLAY]());
       },
     },
     () => ({
@@ -434,69 +547,7 @@ async function score(features: Features, options: ScoreOptions): Promise<LabelSc
       "text/plain": scoresText(view),
     }),
   ) as LabelScores;
-
-  /** Product of each sentence's vector with a direction. */
-  function dots(vectors: Float32Array, direction: Float32Array): Float32Array {
-    return Float32Array.from({ length: sentences.count }, (_, s) => {
-      let sum = 0;
-      for (let i = 0; i < d; i++) sum += vectors[s * d + i] * direction[i];
-      return sum;
-    });
-  }
 }
 
-/** Mean of the positives minus mean of the others. */
-function classDifference(means: Float32Array, d: number, of: Int32Array, positive: Int32Array): Float32Array {
-  const sums = [new Float64Array(d), new Float64Array(d)];
-  const counts = [0, 0];
-  of.forEach((s, u) => {
-    counts[positive[u]]++;
-    for (let i = 0; i < d; i++) sums[positive[u]][i] += means[s * d + i];
-  });
-  return Float32Array.from(
-    { length: d },
-    (_, i) => sums[1][i] / Math.max(1, counts[1]) - sums[0][i] / Math.max(1, counts[0]),
-  );
-}
-
-/** For each label the token or word whose presence, or whose absence, tells it best on training sentences. */
-function bestKeywords(
-  sentences: Sentences,
-  texts: string[],
-  tokenIds: Int32Array[],
-  of: Int32Array,
-  ranks: ReturnType<typeof ranking>,
-  labels: number,
-  nameOf: (token: number) => string,
-): { what: string; absent: boolean; searched: number; scores: Float32Array }[] {
-  const tokensIn: Set<number>[] = texts.map(() => new Set());
-  sentences.ofToken.forEach((ofToken, document) =>
-    ofToken.forEach((s, t) => s >= 0 && tokensIn[s].add(tokenIds[document][t])),
-  );
-  const wordsIn = texts.map((text) => new Set(wordsOf(text)));
-  const present = new Map<number | string, Float64Array>();
-  of.forEach((s, u) => {
-    for (const key of [...tokensIn[s], ...wordsIn[s]]) {
-      if (!present.has(key)) present.set(key, new Float64Array(ranks.classes));
-      present.get(key)![ranks.classOf[u]]++;
-    }
-  });
-  const best = Array.from({ length: labels }, () => ({ auroc: -1, key: "" as number | string, absent: false }));
-  const found = new Float64Array(labels);
-  for (const [key, counts] of present) {
-    ranks.presence(counts, found);
-    for (let l = 0; l < labels; l++) {
-      const absent = found[l] < 0.5;
-      const reached = absent ? 1 - found[l] : found[l];
-      if (reached > best[l].auroc) best[l] = { auroc: reached, key, absent };
-    }
-  }
-  return best.map(({ key, absent }) => ({
-    what: typeof key === "number" ? visible(nameOf(key)) : key,
-    absent,
-    searched: 2 * present.size,
-    scores: Float32Array.from(texts, (_, s) =>
-      (typeof key === "number" ? tokensIn[s].has(key) : wordsIn[s].has(key)) !== absent ? 1 : 0,
-    ),
-  }));
-}
+const CONTEXTS =
+  "Contexts come from training and held-out documents alike; the scores beside the latents from held-out ones only.";

@@ -82,14 +82,21 @@ export async function display(value: unknown, options: DisplayOptions = {}): Pro
 }
 
 /** A list of features that shows itself as heat maps. */
-export type FeatureList<T extends ShownFeature = ShownFeature> = T[] & { words: Words };
+export type FeatureList<T extends ShownFeature = ShownFeature> = T[] & {
+  words: Words;
+  /** A sentence to be shown below the maps. */
+  note?: string;
+};
 
 /** Features of one collection, each with the words to show it by: also what `filter`, `slice` and the like make of a list. */
 type Features = (ShownFeature & { words: Words })[];
 
 /**
- * Heat maps of features: their strongest contexts, a line each, shaded by activation.
- * @param features what `collect(…)` or its `top(…)` gave; a part of that; or one feature
+ * Heat maps of features: their strongest contexts, a line each, shaded by activation ÷ maximum.
+ * @param features what `collect(…)` or its `top(…)` gave; a part of that; or one feature. Values of an example are as
+ *   long as its tokens, in the model's own units
+ * @returns shows itself as `application/vnd.saelab.heatmap.v1+json` (a PackedHeatMap), HTML without script, and text
+ * @throws OptionError for an unknown scale
  */
 export function heatMap(
   features: FeatureList | Features | (ShownFeature & { words: Words }) | { top(): FeatureList },
@@ -102,6 +109,7 @@ export function heatMap(
   const list: ShownFeature[] = Array.isArray(given) ? given : [given];
   const words = "words" in given ? given.words : given[0]?.words;
   const view = heatMapView(list, words ?? { token: String, document: String }, options);
+  if ("note" in given && typeof given.note === "string") view.leftOut.push(given.note);
   return shown(() => ({
     "application/vnd.saelab.heatmap.v1+json": packHeatMap(view),
     "text/html": heatMapHtml(view, options),

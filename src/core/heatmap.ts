@@ -55,7 +55,7 @@ export interface HeatMap {
   features: HeatMapFeature[];
   /** What 100 % of the shade is: the feature's maximum when absent, or that of each row of tokens. */
   scale?: "row";
-  /** Sentences on what is not shown, and why. */
+  /** Sentences on what is not shown, and why, and on where the rest comes from. */
   leftOut: string[];
 }
 

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { collect } from "../../src/adapters/collect";
 import { scoreLabels } from "../../src/adapters/score";
-import { DISPLAY } from "../../src/adapters/show";
+import { DISPLAY, heatMap } from "../../src/adapters/show";
 import { InterruptError, OptionError, StoreError } from "../../src/core/errors";
-import { auroc } from "../../src/core/score";
+import { auroc } from "../../src/core/ranking";
 import type { Store } from "../../src/core/types";
 import { synthetic } from "./synthetic";
 
@@ -107,9 +107,35 @@ test("the same seed gives the same scores; from a store and an SAE as from featu
   const { store, sae } = synthetic({ documents: 24 });
   const path = join(root, "store");
   const one = await scoreLabels({ ...store, path }, sae, { labels: ["deduction"], resamples: 50 });
+  const open = (): number => readdirSync("/proc/self/fd").length;
+  const before = open();
   const two = await scoreLabels({ ...store, path }, sae, { labels: ["deduction"], resamples: 50 });
   assert.deepEqual(one.labels, two.labels);
   assert.equal(one.labels.length, 1);
+  assert.equal(open(), before); // what it collected is closed, and its latents can still be shown
+  const list = two.features();
+  assert.equal(list[0].latent, two.of("deduction").latent);
+  const html = list[DISPLAY]()["text/html"] as string;
+  assert.match(html, /correlates with deduction/);
+  assert.match(html, /from training and held-out documents alike/);
+  assert.match(heatMap(list)[DISPLAY]()["text/plain"] as string, /training and held-out documents alike/);
+});
+
+test("scores that would not fit into memory are refused before the work", async () => {
+  const { store, sae } = synthetic({ documents: 8 });
+  const features = await collect(store, sae, { folder: join(root, "memory") });
+  const was = Object.getOwnPropertyDescriptor(process, "availableMemory");
+  Object.defineProperty(process, "availableMemory", { value: () => 1e6, configurable: true });
+  try {
+    await assert.rejects(
+      scoreLabels({ ...features, codes: () => assert.fail("read") }),
+      (error: Error) => error instanceof OptionError && /MB of free memory.*found 1 MB/.test(error.message),
+    );
+  } finally {
+    if (was) Object.defineProperty(process, "availableMemory", was);
+    else delete (process as { availableMemory?: unknown }).availableMemory;
+  }
+  features.close();
 });
 
 test("an interrupt stops the scores", async () => {

@@ -3,22 +3,17 @@ import { test } from "node:test";
 import { firingsOf } from "../../src/core/collect";
 import { OptionError } from "../../src/core/errors";
 import { random } from "../../src/core/random";
+import { atOnce } from "../../src/core/pieces";
 import {
-  auroc,
-  averagePrecision,
-  bootstrap,
-  logisticProbe,
   oneSidedLabels,
   pooling,
-  randomDirections,
-  ranking,
   rowSentences,
   scoreLatents,
   sentencesOf,
-  textModel,
-  walshHadamard,
   withoutLabels,
 } from "../../src/core/score";
+import { auroc, averagePrecision, bootstrap, ranking } from "../../src/core/ranking";
+import { logisticProbe, randomDirections, textModel, walshHadamard } from "../../src/core/controls";
 import { verdictOf, type Detector } from "../../src/core/scoretable";
 import type { Document } from "../../src/core/types";
 
@@ -204,15 +199,8 @@ test("latents × poolings against the definition", () => {
   const { firings, add } = firingsOf(Int32Array.of(value.filter((v) => v > 0).length), 0, 1);
   add(0, { n, k: 1, index: new Int32Array(n), value });
   const out = sentences.labels.map(() => new Float32Array(3));
-  scoreLatents(
-    firings,
-    pooling(
-      rows,
-      Int32Array.from({ length: 30 }, (_, s) => s),
-    ),
-    ranking(sentences.mask, 2),
-    out,
-  );
+  const number = Int32Array.from({ length: 30 }, (_, s) => s);
+  atOnce(scoreLatents(firings, pooling(rows, number), ranking(sentences.mask, 2), out));
   const of = (s: number): number[] => [...value.subarray(s * 8, s * 8 + 8)];
   const mean = (list: number[]): number => Math.fround(list.reduce((a, b) => a + b, 0) / list.length);
   const pools = [mean, (list: number[]) => Math.max(...list), (list: number[]) => mean(list.slice(0, 5))];
@@ -263,7 +251,8 @@ test("the probe separates what a line separates, for several labels at once", ()
     { length: n },
     (_, r) => (x[r * d] > 50 ? 1 : 0) | (x[r * d + 1] + x[r * d + 2] > 104 ? 2 : 0),
   );
-  const probe = logisticProbe(x, d, mask, 2, random(3));
+  const all = Int32Array.from({ length: n }, (_, r) => r);
+  const probe = atOnce(logisticProbe(x, d, all, mask, 2, random(3)));
   for (const l of [0, 1]) assert.ok(auroc(probe(x, l), bitOf(mask, l)) > 0.98);
 });
 
@@ -274,7 +263,7 @@ test("the text model learns words and pairs of words", () => {
     Array.from({ length: 5 }, () => pick(["not", "so", "sure", "fine", "then"])).join(" "),
   );
   const mask = Int32Array.from(texts, (text) => (/\bnot sure\b/.test(text) ? 1 : 0) | (/fine/.test(text) ? 2 : 0));
-  const model = textModel(texts.slice(0, 200), mask.slice(0, 200), 2, random(1));
+  const model = atOnce(textModel(texts.slice(0, 200), mask.slice(0, 200), 2, random(1)));
   for (const l of [0, 1])
     assert.ok(
       auroc(
@@ -288,18 +277,14 @@ test("bootstrap: documents are drawn whole, the interval holds the estimate, a d
   const { score, mask } = made(200, 9);
   const positive = bitOf(mask, 0);
   const document = Int32Array.from({ length: 200 }, (_, i) => Math.floor(i / 10));
-  const [one, same, noise] = bootstrap(
-    [score, score, score.map((_, i) => (i * 37) % 101)],
-    positive,
-    document,
-    random(1),
-    300,
+  const [one, same, noise] = atOnce(
+    bootstrap([score, score, score.map((_, i) => (i * 37) % 101)], positive, document, random(1), 300),
   );
   const got = auroc(score, positive);
   assert.ok(one.interval[0] < got && got < one.interval[1]);
   assert.deepEqual(same.lead, [0, 0]);
   assert.ok(noise.lead[1] > 0);
-  const whole = bootstrap([score], positive, new Int32Array(200), random(1), 20)[0]; // one document: every draw is the same
+  const whole = atOnce(bootstrap([score], positive, new Int32Array(200), random(1), 20))[0]; // one document: every draw is the same
   assert.deepEqual(whole.interval, [got, got]);
 });
 
