@@ -23,11 +23,13 @@ import { featureRows, FEATURE_COLUMNS } from "../core/featuretable";
 import type { ShownFeature, Words } from "../core/heatmap";
 import { DENSE } from "../core/measure";
 import { readFloats, readHeader, readInts, writeSafetensors, type TensorToWrite } from "../core/safetensors";
+import type { Pieces } from "../core/pieces";
 import type { Range } from "../core/split";
 import { bytesToText } from "../core/token";
 import type { Example, Progress, Sae, Sparse, Store } from "../core/types";
 import { fileSource, requireSpace, writeAtomic } from "./files";
 import { breathe, stopIfInterrupted } from "./interrupt";
+import { inPieces } from "./pieces";
 import { meter } from "./progress";
 import { defaultProgress } from "./progressbar";
 import { DISPLAY, heatMap, showing, type FeatureList, type ShownNow } from "./show";
@@ -47,6 +49,8 @@ import { dataFrame, type DataFrame } from "./table";
  */
 const MANIFEST = "manifest.json";
 const SHARD_ROWS = 65_536;
+const STOPPED = "Nothing of this collection was kept: collect again.";
+const HASHED = 1 << 24; // bytes hashed between two yields
 const OPEN_SHARDS = 32; // file descriptors that features hold at most for codes
 const RARE = 1 / 50_000; // a latent that fires on fewer rows fires by accident
 const codesFile = (shard: number): string => `codes-${String(shard).padStart(5, "0")}.safetensors`;
@@ -138,10 +142,15 @@ const storeFacts = ({ manifest: { model, texts, settings }, rows }: Store, width
 });
 
 /** SHA-256 over shapes and arrays of an SAE. */
-function saeHash({ weights }: Sae): string {
+function* saeHash({ weights }: Sae): Pieces<string> {
   const hash = createHash("sha256").update(JSON.stringify([weights.d, weights.latents, weights.k]));
-  for (const array of [weights.wEnc, weights.bEnc, weights.wDec, weights.bDec])
-    hash.update(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
+  for (const array of [weights.wEnc, weights.bEnc, weights.wDec, weights.bDec]) {
+    const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+    for (let at = 0; at < bytes.length; at += HASHED) {
+      hash.update(bytes.subarray(at, at + HASHED));
+      yield;
+    }
+  }
   return hash.digest("hex");
 }
 
@@ -187,7 +196,7 @@ export async function collect(store: Store, sae: Sae, options: CollectOptions = 
     );
   store.documents(); // what is read only at the end has to be there before the work
   void store.tokenizer;
-  const sha256 = saeHash(sae);
+  const sha256 = await inPieces(saeHash(sae), STOPPED);
   const settings = { examples, context, perQuantile, random, seed };
   const facts = storeFacts(store, width);
   const name = createHash("sha256")
@@ -326,7 +335,7 @@ async function writeCodes(
   };
   for (const range of ranges) {
     for (let from = range.from; from < range.to;) {
-      stopIfInterrupted("Nothing of this collection was kept: collect again.");
+      stopIfInterrupted(STOPPED);
       const to = Math.min(range.to, from + Math.min(chunk, size - held));
       const x = store.read(hook, from, to);
       requireFinite(x, sae.weights.d, store, hook, from);
@@ -397,13 +406,13 @@ async function writeFeatures(
     const { firings, add } = firingsOf(statistics.fired, block.from, block.to);
     for (let from = 0; from < rows; from += SHARD_ROWS) {
       add(from, codes(from, Math.min(rows, from + SHARD_ROWS)));
-      stopIfInterrupted("Nothing of this collection was kept: collect again.");
+      stopIfInterrupted(STOPPED);
       await breathe();
     }
-    const order = bySize(firings);
-    await breathe();
-    found.push(blockExamples(firings, origin, (document) => store.tokens(document).ids, settings, order));
-    const some = tokenSpread(firings, origin.token, vocabulary, order);
+    const order = await inPieces(bySize(firings), STOPPED);
+    const tokensOf = (document: number): Int32Array => store.tokens(document).ids;
+    found.push(await inPieces(blockExamples(firings, origin, tokensOf, settings, order), STOPPED));
+    const some = await inPieces(tokenSpread(firings, origin.token, vocabulary, order), STOPPED);
     spread.entropy.set(some.entropy, block.from);
     spread.distinct.set(some.distinct, block.from);
     spread.token.set(some.token, block.from * TRIGGERS);

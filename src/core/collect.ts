@@ -1,3 +1,4 @@
+import { atOnce, type Pieces } from "./pieces";
 import { random } from "./random";
 import type { Example, Feature, Sparse } from "./types";
 
@@ -198,6 +199,7 @@ function peaksOf({ row, value }: Firings, a: number, b: number, document: Int32A
   return isPeak;
 }
 
+const PIECE = 1 << 17; // firings looked at between two yields
 const DIGITS = 11;
 const RADIX = 1 << DIGITS;
 
@@ -206,14 +208,19 @@ const RADIX = 1 << DIGITS;
  * 1]. Radix sort, three digits of 11 bits from the lowest on: the bits of a positive float32 sort as it does, and each
  * pass keeps the order of equals.
  */
-export function bySize({ offset, value }: Firings): Int32Array {
+export function* bySize({ offset, value }: Firings): Pieces<Int32Array> {
   const bits = new Int32Array(value.buffer, value.byteOffset, value.length);
   const longest = offset.reduce((most, end, i) => (i ? Math.max(most, end - offset[i - 1]) : most), 0);
   const order = Int32Array.from({ length: value.length }, (_, i) => i);
   const other = new Int32Array(longest);
   const counts = new Int32Array(3 * RADIX);
+  let held = 0; // firings sorted since the last yield
   for (let f = 0; f + 1 < offset.length; f++) {
     const [a, b] = [offset[f], offset[f + 1]];
+    if ((held += b - a) > PIECE) {
+      yield;
+      held = 0;
+    }
     const mine = order.subarray(a, b);
     if (b - a < 256) {
       mine.sort((i, j) => bits[j] - bits[i] || i - j);
@@ -256,7 +263,7 @@ export function choose(
   latent: number,
   origin: RowOrigins,
   options: ChooseOptions,
-  order = bySize(firings),
+  order = atOnce(bySize(firings)),
 ): Choice[] {
   const a = firings.offset[latent - firings.from];
   const b = firings.offset[latent - firings.from + 1];
@@ -345,16 +352,22 @@ export function contextOf(
 }
 
 /** Examples of all latents of a block; each document's tokens are asked for once. */
-export function blockExamples(
+export function* blockExamples(
   firings: Firings,
   origin: RowOrigins,
   tokensOf: (document: number) => Int32Array,
   options: ChooseOptions,
-  order = bySize(firings),
-): ExampleArrays {
+  order = atOnce(bySize(firings)),
+): Pieces<ExampleArrays> {
   const offset = new Int32Array(firings.to - firings.from + 1);
   const choices: { latent: number; choice: Choice }[] = [];
+  let looked = 0;
   for (let f = firings.from; f < firings.to; f++) {
+    const i = f - firings.from;
+    if ((looked += 1024 + firings.offset[i + 1] - firings.offset[i]) > PIECE) {
+      yield;
+      looked = 0;
+    }
     for (const choice of choose(firings, f, origin, options, order)) choices.push({ latent: f, choice });
     offset[f - firings.from + 1] = choices.length;
   }
@@ -362,7 +375,9 @@ export function blockExamples(
   const examples: Example[] = new Array(choices.length);
   let held = -1;
   let tokens = new Int32Array(0);
-  for (const e of Int32Array.from(choices.keys()).sort((i, j) => documentOf[i] - documentOf[j] || i - j)) {
+  const byDocument = Int32Array.from(choices.keys()).sort((i, j) => documentOf[i] - documentOf[j] || i - j);
+  for (const [at, e] of byDocument.entries()) {
+    if (at % 1024 === 1023) yield;
     if (documentOf[e] !== held) tokens = Int32Array.from(tokensOf((held = documentOf[e])));
     examples[e] = contextOf(firings, choices[e].latent, choices[e].choice, origin, tokens, options.context);
   }
@@ -446,7 +461,12 @@ export const TRIGGERS = 5;
 const STRONGEST = 100;
 
 /** @param vocabulary one more than the largest token id */
-export function tokenSpread(firings: Firings, token: Int32Array, vocabulary: number, order = bySize(firings)): TokenSpread {
+export function* tokenSpread(
+  firings: Firings,
+  token: Int32Array,
+  vocabulary: number,
+  order = atOnce(bySize(firings)),
+): Pieces<TokenSpread> {
   const latents = firings.to - firings.from;
   const out: TokenSpread = {
     entropy: new Float32Array(latents),
@@ -456,9 +476,14 @@ export function tokenSpread(firings: Firings, token: Int32Array, vocabulary: num
   };
   const mass = new Float64Array(vocabulary);
   const times = new Int32Array(vocabulary);
+  let looked = 0;
   for (let f = 0; f < latents; f++) {
     const a = firings.offset[f];
     const b = firings.offset[f + 1];
+    if ((looked += b - a) > PIECE) {
+      yield;
+      looked = 0;
+    }
     if (a === b) continue;
     const seen: number[] = [];
     let total = 0;

@@ -14,6 +14,7 @@ import {
   tokenSpread,
   type ChooseOptions,
 } from "../../src/core/collect";
+import { atOnce } from "../../src/core/pieces";
 import type { Sparse } from "../../src/core/types";
 import { numbers } from "../adapters/synthetic";
 
@@ -132,7 +133,7 @@ test("by size: larger first, equal ones in row order, each latent among itself",
         value: Float32Array.of(rng() < 0.5 ? 2 ** (10 * rng() - 20) : Math.ceil(8 * rng()) * 1000),
       });
   });
-  const order = bySize(firings);
+  const order = atOnce(bySize(firings));
   for (let f = 0; f < 6; f++) {
     const [a, b] = [firings.offset[f], firings.offset[f + 1]];
     const want = Array.from({ length: b - a }, (_, i) => a + i).sort(
@@ -235,7 +236,7 @@ test("contexts carry the latent's activation at every token, dropped rows 0, and
   const blocks = latentBlocks(fired, 300).map(({ from, to }) => {
     const { firings, add } = firingsOf(fired, from, to);
     add(0, codes);
-    return blockExamples(firings, origin, (document) => tokens[document], OPTIONS);
+    return atOnce(blockExamples(firings, origin, (document) => tokens[document], OPTIONS));
   });
   assert.ok(blocks.length > 1);
   const all = joinExamples(blocks);
@@ -266,7 +267,7 @@ test("token spread: entropy in bits, triggers by mean activation with a minimum 
   // token 5 fires 4 times at 2; token 6 once at 9, too rare to be a trigger; token 7 four times at 1
   const tokens = [5, 5, 5, 5, 6, 7, 7, 7, 7];
   const made = single([0, 1, 2, 3, 4, 5, 6, 7, 8], [2, 2, 2, 2, 9, 1, 1, 1, 1], tokens);
-  const got = tokenSpread(made.firings, made.token, 100);
+  const got = atOnce(tokenSpread(made.firings, made.token, 100));
   assert.deepEqual([...got.token], [5, 7, -1, -1, -1]);
   assert.deepEqual([...got.tokenMean.subarray(0, 2)], [2, 1]);
   assert.equal(got.distinct[0], 3);
