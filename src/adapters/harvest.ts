@@ -8,8 +8,9 @@ import { rowNorms } from "../core/norms";
 import { writeSafetensors } from "../core/safetensors";
 import { closeGaps, keptRows, normLimit, type SinkRules } from "../core/sinks";
 import type { Document, Hook, Model, Progress, Store, StoreManifest, Tokens } from "../core/types";
-import { requireSpace, writeAtomic } from "./files";
+import { fileSource, requireSpace, writeAtomic } from "./files";
 import { breathe, interrupted, stopIfInterrupted } from "./interrupt";
+import { isAlive, takeLock } from "./lock";
 import { meter } from "./progress";
 import { defaultProgress } from "./progressbar";
 import {
@@ -19,7 +20,7 @@ import {
 import { TOKENIZER_FILES } from "./tokenizer";
 
 export interface HarvestOptions {
-  /** Places to read, in any of the three spellings; all in one pass. */
+  /** Places to read, in any of the three spellings and in any order; all in one pass. */
   hooks: string[];
   folder?: string; // .saelab/stores/<hash of model, texts and settings> under the current directory
   context?: number; // 512 tokens: longer documents are cut into contexts of this length
@@ -33,6 +34,9 @@ export interface HarvestOptions {
 
 const SHARD_BYTES = 64e6;
 
+/** Held while a store is being made: names the process at work. */
+const LOCK = "harvest.lock";
+
 /**
  * Runs a model over documents and keeps the activations of some hooks on disk, one row a token.
  *
@@ -42,9 +46,14 @@ const SHARD_BYTES = 64e6;
  *
  * Documents are cut into contexts of `context` tokens and never joined. A shard holds consecutive contexts; inside it they are
  * sorted by length for right-padded batches and written in document order. Each shard is written aside, flushed and renamed, so
- * that a killed run goes on with what is whole and ends with the same bytes. A store that is already finished is opened.
+ * that a killed run goes on with what is whole and ends with the same bytes. A store that is already finished is opened; if only
+ * spans or sides of the split have changed, its documents.jsonl is replaced. One process at a time works in a folder.
  *
- * @throws HookError, OptionError, TextError, StoreError (the folder holds something else), DiskError: before the model runs
+ * A beginning-of-text token that the tokenizer puts before a text (Llama's, Mistral's) stands before the document, so in its first
+ * context only: later contexts of a long document run without it, and with `dropFirst` their first token is the sink.
+ *
+ * @throws HookError, OptionError, TextError, StoreError (the folder holds something else, or another process is at work in it),
+ *   DiskError: before the model runs
  * @throws ModelError if an activation is not finite; InterruptError, whole shards kept
  * @see Sun et al., "Massive Activations in Large Language Models", arXiv 2402.17762: sinks
  */
@@ -54,39 +63,54 @@ export async function harvest(model: Model, documents: Document[], options: Harv
   checkDocuments(documents);
   const identity = {
     model: { source: model.source, family: model.family, sha256: await model.hash() },
-    texts: { documents: documents.length, sha256: hashDocuments(documents) },
+    texts: { documents: documents.length, sha256: hashPieces(textPieces(documents)) },
     hooks,
     settings: { ...settings, tokenizer: hashFile(join(model.source, TOKENIZER_FILES[0])) },
   };
   const folder = options.folder ?? join(".saelab", "stores", identityHash(identity));
-  const state = checkFolder(folder, identity);
-  if (state.kind === "finished" && options.resume !== false && isWhole(folder, state.manifest)) {
-    await rm(join(folder, UNFINISHED), { force: true });
-    return openStore(folder);
+  const isDone = (state: StoreState): boolean =>
+    state.kind === "finished" && options.resume !== false && isWhole(folder, state.manifest);
+  if (!isDone(checkFolder(folder, identity)) || existsSync(join(folder, UNFINISHED))) {
+    const existed = existsSync(folder);
+    try {
+      await requireSpace(folder, 0);
+      const release = takeLock(join(folder, LOCK), (holder) => new StoreError(
+        `${folder}: expected no other harvest in this folder, found one at work: ${holder}. ` +
+        `Wait for it, or choose another folder; if that process is gone, delete ${join(folder, LOCK)}.`));
+      try {
+        const state = checkFolder(folder, identity); // whoever had the lock before may have finished it
+        if (!isDone(state)) await fill(model, documents, folder, state, identity, options);
+        await rm(join(folder, UNFINISHED), { force: true });
+      } finally {
+        release();
+      }
+    } catch (error) {
+      if (!existed) await rmdir(folder).catch(() => {}); // only if nothing was kept in it
+      throw error;
+    }
   }
+  await relabel(folder, documents);
+  return openStore(folder);
+}
 
+/** Makes what is missing of a store. @throws as harvest does; whole shards are kept, of a run without any nothing is left */
+async function fill(
+  model: Model, documents: Document[], folder: string, state: StoreState, identity: Identity, options: HarvestOptions,
+): Promise<void> {
+  const { settings } = identity;
   const progress = options.progress ?? defaultProgress();
   const tokens = await tokenize(model, documents, progress);
   const contexts = cutContexts(tokens.map(({ ids }) => ids.length), settings.context);
   const plans = planShards(contexts, settings.shardRows);
   const total = contexts.reduce((sum, { length }) => sum + length, 0);
   const unfinished = takeOver(folder, state, options.resume !== false, {
-    format: "saelab-store", version: 1, ...identity, texts: { ...identity.texts, tokens: total }, dtype: "F32",
+    format: "saelab-store", version: 1, ...identity, settings: { ...settings }, texts: { ...identity.texts, tokens: total }, dtype: "F32",
     shards: plans.map(() => null), documentsKept: 0,
   });
-  const rowBytes = 4 * (hooks.reduce((sum, { width }) => sum + width, 0) + ORIGIN_TENSORS.length);
+  const rowBytes = 4 * (identity.hooks.reduce((sum, { width }) => sum + width, 0) + ORIGIN_TENSORS.length);
   const left = plans.reduce((sum, { tokens }, i) => sum + (unfinished.shards[i] ? 0 : tokens), 0);
-  const existed = existsSync(folder);
   const textBytes = documents.reduce((sum, { text }) => sum + 2 * text.length + 200, 0);
-  const dropFolder = async (): Promise<void> => {
-    if (!existed) await rmdir(folder).catch(() => {});
-  };
-  try {
-    await requireSpace(folder, left * rowBytes + total * 12 + textBytes);
-  } catch (error) {
-    await dropFolder();
-    throw error;
-  }
+  await requireSpace(folder, left * rowBytes + total * 12 + textBytes);
 
   try {
     // on record before anything else happens: whenever the run is killed, the folder says what it is
@@ -112,16 +136,17 @@ export async function harvest(model: Model, documents: Document[], options: Harv
         "Give longer documents, or { dropFirst: false }.");
     }
     await writeJson(join(folder, MANIFEST), manifest);
-    await rm(join(folder, UNFINISHED), { force: true });
   } catch (error) {
     // whole shards stay for the next run; without any there is nothing to keep
-    if (!unfinished.shards.some(Boolean)) {
-      await clear(folder, []);
-      await dropFolder();
-    }
+    if (!unfinished.shards.some(Boolean)) await clear(folder, []);
     throw error;
   }
-  return openStore(folder);
+}
+
+/** Spans and sides of the split do not change rows: texts that were labelled anew keep theirs, and give a new documents.jsonl. */
+async function relabel(folder: string, documents: Document[]): Promise<void> {
+  const file = join(folder, DOCUMENTS);
+  if (hashPieces(filePieces(file)) !== hashPieces(documentPieces(documents))) await writeAtomic(file, documentPieces(documents));
 }
 
 type HookRow = StoreManifest["hooks"][number];
@@ -226,9 +251,24 @@ function* documentPieces(documents: Document[]): Generator<string> {
   if (piece) yield piece;
 }
 
-function hashDocuments(documents: Document[]): string {
+/** Bytes of a file, some megabytes at a time. */
+function* filePieces(path: string): Generator<Uint8Array> {
+  const file = fileSource(path);
+  try {
+    for (let at = 0; at < file.byteLength; at += 2 ** 24) yield file.slice(at, Math.min(file.byteLength, at + 2 ** 24));
+  } finally {
+    file.close();
+  }
+}
+
+/** What decides the rows: names and texts, in order; neither labels nor sides of the split. */
+function* textPieces(documents: Document[]): Generator<string> {
+  for (const { id, text } of documents) yield JSON.stringify([id, text]);
+}
+
+function hashPieces(pieces: Iterable<string | Uint8Array>): string {
   const hash = createHash("sha256");
-  for (const piece of documentPieces(documents)) hash.update(piece);
+  for (const piece of pieces) hash.update(piece);
   return hash.digest("hex");
 }
 
@@ -247,7 +287,7 @@ const DECIDING = ["tokenizer", "context", "batchTokens", "shardRows", "dropFirst
 const facts = ({ model, texts, hooks, settings }: Identity | StoreManifest | Unfinished): Record<string, unknown> => ({
   model: model.sha256,
   texts: texts.sha256,
-  hooks: hooks.map(({ name }) => name).join(", "),
+  hooks: hooks.map(({ name }) => name).sort().join(", "),
   ...Object.fromEntries(DECIDING.map((name) => [name, (settings as Record<string, unknown>)[name]])),
 });
 
@@ -264,7 +304,7 @@ function checkFolder(folder: string, identity: Identity): StoreState {
       const { code } = error as NodeJS.ErrnoException;
       if (code !== "ENOENT") throw new StoreError(`${folder}: expected a folder to write to, found ${code}. Choose another folder.`);
     }
-    const other = names.filter((name) => !isPart(name));
+    const other = names.filter((name) => !isPart(name) && name !== LOCK);
     if (other.length) {
       const found = other.slice(0, 3).join(", ") + (other.length > 3 ? ` and ${other.length - 3} more` : "");
       throw new StoreError(
@@ -303,6 +343,8 @@ function takeOver(folder: string, state: StoreState, resume: boolean, fresh: Unf
   }
   return {
     ...fresh,
+    // in the order in which the norm limits of the settings stand, whatever the order asked for this time
+    hooks: manifest.hooks.map((hook) => fresh.hooks.find(({ name }) => name === hook.name)!),
     settings: manifest.settings,
     shards: manifest.shards.map((shard) => (shard && sizeOf(join(folder, shard.file)) === shard.bytes ? (shard as ShardEntry) : null)),
   };
@@ -314,13 +356,7 @@ const isPart = (name: string): boolean => /^\..+\.part$/.test(name);
 /** Half a file that no other process is writing any more. */
 function isLeft(name: string): boolean {
   const pid = Number(/\.(\d+)\.\w+\.part$/.exec(name)?.[1]);
-  if (!isPart(name) || !pid || pid === process.pid) return isPart(name);
-  try {
-    process.kill(pid, 0); // asks, does not kill
-    return false;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "ESRCH";
-  }
+  return isPart(name) && (!pid || pid === process.pid || !isAlive(pid));
 }
 
 /** Removes the store's own files but those to be kept, and what killed writers left. */

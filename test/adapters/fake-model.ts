@@ -19,8 +19,8 @@ export interface FakeOptions {
   hash?: string;
   /** Milliseconds a forward pass takes. */
   delay?: number;
-  /** Called before each pass with the lengths of its texts. */
-  onRun?: (lengths: number[]) => void;
+  /** Called before each pass with the lengths of its texts; the pass waits for what it returns. */
+  onRun?: (lengths: number[]) => unknown;
   /** Token whose rows are not finite. */
   poison?: number;
 }
@@ -51,7 +51,7 @@ export function fakeModel({ hash = "a".repeat(64), delay = 0, onRun, poison }: F
       return makeHook(kind, layer);
     },
     async run(batch, { hooks }) {
-      onRun?.(batch.map(({ length }) => length));
+      await onRun?.(batch.map(({ length }) => length));
       if (delay) await new Promise((resolve) => setTimeout(resolve, delay));
       return Object.fromEntries(hooks.map((hook) => {
         const rows = new Float32Array(batch.reduce((sum, { length }) => sum + length, 0) * WIDTH);

@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { harvest } from "../../src/adapters/harvest";
 import { openModel } from "../../src/adapters/model";
-import { openStore } from "../../src/adapters/store";
+import { openStore, readState } from "../../src/adapters/store";
 import { DiskError, HookError, InterruptError, ModelError, OptionError, StoreError, TextError } from "../../src/core/errors";
 import { fileSource } from "../../src/adapters/files";
 import { readFloats, readHeader, readInts } from "../../src/core/safetensors";
@@ -129,24 +129,111 @@ test("progress counts tokens up to all of them, with a rate", async () => {
   harvested.forEach(({ done }, i) => assert.ok(!i || done > harvested[i - 1].done));
 });
 
+/** A run in another process that has made so many shards and stands still. */
+async function standingChild(folder: string, shards: number): Promise<{ pid: number; kill(): Promise<void> }> {
+  const child = spawn(process.execPath, [join(__dirname, "harvest-child.js"), folder, "512", `${shards}`], { stdio: "inherit" });
+  after(() => child.kill("SIGKILL")); // nothing to do where the test came to its end
+  const ended = new Promise<NodeJS.Signals | null>((resolve) => child.on("exit", (_, signal) => resolve(signal)));
+  const made = (): number => {
+    const state = readState(folder);
+    return state.kind === "unfinished" ? state.manifest.shards.filter(Boolean).length : -1;
+  };
+  while (made() !== shards) {
+    assert.equal(child.exitCode, null, "the child ran to its end");
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  return {
+    pid: child.pid!,
+    async kill() {
+      child.kill("SIGKILL");
+      assert.equal(await ended, "SIGKILL");
+    },
+  };
+}
+
+test("one process at a time in a folder: the second is told who is at work; a dead one's lock is taken over", async () => {
+  const folder = fresh();
+  const documents = fakeDocuments(300);
+  const options = { hooks: ["layers.1", "layers.1.mlp"], folder, context: 32, batchTokens: 64, shardRows: 512 };
+  const child = await standingChild(folder, 1);
+  const before = digest(folder);
+  const refused = fakeModel({ onRun: () => assert.fail("the model ran") });
+  await fails(
+    harvest(refused, documents, options), StoreError,
+    new RegExp(`expected no other harvest in this folder, found one at work: process ${child.pid}, since 20.*delete .*harvest\\.lock`));
+  await fails(harvest(refused, documents, { ...options, resume: false }), StoreError, /found one at work/);
+  assert.deepEqual(digest(folder), before, "nothing of the other's was touched");
+  await child.kill();
+  let open = (): void => {};
+  const gate = new Promise<void>((resolve) => (open = resolve));
+  const both = [1, 2].map(() => harvest(fakeModel({ onRun: () => gate }), documents, options)); // whichever comes first waits for the other's end
+  await fails(Promise.race(both), StoreError, new RegExp(`process ${process.pid}, since`));
+  open();
+  assert.deepEqual((await Promise.allSettled(both)).map(({ status }) => status).sort(), ["fulfilled", "rejected"]);
+  assert.ok(!existsSync(join(folder, "harvest.lock")));
+  const whole = fresh();
+  await childRun(whole);
+  assert.deepEqual(digest(folder), digest(whole));
+});
+
+test("a lock: another machine's is kept, a number that another process has by now is not", async () => {
+  const folder = fresh();
+  mkdirSync(folder);
+  const lock = join(folder, "harvest.lock");
+  const work = () => harvest(fakeModel(), fakeDocuments(5), { hooks: ["layers.1"], folder });
+  const since = "2026-01-01T00:00:00.000Z";
+  writeFileSync(lock, JSON.stringify({ pid: 1, host: "elsewhere.example", started: null, since }));
+  await fails(work(), StoreError, /process 1 on elsewhere\.example, since 2026-01-01/);
+  writeFileSync(lock, "");
+  await fails(work(), StoreError, /whose name is not in it yet/);
+  assert.deepEqual(readdirSync(folder), ["harvest.lock"]);
+  writeFileSync(lock, JSON.stringify({ pid: process.pid, host: hostname(), started: "1", since })); // started with the machine
+  await work();
+  assert.ok(!existsSync(lock));
+});
+
+test("texts that were labelled anew keep their rows; hooks may come in another order", async () => {
+  const documents: Document[] = fakeDocuments(40);
+  const folder = fresh();
+  const options = { hooks: ["layers.1", "layers.2.mlp"], folder, context: 32, shardRows: 256 };
+  await harvest(fakeModel(), documents, options);
+  const before = digest(folder);
+  const still = fakeModel({ onRun: () => assert.fail("the model ran") });
+  const labelled: Document[] = documents.map((document, i) => ({ ...document, spans: [{ start: 0, end: 1, label: "a" }], split: i % 2 ? "train" : "heldout" }));
+  const store = await harvest(still, labelled, { ...options, hooks: ["layers.2.mlp", "blocks.1.hook_resid_post"] });
+  assert.deepEqual(store.documents(), labelled);
+  const { "documents.jsonl": was, ...others } = before;
+  const { "documents.jsonl": is, ...same } = digest(folder);
+  assert.deepEqual(same, others);
+  assert.notEqual(is, was);
+  await harvest(still, documents, options);
+  assert.deepEqual(digest(folder), before);
+  await fails(harvest(still, documents.map((d) => ({ ...d, text: `${d.text}x` })), options), StoreError, /found another: texts is/);
+});
+
+test("a stopped run goes on with its hooks in another order, and ends with the same bytes", async () => {
+  const documents = fakeDocuments(300);
+  const options = { folder: fresh(), context: 32, batchTokens: 64, shardRows: 512 };
+  const child = await standingChild(options.folder, 2);
+  await child.kill();
+  await harvest(fakeModel(), documents, { ...options, hooks: ["layers.1.mlp", "layers.1"] });
+  const whole = fresh();
+  await childRun(whole);
+  assert.deepEqual(digest(options.folder), digest(whole));
+});
+
 test("a run killed in its middle goes on and ends with the same bytes", async () => {
   const whole = fresh();
-  await childRun(whole, 0);
+  await childRun(whole);
   const killed = fresh();
-  for (const shard of ["shard-00001", "shard-00003"]) { // the second run goes on after the first
-    const child = spawn(process.execPath, [join(__dirname, "harvest-child.js"), killed], { stdio: "inherit" });
-    const ended = new Promise<NodeJS.Signals | null>((resolve) => child.on("exit", (_, signal) => resolve(signal)));
-    while (!existsSync(join(killed, `${shard}.safetensors`))) {
-      assert.equal(child.exitCode, null, "the child ran to its end before it was killed");
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-    child.kill("SIGKILL");
-    assert.equal(await ended, "SIGKILL");
+  for (const shards of [2, 4]) { // the second run goes on after the first
+    const child = await standingChild(killed, shards);
+    await child.kill();
   }
 
   await fails(
     openStore(killed), StoreError,
-    /expected a finished store, found one that was stopped: \d+ of 300 documents \([345] of \d+ shards\).*Run harvest again/);
+    /expected a finished store, found one that was stopped: \d+ of 300 documents \(4 of \d+ shards\).*Run harvest again/);
   // one shard is cut off and half a shard lies about, as after a crash of the machine
   truncateSync(join(killed, "shard-00001.safetensors"), 1000);
   writeFileSync(join(killed, ".shard-00005.safetensors.4194305.abc.part"), "half"); // a number no process has: past Linux' largest
@@ -159,9 +246,11 @@ test("a run killed in its middle goes on and ends with the same bytes", async ()
   assert.equal(statSync(join(killed, "shard-00002.safetensors")).mtimeMs, before, "a whole shard is taken over");
   store.close();
 
+  writeFileSync(join(killed, "unfinished.json"), readFileSync(join(killed, "manifest.json"))); // as if killed just before it was removed
   const once = passes;
   await harvest(model, fakeDocuments(300), options);
   assert.equal(passes, once, "a finished store is opened, not made again");
+  assert.deepEqual(digest(killed), digest(whole));
   rmSync(join(killed, "shard-00002.safetensors"));
   await fails(openStore(killed), StoreError, /shard-00002\.safetensors: expected \d+ bytes, found no such file/);
   await harvest(model, fakeDocuments(300), options);
