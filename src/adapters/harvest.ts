@@ -49,8 +49,8 @@ const LOCK = "harvest.lock";
  * that a killed run goes on with what is whole and ends with the same bytes. A store that is already finished is opened; if only
  * spans or sides of the split have changed, its documents.jsonl is replaced. One process at a time works in a folder.
  *
- * A beginning-of-text token that the tokenizer puts before a text (Llama's, Mistral's) stands before the document, so in its first
- * context only: later contexts of a long document run without it, and with `dropFirst` their first token is the sink.
+ * A token that the tokenizer itself puts before a text (Llama's and Mistral's `<s>`) is read again before each later context of a
+ * long document, as the model expects it there; it is the sink then, gives no row, and counts towards `context`.
  *
  * @throws HookError, OptionError, TextError, StoreError (the folder holds something else, or another process is at work in it),
  *   DiskError: before the model runs
@@ -100,7 +100,13 @@ async function fill(
   const { settings } = identity;
   const progress = options.progress ?? defaultProgress();
   const tokens = await tokenize(model, documents, progress);
-  const contexts = cutContexts(tokens.map(({ ids }) => ids.length), settings.context);
+  const lead = leadOf(model, tokens[0]);
+  if (settings.context <= lead) {
+    throw new OptionError(
+      `context: expected at least ${lead + 1} tokens, as the tokenizer puts ${lead} before a text, found ${settings.context}. ` +
+      "Leave it out for the default.");
+  }
+  const contexts = cutContexts(tokens.map(({ ids }) => ids.length), settings.context, lead);
   const plans = planShards(contexts, settings.shardRows);
   const total = contexts.reduce((sum, { length }) => sum + length, 0);
   const unfinished = takeOver(folder, state, options.resume !== false, {
@@ -480,7 +486,7 @@ async function runModel(
   function place(
     rows: Float32Array | undefined, hook: string, width: number, batch: number[], into: Float32Array, norms: Float64Array,
   ): void {
-    const count = batch.reduce((sum, i) => sum + contexts[i].length, 0);
+    const count = batch.reduce((sum, i) => sum + contexts[i].lead + contexts[i].length, 0);
     if (rows?.length !== count * width) {
       throw new EngineError(
         `${hook}: expected ${count} rows of ${width} from the model, found ${rows ? `${rows.length} numbers` : "nothing"}. ` +
@@ -488,7 +494,8 @@ async function runModel(
     }
     let at = 0;
     for (const i of batch) {
-      const { length, document, from } = contexts[i];
+      const { length, document, from, lead } = contexts[i];
+      at += lead;
       const piece = rows.subarray(at * width, (at + length) * width);
       const bad = rowNorms(piece, width, norms.subarray(places[i], places[i] + length));
       if (bad >= 0) {
@@ -507,7 +514,7 @@ async function runModel(
   async function writeShard(shard: number, { x, norms }: ShardBuffer): Promise<void> {
     const { first, end, tokens: count } = plans[shard];
     const isFirst = new Uint8Array(count);
-    for (let i = first; i < end; i++) isFirst[places[i]] = 1;
+    for (let i = first; i < end; i++) if (!contexts[i].lead) isFirst[places[i]] = 1; // behind a lead, that is the sink
     unfinished.settings.normLimits ??= norms.map((of) => normLimit(of.subarray(0, count), isFirst, settings));
     const { runs, dropped } = keptRows(norms, unfinished.settings.normLimits as (number | null)[], isFirst, settings.dropFirst);
 
@@ -542,4 +549,18 @@ interface ShardBuffer {
   norms: Float64Array[];
 }
 
-const idsOf = (tokens: Tokens[], { document, from, length }: Context): Int32Array => tokens[document].ids.subarray(from, from + length);
+/** Tokens that the tokenizer itself puts before a text, such as `<s>`: special, and of none of its characters. */
+function leadOf({ tokenizer }: Model, { ids, start, end }: Tokens): number {
+  let lead = 0;
+  while (lead < ids.length && tokenizer.isSpecial(ids[lead]) && start[lead] === 0 && end[lead] === 0) lead++;
+  return lead;
+}
+
+function idsOf(tokens: Tokens[], { document, from, length, lead }: Context): Int32Array {
+  const { ids } = tokens[document];
+  if (!lead) return ids.subarray(from, from + length);
+  const out = new Int32Array(lead + length);
+  out.set(ids.subarray(0, lead));
+  out.set(ids.subarray(from, from + length), lead);
+  return out;
+}

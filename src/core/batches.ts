@@ -10,7 +10,12 @@ export interface Context {
   /** Position of its first token in the document. */
   from: number;
   length: number;
+  /** How many of the document's first tokens the model reads again before these. */
+  lead: number;
 }
+
+/** Tokens that the model reads. */
+const read = ({ lead, length }: Context): number => lead + length;
 
 /** Contexts first … end (exclusive), `tokens` in all. */
 export interface ShardPlan {
@@ -23,13 +28,19 @@ export interface ShardPlan {
  * Cuts each document into consecutive contexts of `context` tokens; the last one of a document may be shorter. Documents are not joined.
  * @param lengths tokens of each document
  * @param context longest context, in tokens
+ * @param lead first tokens of a document that stand before its later contexts too: a beginning-of-text token
  * @returns contexts in document order; none for a document without tokens
+ * @throws RangeError when there is no room for more than the lead
  */
-export function cutContexts(lengths: ArrayLike<number>, context: number): Context[] {
+export function cutContexts(lengths: ArrayLike<number>, context: number, lead = 0): Context[] {
+  if (context <= lead) throw new RangeError(`context: expected more than the ${lead} tokens that begin each, found ${context}`);
   const contexts: Context[] = [];
   for (let document = 0; document < lengths.length; document++) {
-    for (let from = 0; from < lengths[document]; from += context) {
-      contexts.push({ document, from, length: Math.min(context, lengths[document] - from) });
+    for (let from = 0; from < lengths[document];) {
+      const before = from ? lead : 0;
+      const length = Math.min(context - before, lengths[document] - from);
+      contexts.push({ document, from, length, lead: before });
+      from += length;
     }
   }
   return contexts;
@@ -57,11 +68,11 @@ export function planShards(contexts: Context[], shardTokens: number): ShardPlan[
  */
 export function planBatches(contexts: Context[], { first, end }: ShardPlan, batchTokens: number): number[][] {
   const order = Array.from({ length: end - first }, (_, i) => first + i);
-  order.sort((a, b) => contexts[b].length - contexts[a].length || a - b);
+  order.sort((a, b) => read(contexts[b]) - read(contexts[a]) || a - b);
   const batches: number[][] = [];
   for (const i of order) {
     const batch = batches.at(-1);
-    if (batch && (batch.length + 1) * contexts[batch[0]].length <= batchTokens) batch.push(i);
+    if (batch && (batch.length + 1) * read(contexts[batch[0]]) <= batchTokens) batch.push(i);
     else batches.push([i]);
   }
   return batches;
@@ -72,8 +83,8 @@ export function padding(contexts: Context[], batches: number[][]): number {
   let padded = 0;
   let tokens = 0;
   for (const batch of batches) {
-    padded += batch.length * contexts[batch[0]].length;
-    for (const i of batch) tokens += contexts[i].length;
+    padded += batch.length * read(contexts[batch[0]]);
+    for (const i of batch) tokens += read(contexts[i]);
   }
   return padded ? 1 - tokens / padded : 0;
 }

@@ -81,6 +81,41 @@ test("every row is where it should be: document order, sinks dropped and counted
   source.close();
 });
 
+test("a token that the tokenizer puts before a text is read before each context, and gives no row there", async () => {
+  const documents = fakeDocuments(60);
+  const BOS = 7, context = 16;
+  const { tokenizer, ...model } = fakeModel();
+  const before = (first: number, rest: Int32Array): Int32Array => Int32Array.from([first, ...rest]);
+  const withBos = { ...model, tokenizer: {
+    ...tokenizer,
+    isSpecial: (id: number) => id === BOS,
+    encode(text: string) {
+      const { ids, start, end } = tokenizer.encode(text);
+      return { ids: before(BOS, ids), start: before(0, start), end: before(0, end) };
+    },
+  } };
+  const store = await harvest(withBos, documents, { hooks: ["layers.2"], folder: fresh(), context, batchTokens: 60, shardRows: 200 });
+  const rows: number[][] = [], origin: number[][] = [];
+  documents.forEach(({ text }, document) => {
+    for (let position = 1; position <= text.length; position++) {
+      const id = text.charCodeAt(position - 1);
+      // the first context holds 16 positions, its own <s> among them; later ones 15, each behind another <s>
+      const place = position < context ? position : 1 + (position - context) % (context - 1);
+      rows.push([...fakeRow("layers.2", id, place)]);
+      origin.push([document, position, id]);
+    }
+  });
+  assert.deepEqual(store.manifest.dropped, { first: documents.length, norm: 0 });
+  assert.ok(documents.some(({ text }) => text.length > 3 * context), "some documents have many contexts");
+  const found = store.origin(0, store.rows);
+  assert.deepEqual(Array.from(found.token, (token, i) => [found.document[i], found.position[i], token]), origin);
+  assert.deepEqual([...store.read("layers.2", 0, store.rows)], rows.flat());
+  const folder = fresh();
+  await fails(
+    harvest(withBos, documents, { hooks: ["layers.2"], folder, context: 1, dropFirst: false }), OptionError, /at least 2 tokens, as the tokenizer puts 1 before a text, found 1/);
+  assert.ok(!existsSync(folder));
+});
+
 test("drop rules can be switched off", async () => {
   const documents = fakeDocuments(20);
   const tokens = documents.reduce((sum, { text }) => sum + text.length, 0);

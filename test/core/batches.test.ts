@@ -15,10 +15,22 @@ const random = (seed: number) => () => {
 
 test("documents are cut into consecutive contexts and never joined", () => {
   assert.deepEqual(cutContexts([3, 0, 10, 4], 4), [
-    { document: 0, from: 0, length: 3 },
-    { document: 2, from: 0, length: 4 }, { document: 2, from: 4, length: 4 }, { document: 2, from: 8, length: 2 },
-    { document: 3, from: 0, length: 4 },
+    { document: 0, from: 0, length: 3, lead: 0 },
+    { document: 2, from: 0, length: 4, lead: 0 }, { document: 2, from: 4, length: 4, lead: 0 }, { document: 2, from: 8, length: 2, lead: 0 },
+    { document: 3, from: 0, length: 4, lead: 0 },
   ]);
+});
+
+test("first tokens that stand before later contexts too count towards context and batch, and are no tokens of a shard", () => {
+  const contexts = cutContexts([9], 4, 1);
+  assert.deepEqual(contexts.map(({ from, length, lead }) => [from, length, lead]), [[0, 4, 0], [4, 3, 1], [7, 2, 1]]);
+  const [shard, ...none] = planShards(contexts, 100);
+  assert.deepEqual([shard, none], [{ first: 0, end: 3, tokens: 9 }, []]);
+  assert.deepEqual(planBatches(contexts, shard, 8), [[0, 1], [2]]);
+  assert.deepEqual(planBatches(contexts, shard, 7), [[0], [1], [2]]);
+  assert.equal(padding(contexts, [[0, 1], [2]]), 0);
+  assert.ok(Math.abs(padding(contexts, [[0, 2]]) - 1 / 8) < 1e-12);
+  assert.throws(() => cutContexts([9], 2, 2), /more than the 2 tokens/);
 });
 
 test("shards hold consecutive contexts up to their size; batches hold each context once, longest first, within the budget", () => {
