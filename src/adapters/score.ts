@@ -47,6 +47,7 @@ export interface LabelScores extends ScoresView, ShownNow {
 
 const CHUNK = 65_536; // rows of codes read at once
 const SCRATCH = 2 ** 24; // scores of random directions held at once: 64 MB
+const COLUMNS = 16; // float32 numbers in a cache line
 const POOLS = POOLINGS.length;
 const STOPPED = "No scores were kept: ask again.";
 
@@ -86,7 +87,7 @@ async function score(features: Features, options: ScoreOptions): Promise<LabelSc
   checkOptions(options);
   const { resamples = 400, seed = 0, progress = defaultProgress() } = options;
   const told = meter("score", 4, "stages", progress);
-  const task = taskOf(features, await features.store(), options.labels);
+  const task = await taskOf(features, await features.store(), options.labels);
   requireMemory(task);
   const latents = await bestLatents(task);
   told(1, "latents");
@@ -100,7 +101,11 @@ async function score(features: Features, options: ScoreOptions): Promise<LabelSc
   const scored: LabelScore[] = [];
   for (const [l, label] of sentences.labels.entries()) {
     const { latent, pool } = latents.best[l];
-    const candidates = [latents.best[l].candidate, texts.keyword(l), directions[l], ...texts.others(l), ...activations(l)];
+    const candidates = [latents.best[l].candidate, texts.keyword(l), directions[l]];
+    candidates.push(...texts.others(l));
+    await pause();
+    candidates.push(...activations(l));
+    await pause();
     const positive = positives(test, l);
     const intervals = await inPieces(
       bootstrap(
@@ -176,7 +181,7 @@ interface Task {
   leftOut: string[];
 }
 
-function taskOf(features: Features, store: Store, wanted?: string[]): Task {
+async function taskOf(features: Features, store: Store, wanted?: string[]): Promise<Task> {
   const { hook, latents, d } = features.manifest.sae;
   if (features.manifest.split !== "all") {
     throw new StoreError(
@@ -204,7 +209,7 @@ function taskOf(features: Features, store: Store, wanted?: string[]): Task {
     tokenIds.push(tokens.ids);
     return tokens;
   };
-  const all = sentencesOf(documents, offsets, splitDocuments(documents), wanted);
+  const all = await inPieces(sentencesOf(documents, offsets, splitDocuments(documents), wanted), STOPPED);
   const origin = store.origin(0, features.rows);
   const rows = rowSentences(all, origin.document, origin.position);
   // where every sentence with rows carries a label, or none does, there is nothing to tell apart
@@ -358,6 +363,7 @@ async function bestDirections(task: Task, means: Means, seed: number): Promise<C
   const together = Math.max(1, Math.min(directions.blocks, Math.floor(SCRATCH / (n * directions.size))));
   const out = new Float32Array(directions.size);
   const bins = new Float64Array(2048 * ranks.classes);
+  const columns = new Float32Array(COLUMNS * n);
   const found = new Float64Array(best.length);
   for (let begin = 0; begin < directions.blocks; begin += together) {
     const blocks = Math.min(together, directions.blocks - begin);
@@ -367,8 +373,13 @@ async function bestDirections(task: Task, means: Means, seed: number): Promise<C
     const consider = function* (pool: Pooling): Pieces<void> {
       const p = POOLINGS.indexOf(pool);
       for (let j = 0; j < width && firstOne + j < latents; j++) {
-        if (j % 16 === 15) yield;
-        ranks.binned(scores, j, width, bins, found);
+        const c = j % COLUMNS;
+        if (!c) {
+          // a few columns at a time, each cache line read once
+          yield;
+          for (let u = 0; u < n; u++) for (let i = 0; i < COLUMNS; i++) columns[i * n + u] = scores[u * width + j + i];
+        }
+        ranks.binned(columns.subarray(c * n, (c + 1) * n), bins, found);
         best.forEach((one, l) => {
           if (found[l] > one.auroc) best[l] = { auroc: found[l], at: (firstOne + j) * POOLS + p };
         });
@@ -439,7 +450,11 @@ async function textControls(task: Task, seed: number) {
     ),
     STOPPED,
   );
-  const gramScores = texts.map(grams);
+  const gramScores: Float64Array[] = [];
+  for (const [s, text] of texts.entries()) {
+    if (s % 1024 === 1023) await pause();
+    gramScores.push(grams(text));
+  }
   const each = (value: (s: number) => number): Float32Array =>
     Float32Array.from({ length: sentences.count }, (_, s) => value(s));
   const positions = [

@@ -211,7 +211,7 @@ const RADIX = 1 << DIGITS;
 export function* bySize({ offset, value }: Firings): Pieces<Int32Array> {
   const bits = new Int32Array(value.buffer, value.byteOffset, value.length);
   const longest = offset.reduce((most, end, i) => (i ? Math.max(most, end - offset[i - 1]) : most), 0);
-  const order = Int32Array.from({ length: value.length }, (_, i) => i);
+  const order = new Int32Array(value.length);
   const other = new Int32Array(longest);
   const counts = new Int32Array(3 * RADIX);
   let held = 0; // firings sorted since the last yield
@@ -222,6 +222,7 @@ export function* bySize({ offset, value }: Firings): Pieces<Int32Array> {
       held = 0;
     }
     const mine = order.subarray(a, b);
+    for (let i = a; i < b; i++) order[i] = i;
     if (b - a < 256) {
       mine.sort((i, j) => bits[j] - bits[i] || i - j);
       continue;

@@ -63,19 +63,19 @@ export function ranking(mask: Int32Array, labels: number) {
      * Scores in `bins` equal steps between their least and largest, those of a step tied: for choosing among many dense
      * scores.
      */
-    binned(score: Float32Array, from: number, stride: number, bins: Float64Array, out: Float64Array): void {
+    binned(score: Float32Array, bins: Float64Array, out: Float64Array): void {
       const steps = bins.length / masks.length;
       let least = Infinity;
       let largest = -Infinity;
-      for (let i = 0, at = from; i < n; i++, at += stride) {
-        const v = score[at];
+      for (let i = 0; i < n; i++) {
+        const v = score[i];
         if (v < least) least = v;
         if (v > largest) largest = v;
       }
       bins.fill(0);
       const scale = largest > least ? (steps - 1e-3) / (largest - least) : 0;
-      for (let i = 0, at = from; i < n; i++, at += stride)
-        bins[Math.floor((score[at] - least) * scale) * masks.length + classOf[i]]++;
+      for (let i = 0; i < n; i++)
+        bins[Math.floor((score[i] - least) * scale) * masks.length + classOf[i]]++;
       rankSum.fill(0);
       for (let s = 0, below = 0; s < steps; s++) {
         let here = 0;

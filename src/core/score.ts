@@ -45,12 +45,12 @@ const MOST_LABELS = 30; // bits of a mask that stay clear of its sign
  * @param wanted labels; when absent all that occur, most frequent first
  * @throws OptionError for more labels than a mask of 32 bits holds
  */
-export function sentencesOf(
+export function* sentencesOf(
   documents: Document[],
   offsets: (document: number) => { start: Int32Array; end: Int32Array },
   side: ("train" | "heldout")[],
   wanted?: string[],
-): Sentences {
+): Pieces<Sentences> {
   const times = new Map<string, number>();
   for (const { spans } of documents) for (const { label } of spans) times.set(label, (times.get(label) ?? 0) + 1);
   const labels =
@@ -63,7 +63,9 @@ export function sentencesOf(
   }
   const bit = new Map(labels.map((label, l) => [label, 1 << l]));
   const [document, mask, heldout, first, tokens, relative, starts, ends] = Array.from({ length: 8 }, () => [] as number[]);
-  const ofToken = documents.map(({ text, spans }, d) => {
+  const ofToken: Int32Array[] = [];
+  for (const [d, { text, spans }] of documents.entries()) {
+    if (d % 32 === 31) yield;
     const units: { start: number; end: number; mask: number }[] = [];
     for (const { start, end, label } of [...spans].sort((a, b) => a.start - b.start || a.end - b.end)) {
       const last = units.at(-1);
@@ -98,8 +100,8 @@ export function sentencesOf(
       starts.push(unit.start);
       ends.push(unit.end);
     });
-    return of;
-  });
+    ofToken.push(of);
+  }
   return {
     labels,
     count: document.length,

@@ -79,9 +79,8 @@ test("AUROC: by pairs, by sorting, sparse, present or absent: all the same", () 
           bitOf(mask, l),
         ),
       );
-    const strided = new Float32Array(150 * 5);
-    score.forEach((v, i) => (strided[i * 5 + 2] = v - 3));
-    ranks.binned(strided, 2, 5, new Float64Array(64 * ranks.classes), out);
+    const negative = Float32Array.from(score, (v) => v - 3);
+    ranks.binned(negative, new Float64Array(64 * ranks.classes), out);
     for (let l = 0; l < 3; l++) close(out[l], byPairs(score, bitOf(mask, l)));
   }
 });
@@ -125,14 +124,14 @@ const offsets = () => {
 };
 
 test("a token belongs to the sentence of its first character that is not white space", () => {
-  const sentences = sentencesOf(documents, offsets, ["train"]);
+  const sentences = atOnce(sentencesOf(documents, offsets, ["train"]));
   assert.deepEqual(sentences.labels, ["a", "b", "c"]);
   assert.deepEqual([...sentences.mask], [1, 3, 4]);
   assert.deepEqual([...sentences.ofToken[0]], [0, 0, 0, 0, 0, 1, 1, 1, 1, -1, 2]);
   assert.deepEqual([...sentences.first], [0, 5, 10]);
   assert.deepEqual([...sentences.tokens], [5, 4, 1]);
-  assert.deepEqual(sentencesOf(documents, offsets, ["train"], ["b"]).labels, ["b"]);
-  assert.deepEqual([...sentencesOf(documents, offsets, ["train"], ["b"]).mask], [0, 1, 0]);
+  assert.deepEqual(atOnce(sentencesOf(documents, offsets, ["train"], ["b"])).labels, ["b"]);
+  assert.deepEqual([...atOnce(sentencesOf(documents, offsets, ["train"], ["b"])).mask], [0, 1, 0]);
 });
 
 test("a label needs sentences with and without it that have rows, on both sides", () => {
@@ -143,7 +142,7 @@ test("a label needs sentences with and without it that have rows, on both sides"
   });
   const docs = [document("0", ["xy", "xz", "y"]), document("1", ["x", "xz", "xy"])];
   const at = { start: Int32Array.of(0, 2, 4), end: Int32Array.of(2, 4, 6) };
-  const sentences = sentencesOf(docs, () => at, ["train", "heldout"]);
+  const sentences = atOnce(sentencesOf(docs, () => at, ["train", "heldout"]));
   const rows = rowSentences(sentences, Int32Array.of(0, 0, 0, 1, 1, 1), Int32Array.of(0, 1, 2, 0, 1, 2));
   assert.deepEqual(oneSidedLabels(sentences, rows), ["x"]); // all held-out sentences carry it
   const some = rowSentences(sentences, Int32Array.of(0, 0, 1, 1, 1), Int32Array.of(0, 2, 0, 1, 2)); // the only z of training dropped
@@ -157,13 +156,13 @@ test("a label needs sentences with and without it that have rows, on both sides"
 test("more labels than a mask holds are refused, with what to do", () => {
   const spans = Array.from({ length: 31 }, (_, i) => ({ start: 0, end: 2, label: `l${i}` }));
   assert.throws(
-    () => sentencesOf([{ id: "0", text: "ab", spans }], () => ({ start: new Int32Array(0), end: new Int32Array(0) }), ["train"]),
+    () => atOnce(sentencesOf([{ id: "0", text: "ab", spans }], () => ({ start: new Int32Array(0), end: new Int32Array(0) }), ["train"])),
     (error: Error) => error instanceof OptionError && /at most 30.*found 31.*labels:/s.test(error.message),
   );
 });
 
 test("poolings: mean over the kept rows, maximum, mean of the first five kept rows", () => {
-  const sentences = sentencesOf([{ ...documents[0], spans: [{ start: 0, end: 26, label: "a" }] }], offsets, ["train"]);
+  const sentences = atOnce(sentencesOf([{ ...documents[0], spans: [{ start: 0, end: 26, label: "a" }] }], offsets, ["train"]));
   const position = Int32Array.of(1, 2, 3, 4, 5, 6, 7, 8, 10); // position 0 was dropped
   const rows = rowSentences(sentences, new Int32Array(9), position);
   assert.equal(rows.rows[0], 9); // eleven tokens, of which position 0 and the lone space at 9 have no row
@@ -189,7 +188,7 @@ test("latents × poolings against the definition", () => {
     start: Int32Array.from({ length: 120 }, (_, i) => i),
     end: Int32Array.from({ length: 120 }, (_, i) => i + 1),
   };
-  const sentences = sentencesOf(docs, () => at, ["train", "train"]);
+  const sentences = atOnce(sentencesOf(docs, () => at, ["train", "train"]));
   const rows = rowSentences(
     sentences,
     Int32Array.from({ length: n }, (_, r) => Math.floor(r / 120)),
