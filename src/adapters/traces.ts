@@ -52,6 +52,6 @@ export async function traceMap(features: Features, latent: number, document: num
   const values = new Float32Array(tokens.ids.length);
   for (let i = 0; i < codes.index.length; i++)
     if (codes.index[i] === latent && codes.value[i] > 0) values[position[Math.floor(i / codes.k)]] = codes.value[i];
-  const labels = [...new Set(documents.flatMap(({ spans }) => spans.map(({ label }) => label)))];
+  const labels = [...new Set(documents.flatMap(({ spans = [] }) => spans.map(({ label }) => label)))];
   return traced(traceView(documents[number], labels, { ...tokens, values, latent, max: features.statistics.max[latent] }));
 }

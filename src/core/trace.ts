@@ -53,7 +53,7 @@ export function traceView(
   labels?: string[],
   tokens?: { start: ArrayLike<number>; end: ArrayLike<number>; values: ArrayLike<number>; latent: number; max: number },
 ): TraceView {
-  const { id, text, spans } = document;
+  const { id, text, spans = [] } = document;
   const sorted = [...spans].sort((a, b) => a.start - b.start || b.end - a.end);
   const names = labels ?? [...new Set(sorted.map(({ label }) => label))];
   const letters = lettersOf(names);

@@ -73,3 +73,8 @@ test("text has no colour when none is wanted", () => {
   );
   assert.match(traceText(traceView(document)), /\u001b\[4;38;2/);
 });
+
+test("a document without spans is a plain text", () => {
+  const bare = { id: "bare", text: "So it is." } as Document; // as a store harvested from plain JSON lines may hold it
+  assert.match(traceHtml(traceView(bare)), /So it is\./);
+});
