@@ -10,6 +10,7 @@ messages that belong to it, in order. A step is one of
 Ends with a shutdown and says whether the process went by itself.
 """
 import json
+import queue
 import sys
 import time
 
@@ -94,10 +95,12 @@ def main():
     manager = KernelManager(kernel_name=task["kernel"])
     manager.start_kernel(cwd=task["cwd"])
     results = []
+    doing = "start"
     try:
         client = connect(manager)
         info = collect(manager, client, [request(client, "shell", "kernel_info_request", {})])[0]["reply"]
-        for step in task["steps"]:
+        for number, step in enumerate(task["steps"]):
+            doing = f"step {number + 1}: {json.dumps(step)}"  # for the message when an answer does not come
             if "burst" in step:
                 results.append(collect(manager, client, [execute(client, code) for code in step["burst"]]))
             elif "request" in step:
@@ -117,6 +120,8 @@ def main():
             time.sleep(0.05)
         ended = not manager.is_alive()
         client.stop_channels()
+    except queue.Empty:
+        sys.exit(f"no answer within {TIMEOUT} s at {doing}")
     finally:
         if manager.is_alive():
             manager.shutdown_kernel(now=True)

@@ -53,7 +53,7 @@ const steps: Record<string, Step> = {
   },
   afterLoop: { code: "[steps > 3, flag.requested]" },
   message: { code: "console.log('waiting');\nawait new Promise(() => { setTimeout(() => {}, 1e8); });", interruptOn: "waiting", message: true },
-  spin: { code: "console.log('spinning');\nconst until = Date.now() + 20;\nwhile (Date.now() < until);\nconsole.log('on');\nwhile (true);", interruptOn: "on" },
+  spin: { code: "console.log('spinning');\nconst until = Date.now() + 200;\nwhile (Date.now() < until);\nconsole.log('on');\nwhile (true);", interruptOn: "on" },
   queued: { burst: ["throw new Error('boom')", "'not run'", "'nor this'"] },
   next: { code: "'runs again'" },
   late: { code: "setTimeout(() => console.log('late'), 100);\nvoid Promise.reject(new Error('nobody waits'));\nundefined" },
