@@ -81,9 +81,11 @@ function solveStep(trace: Trace, step: Step, slots: Slots, wrongTurn: WrongTurn 
 /**
  * The document of a seed: same seed, same document.
  * @param seed whole number; neighbouring seeds give unrelated documents
- * @param kind only this kind of puzzle; by default any
+ * @param options.kind only this kind of puzzle; by default any
+ * @param options.wrongTurns 0…1, how many of the usual wrong turns are taken; by default all
  */
-export function generateDocument(seed: number, kind?: Kind): ReasoningDocument {
+export function generateDocument(seed: number, options: { kind?: Kind; wrongTurns?: number } = {}): ReasoningDocument {
+  const { kind, wrongTurns = 1 } = options;
   const rng = random(seed);
   const puzzle = makePuzzle(rng, kind);
   const trace: Trace = { rng, sentences: [] };
@@ -96,7 +98,7 @@ export function generateDocument(seed: number, kind?: Kind): ReasoningDocument {
   if (goals === 2 && steps.length > 1) say(trace, "initializing", initializing.start, { ...slots, q: steps[0].sought });
   steps.forEach((step, i) => {
     if (i > 0 && chance(rng, 0.6)) say(trace, "initializing", initializing.next, { ...slots, q: step.sought, old: steps[i - 1].value });
-    const wrongTurn = chance(rng, steps.length > 1 ? 0.42 : 0.6) ? pick(rng, step.wrong) : null;
+    const wrongTurn = chance(rng, wrongTurns * (steps.length > 1 ? 0.42 : 0.6)) ? pick(rng, step.wrong) : null;
     solveStep(trace, step, slots, wrongTurn);
   });
   if (chance(rng, 0.6)) say(trace, "deduction", concluding, { q: last.sought, v: last.value });
@@ -115,12 +117,15 @@ export function generateDocument(seed: number, kind?: Kind): ReasoningDocument {
 /**
  * Documents of the seeds seed, seed + 1, …; a puzzle that was already drawn (or is in `without`) is left out.
  * @param count documents wanted
+ * @param straight share of the documents without any wrong turn, from none (0) to all (1)
  * @param without puzzle texts that must not occur; those drawn are added
  */
-export function* generate(options: { count: number; seed?: number; without?: Set<string> }): Generator<ReasoningDocument> {
-  const { count, seed = 0, without = new Set<string>() } = options;
+export function* generate(
+  options: { count: number; seed?: number; straight?: number; without?: Set<string> },
+): Generator<ReasoningDocument> {
+  const { count, seed = 0, straight = 0, without = new Set<string>() } = options;
   for (let made = 0, at = seed; made < count; at++) {
-    const document = generateDocument(at);
+    const document = generateDocument(at, { wrongTurns: made % 100 < 100 * straight ? 0 : 1 });
     if (without.has(document.puzzle.text)) continue;
     without.add(document.puzzle.text);
     made++;

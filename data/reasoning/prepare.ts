@@ -1,7 +1,7 @@
 /**
  * Writes corpus.jsonl beside the source: `node build/data/reasoning/prepare.js`.
  * With `--stream <file> --count <n>` it writes training texts for tiny-reasoner instead, one JSON string a line, from other
- * seeds and without any puzzle of the corpus. With `--puzzles <file>` it writes the puzzles of the corpus' held-out documents
+ * seeds and without any puzzle of the corpus; `--straight <share>` of them take no wrong turn. With `--puzzles <file>` it writes the puzzles of the corpus' held-out documents
  * ({kind, text, answer, options} a line; options: how many answers there are to choose from, 0 for a number).
  */
 import { createHash } from "node:crypto";
@@ -45,11 +45,11 @@ function writeCorpus(file: string): void {
   for (const label of labels) console.log(`${label}: ${((100 * shares[label]) / spans).toFixed(1)} %`);
 }
 
-function writeStream(file: string, count: number): void {
+function writeStream(file: string, count: number, straight: number): void {
   const without = new Set<string>();
   for (const document of generate({ count: corpusCount, seed: corpusSeed, without })) void document;
   const out = openSync(`${file}.partial`, "w");
-  for (const document of generate({ count, seed: streamSeed, without })) writeSync(out, `${JSON.stringify(document.text)}\n`);
+  for (const document of generate({ count, seed: streamSeed, straight, without })) writeSync(out, `${JSON.stringify(document.text)}\n`);
   closeSync(out);
   renameSync(`${file}.partial`, file);
   console.log(`${file}: ${count} documents`);
@@ -69,7 +69,7 @@ function writePuzzles(file: string): void {
 }
 
 if (require.main === module) {
-  const { values } = parseArgs({ options: { out: { type: "string" }, stream: { type: "string" }, count: { type: "string" }, puzzles: { type: "string" } } });
+  const { values } = parseArgs({ options: { out: { type: "string" }, stream: { type: "string" }, count: { type: "string" }, straight: { type: "string" }, puzzles: { type: "string" } } });
   // Compiled files lie in build/data/reasoning; the corpus belongs beside the source.
   const beside = resolve(__dirname, "../../../data/reasoning");
   if (values.puzzles !== undefined) writePuzzles(values.puzzles);
@@ -79,6 +79,10 @@ if (require.main === module) {
     if (!Number.isInteger(count) || count < 1) {
       throw new RangeError(`--count: expected a whole number of documents, at least 1, found ${values.count}. Example: --count 100000.`);
     }
-    writeStream(values.stream, count);
+    const straight = Number(values.straight ?? 0);
+    if (!(straight >= 0 && straight <= 1)) {
+      throw new RangeError(`--straight: expected a share from 0 to 1, found ${values.straight}. Example: --straight 0.6.`);
+    }
+    writeStream(values.stream, count, straight);
   }
 }

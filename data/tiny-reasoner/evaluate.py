@@ -41,31 +41,16 @@ def chance(puzzles):
     return guess
 
 
-@torch.no_grad()
-def sample(model, tokenizer, prompts, temperature, max_tokens):
-    """One sampled continuation a prompt; prompts of equal length share a batch, so that no padding is needed."""
-    by_length = defaultdict(list)
-    for i, prompt in enumerate(prompts):
-        ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
-        by_length[len(ids)].append((i, ids))
-    traces = [""] * len(prompts)
-    for group in by_length.values():
-        ids = torch.tensor([ids for _, ids in group])
-        start, cache = ids.shape[1], None
-        alive = torch.ones(len(group), dtype=torch.bool)
-        step = ids
-        for _ in range(max_tokens):
-            out = model(step, past_key_values=cache, use_cache=True)
-            cache = out.past_key_values
-            step = torch.multinomial(torch.softmax(out.logits[:, -1].float() / temperature, -1), 1)
-            step[~alive] = tokenizer.eos_token_id
-            ids = torch.cat([ids, step], 1)
-            alive &= step[:, 0] != tokenizer.eos_token_id
-            if not alive.any():
-                break
-        for (i, _), row in zip(group, ids[:, start:].tolist()):
+def sample(model, tokenizer, prompts, temperature, max_tokens, batch=100):
+    """One sampled trace a prompt, up to and with <|endoftext|>; no nucleus, no top-k."""
+    traces = []
+    for at in range(0, len(prompts), batch):
+        inputs = tokenizer(prompts[at:at + batch], add_special_tokens=False, padding=True, padding_side="left", return_tensors="pt")
+        out = model.generate(inputs["input_ids"], attention_mask=inputs["attention_mask"], do_sample=True, temperature=temperature,
+                             top_k=0, top_p=1.0, max_new_tokens=max_tokens)
+        for row in out[:, inputs["input_ids"].shape[1]:].tolist():
             end = row.index(tokenizer.eos_token_id) + 1 if tokenizer.eos_token_id in row else len(row)
-            traces[i] = "<think>\n" + tokenizer.decode(row[:end])
+            traces.append("<think>\n" + tokenizer.decode(row[:end]))
     return traces
 
 
