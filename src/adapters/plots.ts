@@ -1,7 +1,7 @@
 import { escapeHtml } from "../core/html";
 import { scatterFigure, trainingFigure, type Plot } from "../core/plot";
 import type { Sae, TrainingPoint } from "../core/types";
-import type { Features } from "./collect";
+import type { Features } from "./features";
 import { OptionError } from "../core/errors";
 import { figurePng } from "./png";
 import { showing, type Bundle, type Shown } from "./show";

@@ -22,7 +22,8 @@ import { scoresHtml, scoresText, verdictOf, type Detector, type LabelScore, type
 import { splitDocuments } from "../core/split";
 import { bytesToText, visible } from "../core/token";
 import type { Document, Progress, Sae, Store } from "../core/types";
-import { collect, type CollectedFeature, type Features } from "./collect";
+import { collect } from "./collect";
+import type { CollectedFeature, Features } from "./features";
 import { breathe, stopIfInterrupted } from "./interrupt";
 import { inPieces } from "./pieces";
 import { meter } from "./progress";

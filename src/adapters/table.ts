@@ -1,7 +1,7 @@
 import type { DataFrame } from "danfojs-node";
 import { FEATURE_COLUMNS, tableHtml, tableText, type TableView } from "../core/featuretable";
 import { visible } from "../core/token";
-import type { Features, TopOptions } from "./collect";
+import type { Features, TopOptions } from "./features";
 import { DISPLAY, shown, type Bundle, type ShownNow } from "./show";
 import { tensorflow } from "./tensorflow";
 

@@ -1,7 +1,7 @@
 import { traceHtml, traceText, traceView, type TraceView } from "../core/trace";
 import { OptionError } from "../core/errors";
 import type { Document } from "../core/types";
-import type { Features } from "./collect";
+import type { Features } from "./features";
 import { colored, shown, type ShownNow } from "./show";
 
 /** A document to be looked at. */

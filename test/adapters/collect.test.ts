@@ -4,7 +4,8 @@ import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync,
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { collect, openFeatures } from "../../src/adapters/collect";
+import { collect } from "../../src/adapters/collect";
+import { openFeatures } from "../../src/adapters/features";
 import { DISPLAY, heatMap } from "../../src/adapters/show";
 import { featureTable } from "../../src/adapters/table";
 import { FormatError, InterruptError, OptionError, StoreError } from "../../src/core/errors";
