@@ -31,7 +31,8 @@ const DISK = 5e9; // node_modules 1.0 GB, .venv 1.8 GB, and the clients' caches
 
 const clock = () => performance.now() / 1000;
 const began = clock();
-let network = 0;
+/** Intervals of waiting for a registry; npm and pip wait side by side. */
+const waits = [];
 const seconds = (s) => `${s.toFixed(1).padStart(6)} s`;
 const say = (name, what, time) => console.log(`  ${name.padEnd(8)} ${time === undefined ? "        " : seconds(time)}  ${what}`);
 
@@ -131,7 +132,7 @@ async function npm() {
       cure: "check the network, or point npm at a mirror (npm config set registry …; proxies: npm config set proxy …), then run the command again",
     });
     const waited = union(requests);
-    network += waited;
+    waits.push(...requests);
     bundle(modules);
     return `${readdirSync(modules).length} package folders, of which network ${waited.toFixed(1)} s`;
   });
@@ -176,16 +177,17 @@ async function pip(python3) {
     const wanted = readFileSync(requirements, "utf8").split("\n").filter((line) => /^\w/.test(line));
     const engine = wanted.filter((line) => line.startsWith("tensorflow"));
     const jupyter = wanted.filter((line) => !line.startsWith("tensorflow"));
-    let waited = 0;
+    const downloads = [];
     for (const packages of [jupyter, ["--no-deps", ...engine]]) {
       // pip resolves and downloads, then says "Installing collected packages": what comes before is the network's.
       const from = clock();
       await run(python, ["-m", "pip", "install", "--disable-pip-version-check", "--no-compile", ...packages], {
-        onLine: (line) => { if (/^Installing collected packages/.test(line)) waited += clock() - from; },
+        onLine: (line) => { if (/^Installing collected packages/.test(line)) downloads.push([from, clock()]); },
         cure: "check the network, or point pip at a mirror (pip config set global.index-url …), then run the command again",
       });
     }
-    network += waited;
+    waits.push(...downloads);
+    const waited = union(downloads);
     return `${path.relative(process.cwd(), venv) || venv}, of which network ${waited.toFixed(1)} s`;
   });
 }
@@ -265,8 +267,8 @@ try {
   await binding();
   if (!packed) await build();
   await kernel();
-  const total = clock() - began;
-  console.log(`Ready in ${total.toFixed(1)} s${network > 1 ? `, of which waiting for the registries about ${Math.min(network, total).toFixed(0)} s (npm and pip side by side)` : ""}.`);
+  const network = union(waits);
+  console.log(`Ready in ${(clock() - began).toFixed(1)} s${network > 1 ? `, of which npm or pip waited for its registry during ${network.toFixed(1)} s` : ""}.`);
 } catch (error) {
   if (!(error instanceof SetupError)) throw error;
   console.error(`\nSet-up stopped: ${error.message}`);

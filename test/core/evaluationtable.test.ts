@@ -7,7 +7,7 @@ const good = { fvu: 0.0857, explainedVariance: 0.9143, l0: 16, dead: 0.0078, den
 
 test("an evaluation says what each measure means", () => {
   const text = tableText(evaluationTable(good, "heldout", 1024));
-  assert.match(text, /FVU +0\.0857 +explains 91\.4 % of the variance of 183,735 heldout rows of layers\.3\.$/m);
+  assert.match(text, /FVU +0\.0857 +explains 91\.4 % of the variance of 183,735 held-out rows of layers\.3\.$/m);
   assert.match(text, /dead +0\.8 % +of 1,024 latents/);
   assert.doesNotMatch(text, /suspect/);
 });
