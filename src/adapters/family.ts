@@ -6,7 +6,8 @@ import { FormatError, StoreError } from "../core/errors";
 import { readFloats, readHeader, readInts } from "../core/safetensors";
 import type { Range } from "../core/split";
 import type { Sparse, Store } from "../core/types";
-import { fileSource } from "./files";
+import { fewOpen, fileSource } from "./files";
+import { isAlive } from "./lock";
 
 /**
  * A store and an SAE → features, a family of files in one folder:
@@ -48,16 +49,6 @@ export const storeFacts = ({ manifest: { model, texts, settings }, rows }: Store
 
 /** Folders that calls of this process are filling. */
 export const underWay = new Set<string>();
-
-/** Whether a process of this machine is alive. */
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM"; // alive, and someone else's
-  }
-}
 
 /**
  * Removes what killed collections left beside a folder, and puts back a family that one of them had just moved aside to
@@ -138,18 +129,7 @@ export function codesReader(
   const path = (i: number): string => join(folder, shards[i].file);
   const open = (i: number): Tensors => openTensors(path(i), { index: ["I32", shards[i].rows, k], value: ["F32", shards[i].rows, k] });
   shards.forEach((_, i) => open(i).close()); // all are looked at, few are held open
-  const held = new Map<number, Tensors>(); // least recently used first
-  const shard = (i: number): Tensors => {
-    const found = held.get(i) ?? open(i);
-    held.delete(i);
-    held.set(i, found);
-    for (const [old, { close }] of held) {
-      if (held.size <= OPEN_SHARDS) break;
-      held.delete(old);
-      close();
-    }
-    return found;
-  };
+  const held = fewOpen(OPEN_SHARDS, open);
   const starts = [0];
   for (const { rows } of shards) starts.push(starts.at(-1)! + rows);
   return {
@@ -165,14 +145,13 @@ export function codesReader(
         const b = Math.min(to, starts[i + 1]);
         if (a >= b) continue;
         const [first, last] = [(a - starts[i]) * k, (b - starts[i]) * k];
-        out.index.set(shard(i).ints("index", first, last), (a - from) * k);
-        out.value.set(shard(i).floats("value", first, last), (a - from) * k);
+        out.index.set(held.get(i).ints("index", first, last), (a - from) * k);
+        out.value.set(held.get(i).floats("value", first, last), (a - from) * k);
       }
       return out;
     },
     close() {
-      for (const { close } of held.values()) close();
-      held.clear();
+      held.close();
     },
   };
 }

@@ -121,3 +121,28 @@ export async function requireSpace(folder: string, bytes: number): Promise<void>
 }
 
 const megabytes = (bytes: number): string => `${Math.ceil(bytes / 1e6).toLocaleString("en")} MB`;
+
+/**
+ * Keeps at most `limit` files open: one that is asked for again stays, the one asked for longest ago is closed.
+ * @param open opens the file of a key
+ */
+export function fewOpen<K, F extends { close(): void }>(limit: number, open: (key: K) => F): { get(key: K): F; close(): void } {
+  const held = new Map<K, F>(); // least recently used first
+  return {
+    get(key) {
+      const found = held.get(key) ?? open(key);
+      held.delete(key);
+      held.set(key, found);
+      for (const [old, file] of held) {
+        if (held.size <= limit) break;
+        held.delete(old);
+        file.close();
+      }
+      return found;
+    },
+    close() {
+      for (const file of held.values()) file.close();
+      held.clear();
+    },
+  };
+}

@@ -5,6 +5,7 @@ import { parseHook } from "../core/hookname";
 import { readHeader, type ByteSource, type SafetensorsHeader } from "../core/safetensors";
 import { splitRanges, type Range } from "../core/split";
 import type { Document, Store, StoreManifest, Tokenizer } from "../core/types";
+import { fewOpen } from "./files";
 import { openTokenizer, TOKENIZER_FILES } from "./tokenizer";
 
 /**
@@ -59,20 +60,12 @@ export async function openStore(path: string): Promise<Store> {
   if (sum !== rows) throw damaged(join(path, MANIFEST), `${rows} rows`, `shards of ${sum} rows together`);
 
   let closed = false;
-  const open = new Map<string, OpenFile>(); // least recently used first
+  const open = fewOpen(OPEN_SHARDS, (name: string): OpenFile => openFile(join(path, name)));
   const file = (name: string): OpenFile => {
     if (closed) {
       throw new StoreError(`${path}: expected an open store, found that it was closed. Open it again: openStore("${path}").`);
     }
-    const found = open.get(name) ?? openFile(join(path, name));
-    open.delete(name);
-    open.set(name, found);
-    for (const [old, { close }] of open) {
-      if (open.size <= OPEN_SHARDS) break;
-      open.delete(old);
-      close();
-    }
-    return found;
+    return open.get(name);
   };
 
   /** Elements of a tensor that runs through all shards, rows from … to, into `out`. */
@@ -176,8 +169,7 @@ export async function openStore(path: string): Promise<Store> {
     },
     close() {
       closed = true;
-      for (const { close } of open.values()) close();
-      open.clear();
+      open.close();
     },
   };
   return store;

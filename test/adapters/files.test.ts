@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { chmodSync, mkdtempSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileSource, requireSpace, writeAtomic } from "../../src/adapters/files";
+import { fewOpen, fileSource, requireSpace, writeAtomic } from "../../src/adapters/files";
 import { DiskError } from "../../src/core/errors";
 
 async function scratch(work: (folder: string) => Promise<void>): Promise<void> {
@@ -75,3 +75,17 @@ test("space is checked before: the folder is made, too little is said in figures
   assert.deepEqual(readdirSync(join(folder, "new")), ["deep"]);
   await assert.rejects(requireSpace(folder, 1e18), (error: Error) => error instanceof DiskError && /expected 1,000,000,000,064 MB free .*found [\d,]+ MB\. Free some space/.test(error.message));
 }));
+
+test("few files are held open: the one asked for longest ago is closed, all at the end", () => {
+  const closed: string[] = [];
+  const files = fewOpen(2, (name: string) => ({ name, close: () => void closed.push(name) }));
+  const first = files.get("a");
+  files.get("b");
+  assert.equal(files.get("a"), first, "what is open is not opened again");
+  files.get("c");
+  assert.deepEqual(closed, ["b"]);
+  assert.notEqual(files.get("b"), undefined);
+  assert.deepEqual(closed, ["b", "a"]);
+  files.close();
+  assert.deepEqual(closed, ["b", "a", "c", "b"]);
+});
