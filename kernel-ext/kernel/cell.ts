@@ -9,7 +9,29 @@ export interface Cell {
   request: Message | undefined;
   interrupted: boolean;
   polledAt: number; // ms, when a loop of this cell last read the interrupt flag; such a loop stops by itself
+  sparedUntil: number; // ms: an interrupted cell whose loops look at the flag gets time to stop by itself
   pending: Set<Promise<unknown>>; // displays still being made: the cell waits for them
+  waits: Set<(reason: Error) => void>; // what its top level awaits; an interrupt rejects it
+  timers: Set<object>; // timers its code set; an interrupt stops them
+}
+
+export const newCell = (given: Pick<Cell, "name" | "label" | "source" | "request">): Cell => ({
+  ...given, interrupted: false, polledAt: -Infinity, sparedUntil: -Infinity, pending: new Set(), waits: new Set(), timers: new Set(),
+});
+
+/**
+ * Waits for a value, or until the cell is given up.
+ * @param failed told of what it was rejected with
+ */
+export function waitIn<T>(cell: Cell, value: T | PromiseLike<T>, failed: (error: unknown) => void = () => {}): Promise<T> {
+  return new Promise((resolve, reject) => {
+    cell.waits.add(reject);
+    const done = (): boolean => cell.waits.delete(reject);
+    Promise.resolve(value).then(
+      (result) => (done(), resolve(result)),
+      (error) => (done(), failed(error), reject(error)),
+    );
+  });
 }
 
 /** Which cell the running code belongs to. Follows promises, timers and callbacks by itself. */

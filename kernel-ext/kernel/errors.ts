@@ -1,12 +1,20 @@
 import { relative } from "node:path";
 import { inspect, types } from "node:util";
-import type { Diagnostic } from "tslab/dist/converter";
 
 /** A place in a cell or file as its author wrote it, counted from 1. */
 export interface CellPosition {
   file: string;
   line: number;
   column: number;
+}
+
+/** What a compiler finds wrong with a cell, or with a file it imports. */
+export interface Diagnostic {
+  start: { line: number; character: number }; // from 0
+  messageText: string; // its first line says what, further ones why
+  code?: number; // TypeScript's number
+  syntax?: boolean; // found by the parser: the text is no program at all
+  fileName?: string; // undefined: the cell
 }
 
 /** Content of Jupyter's `error` message. */
@@ -21,15 +29,29 @@ export class KeyboardInterrupt extends Error {
   override name = "KeyboardInterrupt";
 }
 
+const numbered = ({ code }: Diagnostic): string => (code === undefined ? "" : ` (TS${code})`);
+
 /** The compiler refused a cell; none of it ran. */
 export class CompileError extends Error {
   override name: string;
   constructor(readonly diagnostics: Diagnostic[]) {
     const [first] = diagnostics;
-    super(`line ${first.start.line + 1}: ${first.messageText} (TS${first.code})`);
-    // TypeScript numbers what its parser finds from 1000, what its checker finds from 2000.
-    this.name = diagnostics.some(({ code }) => code < 2000) ? "SyntaxError" : "TypeScriptError";
+    super(`${first.fileName ? `${first.fileName}, ` : ""}line ${first.start.line + 1}: ${first.messageText.split("\n")[0]}${numbered(first)}`);
+    this.name = diagnostics.some(({ syntax }) => syntax) ? "SyntaxError" : "TypeScriptError";
   }
+}
+
+/**
+ * Ends the file name of a frame that was not V8's: the place of a top-level await. V8 follows awaits, but not through the promise
+ * by which such an await can be given up. Line and column are those before our own rewriting.
+ */
+export const AWAITED = "?awaited";
+
+/** Adds that frame to the error that an awaited promise was rejected with, unless the cell's top level is in it already. */
+export function addAwaited(error: unknown, file: string, line: number, column: number): void {
+  if (!types.isNativeError(error) || typeof error.stack !== "string") return;
+  if (error.stack.split("\n").some((frame) => frame.includes(`at ${file}`) || frame.includes(`at async ${file}`))) return;
+  error.stack += `\n    at async ${file}${AWAITED}:${line}:${column}`;
 }
 
 /** How stack traces are read: where a frame of compiled code comes from, what a cell is called, what it says. */
@@ -53,7 +75,7 @@ function excerpt(source: string, line: number, column: number): string {
   const from = Math.max(1, line - 2);
   return lines.slice(from - 1, line + 2).map((text, i) => {
     const number = from + i;
-    const shown = text.length > 160 ? `${text.slice(0, 160)}…` : text;
+    const shown = text.length > 160 ? `${text.slice(0, 160)}…` : text; // a cell may hold a line of megabytes
     if (number !== line) return `  ${dim(`${String(number).padStart(4)} |`)} ${shown}`;
     const mark = column <= shown.length + 1 ? `\n       ${dim("|")} ${" ".repeat(column - 1)}${red("^")}` : "";
     return `${red(">")} ${green(`${String(number).padStart(4)} |`)} ${shown}${mark}`;
@@ -73,10 +95,10 @@ function frames(stack: string, tracer: Tracer): Frame[] {
     const match = /^\s+at (?:(.*) \()?(.*?):(\d+):(\d+)\)?$/.exec(raw);
     if (!match) continue;
     const file = match[2].replace(/^(async )?(file:\/\/)?/, "");
-    const who = (match[1] ?? "").replace(/^((?:async )?)Proxy\./, "$1"); // tslab's cells call functions through a proxy
+    const who = match[1] ?? "";
     const line = Number(match[3]);
     const column = Number(match[4]);
-    const cell = tracer.cell(file);
+    const cell = tracer.cell(file.endsWith(AWAITED) ? file.slice(0, -AWAITED.length) : file);
     if (!cell && (file.startsWith("node:") || tracer.hidden(file))) continue;
     const at = tracer.locate(file, line, column);
     if (cell) {
@@ -120,7 +142,7 @@ const nameOf = (error: Error): string => {
 
 function traceOf(error: Error, tracer: Tracer, depth: number): string[] {
   const message = String(error.message);
-  const head = `${red(nameOf(error))}: ${message}`;
+  const head = `${red(nameOf(error))}: ${asWritten(message)}`;
   const stack = typeof error.stack === "string" ? error.stack : "";
   // A message may itself hold lines that look like frames.
   const after = stack.indexOf(message);
@@ -137,21 +159,19 @@ function traceOf(error: Error, tracer: Tracer, depth: number): string[] {
   return out;
 }
 
-function compileTrace(error: CompileError, label: string, source: string): string[] {
-  // tslab lists the links of one message's chain one by one, all at the same place.
-  const groups: { place: string; first: Diagnostic; texts: string[] }[] = [];
-  for (const diagnostic of error.diagnostics) {
-    const { start, fileName, messageText } = diagnostic;
-    const place = `${fileName ?? label}, line ${start.line + 1}:${start.character + 1}`;
-    const last = groups.at(-1);
-    if (last?.place === place) last.texts.push(messageText);
-    else groups.push({ place, first: diagnostic, texts: [messageText] });
-  }
-  return groups.flatMap(({ place, first: { start, fileName, code }, texts }) => [
-    `${red(error.name)}: ${texts.join("\n    ")} ${dim(`(TS${code})`)}`,
-    fileName ? green(place) : `${green(place)}\n${excerpt(source, start.line + 1, start.character + 1)}`,
-  ]);
-}
+const compileTrace = (error: CompileError, label: string, source: string): string[] =>
+  error.diagnostics.slice(0, SHOWN).map((diagnostic) => {
+    const { fileName, messageText, start: { line, character } } = diagnostic;
+    const place = green(`${fileName ?? label}, line ${line + 1}:${character + 1}`);
+    const head = `${red(error.name)}: ${messageText.replaceAll("\n", "\n    ")}${dim(numbered(diagnostic))}`;
+    return fileName ? `${head}\n${place}` : `${head}\n${place}\n${excerpt(source, line + 1, character + 1)}`;
+  }).concat(error.diagnostics.length > SHOWN ? [`… and ${error.diagnostics.length - SHOWN} more`] : []);
+
+const SHOWN = 20; // complaints of the compiler about one cell
+
+/** Compiled cells read a variable `x` as a property; messages of the engine name it so: "$$_x.v is not a function". */
+const asWritten = (message: string): string =>
+  message.replace(/\(0\s*,\s*\$\$+_([^\s.]+)\.v\)/g, "$1").replace(/\$\$+_([^\s.]+)\.v\b/g, "$1");
 
 /**
  * What a thrown value looks like in a notebook: name, message, the line of the cell it came from, and the frames of the author's
@@ -163,7 +183,7 @@ export function errorContent(thrown: unknown, tracer: Tracer, cell: { label: str
     return { ename: thrown.name, evalue: thrown.message, traceback: compileTrace(thrown, cell.label, cell.source) };
   }
   try {
-    if (isError(thrown)) return { ename: nameOf(thrown), evalue: String(thrown.message), traceback: traceOf(thrown, tracer, 4) };
+    if (isError(thrown)) return { ename: nameOf(thrown), evalue: asWritten(String(thrown.message)), traceback: traceOf(thrown, tracer, 4) };
   } catch {
     // An error whose own properties throw is shown like any other value.
   }

@@ -1,36 +1,25 @@
+import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { Publisher, Reply, Router, type Socket } from "zeromq";
-import { cellScope, systemClock } from "./cell";
-import { installInterruptFlag } from "./interrupt";
-import { cellPrelude, createKernel, showHook, SHOW } from "./kernel";
-import { createTslab } from "./language";
+import { Worker } from "node:worker_threads";
+import { cellScope, systemClock, type Cell } from "./cell";
+import { createComms } from "./comm";
+import { readConnection } from "./connection";
+import { createInput } from "./input";
+import { createInterrupts, installInterruptFlag, sharedInterrupt, signalCatcher } from "./interrupt";
+import { cellPrelude, createKernel, kernelInfo, showHook, SHOW } from "./kernel";
 import { captureStreams, createOutput } from "./output";
 import { lendPackages, lentPackages } from "./packages";
-import { createServer } from "./server";
+import type { Incoming } from "./post";
+import { ringWriter, sharedRing } from "./ring";
+import { createServer, type PublishOptions, type Said, type Server } from "./server";
+import type { FromThread, ThreadData, ToThread } from "./thread";
+import { createTypeScript } from "./typescript";
+import type { Content } from "./wire";
 
-interface Connection {
-  transport: string;
-  ip: string;
-  key: string;
-  shell_port: number;
-  control_port: number;
-  iopub_port: number;
-  stdin_port: number;
-  hb_port: number;
-}
+const FLUSHED = 1_000; // ms in which the last messages should have left
 
-/** The connection file, which Jupyter writes and names on the command line. */
-function readConnection(path: string | undefined): Connection {
-  if (!path) throw new Error("expected the path of a connection file as the only argument; Jupyter starts the kernel so");
-  const connection = JSON.parse(readFileSync(path, "utf8")) as Connection;
-  for (const field of ["transport", "ip", "key", "shell_port", "control_port", "iopub_port", "stdin_port", "hb_port"] as const) {
-    if (connection[field] === undefined) throw new Error(`${path}: expected the field ${field} of a Jupyter connection file`);
-  }
-  return connection;
-}
-
-async function main(): Promise<void> {
+function main(): void {
   const connection = readConnection(process.argv[2]);
   const packageRoot = dirname(require.resolve("../../../package.json"));
   const { version } = JSON.parse(readFileSync(join(packageRoot, "package.json"), "utf8")) as { version: string };
@@ -38,79 +27,99 @@ async function main(): Promise<void> {
   const stderr = process.stderr.write.bind(process.stderr); // before cells get the stream
   const warn = (message: string): void => void stderr(`saelab kernel: ${message}\n`);
 
+  // The sockets live in a thread of their own: they are served while a cell computes.
+  const shared = sharedInterrupt();
+  const printed = sharedRing();
+  const session = randomUUID();
+  const { version: typescript } = JSON.parse(readFileSync(require.resolve("typescript/package.json"), "utf8")) as { version: string };
+  const parent = process.ppid;
+  const thread = new Worker(join(__dirname, "thread.js"), {
+    workerData: {
+      connection, session, shared, printed, info: kernelInfo({ version, typescript }),
+      parent: Number(process.env.JPY_PARENT_PID) === parent ? parent : undefined,
+    } satisfies ThreadData,
+  });
+  const ring = ringWriter(printed, () => thread.postMessage({ kind: "text" } satisfies ToThread));
+  const send = (said: Said): void =>
+    thread.postMessage((said.kind === "send" ? { ...said, at: ring.position() } : said) satisfies ToThread);
+
   // TF.js 4.22 calls two functions that Node 23 removed.
   const util = require("node:util") as Record<string, unknown>;
   util.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
   util.isArray ??= Array.isArray;
   Error.stackTraceLimit = 50; // a cell's own frame lies under those of the library it calls
 
-  // Without these two, zeromq loses what is sent after 512 messages in one turn of the event loop.
-  const options = { sendTimeout: 0, sendHighWaterMark: 0, linger: 1000 };
-  const sockets = {
-    shell: new Router(options),
-    control: new Router(options),
-    iopub: new Publisher(options),
-    stdin: new Router(options),
-    heartbeat: new Reply({ linger: 1000 }),
-  };
-  const bind = (socket: Socket, port: number): Promise<void> =>
-    socket.bind(`${connection.transport}://${connection.ip}${connection.transport === "ipc" ? "-" : ":"}${port}`);
-  await Promise.all([
-    bind(sockets.shell, connection.shell_port),
-    bind(sockets.control, connection.control_port),
-    bind(sockets.iopub, connection.iopub_port),
-    bind(sockets.stdin, connection.stdin_port),
-    bind(sockets.heartbeat, connection.hb_port),
-  ]);
-
   const clock = systemClock;
   const scope = cellScope();
-  const server = createServer({ sockets, key: connection.key, clock, warn });
-  const publish = (cell: { request?: Parameters<typeof server.publish>[0] }, type: string, content: Record<string, unknown>): void =>
-    server.publish(cell.request, type, content);
-  const output = createOutput({ publish, clock });
+  process.on("SIGINT", () => interrupts.poll());
+  const interrupts = createInterrupts(shared, signalCatcher(join(packageRoot, "kernel-ext", "signal.node")));
+  let server: Server;
+  const publish = (cell: Cell | undefined, type: string, content: Content, options?: PublishOptions): void =>
+    server.publish(cell?.request, type, content, options);
+  const headers = new WeakMap<Cell, string>();
+  const headerOf = (cell: Cell): string => {
+    let header = headers.get(cell);
+    if (header === undefined) headers.set(cell, (header = cell.request ? JSON.stringify(cell.request.header) : ""));
+    return header;
+  };
+  const output = createOutput({ publish, print: (cell, name, text) => ring.write(headerOf(cell), name, text), clock });
+  const comms = createComms({ publish, current: scope.current });
+  const input = createInput({ scope, ask: (...args) => server.ask(...args) });
 
   const lent = lentPackages({ root, packageRoot });
   lendPackages(lent);
-  const language = createTslab({ root, lent, prelude: cellPrelude({ scope, output }) });
-  const kernel = createKernel({
-    language, output, scope, clock, publish, version, warn,
-    exit() {
-      output.flush();
-      // One turn later the reply is in the socket; `linger` gets it to the client.
-      setImmediate(() => {
-        for (const socket of Object.values(sockets)) socket.close();
-        process.exit(0);
-      });
+  const show = showHook({ scope, output });
+  const language = createTypeScript({
+    root, packageRoot, lent, scope, interrupts, clock, warn,
+    prelude: cellPrelude({ scope, output, input: input.input, comms }),
+    onImport(specifier) {
+      if (specifier === "tslab") showTslab(require.resolve("tslab/dist/jupyter", { paths: [root, packageRoot] }), show);
     },
   });
+  const kernel = createKernel({ language, output, scope, clock, publish, interrupts, input, comms, warn });
+  interrupts.onInterrupt(kernel.interrupt);
+  server = createServer({ handlers: kernel.handlers, session, send, clock, warn });
 
-  const show = showHook({ scope, output });
   (globalThis as unknown as Record<symbol, unknown>)[SHOW] = show;
-  installInterruptFlag({ current: scope.current, clock });
-  // tslab.display and newDisplay() of a cell that imports tslab
-  const jupyter = require("tslab/dist/jupyter") as { lastWriteDisplayData: unknown };
+  installInterruptFlag({ current: scope.current, clock, poll: interrupts.poll });
+  captureStreams(output, scope.current);
+  process.on("uncaughtException", (error) => kernel.report("Uncaught exception:", error));
+  process.on("unhandledRejection", (reason) => kernel.report("Unhandled rejection:", reason));
+
+  const close = (): void => {
+    language.close();
+    // The thread closes its sockets behind the last message; if it cannot, the process ends all the same.
+    thread.postMessage({ kind: "close" } satisfies ToThread);
+    setTimeout(() => process.exit(0), FLUSHED);
+  };
+  thread.on("message", (message: Incoming | FromThread) => {
+    switch (message.kind) {
+      case "request": return server.take(message);
+      case "interrupt": return interrupts.poll();
+      case "warn": return warn(message.message);
+      case "shutdown": return close();
+      case "closed": return process.exit(0);
+      case "bound": return undefined;
+    }
+  });
+  thread.on("error", (error) => {
+    warn(`the thread of the sockets ended: ${error.stack ?? error.message}`);
+    process.exit(1);
+  });
+}
+
+/** tslab.display and newDisplay() of a cell that imports tslab. */
+function showTslab(path: string, show: ReturnType<typeof showHook>): void {
+  const jupyter = require(path) as { lastWriteDisplayData: unknown };
   jupyter.lastWriteDisplayData = (
     { data, metadata, transient }: { data: Record<string, unknown>; metadata: Record<string, unknown>; transient: { display_id?: string } },
     update?: boolean,
   ) => show(data, { metadata, display_id: transient.display_id, update });
-
-  captureStreams(output, scope.current);
-  process.on("SIGINT", () => kernel.interrupt());
-  process.on("uncaughtException", (error) => kernel.report("Uncaught exception:", error));
-  process.on("unhandledRejection", (reason) => kernel.report("Unhandled rejection:", reason));
-
-  // Jupyter gone without a goodbye: a kernel nobody can reach any more ends.
-  const parent = process.ppid;
-  if (Number(process.env.JPY_PARENT_PID) === parent) {
-    setInterval(() => {
-      if (process.ppid !== parent) process.exit(0);
-    }, 2000).unref();
-  }
-  await server.serve(kernel.handlers);
 }
 
-main().catch((error: Error) => {
-  console.error(`saelab kernel: ${error.message}`);
+try {
+  main();
+} catch (error) {
+  console.error(`saelab kernel: ${(error as Error).message}`);
   process.exit(1);
-});
+}

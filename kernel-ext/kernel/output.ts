@@ -17,28 +17,36 @@ export type Publish = (cell: Cell, type: string, content: Content) => void;
 export interface Output {
   stream(cell: Cell, name: StreamName, chunk: string | Uint8Array): void;
   display(cell: Cell, bundle: Bundle, options?: DisplayOptions): void;
-  flush(cell?: Cell): void;
+  /** Takes away what the cell has shown; with `wait` when something new comes. */
+  clear(cell: Cell, wait: boolean): void;
+  /** The cell has ended: says what was cut. */
+  end(cell: Cell): void;
 }
 
-interface Pending {
-  name: StreamName;
-  parts: string[];
-  length: number;
-  since: number;
-  cancel: () => void;
+const CELL_LIMIT = 16 << 20; // characters of one cell: a million lines of 16; a front end holds them all in memory, and saves them
+const REMINDER = 10_000; // ms between notices of what a cell's timers had cut after its end
+
+/** What of a cell's text was sent, and what was not because it was too much. */
+interface Spent {
+  sent: number;
+  full: boolean;
+  cut: { characters: number; lines: number };
+  ended: boolean;
+  reminding: boolean;
 }
 
-const INTERVAL = 20; // ms: text waits at most so long for more text
-const LIMIT = 1 << 18; // characters: more than that is sent at once, so that a printing loop holds little memory
+const count = (n: number, what: string): string => `${n.toLocaleString("en")} ${what}${n === 1 ? "" : "s"}`;
 
 /**
- * Collects what cells print into few messages and keeps their order: text waits up to 20 ms for more of the same stream; a
- * display, the other stream or flush() sends it on before. A loop that never gives the event loop a turn is served too, because
- * each write looks at the clock.
+ * What cells print and show. What a cell prints past the limit is counted instead of sent, and the cell says so.
+ * @param print takes text; displays published later stand behind it
+ * @param limit characters a cell may print
  */
-export function createOutput({ publish, clock }: { publish: Publish; clock: Clock }): Output {
-  const waiting = new Map<Cell, Pending>();
+export function createOutput({ publish, print, clock, limit = CELL_LIMIT }: {
+  publish: Publish; print: (cell: Cell, name: StreamName, text: string) => void; clock: Clock; limit?: number;
+}): Output {
   const decoders = new WeakMap<Cell, Record<StreamName, StringDecoder>>();
+  const spending = new WeakMap<Cell, Spent>();
 
   const decode = (cell: Cell, name: StreamName, chunk: string | Uint8Array): string => {
     if (typeof chunk === "string") return chunk;
@@ -47,43 +55,60 @@ export function createOutput({ publish, clock }: { publish: Publish; clock: Cloc
     return pair[name].write(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)); // half a character waits
   };
 
-  const flush = (cell: Cell): void => {
-    const pending = waiting.get(cell);
-    if (!pending) return;
-    waiting.delete(cell);
-    pending.cancel();
-    // Half a surrogate pair is no text: front ends fail to save it.
-    const text = pending.parts.join("").replace(/\p{Surrogate}/gu, "\ufffd");
-    publish(cell, "stream", { name: pending.name, text });
+  const spentOf = (cell: Cell): Spent => {
+    let spent = spending.get(cell);
+    if (!spent) spending.set(cell, (spent = { sent: 0, full: false, cut: { characters: 0, lines: 0 }, ended: false, reminding: false }));
+    return spent;
+  };
+
+  const notice = (cell: Cell, text: string): void => print(cell, "stderr", `\n[saelab] ${text}\n`);
+
+  const saySoFar = (cell: Cell, { cut }: Spent): void => {
+    if (cut.characters === 0) return;
+    notice(cell, `Not shown: ${count(cut.characters, "character")} in ${count(cut.lines, "line")}.`);
+    cut.characters = cut.lines = 0;
+  };
+
+  const cutOff = (cell: Cell, spent: Spent, text: string): void => {
+    spent.cut.characters += text.length;
+    for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) spent.cut.lines++;
+    if (!spent.ended || spent.reminding) return;
+    spent.reminding = true;
+    clock.after(REMINDER, () => {
+      spent.reminding = false;
+      saySoFar(cell, spent);
+    });
   };
 
   return {
     stream(cell, name, chunk) {
-      const text = decode(cell, name, chunk);
+      // Half a surrogate pair is no text: front ends fail to save it.
+      const text = decode(cell, name, chunk).toWellFormed();
       if (text === "") return;
-      let pending = waiting.get(cell);
-      if (pending && pending.name !== name) {
-        flush(cell);
-        pending = undefined;
+      const spent = spentOf(cell);
+      const rest = limit - spent.sent;
+      if (text.length <= rest) {
+        spent.sent += text.length;
+        print(cell, name, text);
+        return;
       }
-      if (!pending) {
-        pending = {
-          name, parts: [], length: 0, since: clock.now(), cancel: clock.after(INTERVAL, () => flush(cell)),
-        };
-        waiting.set(cell, pending);
-      }
-      pending.parts.push(text);
-      pending.length += text.length;
-      if (pending.length >= LIMIT || clock.now() - pending.since >= INTERVAL) flush(cell);
+      if (rest > 0) print(cell, name, text.slice(0, rest).toWellFormed());
+      spent.sent = limit;
+      if (!spent.full) notice(cell, `This cell has printed ${count(limit, "character")}, the most that is shown of one cell; what follows is counted only.`);
+      spent.full = true;
+      cutOff(cell, spent, text.slice(rest));
     },
     display(cell, bundle, { display_id, update = false, metadata = {} } = {}) {
-      flush(cell);
       publish(cell, update ? "update_display_data" : "display_data", {
         data: bundle, metadata, transient: display_id === undefined ? {} : { display_id },
       });
     },
-    flush(cell) {
-      for (const each of cell ? [cell] : [...waiting.keys()]) flush(each);
+    clear: (cell, wait) => publish(cell, "clear_output", { wait }),
+    end(cell) {
+      const spent = spending.get(cell);
+      if (!spent) return;
+      saySoFar(cell, spent);
+      spent.ended = true;
     },
   };
 }

@@ -14,6 +14,9 @@ export function findPackage(name: string, from: string): string | undefined {
   }
 }
 
+/** The package a specifier names: "@a/b/c" → "@a/b"; undefined for paths. */
+export const packageName = (specifier: string): string | undefined => /^(@[^/]+\/)?[^./][^/]*/.exec(specifier)?.[0];
+
 /**
  * What the kernel lends a notebook: this package and the packages it depends on, as far as the notebook's own folder and those above
  * have none of that name. So `import … from "saelab"` means the packed install next to the notebook if there is one, and this
@@ -59,7 +62,7 @@ export function lendPackages(lent: Packages): () => void {
     try {
       return ordinary.call(this, request, parent, isMain, options);
     } catch (error) {
-      const name = /^(@[^/]+\/)?[^./][^/]*/.exec(request)?.[0];
+      const name = packageName(request);
       const dir = name && lent.get(name);
       if (!dir || (error as NodeJS.ErrnoException).code !== "MODULE_NOT_FOUND") throw error;
       const inside = request.slice(name.length);

@@ -21,8 +21,8 @@ export function kernelSpec({ node, packageRoot }: { node: string; packageRoot: s
     argv: [node, join(packageRoot, "build", "kernel-ext", "kernel", "main.js"), "{connection_file}"],
     display_name: "TypeScript (saelab)",
     language: "typescript",
-    // A signal reaches a cell that loops without ever giving the event loop a turn; a message would wait for it.
-    interrupt_mode: "signal",
+    // A message reaches the kernel alone; a signal would also reach the processes that it and its cells have started.
+    interrupt_mode: "message",
     env: {
       TF_ENABLE_ONEDNN_OPTS: "1", // up to 1.4× in TensorFlow's products
       TF_CPP_MIN_LOG_LEVEL: "2",

@@ -1,6 +1,6 @@
 import { createHmac, randomUUID, timingSafeEqual } from "node:crypto";
 
-/** Jupyter's message header, protocol 5.3. */
+/** Jupyter's message header, protocol 5.4. */
 export interface Header {
   msg_id: string;
   session: string;
@@ -27,7 +27,9 @@ export class WireError extends Error {
 }
 
 const DELIMITER = Buffer.from("<IDS|MSG>");
-export const PROTOCOL_VERSION = "5.3";
+export const PROTOCOL_VERSION = "5.4";
+
+const LARGEST = 1 << 28; // bytes of the JSON parts of one message: a cell of 10 MB is fine, a flood is not
 
 const sign = (key: string, frames: (string | Uint8Array)[]): string => {
   const hmac = createHmac("sha256", key);
@@ -48,6 +50,8 @@ export function decode(frames: Uint8Array[], key: string): Message {
   if (parts.length < 4) {
     throw new WireError(`expected signature, header, parent, metadata and content, found ${frames.length - at - 1} frames`);
   }
+  const size = parts.reduce((sum, part) => sum + part.length, 0);
+  if (size > LARGEST) throw new WireError(`expected at most ${LARGEST} bytes, found ${size}`);
   if (key !== "") {
     const want = Buffer.from(sign(key, parts));
     const found = frames[at + 1];
@@ -63,7 +67,7 @@ export function decode(frames: Uint8Array[], key: string): Message {
     } catch (cause) {
       throw new WireError(`${name}: expected JSON`, { cause });
     }
-    if (typeof value !== "object" || value === null) throw new WireError(`${name}: expected an object, found ${value}`);
+    if (typeof value !== "object" || value === null || Array.isArray(value)) throw new WireError(`${name}: expected an object, found ${JSON.stringify(value)}`);
     return value as Content;
   });
   if (typeof header.msg_type !== "string" || typeof header.msg_id !== "string") {
@@ -79,17 +83,49 @@ export function decode(frames: Uint8Array[], key: string): Message {
   };
 }
 
+/** A message whose four parts are JSON already, so that another thread need only sign and send it. */
+export interface Letter {
+  identities: Uint8Array[];
+  parts: string[]; // header, parent, metadata, content
+  buffers: Uint8Array[];
+}
+
+export const letter = ({ identities, header, parent, metadata, content, buffers }: Message): Letter => ({
+  identities, parts: [header, parent, metadata, content].map((part) => JSON.stringify(part)), buffers,
+});
+
+/** Letter → signed frames. */
+export const seal = ({ identities, parts, buffers }: Letter, key: string): (string | Uint8Array)[] =>
+  [...identities, DELIMITER, key === "" ? "" : sign(key, parts), ...parts, ...buffers];
+
 /** Message → signed frames; the inverse of decode. */
-export function encode(message: Message, key: string): (string | Uint8Array)[] {
-  const parts = [message.header, message.parent, message.metadata, message.content].map((part) => JSON.stringify(part));
-  return [...message.identities, DELIMITER, key === "" ? "" : sign(key, parts), ...parts, ...message.buffers];
+export const encode = (message: Message, key: string): (string | Uint8Array)[] => seal(letter(message), key);
+
+const REMEMBERED = 1 << 16; // signatures, as many as jupyter_client remembers
+
+/**
+ * Recognises a message that was sent before: a signature is never made twice, because each header has its own id and date.
+ * @returns function that says whether frames are new; unsigned ones always are
+ */
+export function replayGuard(): (frames: Uint8Array[]) => boolean {
+  let recent = new Set<string>();
+  let older = new Set<string>();
+  return (frames) => {
+    const at = frames.findIndex((frame) => DELIMITER.equals(frame));
+    const signature = Buffer.from(frames[at + 1] ?? []).toString("latin1");
+    if (signature === "") return true;
+    if (recent.has(signature) || older.has(signature)) return false;
+    recent.add(signature);
+    if (recent.size >= REMEMBERED / 2) [older, recent] = [recent, new Set()];
+    return true;
+  };
 }
 
 /** A message of the kernel in answer to, or because of, `parent`. */
 export function answer(
   parent: Message | undefined,
-  { type, content, session, identities, metadata = {} }: {
-    type: string; content: Content; session: string; identities: Uint8Array[]; metadata?: Content;
+  { type, content, session, identities, metadata = {}, buffers = [] }: {
+    type: string; content: Content; session: string; identities: Uint8Array[]; metadata?: Content; buffers?: Uint8Array[];
   },
 ): Message {
   return {
@@ -105,6 +141,6 @@ export function answer(
     parent: parent?.header ?? {},
     metadata,
     content,
-    buffers: [],
+    buffers,
   };
 }

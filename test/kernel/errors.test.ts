@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { CompileError, errorContent, type Tracer } from "../../kernel-ext/kernel/errors";
+import { addAwaited, AWAITED, CompileError, errorContent, type Tracer } from "../../kernel-ext/kernel/errors";
 
 const cell = { label: "cell 2", source: "one();\ntwo();\nthree();\nfour();\nfive();" };
 const tracer: Tracer = {
@@ -19,7 +19,7 @@ function trace(stack: string[], message = "expected 1", more: Partial<Error> = {
 
 test("frames: places of the cell, paths from the notebook's folder, nothing of the kernel or Node", () => {
   assert.equal(trace([
-    "deep (/home/notebooks/lib.js:1:2)", "Proxy.mine (cell-2.ts:13:3)", "async cell-2.ts:14:1", "cell-2.ts:95:7",
+    "deep (/home/notebooks/lib.js:1:2)", "mine (cell-2.ts:13:3)", "async cell-2.ts:14:1", "cell-2.ts:95:7",
     "new Script (node:vm:1:1)", "Object.execute (/kernel/run.js:9:9)", "new Promise (<anonymous>)",
   ]), `OddError: expected 1
 cell 2, line 3
@@ -72,12 +72,28 @@ test("an error whose message, name or stack throws or is no text is still shown"
   assert.equal(errorContent(hostile, tracer, cell).ename, "Uncaught");
 });
 
-test("the links of one message's chain are one error; the parser's errors are SyntaxError", () => {
-  const at = (line: number, messageText: string, code: number) =>
-    ({ start: { offset: 0, line, character: 0 }, end: { offset: 1, line, character: 1 }, messageText, code, category: 1 });
-  const error = new CompileError([at(1, "Outer.", 2345), at(1, "Inner.", 2345), at(2, "Other.", 2304)]);
+test("the links of one message's chain are one error; the parser's errors are SyntaxError; of very many the first are shown", () => {
+  const at = (line: number, messageText: string, code: number, syntax = false) => ({ start: { line, character: 0 }, messageText, code, syntax });
+  const error = new CompileError([at(1, "Outer.\n  Inner.", 2345), at(2, "Other.", 2304)]);
   const { ename, evalue, traceback } = errorContent(error, tracer, cell);
-  assert.deepEqual([ename, evalue, traceback.length], ["TypeScriptError", "line 2: Outer. (TS2345)", 4]);
-  assert.match(traceback[0], /Outer\.\n {4}Inner\./);
-  assert.equal(new CompileError([at(0, "Expression expected.", 1109)]).name, "SyntaxError");
+  assert.deepEqual([ename, evalue, traceback.length], ["TypeScriptError", "line 2: Outer. (TS2345)", 2]);
+  assert.match(traceback[0], /Outer\.\n {6}Inner\..*\n.*cell 2, line 2:1/);
+  assert.equal(new CompileError([at(0, "Expression expected.", 1109, true)]).name, "SyntaxError");
+  const many = errorContent(new CompileError(Array.from({ length: 50 }, () => at(0, "Again.", 2304))), tracer, cell).traceback;
+  assert.deepEqual([many.length, many.at(-1)], [21, "… and 30 more"]);
+});
+
+test("a variable of the notebook is named as it was written", () => {
+  assert.match(trace(["cell-2.ts:12:1"], "(0 , $$_run.v) is not a function"), /OddError: run is not a function/);
+  assert.match(trace(["cell-2.ts:12:1"], "$$_a$b.v.c is not iterable"), /OddError: a\$b\.c is not iterable/);
+});
+
+test("the place of a top-level await is added to what it was rejected with, once", () => {
+  const error = new RangeError("late");
+  error.stack = "RangeError: late\n    at deep (lib.js:1:2)";
+  addAwaited(error, "cell-2.ts", 13, 4);
+  addAwaited(error, "cell-2.ts", 14, 4);
+  assert.equal(error.stack, "RangeError: late\n    at deep (lib.js:1:2)\n    at async cell-2.ts?awaited:13:4");
+  const located: Tracer = { ...tracer, locate: (file, line, column) => (file === `cell-2.ts${AWAITED}` ? { file: "cell-2.ts", line: line - 10, column } : undefined) };
+  assert.match(errorContent(error, located, cell).traceback.join("\n"), /at .*cell 2, line 3:4/);
 });

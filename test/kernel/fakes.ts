@@ -1,6 +1,7 @@
-import type { Cell, Clock } from "../../kernel-ext/kernel/cell";
-import type { Channel } from "../../kernel-ext/kernel/server";
-import { decode, encode, type Content, type Message } from "../../kernel-ext/kernel/wire";
+import { newCell, type Cell, type Clock } from "../../kernel-ext/kernel/cell";
+import type { Channel } from "../../kernel-ext/kernel/post";
+import type { Said } from "../../kernel-ext/kernel/server";
+import { decode, encode, seal, type Content, type Message } from "../../kernel-ext/kernel/wire";
 
 export const KEY = "a key of the tests";
 
@@ -72,9 +73,21 @@ export function fakeClock(): Clock & { advance(ms: number): void } {
   };
 }
 
-export const fakeCell = (source = "", name = "cell-1.ts"): Cell => ({
-  name, label: "cell 1", source, request: undefined, interrupted: false, polledAt: -Infinity, pending: new Set(),
-});
+export const fakeCell = (source = "", name = "cell-1.ts"): Cell => newCell({ name, label: "cell 1", source, request: undefined });
+
+/** What the thread of the cells said, by the line it said it on. */
+export function fakeLines(): { send(said: Said): void; on(line: string): Message[]; running: (string | undefined)[] } {
+  const said: { line: string; message: Message }[] = [];
+  const running: (string | undefined)[] = [];
+  return {
+    running,
+    send(what) {
+      if (what.kind === "running") running.push(what.parent?.msg_id);
+      else said.push({ line: what.line, message: decode(seal(what.letter, KEY).map((frame) => Buffer.from(frame)), KEY) });
+    },
+    on: (line) => said.filter((each) => each.line === line).map(({ message }) => message),
+  };
+}
 
 /** Some turns of the event loop, for what promises and streams still have to do. */
 export async function turns(count = 5): Promise<void> {

@@ -18,8 +18,13 @@ const scratch = mkdtempSync(join(tmpdir(), "saelab-jupyter-"));
 interface Step {
   code?: string;
   interruptOn?: string; // interrupts once the cell's output holds this
-  message?: boolean; // by interrupt_request instead of the signal
+  how?: "message" | "signal"; // by interrupt_request, or SIGINT; the kernelspec's way otherwise
+  askOn?: string; // asks on control and heartbeat once the cell's output holds this
+  answer?: string; // typed when it asks
+  expressions?: Record<string, string>;
   silent?: boolean;
+  send?: string;
+  hostile?: true;
   burst?: string[];
   request?: string;
   content?: Content;
@@ -30,6 +35,7 @@ interface Answer {
   reply: { type: string; content: Content };
   outputs: { type: string; content: Content }[];
   control?: { type: string; content: Content };
+  asked?: unknown;
 }
 
 const steps: Record<string, Step> = {
@@ -52,8 +58,41 @@ const steps: Record<string, Step> = {
     interruptOn: "looping",
   },
   afterLoop: { code: "[steps > 3, flag.requested]" },
-  message: { code: "console.log('waiting');\nawait new Promise(() => { setTimeout(() => {}, 1e8); });", interruptOn: "waiting", message: true },
+  message: { code: "console.log('waiting');\nawait new Promise(() => { setTimeout(() => {}, 1e8); });", interruptOn: "waiting", how: "message" },
   spin: { code: "console.log('spinning');\nconst until = Date.now() + 200;\nwhile (Date.now() < until);\nconsole.log('on');\nwhile (true);", interruptOn: "on" },
+  earlier: {
+    code: "function spin(): void { while (true) {} }\nasync function spinLater() { await 0; for (;;); }\n" +
+      "async function* endless() { for (let i = 0; ; i++) { await new Promise((r) => setTimeout(r, 2)); yield i; } }\nlet ticks = 0;",
+  },
+  ...Object.fromEntries(["message", "signal"].flatMap((how) => Object.entries({
+    function: "console.log('go'); spin()",
+    afterAwait: "console.log('go'); await 0; spin()",
+    asyncFunction: "console.log('go'); await spinLater()",
+    forAwait: "for await (const i of endless()) if (i === 3) console.log('go');",
+    timers: "await new Promise<void>(() => { setInterval(() => { if (ticks++ % 50 === 3) console.log('go'); }, 1); });",
+    regExp: "console.log('go'); /(a+)+$/.test('a'.repeat(40) + 'b')",
+  }).map(([what, code]) => [`${what} ${how}`, { code, interruptOn: "go", how }]))) as Record<string, Step>,
+  ticksBefore: { code: "const before = ticks; await new Promise((r) => setTimeout(r, 60)); [ticks - before, typeof spin]" },
+  computing: { code: "console.log('computing');\nconst end = Date.now() + 1500;\nwhile (Date.now() < end);", askOn: "computing" },
+  input: { code: "console.log('before');\nconst name = await input('Who? ', { password: true });\n`Hello ${name}`", answer: "Ada" },
+  noInput: { code: "await input('Who?')" },
+  expressions: { code: "const u = 2;", expressions: { sum: "u + 1", bundle: "({ [Symbol.for('Jupyter.display')]: () => ({ 'text/html': '<b>u</b>' }) })", bad: "u.x.y" } },
+  clear: { code: "console.log('a'); clearOutput({ wait: true }); console.log('b');" },
+  history: { request: "history_request", content: { hist_access_type: "search", pattern: "const u*", n: 3, output: false, raw: true, session: 0, start: 0, stop: 0, unique: false } },
+  slider: {
+    code: "let seen = 0;\ncomms.register('slider', (comm, data) => { seen = data.value; comm.onMessage((more) => { seen = more.value; console.log('moved to', seen); comm.send({ doubled: 2 * seen }); }); });",
+  },
+  commOpen: { send: "comm_open", content: { comm_id: "c1", target_name: "slider", data: { value: 1 } } },
+  commMessage: { send: "comm_msg", content: { comm_id: "c1", data: { value: 21 } } },
+  commInfo: { request: "comm_info_request", content: { target_name: "slider" } },
+  commClose: { send: "comm_close", content: { comm_id: "c1", data: {} } },
+  commValue: { code: "seen" },
+  hostile: { hostile: true },
+  afterHostile: { code: "[(globalThis as any).evil, (globalThis as any).replayed]" },
+  million: { code: "for (let i = 0; i < 1_000_000; i++) console.log(i);\n'printed'" },
+  longLine: { code: "process.stdout.write('x'.repeat(50_000_000)); console.log('y');\n'printed'" },
+  childCrash: { code: "import { execSync } from 'node:child_process';\nexecSync('kill -SEGV $$', { stdio: 'ignore' })" },
+  afterCrash: { code: "'alive'" },
   queued: { burst: ["throw new Error('boom')", "'not run'", "'nor this'"] },
   next: { code: "'runs again'" },
   late: { code: "setTimeout(() => console.log('late'), 100);\nvoid Promise.reject(new Error('nobody waits'));\nundefined" },
@@ -177,8 +216,66 @@ test("interrupt_request is answered and stops a cell that awaits", () => {
   assert.equal(failure("message").ename, "KeyboardInterrupt");
 });
 
-test("the signal stops a loop that never gives a turn", () => {
+test("an interrupt stops a loop that never gives a turn", () => {
   assert.equal(failure("spin").ename, "KeyboardInterrupt");
+});
+
+for (const name of Object.keys(steps).filter((each) => / (message|signal)$/.test(each))) {
+  test(`interrupted: ${name}`, () => assert.equal(failure(name).ename, "KeyboardInterrupt"));
+}
+
+test("after all that the variables live, and the interrupted timer has stopped", () => assert.equal(result("ticksBefore"), "[ 0, 'function' ]"));
+
+test("control and heartbeat answer while a cell computes without a pause", () => assert.equal(answer("computing").asked, true));
+
+test("input: a question on stdin, below what was printed; where nobody can type an error", () => {
+  assert.deepEqual(answer("input").asked, { prompt: "Who? ", password: true });
+  assert.equal(result("input"), "'Hello Ada'");
+  assert.deepEqual(kinds("input"), ["execute_input", "stream", "execute_result"]);
+  assert.equal(failure("noInput").ename, "StdinError");
+});
+
+test("user expressions come with the reply", () => {
+  const { sum, bundle, bad } = answer("expressions").reply.content.user_expressions as Record<string, Content>;
+  assert.deepEqual([sum.data, bundle.data, bad.status, bad.ename], [{ "text/plain": "3" }, { "text/html": "<b>u</b>" }, "error", "TypeError"]);
+});
+
+test("clear_output stands between what was printed before and after it", () => {
+  assert.deepEqual(answer("clear").outputs.slice(1).map(({ type, content }) => [type, content.text ?? content.wait]), [["stream", "a\n"], ["clear_output", true], ["stream", "b\n"]]);
+});
+
+test("history finds a cell by a pattern", () => {
+  const { history } = answer("history").reply.content as { history: [number, number, string][] };
+  assert.deepEqual(history.map(([, , source]) => source), ["const u = 2;"]);
+});
+
+test("a slider of the front end moves a variable, and hears of it", () => {
+  assert.deepEqual(answer("commOpen").outputs, []);
+  assert.deepEqual(answer("commMessage").outputs.map(({ type, content }) => [type, content.text ?? content.data]).sort(), [["comm_msg", { doubled: 42 }], ["stream", "moved to 21\n"]]);
+  assert.deepEqual(answer("commInfo").reply.content.comms, { c1: { target_name: "slider" } });
+  assert.equal(result("commValue"), "21");
+});
+
+test("hostile frames are dropped, a replay runs once, and the kernel lives", () => assert.equal(result("afterHostile"), "[ undefined, 1 ]"));
+
+test("a million printed lines arrive whole and in order", () => {
+  const text = stream("million");
+  assert.equal(text.length, 6_888_890);
+  assert.ok(text.startsWith("0\n1\n2\n") && text.endsWith("999998\n999999\n"));
+  assert.equal(result("million"), "'printed'");
+});
+
+test("a line of 50 MB is cut at the limit, and the cell says by how much", () => {
+  const text = stream("longLine");
+  assert.equal(text.length, 16 << 20);
+  assert.match(stream("longLine", "stderr"), /This cell has printed 16,777,216 characters, the most that is shown[^]*Not shown: 33,222,786 characters in 1 line\./);
+  assert.ok(Math.max(...answer("longLine").outputs.map(({ content }) => String(content.text ?? "").length)) <= 1 << 20, "no message is huge");
+  assert.equal(result("longLine"), "'printed'");
+});
+
+test("a child process that crashes is an error of the cell", () => {
+  assert.match(failure("childCrash").evalue, /Command failed: kill -SEGV/);
+  assert.equal(result("afterCrash"), "'alive'");
 });
 
 test("cells queued behind a failing one are aborted, later ones run", () => {
@@ -197,7 +294,9 @@ test("a display that fails and is not awaited is reported", () => {
 });
 
 test("complete, inspect and is_complete", () => {
-  assert.deepEqual(answer("complete").reply.content, { status: "ok", matches: ["kept"], cursor_start: 0, cursor_end: 3, metadata: {} });
+  const { metadata, ...rest } = answer("complete").reply.content;
+  assert.deepEqual(rest, { status: "ok", matches: ["kept"], cursor_start: 0, cursor_end: 3 });
+  assert.deepEqual(metadata, { _jupyter_types_experimental: [{ start: 0, end: 3, text: "kept", type: "variable", signature: "5" }] });
   assert.deepEqual((answer("inspect").reply.content.data as Content)["text/plain"], "const kept: 5");
   assert.deepEqual(answer("isComplete").reply.content, { status: "incomplete", indent: "  " });
 });

@@ -4,59 +4,34 @@ import { captureStreams, createOutput } from "../../kernel-ext/kernel/output";
 import type { Content } from "../../kernel-ext/kernel/wire";
 import { fakeCell, fakeClock } from "./fakes";
 
-function setUp() {
+function setUp(limit?: number) {
   const clock = fakeClock();
-  const published: { type: string; content: Content; cell: string }[] = [];
-  const output = createOutput({ publish: (cell, type, content) => published.push({ type, content, cell: cell.name }), clock });
-  return { clock, published, output, texts: () => published.map(({ content }) => content.text) };
+  const said: { type: string; content: Content; cell: string }[] = [];
+  const output = createOutput({
+    clock, limit,
+    publish: (cell, type, content) => said.push({ type, content, cell: cell.name }),
+    print: (cell, name, text) => said.push({ type: "text", content: { name, text }, cell: cell.name }),
+  });
+  const texts = (name?: string): string =>
+    said.filter(({ type, content }) => type === "text" && (!name || content.name === name)).map(({ content }) => content.text).join("");
+  return { clock, said, output, texts };
 }
 
-test("text waits 20 ms for more, then goes as one message", () => {
-  const { clock, published, output, texts } = setUp();
-  const cell = fakeCell();
-  output.stream(cell, "stdout", "a");
-  output.stream(cell, "stdout", "b");
-  clock.advance(19);
-  assert.deepEqual(texts(), []);
-  clock.advance(1);
-  assert.deepEqual(published, [{ type: "stream", content: { name: "stdout", text: "ab" }, cell: "cell-1.ts" }]);
-});
-
-test("stdout, stderr and displays keep their order", () => {
-  const { published, output } = setUp();
-  const cell = fakeCell();
-  output.stream(cell, "stdout", "1");
-  output.stream(cell, "stderr", "2");
-  output.stream(cell, "stdout", "3");
-  output.display(cell, { "text/plain": "4" }, { display_id: "d" });
-  output.stream(cell, "stdout", "5");
-  output.display(cell, { "text/plain": "6" }, { display_id: "d", update: true });
-  assert.deepEqual(published.map(({ type, content }) => content.text ?? (content.data as Content)["text/plain"] ?? type),
-    ["1", "2", "3", "4", "5", "6"]);
-  assert.deepEqual(published.map(({ type }) => type),
-    ["stream", "stream", "stream", "display_data", "stream", "update_display_data"]);
-  assert.deepEqual(published[5].content.transient, { display_id: "d" });
-});
-
-test("a loop that gives no turn is served by its own writes, and no line is lost", () => {
-  const { clock, output, texts, published } = setUp();
-  const cell = fakeCell();
-  let want = "";
-  for (let i = 0; i < 1000; i++) {
-    const line = `line ${i}\n`;
-    want += line;
-    output.stream(cell, "stdout", line);
-    if (i % 100 === 99) clock.advance(20);
-  }
-  assert.ok(published.length >= 9, `expected a message each 20 ms, found ${published.length}`);
-  output.flush(cell);
-  assert.equal(texts().join(""), want);
-});
-
-test("much text is sent at once, without a clock", () => {
-  const { output, published } = setUp();
-  output.stream(fakeCell(), "stdout", "x".repeat(300_000));
-  assert.equal(published.length, 1);
+test("text, displays, updates and clearing are said in order, each for its cell", () => {
+  const { said, output } = setUp();
+  const [one, two] = [fakeCell("", "cell-1.ts"), fakeCell("", "cell-2.ts")];
+  output.stream(one, "stdout", "1");
+  output.stream(two, "stderr", "2");
+  output.display(one, { "text/plain": "3" }, { display_id: "d" });
+  output.display(two, { "text/plain": "4" }, { display_id: "d", update: true, metadata: { m: 1 } });
+  output.clear(one, true);
+  assert.deepEqual(said, [
+    { type: "text", content: { name: "stdout", text: "1" }, cell: "cell-1.ts" },
+    { type: "text", content: { name: "stderr", text: "2" }, cell: "cell-2.ts" },
+    { type: "display_data", content: { data: { "text/plain": "3" }, metadata: {}, transient: { display_id: "d" } }, cell: "cell-1.ts" },
+    { type: "update_display_data", content: { data: { "text/plain": "4" }, metadata: { m: 1 }, transient: { display_id: "d" } }, cell: "cell-2.ts" },
+    { type: "clear_output", content: { wait: true }, cell: "cell-1.ts" },
+  ]);
 });
 
 test("half a character in one chunk and half in the next is one character; half a surrogate pair becomes U+FFFD", () => {
@@ -66,18 +41,40 @@ test("half a character in one chunk and half in the next is one character; half 
   output.stream(cell, "stdout", bytes.subarray(0, 4));
   output.stream(cell, "stdout", bytes.subarray(4));
   output.stream(cell, "stdout", "\ud83d.");
-  output.flush(cell);
-  assert.equal(texts().join(""), "ü😀\ufffd.");
+  assert.equal(texts(), "ü😀\ufffd.");
 });
 
-test("each cell's text is its own", () => {
-  const { output, published } = setUp();
-  const [one, two] = [fakeCell("", "cell-1.ts"), fakeCell("", "cell-2.ts")];
-  output.stream(one, "stdout", "a");
-  output.stream(two, "stdout", "b");
-  output.stream(one, "stdout", "c");
-  output.flush();
-  assert.deepEqual(published.map(({ cell, content }) => [cell, content.text]), [["cell-1.ts", "ac"], ["cell-2.ts", "b"]]);
+test("past the limit text is cut, at once with a notice, at the cell's end with how much", () => {
+  const { output, texts, said } = setUp(10);
+  const cell = fakeCell();
+  output.stream(cell, "stdout", "12345\n");
+  output.stream(cell, "stdout", "7890ab\ncd\n");
+  output.stream(cell, "stderr", "more");
+  assert.equal(texts("stdout"), "12345\n7890");
+  assert.match(texts("stderr"), /printed 10 characters, the most that is shown/);
+  output.display(cell, { "text/plain": "still shown" });
+  assert.equal(said.at(-1)?.type, "display_data");
+  output.end(cell);
+  assert.match(texts("stderr"), /Not shown: 10 characters in 2 lines\./);
+  assert.equal(texts("stderr").match(/the most that is shown/g)?.length, 1);
+  const other = fakeCell("", "cell-2.ts");
+  output.stream(other, "stdout", "its own ");
+  output.end(other);
+  assert.match(texts("stdout"), /its own $/);
+});
+
+test("what a cell's timers print past the limit after its end is said now and then", () => {
+  const { output, texts, clock } = setUp(4);
+  const cell = fakeCell();
+  output.stream(cell, "stdout", "1234");
+  output.end(cell);
+  for (let i = 0; i < 5; i++) output.stream(cell, "stdout", "x\n");
+  assert.doesNotMatch(texts("stderr"), /Not shown/);
+  clock.advance(10_000);
+  assert.match(texts("stderr"), /Not shown: 10 characters in 5 lines\./);
+  output.stream(cell, "stdout", "y");
+  clock.advance(10_000);
+  assert.match(texts("stderr"), /Not shown: 1 character in 0 lines\./);
 });
 
 test("process.stdout is led to the current cell, and given back", async () => {
@@ -93,8 +90,7 @@ test("process.stdout is led to the current cell, and given back", async () => {
   } finally {
     restore();
   }
-  output.flush();
   assert.equal(process.stdout.write, original);
-  assert.equal(texts().join(""), "plain hello");
+  assert.equal(texts(), "plain hello");
   assert.ok(called);
 });

@@ -1,0 +1,172 @@
+import type { Clock } from "./cell";
+import { parts, type RingReader } from "./ring";
+import { answer, decode, letter, replayGuard, seal, WireError, type Content, type Header, type Letter, type Message } from "./wire";
+
+/** A socket that takes messages, each a list of frames. */
+export interface Sender {
+  send(frames: (string | Uint8Array)[]): Promise<void>;
+}
+
+/** A socket that also gives them; zeromq's are such. */
+export interface Channel extends Sender, AsyncIterable<Uint8Array[]> {}
+
+export interface Sockets {
+  shell: Channel;
+  control: Channel;
+  stdin: Channel;
+  iopub: Sender;
+  heartbeat: Channel;
+}
+
+export type Line = "shell" | "control" | "stdin";
+
+/** What the thread of the cells is told. */
+export type Incoming =
+  | { kind: "request"; line: Line; message: Message }
+  | { kind: "interrupt" } // the shared counter says so too; this wakes a cell that awaits
+  | { kind: "shutdown"; restart: boolean };
+
+/** What it says. */
+export type Outgoing =
+  | { kind: "send"; line: Line | "iopub"; letter: Letter; at: number } // at: behind how much printed text
+  | { kind: "text" } // there is printed text in the ring
+  | { kind: "running"; parent: Header | undefined }; // the request whose cell computes
+
+const INTERVAL = 20; // ms: text waits at most so long for more text
+const LONGEST = 1 << 20; // characters of one message
+
+/** Gives the interrupt to the thread of the cells, whatever it does. */
+export interface Bell {
+  ring(): void;
+}
+
+const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/**
+ * The kernel's post office, in a thread of its own so that it works while a cell computes: checks and sorts what comes in, signs and
+ * sends what goes out. Heartbeat, kernel_info, interrupt, shutdown and debug are answered here, at once; the rest is handed on.
+ * @param key of the connection file; empty: unsigned
+ * @param info content of kernel_info_reply
+ * @param ring what cells print
+ * @param waiting the next thing said by the thread of the cells that was not taken yet
+ * @param hand gives a message to the thread of the cells
+ * @param warn told of dropped messages and failed sends
+ */
+export function createPost({ sockets, key, session, info, bell, ring, clock, waiting = () => undefined, hand, warn }: {
+  sockets: Sockets; key: string; session: string; info: Content; bell: Bell; ring: RingReader; clock: Clock;
+  waiting?: () => Outgoing | undefined; hand: (incoming: Incoming) => void; warn: (message: string) => void;
+}): { take(outgoing: Outgoing): void; finish(): void; serve(): Promise<void> } {
+  const isNew = replayGuard();
+  let running: Header | undefined;
+
+  const send = (socket: Sender, mail: Letter, what: string): void => {
+    socket.send(seal(mail, key)).catch((error: unknown) => warn(`${what} was not sent: ${reasonOf(error)}`));
+  };
+
+  const status = (parent: Message | { header: Header } | undefined, execution_state: string): void =>
+    send(sockets.iopub, letter(answer(parent as Message | undefined, {
+      type: "status", content: { execution_state }, session, identities: [Buffer.from("kernel.saelab.status")],
+    })), "status");
+
+  const here: Record<string, (request: Message) => Content> = {
+    kernel_info_request: () => info,
+    interrupt_request() {
+      bell.ring();
+      hand({ kind: "interrupt" });
+      return { status: "ok" };
+    },
+    shutdown_request({ content }) {
+      hand({ kind: "shutdown", restart: content.restart === true });
+      return { status: "ok", restart: content.restart === true };
+    },
+    // The Debug Adapter Protocol's own way to say no.
+    debug_request: ({ content }) => ({
+      type: "response", request_seq: content.seq ?? 0, success: false, command: content.command ?? "", message: "saelab has no debugger",
+    }),
+  };
+
+  function receive(line: Line, frames: Uint8Array[]): void {
+    let message: Message;
+    try {
+      message = decode(frames, key);
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      return warn(`a message was dropped: ${error.message}`);
+    }
+    if (!isNew(frames)) return warn(`a message was dropped: ${message.header.msg_type} was sent before with the same signature`);
+    const type = message.header.msg_type;
+    const own = line !== "stdin" && Object.hasOwn(here, type) ? here[type] : undefined;
+    if (!own) return hand({ kind: "request", line, message });
+    status(message, "busy");
+    send(sockets[line], letter(answer(message, {
+      type: type.replace(/_request$/, "_reply"), content: own(message), session, identities: message.identities,
+    })), type);
+    status(message, "idle");
+    // Front ends show the last status they saw: while a cell computes it must not be this idle.
+    if (running) status({ header: running }, "busy");
+  }
+
+  async function listen(line: Line): Promise<void> {
+    for await (const frames of sockets[line]) {
+      try {
+        receive(line, frames);
+      } catch (error) {
+        warn(`a message failed: ${error instanceof Error ? error.stack : error}`);
+      }
+    }
+  }
+
+  async function echo(): Promise<void> {
+    for await (const frames of sockets.heartbeat) await sockets.heartbeat.send(frames);
+  }
+
+  /** Sends what was printed up to there. */
+  function printed(upTo: number): void {
+    for (const { parent, name, text } of ring.take(upTo)) {
+      const request = parent === "" ? undefined : ({ header: JSON.parse(parent) as Header } as Message);
+      for (const part of parts(text, LONGEST)) {
+        send(sockets.iopub, letter(answer(request, {
+          type: "stream", content: { name, text: part }, session, identities: [Buffer.from("kernel.saelab.stream")],
+        })), "stream");
+      }
+    }
+  }
+
+  /** All that was printed until now, between the messages it was printed between. */
+  function printAll(): void {
+    ring.rest();
+    const end = ring.position(); // whatever was sent before this text is waiting already
+    for (let next = waiting(); next; next = waiting()) take(next);
+    printed(end);
+  }
+
+  let printing = false;
+
+  function take(outgoing: Outgoing): void {
+    switch (outgoing.kind) {
+      case "running":
+        running = outgoing.parent;
+        return;
+      case "text":
+        if (printing) return;
+        printing = true;
+        clock.after(INTERVAL, () => {
+          printing = false;
+          printAll();
+        });
+        return;
+      case "send":
+        printed(outgoing.at);
+        send(sockets[outgoing.line], outgoing.letter, `a message on ${outgoing.line}`);
+    }
+  }
+
+  return {
+    take,
+    finish: printAll,
+    async serve() {
+      status(undefined, "starting");
+      await Promise.all([listen("shell"), listen("control"), listen("stdin"), echo()]);
+    },
+  };
+}

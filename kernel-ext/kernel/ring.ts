@@ -1,0 +1,127 @@
+import type { StreamName } from "./output";
+
+/*
+ * Printed text on its way from the thread of the cells to that of the sockets, in shared memory: it arrives while a cell computes
+ * without a pause, it costs no message each, and when the ring is full the printing code waits, so that a flood holds little memory.
+ *
+ * Two counters of bytes, written and read, and the bytes. A record: its kind, its length (4 bytes), its content in UTF-8.
+ */
+const WRITTEN = 0;
+const READ = 1;
+const AWAKE = 2; // 1: the reader was told that there is text and has not looked yet
+const COUNTERS = 12; // bytes before the data
+const SIZE = 1 << 22; // bytes, a power of two
+const LONGEST = 1 << 18; // UTF-16 units of one record: at most 3 bytes each
+const HEAD = 5; // bytes of a record before its content
+const PATIENCE = 10_000; // ms after which text is dropped because nobody reads
+
+const KINDS = ["stdout", "stderr", "parent"] as const;
+
+/** Text of one cell and stream. */
+export interface Text {
+  parent: string; // header of the request whose cell printed it, as JSON; "" for none
+  name: StreamName;
+  text: string;
+}
+
+export const sharedRing = (): SharedArrayBuffer => new SharedArrayBuffer(COUNTERS + SIZE);
+
+/** Cuts a text into parts of at most `longest` units, never between the halves of a character. */
+export function* parts(text: string, longest: number): Iterable<string> {
+  for (let from = 0; from < text.length; ) {
+    let to = Math.min(text.length, from + longest);
+    if (to < text.length && /[\ud800-\udbff]/.test(text[to - 1])) to--;
+    yield text.slice(from, to);
+    from = to;
+  }
+}
+
+export interface RingWriter {
+  write(parent: string, name: StreamName, text: string): void;
+  /** How far it has written: what is sent now stands behind that. */
+  position(): number;
+}
+
+/** @param wake tells the reader that there is text */
+export function ringWriter(shared: SharedArrayBuffer, wake: () => void): RingWriter {
+  const counters = new Int32Array(shared, 0, 3);
+  const data = Buffer.from(shared, COUNTERS);
+  let last: string | undefined;
+
+  function put(kind: number, content: Uint8Array): void {
+    const length = HEAD + content.length;
+    const began = Date.now();
+    for (let read = Atomics.load(counters, READ); ((counters[WRITTEN] - read) >>> 0) + length > SIZE; read = Atomics.load(counters, READ)) {
+      wake();
+      Atomics.wait(counters, READ, read, 1000);
+      if (Date.now() - began > PATIENCE) return;
+    }
+    const record = Buffer.allocUnsafe(length);
+    record[0] = kind;
+    record.writeUInt32LE(content.length, 1);
+    record.set(content, HEAD);
+    const at = counters[WRITTEN] & (SIZE - 1);
+    const first = Math.min(length, SIZE - at);
+    data.set(record.subarray(0, first), at);
+    data.set(record.subarray(first), 0);
+    Atomics.store(counters, WRITTEN, (counters[WRITTEN] + length) | 0);
+  }
+
+  return {
+    write(parent, name, text) {
+      if (parent !== last) put(KINDS.indexOf("parent"), Buffer.from(parent));
+      last = parent;
+      for (const part of parts(text, LONGEST)) put(KINDS.indexOf(name), Buffer.from(part));
+      if (Atomics.exchange(counters, AWAKE, 1) === 0) wake();
+    },
+    position: () => counters[WRITTEN],
+  };
+}
+
+export interface RingReader {
+  position(): number;
+  /** What was written up to there; text of one cell and stream is put together. */
+  take(upTo: number): Text[];
+  /** From now on the writer calls again. */
+  rest(): void;
+}
+
+export function ringReader(shared: SharedArrayBuffer): RingReader {
+  const counters = new Int32Array(shared, 0, 3);
+  const data = Buffer.from(shared, COUNTERS);
+  let parent = "";
+
+  const bytes = (from: number, length: number): Buffer => {
+    const at = from & (SIZE - 1);
+    const out = Buffer.allocUnsafe(length);
+    const first = Math.min(length, SIZE - at);
+    out.set(data.subarray(at, at + first), 0);
+    out.set(data.subarray(0, length - first), first);
+    return out;
+  };
+
+  return {
+    position: () => Atomics.load(counters, WRITTEN),
+    take(upTo) {
+      const out: { parent: string; name: StreamName; parts: string[] }[] = [];
+      let at = counters[READ];
+      while (((upTo - at) | 0) > 0) {
+        const head = bytes(at, HEAD);
+        const content = bytes((at + HEAD) | 0, head.readUInt32LE(1)).toString("utf8");
+        at = (at + HEAD + head.readUInt32LE(1)) | 0;
+        const kind = KINDS[head[0]];
+        if (kind === "parent") {
+          parent = content;
+          continue;
+        }
+        const group = out.at(-1);
+        if (group?.parent === parent && group.name === kind) group.parts.push(content);
+        else out.push({ parent, name: kind, parts: [content] });
+      }
+      Atomics.store(counters, READ, at);
+      Atomics.notify(counters, READ);
+      return out.map(({ parts: pieces, ...rest }) => ({ ...rest, text: pieces.join("") }));
+    },
+    rest: () => void Atomics.store(counters, AWAKE, 0),
+  };
+}
