@@ -51,12 +51,11 @@ let Magic: typeof MagicString | undefined;
 /** Loads what compiling needs and starts esbuild's process; it takes some ten milliseconds, so it is done beside other work. */
 export async function loadCompiler(): Promise<void> {
   esbuild ??= require("esbuild") as typeof import("esbuild");
-  const [first] = await Promise.all([
+  await Promise.all([
     esbuild.transform("0", OPTIONS),
     import("magic-string").then((module) => (Magic = module.default as unknown as typeof MagicString)),
     import("eslint-scope").then((module) => (scopes = module as unknown as typeof import("eslint-scope"))),
   ]);
-  void first;
 }
 
 /** A short text that does not occur in the source: our own names begin with it. */
@@ -397,7 +396,12 @@ class Rewriting {
 }
 
 async function transform(source: string, loader: "ts" | "tsx" | "js" | "jsx", file: string): Promise<{ js: string; map: string }> {
-  const { code, map } = await esbuild!.transform(source, { ...OPTIONS, loader, sourcefile: file });
+  const work = (): Promise<{ code: string; map: string }> => esbuild!.transform(source, { ...OPTIONS, loader, sourcefile: file });
+  const { code, map } = await work().catch((error: { errors?: unknown }) => {
+    if (error.errors) throw error; // of the source; anything else is esbuild's process, which has ended
+    esbuild!.stop();
+    return work();
+  });
   return { js: code, map };
 }
 

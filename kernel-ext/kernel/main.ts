@@ -86,7 +86,16 @@ function main(): void {
   process.on("uncaughtException", (error) => kernel.report("Uncaught exception:", error));
   process.on("unhandledRejection", (reason) => kernel.report("Unhandled rejection:", reason));
 
+  // A library's process.exit() must not take the notebook's variables with it.
+  const { exit } = process;
+  let closing = false;
+  process.exit = ((code?: number): never => {
+    if (closing || !scope.current()) return exit(code);
+    throw new Error(`process.exit(${code ?? ""}) was called; the kernel goes on. To end it, restart or shut it down from the notebook.`);
+  }) as typeof exit;
+
   const close = (): void => {
+    closing = true;
     language.close();
     // The thread closes its sockets behind the last message; if it cannot, the process ends all the same.
     thread.postMessage({ kind: "close" } satisfies ToThread);

@@ -77,6 +77,12 @@ const isTypeScript = (file: string): boolean => /\.[mc]?tsx?$/.test(file);
 const importedPaths = (source: string): string[] =>
   [...source.matchAll(/\b(?:from|import)\s*\(?\s*["'](\.{1,2}\/[^"']+)["']/g)].map((match) => match[1]);
 
+/** Declared for cells. */
+const OWN_DECLARATIONS = `\
+/** What the latest cell that failed has thrown. An interrupted training's error holds the SAE as far as it was: lastError.sae. */
+declare const lastError: any;
+`;
+
 const PRAGMA = "off"; // SAELAB_CHECK=off: cells are not checked unless they say nothing else
 
 /**
@@ -92,9 +98,10 @@ export function createTypeScript({ root, packageRoot, prelude, lent, scope, inte
   const { version } = JSON.parse(readFileSync(require.resolve("typescript/package.json"), "utf8")) as { version: string };
   const loaded = Promise.all([loadParser(), loadCompiler()]);
   loaded.catch(() => {}); // said by the first cell
-  const types = createTypes({ root, prelude: prelude.declarations, lent, packageRoot, warn });
+  const types = createTypes({ root, prelude: prelude.declarations + OWN_DECLARATIONS, lent, packageRoot, warn });
   const variables = createVariables();
   for (const [name, value] of Object.entries(prelude.values)) variables.get(name).d(value);
+  variables.get("lastError").d(undefined);
 
   const notebook = join(root, "notebook.ts");
   const maps = new Map<string, { steps: [() => SourceMap, () => SourceMap]; keeps: boolean; cell: boolean }>();
@@ -258,6 +265,7 @@ export function createTypeScript({ root, packageRoot, prelude, lent, scope, inte
       if (compiled.isAsync) await waitIn(cell, result);
       return { ok: true, value: context.value };
     } catch (error) {
+      if (declares && !(error instanceof CompileError)) variables.get("lastError").d(error);
       return { ok: false, error };
     }
   }

@@ -165,7 +165,7 @@ export async function trainSae(store: Store, options: TrainOptions): Promise<Sae
     if (folder !== undefined) await sae.save(folder);
     const kept = folder !== undefined ? `saved in ${folder} and ` : "";
     const error = new InterruptError(
-      `Interrupted after ${done} of ${steps} steps. The SAE so far is ${kept}in this error's \`sae\`; ` +
+      `Interrupted after ${done} of ${steps} steps. The SAE so far is ${kept}in this error's \`sae\` (in a notebook: lastError.sae); ` +
       "its learning rate had not come down, so it is rougher than a finished one.");
     throw Object.assign(error, { sae });
   }

@@ -1,43 +1,14 @@
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
-import { after, before, test } from "node:test";
-import { kernelSpec } from "../../kernel-ext/kernel/spec";
+import { join } from "node:path";
+import { before, test } from "node:test";
 import type { Content } from "../../kernel-ext/kernel/wire";
+import { packageRoot } from "../../src/adapters/package";
+import { drive, printedBy, resultOf, type Answer, type Driven, type Step } from "./drive";
 
 /*
  * The kernel under jupyter_client, one process for all: drive.py sends the steps below in order and hands back what each was
- * answered; the tests look at that. A kernelspec in a scratch folder, so that this needs no installed one.
+ * answered; the tests look at that.
  */
-const packageRoot = resolve(__dirname, "..", "..", "..");
-const python = join(packageRoot, ".venv", "bin", "python");
-const scratch = mkdtempSync(join(tmpdir(), "saelab-jupyter-"));
-
-interface Step {
-  code?: string;
-  interruptOn?: string; // interrupts once the cell's output holds this
-  how?: "message" | "signal"; // by interrupt_request, or SIGINT; the kernelspec's way otherwise
-  askOn?: string; // asks on control and heartbeat once the cell's output holds this
-  answer?: string; // typed when it asks
-  expressions?: Record<string, string>;
-  silent?: boolean;
-  send?: string;
-  hostile?: true;
-  burst?: string[];
-  request?: string;
-  content?: Content;
-  restart?: true;
-}
-
-interface Answer {
-  reply: { type: string; content: Content };
-  outputs: { type: string; content: Content }[];
-  control?: { type: string; content: Content };
-  asked?: unknown;
-}
-
 const steps: Record<string, Step> = {
   plain: { code: "const a = 1;\nlet b: number = 2;\na + b" },
   bundle: { code: "({ [Symbol.for('Jupyter.display')]: async () => ({ 'text/html': '<b>x</b>', 'text/plain': 'x' }) })" },
@@ -92,6 +63,7 @@ const steps: Record<string, Step> = {
   million: { code: "for (let i = 0; i < 1_000_000; i++) console.log(i);\n'printed'" },
   longLine: { code: "process.stdout.write('x'.repeat(50_000_000)); console.log('y');\n'printed'" },
   childCrash: { code: "import { execSync } from 'node:child_process';\nexecSync('kill -SEGV $$', { stdio: 'ignore' })" },
+  exit: { code: "process.exit(3)" },
   afterCrash: { code: "'alive'" },
   queued: { burst: ["throw new Error('boom')", "'not run'", "'nor this'"] },
   next: { code: "'runs again'" },
@@ -111,38 +83,15 @@ const steps: Record<string, Step> = {
   fresh: { code: "typeof (globalThis as any).kept" },
 };
 
-let answers: Record<string, Answer | Answer[]>;
-let info: Answer["reply"];
-let ended: boolean;
-let beating: boolean;
-
+let driven: Driven;
 before(async () => {
-  assert.ok(existsSync(python), `expected the Python of the set-up at ${python}; run: npm run setup`);
-  const kernels = join(scratch, "kernels", "saelab-test");
-  mkdirSync(kernels, { recursive: true });
-  writeFileSync(join(kernels, "kernel.json"), JSON.stringify(kernelSpec({ node: process.execPath, packageRoot })));
-  const out = await new Promise<string>((done, fail) => {
-    const env = { ...process.env, JUPYTER_PATH: scratch, JUPYTER_RUNTIME_DIR: join(scratch, "runtime") };
-    const child = execFile(python, [join(packageRoot, "test", "kernel", "drive.py")], { env, maxBuffer: 1 << 28 }, (error, stdout, stderr) =>
-      error ? fail(new Error(`drive.py failed:\n${stderr}`, { cause: error })) : done(stdout));
-    child.stdin?.end(JSON.stringify({ kernel: "saelab-test", cwd: join(packageRoot, "notebooks"), steps: Object.values(steps) }));
-  });
-  const result = JSON.parse(out) as { info: Answer["reply"]; steps: (Answer | Answer[])[]; ended: boolean; beating: boolean };
-  answers = Object.fromEntries(Object.keys(steps).map((name, i) => [name, result.steps[i]]));
-  ({ info, ended, beating } = result);
+  driven = await drive(steps, join(packageRoot, "notebooks"));
 });
 
-after(() => rmSync(scratch, { recursive: true, force: true }));
-
-const answer = (name: string): Answer => answers[name] as Answer;
+const answer = (name: string): Answer => driven.answers[name] as Answer;
 const kinds = (name: string): string[] => answer(name).outputs.map(({ type }) => type);
-const result = (name: string): unknown => {
-  const { outputs, reply } = answer(name);
-  const shown = outputs.find(({ type }) => type === "execute_result");
-  return shown ? (shown.content.data as Content)["text/plain"] : reply.content;
-};
-const stream = (name: string, which = "stdout"): string =>
-  answer(name).outputs.filter(({ type, content }) => type === "stream" && content.name === which).map(({ content }) => content.text).join("");
+const result = (name: string): unknown => resultOf(answer(name));
+const stream = (name: string, which = "stdout"): string => printedBy(answer(name), which);
 const failure = (name: string): { ename: string; evalue: string; text: string } => {
   const { outputs, reply } = answer(name);
   const shown = outputs.find(({ type }) => type === "error");
@@ -273,13 +222,14 @@ test("a line of 50 MB is cut at the limit, and the cell says by how much", () =>
   assert.equal(result("longLine"), "'printed'");
 });
 
-test("a child process that crashes is an error of the cell", () => {
+test("a child process that crashes is an error of the cell, and so is process.exit", () => {
   assert.match(failure("childCrash").evalue, /Command failed: kill -SEGV/);
+  assert.match(failure("exit").evalue, /process\.exit\(3\) was called; the kernel goes on/);
   assert.equal(result("afterCrash"), "'alive'");
 });
 
 test("cells queued behind a failing one are aborted, later ones run", () => {
-  assert.deepEqual((answers.queued as Answer[]).map(({ reply }) => reply.content.status), ["error", "aborted", "aborted"]);
+  assert.deepEqual((driven.answers.queued as Answer[]).map(({ reply }) => reply.content.status), ["error", "aborted", "aborted"]);
   assert.equal(result("next"), "'runs again'");
 });
 
@@ -309,12 +259,12 @@ test("a notebook of the repository imports saelab, with its types", () => {
 test("util has what Node 23 removed and TF.js calls", () => assert.equal(result("removed"), "[ true, true ]"));
 
 test("kernel_info says what is true", () => {
-  const { status, language_info } = info.content as { status: string; language_info: Content };
+  const { status, language_info } = driven.info.content as { status: string; language_info: Content };
   assert.equal(status, "ok");
   assert.deepEqual([language_info.name, language_info.file_extension, language_info.nbconvert_exporter], ["typescript", ".ts", "script"]);
 });
 
 test("the heartbeat echoes, a restart is fresh, a shutdown ends the process", () => {
   assert.equal(result("fresh"), "'undefined'");
-  assert.deepEqual([beating, ended], [true, true]);
+  assert.deepEqual([driven.beating, driven.ended], [true, true]);
 });

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -340,14 +341,24 @@ test("a cell of 10 MB runs, and one with an error names its line", async () => {
   assert.ok((error?.text.length ?? 0) < 10_000);
 });
 
+/** Ends processes that this one has started. */
+function killChildren(pattern: RegExp): void {
+  const lines = execFileSync("ps", ["-o", "pid=,args=", "--ppid", String(process.pid)], { encoding: "utf8" }).split("\n").filter((line) => pattern.test(line));
+  assert.ok(lines.length > 0, `expected a process ${pattern}`);
+  for (const line of lines) process.kill(Number(line.trim().split(" ")[0]), "SIGKILL");
+}
+
 test("the checker's process dies: it is started again, knows the earlier cells, and the cell is checked", async () => {
   await run("const before = { deep: 1 };");
-  const { execFileSync } = require("node:child_process") as typeof import("node:child_process");
-  const servers = execFileSync("ps", ["-o", "pid=,args=", "--ppid", String(process.pid)], { encoding: "utf8" }).split("\n").filter((line) => line.includes("--api"));
-  for (const line of servers) process.kill(Number(line.trim().split(" ")[0]), "SIGKILL");
+  killChildren(/--api/);
   assert.equal((await run("before.deep.toFixed(1)")).value, "1.0");
   assert.equal((await run("before.nothing")).error?.ename, "TypeScriptError");
   assert.match(warnings.join(), /type checker stopped .*started again/);
+});
+
+test("the compiler's process dies: the next cell starts it again", async () => {
+  killChildren(/esbuild/);
+  assert.equal((await run("const risen: number = 1; risen")).value, 1);
 });
 
 test("hundreds of cells whose names all live are checked; a name is that of its last declaration", async () => {
