@@ -5,7 +5,9 @@
  *   check   platform, tools, free disk
  *   npm     node_modules, exactly as the lock file says           (a packed install has them already)
  *   python  .venv with Jupyter and TensorFlow
+ *   tests   with --test: what only the tests ask of Python        (a packed install has no tests)
  *   binding the TF.js binding, compiled against the wheel's libtensorflow
+ *   signal  the kernel's handler of SIGINT, compiled
  *   build   src/ and kernel/ → build/                             (a packed install has it already)
  *   kernel  .venv/share/jupyter/kernels/saelab
  *
@@ -27,6 +29,7 @@ const home = packed ? path.resolve(root, "..", "..") : root;
 /** SAELAB_VENV names an environment that several projects share; it must have what requirements.txt lists. */
 const venv = process.env.SAELAB_VENV ? path.resolve(process.env.SAELAB_VENV) : path.join(home, ".venv");
 const python = path.join(venv, "bin", "python");
+const testing = process.argv.includes("--test");
 const DISK = 5e9; // node_modules 1.0 GB, .venv 1.8 GB, and the clients' caches
 
 const clock = () => performance.now() / 1000;
@@ -167,28 +170,50 @@ function bundle(modules) {
   }
 }
 
+const REQUIREMENTS = path.join(root, "kernel-ext", "requirements.txt");
+const TEST_REQUIREMENTS = path.join(root, "test", "requirements.txt");
+const PAPERMILL = path.join(root, "kernel-ext", "papermill"); // lets papermill set parameters, where somebody installs papermill
+
+/** The lines of a requirements file that name packages. */
+const wanted = (file) => readFileSync(file, "utf8").split("\n").filter((line) => /^\w/.test(line));
+const isEngine = (line) => line.startsWith("tensorflow");
+
+/** Installs into the virtual environment, one command a list. Says how long the registry was waited for. */
+async function pipInstall(...lists) {
+  const downloads = [];
+  for (const packages of lists) {
+    // pip resolves and downloads, then says "Installing collected packages": what comes before is the network's.
+    const from = clock();
+    await run(python, ["-m", "pip", "install", "--disable-pip-version-check", "--no-compile", ...packages], {
+      onLine: (line) => { if (/^Installing collected packages/.test(line)) downloads.push([from, clock()]); },
+      cure: "check the network, or point pip at a mirror (pip config set global.index-url …), then run the command again",
+    });
+  }
+  waits.push(...downloads);
+  return union(downloads);
+}
+
 async function pip(python3) {
   if (process.env.SAELAB_VENV) return say("python", `${venv} (SAELAB_VENV), left as it is`);
-  const requirements = path.join(root, "kernel-ext", "requirements.txt");
-  await step("python", path.join(venv, ".saelab-python"), [readFileSync(requirements), venv], () => existsSync(python), async () => {
+  const inputs = [readFileSync(REQUIREMENTS), ...["pyproject.toml", "saelab_papermill.py"].map((file) => readFileSync(path.join(PAPERMILL, file))), venv];
+  await step("python", path.join(venv, ".saelab-python"), inputs, () => existsSync(python), async () => {
     await run(python3, ["-m", "venv", venv], { cure: `sudo apt-get install python3-venv, or remove ${venv} and try again` });
-    // pip resolves and downloads, then says "Installing collected packages": what comes before is the network's.
     // Of TensorFlow only libtensorflow is used, never its Python side: it comes without its dependencies.
-    const wanted = readFileSync(requirements, "utf8").split("\n").filter((line) => /^\w/.test(line));
-    const engine = wanted.filter((line) => line.startsWith("tensorflow"));
-    const jupyter = wanted.filter((line) => !line.startsWith("tensorflow"));
-    const downloads = [];
-    for (const packages of [jupyter, ["--no-deps", ...engine]]) {
-      // pip resolves and downloads, then says "Installing collected packages": what comes before is the network's.
-      const from = clock();
-      await run(python, ["-m", "pip", "install", "--disable-pip-version-check", "--no-compile", ...packages], {
-        onLine: (line) => { if (/^Installing collected packages/.test(line)) downloads.push([from, clock()]); },
-        cure: "check the network, or point pip at a mirror (pip config set global.index-url …), then run the command again",
-      });
-    }
-    waits.push(...downloads);
-    const waited = union(downloads);
+    const packages = wanted(REQUIREMENTS);
+    const waited = await pipInstall([...packages.filter((line) => !isEngine(line)), PAPERMILL], ["--no-deps", ...packages.filter(isEngine)]);
     return `${path.relative(process.cwd(), venv) || venv}, of which network ${waited.toFixed(1)} s`;
+  });
+}
+
+/** With --test: what only the tests ask of Python, beside what the kernel needs and at the same versions of that. */
+async function testPackages() {
+  if (!testing) return;
+  if (packed) stop("--test: expected a clone, found an installed package, which has no tests.", "clone the repository, and run npm test there");
+  if (process.env.SAELAB_VENV) return say("tests", `${venv} (SAELAB_VENV), left as it is`);
+  const inputs = [readFileSync(TEST_REQUIREMENTS), readFileSync(REQUIREMENTS), venv];
+  await step("tests", path.join(venv, ".saelab-tests"), inputs, () => existsSync(python), async () => {
+    const waited = await pipInstall([...wanted(TEST_REQUIREMENTS), ...wanted(REQUIREMENTS).filter((line) => !isEngine(line))]);
+    return `${wanted(TEST_REQUIREMENTS).length} Python packages of the tests, of which network ${waited.toFixed(1)} s`;
   });
 }
 
@@ -226,6 +251,21 @@ async function binding() {
   });
 }
 
+/** The kernel's handler of SIGINT; beside the compiled kernel, not in build/, which is made anew. */
+async function signal() {
+  const source = path.join(root, "kernel-ext", "signal.cc");
+  const out = path.join(root, "kernel-ext", "signal.node");
+  const headers = createRequire(path.join(root, "package.json"))("node-api-headers").include_dir;
+  await step("signal", `${out}.stamp`, [readFileSync(source), version("g++")], () => existsSync(out), async () => {
+    const half = `${out}.tmp`;
+    await run("g++", ["-O2", "-std=c++17", "-shared", "-fPIC", "-DNAPI_VERSION=8", `-I${headers}`, source, "-o", half],
+      { cure: "sudo apt-get install g++ make (a g++ of 2018 or later)" });
+    cpSync(half, out);
+    rmSync(half);
+    return "SIGINT reaches loops that never pause";
+  });
+}
+
 /** Paths, sizes and times of all sources: cheaper than reading them. */
 function listing(folder, keep) {
   if (!existsSync(folder)) return [];
@@ -247,13 +287,16 @@ async function build() {
 }
 
 async function kernel() {
-  const { kernelSpec } = createRequire(import.meta.url)(path.join(root, "build", "kernel-ext", "kernel", "spec.js"));
-  const spec = JSON.stringify(kernelSpec({ node: process.execPath, packageRoot: root }), null, 2);
+  const { kernelContents, writeKernel } = createRequire(import.meta.url)(path.join(root, "build", "src", "adapters", "kernelspec.js"));
   // Jupyter's own variable wins: with a shared environment each project can have its own kernelspec.
   const folder = path.join(process.env.JUPYTER_DATA_DIR ?? path.join(venv, "share", "jupyter"), "kernels", "saelab");
-  await step("kernel", path.join(folder, ".saelab-kernel"), [spec], () => existsSync(path.join(folder, "kernel.json")), async () => {
-    mkdirSync(folder, { recursive: true });
-    writeFileSync(path.join(folder, "kernel.json"), `${spec}\n`);
+  await step("kernel", path.join(folder, ".saelab-kernel"), [kernelContents()], () => existsSync(path.join(folder, "kernel.json")), async () => {
+    try {
+      writeKernel(folder);
+    } catch (error) {
+      if (error.name !== "OptionError") throw error;
+      stop(error.message, `remove ${folder}, or set JUPYTER_DATA_DIR to another folder, and run the command again`);
+    }
     return path.relative(process.cwd(), folder);
   });
 }
@@ -262,9 +305,10 @@ try {
   console.log(`Setting up saelab in ${home}`);
   const python3 = check();
   // npm and pip wait for different things (many small files; few large ones): side by side they take little more than the slower one.
-  const results = await Promise.allSettled([packed ? undefined : npm(), pip(python3)]);
+  const results = await Promise.allSettled([packed ? undefined : npm(), pip(python3).then(testPackages)]);
   for (const { reason } of results) if (reason) throw reason;
   await binding();
+  await signal();
   if (!packed) await build();
   await kernel();
   const network = union(waits);

@@ -56,13 +56,23 @@ function main(): void {
   let server: Server;
   const publish = (cell: Cell | undefined, type: string, content: Content, options?: PublishOptions): void =>
     server.publish(cell?.request, type, content, options);
+  // The protocol's silent cells are heard in their reply only.
+  const loud = (cell: Cell): boolean => cell.request?.content.silent !== true;
+  const shown = (cell: Cell, type: string, content: Content): void => {
+    if (loud(cell)) publish(cell, type, content);
+  };
   const headers = new WeakMap<Cell, string>();
   const headerOf = (cell: Cell): string => {
     let header = headers.get(cell);
     if (header === undefined) headers.set(cell, (header = cell.request ? JSON.stringify(cell.request.header) : ""));
     return header;
   };
-  const output = createOutput({ publish, print: (cell, name, text) => ring.write(headerOf(cell), name, text), clock });
+  const output = createOutput({
+    publish: shown, clock,
+    print(cell, name, text) {
+      if (loud(cell)) ring.write(headerOf(cell), name, text);
+    },
+  });
   const comms = createComms({ publish, current: scope.current });
   const input = createInput({ scope, ask: (...args) => server.ask(...args) });
 
@@ -76,7 +86,7 @@ function main(): void {
       if (specifier === "tslab") showTslab(require.resolve("tslab/dist/jupyter", { paths: [root, packageRoot] }), show);
     },
   });
-  const kernel = createKernel({ language, output, scope, clock, publish, interrupts, input, comms, warn });
+  const kernel = createKernel({ language, output, scope, clock, publish: shown, interrupts, input, comms, warn });
   interrupts.onInterrupt(kernel.interrupt);
   server = createServer({ handlers: kernel.handlers, session, send, clock, warn });
 

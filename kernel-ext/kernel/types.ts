@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import type { API, Diagnostic as TypeDiagnostic, Project, Snapshot, Symbol as TypeSymbol, Type } from "typescript/unstable/async" with { "resolution-mode": "import" };
 import type { Diagnostic } from "./errors";
@@ -199,9 +199,13 @@ export function createTypes({ root, prelude, lent, packageRoot, warn }: {
 
   let turn: Promise<unknown> = Promise.resolve();
 
-  /** One question after the other; a server that died is started again, once. */
-  function ask<T>(question: (project: Project) => Promise<T>): Promise<T | undefined> {
+  /**
+   * One question after the other; a server that died is started again, once.
+   * @param prepare puts the files that the question is about; others may be put before its turn comes
+   */
+  function ask<T>(question: (project: Project) => Promise<T>, prepare: () => void = () => {}): Promise<T | undefined> {
     const answer = turn.then(async () => {
+      prepare();
       for (let attempt = 0; attempt < 2 && !closed; attempt++) {
         try {
           if (!snapshot) await open();
@@ -238,6 +242,7 @@ export function createTypes({ root, prelude, lent, packageRoot, warn }: {
     return [
       ...found.filter((each) => each !== undefined),
       ...globals.map((text) => ({ text, kind: typeof (globalThis as Record<string, unknown>)[text] === "function" ? "function" : "variable" })),
+      ...[...libraryTypes()].filter(([name]) => fits(name) && !known.includes(name) && !globals.includes(name)).map(([text, kind]) => ({ text, kind })),
       ...KEYWORDS.filter((word) => fits(word) && prefix !== "").map((text) => ({ text, kind: "keyword" })),
     ];
   }
@@ -311,7 +316,6 @@ export function createTypes({ root, prelude, lent, packageRoot, warn }: {
     },
 
     async complete(source, offset, outline) {
-      putAsk(source, outline);
       const start = offset - (/[\p{ID_Continue}$\u200c\u200d]*$/u.exec(source.slice(0, offset))?.[0].length ?? 0);
       const prefix = source.slice(start, offset);
       const at = file(outline.dialect);
@@ -336,19 +340,18 @@ export function createTypes({ root, prelude, lent, packageRoot, warn }: {
           kind: KINDS[kind ?? 0] ?? "text",
           ...(symbol ? await details(project, symbol) : {}),
         })));
-      });
+      }, () => putAsk(source, outline));
       return { proposals: proposals ?? [], start, end: offset };
     },
 
     async inspect(source, offset, outline) {
-      putAsk(source, outline);
       const at = file(outline.dialect);
       const places = [offset, offset - 1].filter((place) => place >= 0 && /[\p{ID_Continue}$]/u.test(source[place] ?? ""));
       if (places.length === 0) return undefined;
       return ask(async (project) => {
         const symbol = await project.checker.getSymbolAtPosition(at, places[0]);
         return symbol ? described(project, symbol, (name) => live.get(name)) : undefined;
-      });
+      }, () => putAsk(source, outline));
     },
 
     changed: (paths) => paths.forEach((path) => touched.add(path)),
@@ -395,6 +398,21 @@ const EVERYTHING = 111551 | 788968 | 1920; // SymbolFlags: values, types, namesp
 const KEYWORDS = ("abstract as async await break case catch class const continue declare default delete do else enum export extends false finally for from function if " +
   "implements import in infer instanceof interface is keyof let namespace new null of private protected public readonly return satisfies static super switch this throw " +
   "true try type typeof undefined using var void while with yield").split(" ");
+
+let libraryNames: Map<string, string> | undefined;
+
+/** Types that the language's own library declares, with their kind: the server lists members only. */
+function libraryTypes(): Map<string, string> {
+  if (libraryNames) return libraryNames;
+  libraryNames = new Map();
+  const typescript = dirname(require.resolve("typescript/package.json"));
+  const platform = findPackage(`@typescript/typescript-${process.platform}-${process.arch}`, typescript);
+  for (const file of platform ? readdirSync(join(platform, "lib")) : []) {
+    if (!/^lib\.(es|decorators)/.test(file)) continue;
+    for (const [, kind, name] of readFileSync(join(platform!, "lib", file), "utf8").matchAll(/^(?:declare )?(interface|type) (\w+)/gm)) libraryNames.set(name, kind);
+  }
+  return libraryNames;
+}
 
 /** A symbol's kind, as front ends have icons for it. */
 const kindOf = ({ flags }: TypeSymbol): string =>

@@ -4,12 +4,19 @@ import { existsSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { OptionError } from "../core/errors";
+import { installKernel, uninstallKernel } from "./kernelspec";
 import { packageRoot, version } from "./package";
 import { publish } from "./publish";
 
 const USAGE = `saelab ${version}
 
   saelab setup                        Python, TensorFlow binding and kernelspec for this project
+  saelab install                      register the kernel with Jupyter: in set-up's .venv, or for the user where there is none
+      --user                          for the user: whatever Jupyter he or she starts finds it
+      --prefix DIR                    in DIR/share/jupyter: a virtual environment, a conda environment, /usr/local
+      --name NAME                     what notebooks ask for (saelab)
+      --display-name TEXT             what menus show (TypeScript (saelab))
+  saelab uninstall                    take it away again; --user, --prefix and --name as for install
   saelab publish NOTEBOOK [OUT.html]  run a notebook in a fresh kernel, write one offline page
       --set NAME=VALUE                value (a TypeScript expression) for the cell tagged "parameters"; repeatable
       --keep OUT.ipynb                also keep the executed notebook
@@ -22,6 +29,7 @@ async function main(): Promise<void> {
     allowPositionals: true,
     options: {
       set: { type: "string", multiple: true }, keep: { type: "string" }, open: { type: "boolean" },
+      user: { type: "boolean" }, prefix: { type: "string" }, name: { type: "string" }, "display-name": { type: "string" },
       help: { type: "boolean", short: "h" }, version: { type: "boolean" },
     },
   });
@@ -32,6 +40,12 @@ async function main(): Promise<void> {
     case "setup":
       process.exitCode = spawnSync(process.execPath, [path.join(packageRoot, "kernel-ext", "setup.mjs")], { stdio: "inherit" }).status ?? 1;
       return;
+    case "install":
+    case "uninstall": {
+      if (words.length) throw new OptionError(`${verb}: expected options only, found ${words.join(" ")}. A name is given as --name NAME.`);
+      const folder = verb === "install" ? installKernel({ ...values, displayName: values["display-name"] }) : uninstallKernel(values);
+      return void console.log(`${verb === "install" ? "Wrote" : "Removed"} the kernel ${path.basename(folder)}: ${folder}`);
+    }
     case "demo":
       if (!existsSync(path.join(packageRoot, "notebooks"))) {
         throw new OptionError("demo: expected the notebooks and data of a clone, found an installed package. Clone the repository and run npm run demo there.");
@@ -50,7 +64,7 @@ async function main(): Promise<void> {
       return show(await publish(notebook, out, { parameters, notebook: values.keep, open: values.open }));
     }
     default:
-      throw new OptionError(`expected a verb (setup, publish, demo), found ${verb}${existsSync(verb) ? `: did you mean saelab publish ${verb}?` : ""}.`);
+      throw new OptionError(`expected a verb (setup, install, uninstall, publish, demo), found ${verb}${existsSync(verb) ? `: did you mean saelab publish ${verb}?` : ""}.`);
   }
 }
 

@@ -2,7 +2,7 @@ import { execFileSync, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import path from "node:path";
 import { EngineError, OptionError } from "../core/errors";
-import { packageRoot, version } from "./package";
+import { findVenv, packageRoot, pythonOf, version } from "./package";
 
 export interface PublishOptions {
   /** Values for the cell tagged `parameters`, as TypeScript expressions. */
@@ -34,14 +34,11 @@ export async function publish(notebook: string, out: string, options: PublishOpt
   return path.resolve(out);
 }
 
-/** The virtual environment of the set-up: in the package (a clone), or in a folder above the notebook or the current one. */
+/** The Python of set-up. */
 function findPython(from: string): string {
-  const above = (folder: string): string[] => (folder === path.dirname(folder) ? [folder] : [folder, ...above(path.dirname(folder))]);
-  const folders = [packageRoot, ...above(process.cwd()), ...above(from)].map((folder) => path.join(folder, ".venv"));
-  const places = [process.env.SAELAB_VENV, ...folders].flatMap((folder) => folder ?? []).map((folder) => path.join(folder, "bin", "python"));
-  const found = places.find((file) => existsSync(file));
-  if (!found) throw new EngineError(`.venv/bin/python: expected in ${packageRoot} or above ${process.cwd()}, found none. Run npm run setup (in a clone) or npx saelab setup.`);
-  return found;
+  const venv = findVenv(from);
+  if (!venv) throw new EngineError(`.venv/bin/python: expected in ${packageRoot} or above ${process.cwd()}, found none. Run npm run setup (in a clone) or npx saelab setup.`);
+  return pythonOf(venv);
 }
 
 /** What made the page: version, commit when there is one, Node. */

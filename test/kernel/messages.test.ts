@@ -39,8 +39,9 @@ const hidden = (code: string): Message => execute(code, { store_history: false }
 const request = (type: string, content: Content = {}, channel: "shell" | "control" = "shell"): Message => ({ type: `${type}_request`, content, channel });
 const history = (content: Content): Message => request("history", { output: false, raw: true, ...content });
 const interrupt = request("interrupt", {}, "control");
-const DOCUMENTED = "/**\n * Adds up.\n * @param values what is added\n */\nfunction total(values: number[], start = 0): number {\n  return values.reduce((a, b) => a + b, start);\n}\n";
-const SMILE = "const smile = '😀'; smile.lengt"; // 26 code units and one more before the end: Jupyter counts code points
+const DOCUMENTED = "/**\n * Adds up.\n * @param values what is added\n */\n" +
+  "function total(values: number[], start = 0): number {\n  return values.reduce((a, b) => a + b, start);\n}\n";
+const SMILE = "const smile = '😀'; smile.lengt"; // the picture is one code point and two units; Jupyter counts points
 const points = (text: string): number => [...text].length;
 
 /** One turn after the other; messages of a turn are sent at once. Their order is that of the tests. */
@@ -51,14 +52,22 @@ const turns = {
   silent: [execute("const quiet = 5;\nconsole.log('unheard');\nquiet", { silent: true, store_history: true })],
   silentError: [execute("throw new Error('unheard')", { silent: true })],
   afterQuiet: [execute("quiet + fromExtension")],
-  expressions: [execute("const c = 3;", { user_expressions: { sum: "a + b + c", text: "'x'", html: "({ [Symbol.for('Jupyter.display')]: () => ({ 'text/html': '<i>y</i>', 'text/plain': 'y' }) })", later: "await Promise.resolve([c])", missing: "nowhere", throws: "(() => { throw new RangeError('in it'); })()" } })],
+  expressions: [execute("const c = 3;", { user_expressions: {
+    sum: "a + b + c", text: "'x'", html: "({ [Symbol.for('Jupyter.display')]: () => ({ 'text/html': '<i>y</i>', 'text/plain': 'y' }) })",
+    later: "await Promise.resolve([c])", missing: "nowhere", throws: "(() => { throw new RangeError('in it'); })()",
+  } })],
   onlyExpressions: [execute("", { silent: true, user_expressions: { sum: "a + 1" } })],
   noExpressions: [execute("throw new Error('first')", { user_expressions: { sum: "a" } })],
-  together: [execute("throw new Error('goes on')"), execute("'ran'"), execute("throw new Error('stops')", { stop_on_error: true }), execute("'not'"), execute("'nor this'")],
+  together: [
+    execute("throw new Error('goes on')"), execute("'ran'"), execute("throw new Error('stops')", { stop_on_error: true }), execute("'not'"), execute("'nor this'"),
+  ],
   again: [execute("'runs again'")],
-  input: [execute("const given = await input('Name? ');\nconst secret = await input('Word? ', { password: true });\n[given, secret.length]", {}, { answers: ["Ada", "four"] })],
+  input: [execute("const given = await input('Name? ');\nconst secret = await input('Word? ', { password: true });\n[given, secret.length]", {}, {
+    answers: ["Ada", "four"],
+  })],
   noInput: [execute("await input('Name? ')", { allow_stdin: false })],
-  clear: [execute("console.log('old');\nclearOutput({ wait: true });\nconsole.log('new');\nclearOutput();\nawait display({ 'text/plain': 'last' }, { display_id: 'd' });\nvoid display({ 'text/plain': 'least' }, { display_id: 'd', update: true });")],
+  clear: [execute("console.log('old');\nclearOutput({ wait: true });\nconsole.log('new');\nclearOutput();\n" +
+    "await display({ 'text/plain': 'last' }, { display_id: 'd' });\nvoid display({ 'text/plain': 'least' }, { display_id: 'd', update: true });")],
   documented: [execute(DOCUMENTED)],
   complete: [
     request("complete", { code: "tota", cursor_pos: 4 }), request("complete", { code: SMILE, cursor_pos: points(SMILE) }),
@@ -77,9 +86,15 @@ const turns = {
     { type: "unheard_of_request", content: {}, noReply: true as const },
     request("comm_info"), request("kernel_info"),
   ],
-  loop: [execute("let steps = 0;\nconsole.log('looping');\nwhile (true) steps++;", {}, { when: { printed: "looping", send: [request("kernel_info", {}, "control"), interrupt] } })],
-  lateLoop: [execute("await new Promise((r) => setTimeout(r, 5));\nconsole.log('looping');\nwhile (true) steps++;", {}, { when: { printed: "looping", send: [interrupt] } })],
-  waiting: [execute("console.log('waiting');\nawait new Promise(() => { setTimeout(() => {}, 1e8); });", {}, { when: { printed: "waiting", send: [request("complete", { code: "tota", cursor_pos: 4 }), interrupt] } })],
+  loop: [execute("let steps = 0;\nconsole.log('looping');\nwhile (true) steps++;", {}, {
+    when: { printed: "looping", send: [request("kernel_info", {}, "control"), interrupt] },
+  })],
+  lateLoop: [execute("await new Promise((r) => setTimeout(r, 5));\nconsole.log('looping');\nwhile (true) steps++;", {}, {
+    when: { printed: "looping", send: [interrupt] },
+  })],
+  waiting: [execute("console.log('waiting');\nawait new Promise(() => { setTimeout(() => {}, 1e8); });", {}, {
+    when: { printed: "waiting", send: [request("complete", { code: "tota", cursor_pos: 4 }), interrupt] },
+  })],
   idle: [interrupt],
   afterLoops: [execute("[steps > 0, a]")],
   tail: [history({ hist_access_type: "tail", n: 3 }), history({ hist_access_type: "tail", n: 2, output: true }), history({ hist_access_type: "tail", n: 1000 })],

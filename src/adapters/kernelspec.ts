@@ -1,0 +1,153 @@
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import path from "node:path";
+import { OptionError } from "../core/errors";
+import { kernelSpec, type KernelSpec } from "../../kernel-ext/kernel/spec";
+import { findVenv, packageRoot } from "./package";
+
+/** Where Jupyter finds the kernel: <data folder>/kernels/<name>, with kernel.json and logos. Node built-ins only, since set-up uses this too. */
+
+export interface KernelPlace {
+  /** For the user: whatever Jupyter he or she starts finds it. */
+  user?: boolean;
+  /** In `<prefix>/share/jupyter`: a virtual environment, a conda environment, /usr/local. */
+  prefix?: string;
+  /** "saelab": what notebooks ask for. */
+  name?: string;
+}
+
+export interface InstallOptions extends KernelPlace {
+  /** "TypeScript (saelab)": what menus show. */
+  displayName?: string;
+}
+
+const LOGOS = path.join(packageRoot, "kernel-ext", "logo");
+const MAIN = /[\\/]build[\\/]kernel-ext[\\/]kernel[\\/]main\.js$/; // what a kernelspec of ours starts, wherever the package lies or lay
+
+/**
+ * Registers the kernel, in place of an older registration of ours.
+ * Without `user` and `prefix` it goes into the virtual environment of set-up, or, where there is none, to the user's own kernels.
+ * @returns the folder that was written
+ * @throws OptionError for a name Jupyter would not take, for one that belongs to another kernel, and where nothing may be written
+ */
+export function installKernel(options: InstallOptions = {}): string {
+  const folder = kernelFolder(options);
+  writeKernel(folder, options.displayName);
+  return folder;
+}
+
+/**
+ * Removes a registration of ours; its place is chosen as for `installKernel`.
+ * @returns the folder that was removed
+ * @throws OptionError where there is none, and where the kernel is not saelab's
+ */
+export function uninstallKernel(options: KernelPlace = {}): string {
+  const folder = kernelFolder(options);
+  const found = occupant(folder);
+  if (!found) throw new OptionError(`${folder}: expected a kernelspec to remove, found none. ${elsewhere(options, folder)}`);
+  if (!found.ours) {
+    throw new OptionError(
+      `${folder}: expected a kernelspec of saelab, found ${found.what}. Nothing was removed. ` +
+      `If that kernel is to go: jupyter kernelspec remove ${path.basename(folder)}.`);
+  }
+  staged(folder, (staging) => renameSync(folder, path.join(staging, "old")));
+  return folder;
+}
+
+/**
+ * Writes kernel.json and logos. A new folder appears whole; an older one of ours changes file by file, so that the kernel is never away.
+ * @throws OptionError when another kernel is there already, or nothing may be written
+ */
+export function writeKernel(folder: string, displayName?: string): void {
+  const found = occupant(folder);
+  if (found && !found.ours) {
+    throw new OptionError(`${folder}: expected nothing there or a kernelspec of saelab, found ${found.what}. Choose another name (--name NAME).`);
+  }
+  staged(folder, (staging) => {
+    const made = path.join(staging, "new");
+    const names = [...readdirSync(LOGOS), "kernel.json"]; // in this order: what starts the kernel changes last
+    mkdirSync(made);
+    for (const logo of names.slice(0, -1)) copyFileSync(path.join(LOGOS, logo), path.join(made, logo));
+    writeFileSync(path.join(made, "kernel.json"), `${JSON.stringify(spec(displayName), null, 2)}\n`);
+    if (!found) return renameSync(made, folder);
+    for (const name of names) renameSync(path.join(made, name), path.join(folder, name));
+    for (const name of readdirSync(folder)) if (!names.includes(name)) rmSync(path.join(folder, name), { recursive: true });
+  });
+}
+
+/** All that `writeKernel` would write, as one string: set-up compares it with that of its last run. */
+export const kernelContents = (): string =>
+  [JSON.stringify(spec()), ...readdirSync(LOGOS).map((logo) => readFileSync(path.join(LOGOS, logo), "base64"))].join("\n");
+
+function spec(displayName?: string): KernelSpec {
+  const made = kernelSpec({ node: process.execPath, packageRoot });
+  return { ...made, display_name: displayName ?? made.display_name };
+}
+
+function kernelFolder({ user, prefix, name = "saelab" }: KernelPlace): string {
+  if (user && prefix !== undefined) throw new OptionError("--user and --prefix: expected at most one of them, found both.");
+  if (prefix === "") throw new OptionError("--prefix: expected a folder, found an empty text.");
+  if (!/^[a-z0-9._-]+$/i.test(name) || /^\.+$/.test(name)) {
+    throw new OptionError(`--name: expected letters, digits, ".", "_" and "-" of ASCII, found ${JSON.stringify(name)}.`);
+  }
+  const data = user ? userDataFolder() : prefix !== undefined ? inPrefix(prefix) : defaultDataFolder();
+  return path.join(data, "kernels", name.toLowerCase()); // Jupyter knows kernels by their names in lower case
+}
+
+const inPrefix = (prefix: string): string => path.join(path.resolve(prefix), "share", "jupyter");
+
+/** As set-up: Jupyter's own variable wins, then comes the virtual environment; without one, the user's kernels. */
+function defaultDataFolder(): string {
+  const venv = process.env.JUPYTER_DATA_DIR ? undefined : findVenv();
+  return venv ? inPrefix(venv) : userDataFolder();
+}
+
+/** Where Jupyter keeps a user's own data; the same as `jupyter --data-dir` says. */
+export function userDataFolder(env: NodeJS.ProcessEnv = process.env, platform: NodeJS.Platform = process.platform, home = homedir()): string {
+  if (env.JUPYTER_DATA_DIR) return path.resolve(env.JUPYTER_DATA_DIR);
+  if (platform === "darwin") return path.join(home, "Library", "Jupyter");
+  if (platform === "win32") return path.join(env.APPDATA || path.join(home, "AppData", "Roaming"), "jupyter");
+  return path.join(env.XDG_DATA_HOME || path.join(home, ".local", "share"), "jupyter");
+}
+
+/** Who is in a kernel's folder already; undefined for a folder that is absent or empty. */
+function occupant(folder: string): { ours: boolean; what: string } | undefined {
+  if (!existsSync(folder)) return undefined;
+  try {
+    if (readdirSync(folder).length === 0) return undefined;
+    const { argv, display_name } = JSON.parse(readFileSync(path.join(folder, "kernel.json"), "utf8")) as Partial<KernelSpec>;
+    return { ours: (argv ?? []).some((word) => MAIN.test(word)), what: `${display_name} (${(argv ?? []).join(" ")})` };
+  } catch {
+    return { ours: false, what: "something without a readable kernel.json" };
+  }
+}
+
+/**
+ * Gives `work` a fresh folder beside the kernel's, on the same disk, and removes it afterwards with what was moved there.
+ * Jupyter takes every folder that holds a kernel.json for a kernel: what is half made must lie one level deeper, in that folder.
+ */
+function staged(folder: string, work: (staging: string) => void): void {
+  const kernels = path.dirname(folder);
+  let staging: string | undefined;
+  try {
+    mkdirSync(kernels, { recursive: true });
+    staging = mkdtempSync(path.join(kernels, ".saelab-"));
+    work(staging);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new OptionError(`${folder}: expected to write there, found ${code ?? message}. Choose a folder of your own: --user or --prefix DIR.`, { cause: error });
+  } finally {
+    if (staging) rmSync(staging, { recursive: true, force: true });
+  }
+}
+
+/** Which options would have found a kernelspec of ours by that name. */
+function elsewhere({ name }: KernelPlace, missing: string): string {
+  const venv = findVenv();
+  const places: [string, KernelPlace][] = [["--user", { user: true }], ...(venv ? [[`--prefix ${venv}`, { prefix: venv }] as [string, KernelPlace]] : [])];
+  const hit = places.find(([, place]) => {
+    const folder = kernelFolder({ ...place, name });
+    return folder !== missing && occupant(folder)?.ours;
+  });
+  return hit ? `One is found with ${hit[0]}.` : "jupyter kernelspec list says which kernels there are and where.";
+}
