@@ -121,10 +121,8 @@ function main(): void {
       case "bound": return undefined;
     }
   });
-  thread.on("error", (error) => {
-    warn(`the thread of the sockets ended: ${error.stack ?? error.message}`);
-    process.exit(1);
-  });
+  thread.on("error", (error) => warn(`the thread of the sockets failed: ${error.stack ?? error.message}`));
+  thread.on("exit", () => exit(closing ? 0 : 1));
 }
 
 /** tslab.display and newDisplay() of a cell that imports tslab. */

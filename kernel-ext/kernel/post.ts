@@ -76,6 +76,7 @@ export function createPost({ sockets, key, session, info, bell, ring, clock, wai
       return { status: "ok" };
     },
     shutdown_request({ content }) {
+      bell.ring(); // a cell that computes must end before the process can
       hand({ kind: "shutdown", restart: content.restart === true });
       return { status: "ok", restart: content.restart === true };
     },
@@ -117,7 +118,9 @@ export function createPost({ sockets, key, session, info, bell, ring, clock, wai
   }
 
   async function echo(): Promise<void> {
-    for await (const frames of sockets.heartbeat) await sockets.heartbeat.send(frames);
+    for await (const frames of sockets.heartbeat) {
+      await sockets.heartbeat.send(frames).catch((error: unknown) => warn(`a heartbeat was not echoed: ${reasonOf(error)}`));
+    }
   }
 
   /** Sends what was printed up to there. */

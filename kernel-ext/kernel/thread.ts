@@ -26,7 +26,15 @@ const LAST_WORD = 3_000; // ms the thread of the cells gets to end by itself aft
 async function main(): Promise<void> {
   const port = parentPort!;
   const { connection, session, info, shared, printed, parent } = workerData as ThreadData;
+  let closing = false;
+  const bell = createBell(shared);
   const warn = (message: string): void => port.postMessage({ kind: "warn", message } satisfies FromThread);
+
+  process.on("uncaughtException", (error) => warn(`in the thread of the sockets: ${error.stack ?? error}`));
+  // A kernel without its sockets is of no use: what computes is interrupted, so that the other thread hears of it and ends.
+  process.on("exit", () => {
+    if (!closing) bell.ring();
+  });
 
   // Without these two, zeromq loses what is sent after 512 messages in one turn of the event loop.
   const options = { sendTimeout: 0, sendHighWaterMark: 0, linger: 1000, maxMessageSize: 1 << 29 };
@@ -48,7 +56,7 @@ async function main(): Promise<void> {
   ]);
 
   const post = createPost({
-    sockets, key: connection.key, session, info, bell: createBell(shared), ring: ringReader(printed), clock: systemClock, warn,
+    sockets, key: connection.key, session, info, bell, ring: ringReader(printed), clock: systemClock, warn,
     waiting: () => receiveMessageOnPort(port)?.message as Outgoing | undefined,
     hand(incoming) {
       port.postMessage(incoming);
@@ -59,6 +67,7 @@ async function main(): Promise<void> {
   });
   port.on("message", (message: ToThread) => {
     if (message.kind !== "close") return post.take(message);
+    closing = true;
     post.finish();
     for (const socket of Object.values(sockets)) socket.close(); // `linger` gets the last messages to the client
     port.postMessage({ kind: "closed" } satisfies FromThread);
