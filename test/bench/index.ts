@@ -5,21 +5,27 @@ import { execFileSync } from "node:child_process";
 import { packageRoot } from "../../src/adapters/package";
 import { benchCollect } from "./collect";
 import { benchHarvest } from "./harvest";
+import { benchKernel } from "./kernel";
 import { benchTrain } from "./train";
 
 /**
- * npm run bench [-- train harvest collect] [--record]: one JSON line each. Ours and its physical limit take turns in one run, so that the share travels
- * from machine to machine although the rates do not. --record appends a row to RESULTS.md.
+ * npm run bench [-- train harvest collect kernel] [--record] [--rounds=N]: one JSON line each. Ours and its physical limit (the kernel: its peers) take
+ * turns in one run, so that the share travels from machine to machine although the rates do not. --record appends a row to RESULTS.md; --rounds is the
+ * kernel's: 30, some eight minutes.
  */
-const BENCHES: Record<string, () => Promise<object>> = { train: benchTrain, harvest: benchHarvest, collect: benchCollect };
+const BENCHES: Record<string, (options: { rounds?: number }) => Promise<object>> = {
+  train: benchTrain, harvest: () => benchHarvest(), collect: benchCollect, kernel: benchKernel,
+};
 
 async function main(): Promise<void> {
   const words = process.argv.slice(2);
   const names = words.filter((word) => !word.startsWith("--"));
   const unknown = names.filter((name) => !(name in BENCHES));
   if (unknown.length) throw new Error(`expected ${Object.keys(BENCHES).join(", ")}, found ${unknown.join(", ")}`);
+  const rounds = words.find((word) => word.startsWith("--rounds="))?.slice("--rounds=".length);
+  if (rounds !== undefined && !(Number(rounds) >= 1)) throw new Error(`--rounds: expected a number of at least 1, found ${rounds}`);
   for (const name of names.length ? names : Object.keys(BENCHES)) {
-    const result = await BENCHES[name]();
+    const result = await BENCHES[name](rounds === undefined ? {} : { rounds: Number(rounds) });
     const line = JSON.stringify(result);
     console.log(line);
     if (words.includes("--record")) record(name, line);
