@@ -52,6 +52,7 @@ def execute(notebook, folder, kernel):
             print(f"  cell {code.index(cell_index) + 1:2}/{len(code)} {time.monotonic() - began[cell_index]:7.1f} s  {first[:90]}", flush=True)
 
     client = NotebookClient(notebook, timeout=None, startup_timeout=120, kernel_name=kernel, resources={"metadata": {"path": str(folder)}}, on_cell_start=start, on_cell_executed=done)
+    os.environ.setdefault("SAELAB_OUTPUT_PACE", "off")  # nbclient takes floods as they come
     # What the kernel's process itself writes (TensorFlow greets on its stderr) is no part of a report; it is wanted when the kernel dies.
     log = tempfile.TemporaryFile("w+")
     try:

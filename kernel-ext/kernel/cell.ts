@@ -11,7 +11,7 @@ export interface Cell {
   polledAt: number; // ms, when a loop of this cell last read the interrupt flag; such a loop stops by itself
   sparedUntil: number; // ms: an interrupted cell whose loops look at the flag gets time to stop by itself
   pending: Set<Promise<unknown>>; // displays still being made: the cell waits for them
-  waits: Set<(reason: Error) => void>; // what its top level awaits; an interrupt rejects it
+  waits: Set<(reason: unknown) => void>; // what its top level awaits; an interrupt rejects it
   timers: Set<object>; // timers its code set; an interrupt stops them
 }
 
@@ -25,12 +25,16 @@ export const newCell = (given: Pick<Cell, "name" | "label" | "source" | "request
  */
 export function waitIn<T>(cell: Cell, value: T | PromiseLike<T>, failed: (error: unknown) => void = () => {}): Promise<T> {
   return new Promise((resolve, reject) => {
-    cell.waits.add(reject);
-    const done = (): boolean => cell.waits.delete(reject);
-    Promise.resolve(value).then(
-      (result) => (done(), resolve(result)),
-      (error) => (done(), failed(error), reject(error)),
-    );
+    const fail = (error: unknown): void => {
+      cell.waits.delete(fail);
+      failed(error);
+      reject(error);
+    };
+    cell.waits.add(fail);
+    Promise.resolve(value).then((result) => {
+      cell.waits.delete(fail);
+      resolve(result);
+    }, fail);
   });
 }
 

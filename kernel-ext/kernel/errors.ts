@@ -151,10 +151,10 @@ function traceOf(error: Error, tracer: Tracer, depth: number): string[] {
   const out = [head];
   if (own) out.push(`${green(`${own.label}, line ${own.line}`)}\n${excerpt(own.source, own.line, own.column)}`);
   if (shown.length > 0) out.push(folded(shown).map((text) => `    ${dim(text)}`).join("\n"));
-  const causes = [error.cause, ...(error instanceof AggregateError ? error.errors : [])].filter((each) => each !== undefined);
-  for (const cause of depth > 0 ? causes : []) {
-    const [first, ...rest] = isError(cause) ? traceOf(cause, tracer, depth - 1) : [inspect(cause)];
-    out.push(`Caused by ${first}`, ...rest);
+  const inner = [["Caused by", error.cause], ...(error instanceof AggregateError ? error.errors : []).map((each: unknown) => ["Holds", each])];
+  for (const [relation, each] of depth > 0 ? inner.filter(([, value]) => value !== undefined) : []) {
+    const [first, ...rest] = isError(each) ? traceOf(each, tracer, depth - 1) : [inspect(each)];
+    out.push(`${relation} ${first}`, ...rest);
   }
   return out;
 }

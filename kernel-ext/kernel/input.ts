@@ -23,9 +23,9 @@ export interface Input {
  * @param ask sends a message on stdin
  */
 export function createInput({ scope, ask }: {
-  scope: CellScope; ask: (parent: Message, type: string, content: Content) => void;
+  scope: CellScope; ask: (parent: Message, type: string, content: Content) => string;
 }): Input {
-  let answer: ((value: string) => void) | undefined;
+  let question: { id: string; answer: (value: string) => void } | undefined;
   let last: Promise<unknown> = Promise.resolve();
 
   return {
@@ -36,15 +36,16 @@ export function createInput({ scope, ask }: {
         return Promise.reject(new StdinError("input: expected a front end where somebody can type, found one that allows no input (nbclient, nbconvert, papermill)"));
       }
       const asked = last.then(() => {
-        ask(request, "input_request", { prompt: String(prompt), password });
-        return waitIn(cell, new Promise<string>((resolve) => (answer = resolve)));
+        const id = ask(request, "input_request", { prompt: String(prompt), password });
+        return waitIn(cell, new Promise<string>((answer) => (question = { id, answer }))).finally(() => (question = undefined));
       });
       last = asked.catch(() => {});
       return asked;
     },
-    replied({ content }) {
-      answer?.(String(content.value ?? ""));
-      answer = undefined;
+    replied({ content, parent }) {
+      // The box of a question that was given up may still stand in the notebook. Some clients name no question.
+      const asked = (parent as { msg_id?: string }).msg_id;
+      if (asked === undefined || asked === question?.id) question?.answer(String(content.value ?? ""));
     },
   };
 }

@@ -35,8 +35,8 @@ const COOPERATES = 10_000; // ms since its last look within which a loop counts 
 /** Declared for cells as if an earlier cell had; a cell may redeclare it. */
 const DECLARATIONS = `\
 /**
- * Shows a value: an object with [Symbol.for("Jupyter.display")]() by its own bundle, an object from MIME types to data as that bundle,
- * anything else as text. With display_id the display can be updated later: display(value, { display_id, update: true }).
+ * Shows a value: an object with a method at \`Symbol.for("Jupyter.display")\` by its own bundle, an object from MIME types to data as that
+ * bundle, anything else as text. With \`display_id\` the display can be updated later: \`display(value, { display_id, update: true })\`.
  */
 declare function display(value: unknown, options?: {
   display_id?: string; update?: boolean; metadata?: Record<string, unknown>;
@@ -287,7 +287,7 @@ export function createKernel({ language, output, scope, clock, publish, interrup
           status: "ok", found: true, metadata: {},
           data: {
             "text/plain": [signature, documentation].filter(Boolean).join("\n\n"),
-            "text/markdown": [`\`\`\`typescript\n${signature}\n\`\`\``, documentation].filter(Boolean).join("\n\n"),
+            "text/markdown": [`\`\`\`typescript\n${signature}\n\`\`\``, documentation.replace(/\n+@/g, "\n\n@")].filter(Boolean).join("\n\n"),
           },
         };
       },

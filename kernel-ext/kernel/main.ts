@@ -36,6 +36,7 @@ function main(): void {
   const thread = new Worker(join(__dirname, "thread.js"), {
     workerData: {
       connection, session, shared, printed, info: kernelInfo({ version, typescript }),
+      unpaced: process.env.SAELAB_OUTPUT_PACE === "off",
       parent: Number(process.env.JPY_PARENT_PID) === parent ? parent : undefined,
     } satisfies ThreadData,
   });

@@ -65,7 +65,7 @@ export function createOutput({ publish, print, clock, limit = CELL_LIMIT }: {
 
   const saySoFar = (cell: Cell, { cut }: Spent): void => {
     if (cut.characters === 0) return;
-    notice(cell, `Not shown: ${count(cut.characters, "character")} in ${count(cut.lines, "line")}.`);
+    notice(cell, `Not shown: ${count(cut.characters, "character")}${cut.lines > 0 ? ` in ${count(cut.lines, "line")}` : ""}.`);
     cut.characters = cut.lines = 0;
   };
 

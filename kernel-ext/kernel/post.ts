@@ -33,7 +33,20 @@ export type Outgoing =
   | { kind: "running"; parent: Header | undefined }; // the request whose cell computes
 
 const INTERVAL = 20; // ms: text waits at most so long for more text
-const LONGEST = 1 << 20; // characters of one message
+const LONGEST = 1 << 16; // characters of one message
+const TAKEN = 1 << 18; // bytes taken from the ring at a time: the rest holds back who prints
+
+/**
+ * What a client may be sent. Jupyter's server throws away what exceeds 1,000 messages or 1 MB of text a second (of three seconds
+ * at a time), and counts late when it is busy: with these a flood arrives slowly, and whole.
+ */
+export interface Pace {
+  bytes: number; // of text a second; 0: no limit
+  messages: number; // a second
+  burst: number; // seconds' worth that may come at once
+}
+
+export const PACE: Pace = { bytes: 600_000, messages: 600, burst: 0.8 };
 
 /** Gives the interrupt to the thread of the cells, whatever it does. */
 export interface Bell {
@@ -52,8 +65,8 @@ const reasonOf = (error: unknown): string => (error instanceof Error ? error.mes
  * @param hand gives a message to the thread of the cells
  * @param warn told of dropped messages and failed sends
  */
-export function createPost({ sockets, key, session, info, bell, ring, clock, waiting = () => undefined, hand, warn }: {
-  sockets: Sockets; key: string; session: string; info: Content; bell: Bell; ring: RingReader; clock: Clock;
+export function createPost({ sockets, key, session, info, bell, ring, clock, pace = PACE, waiting = () => undefined, hand, warn }: {
+  sockets: Sockets; key: string; session: string; info: Content; bell: Bell; ring: RingReader; clock: Clock; pace?: Pace;
   waiting?: () => Outgoing | undefined; hand: (incoming: Incoming) => void; warn: (message: string) => void;
 }): { take(outgoing: Outgoing): void; finish(): void; serve(): Promise<void> } {
   const isNew = replayGuard();
@@ -123,50 +136,98 @@ export function createPost({ sockets, key, session, info, bell, ring, clock, wai
     }
   }
 
-  /** Sends what was printed up to there. */
-  function printed(upTo: number): void {
-    for (const { parent, name, text } of ring.take(upTo)) {
-      const request = parent === "" ? undefined : ({ header: JSON.parse(parent) as Header } as Message);
-      for (const part of parts(text, LONGEST)) {
-        send(sockets.iopub, letter(answer(request, {
-          type: "stream", content: { name, text: part }, session, identities: [Buffer.from("kernel.saelab.stream")],
-        })), "stream");
+  // What may be sent now; below zero it has to wait.
+  let bytes = pace.bytes * pace.burst;
+  let messages = pace.messages * pace.burst;
+  let counted = clock.now();
+  const mayNot = (): boolean => pace.bytes > 0 && (bytes <= 0 || messages <= 0);
+
+  function earn(): void {
+    const seconds = (clock.now() - counted) / 1000;
+    counted = clock.now();
+    bytes = Math.min(pace.bytes * pace.burst, bytes + seconds * pace.bytes);
+    messages = Math.min(pace.messages * pace.burst, messages + seconds * pace.messages);
+  }
+
+  // Said, not sent yet, in order; printed text stands between them as `at` says.
+  const backlog: Exclude<Outgoing, { kind: "text" }>[] = [];
+  const texts: { mail: Letter; size: number }[] = []; // taken from the ring, in parts
+
+  /** Sends what was printed up to there; false if some of it has to wait. */
+  function printed(upTo: number): boolean {
+    for (;;) {
+      while (texts.length > 0) {
+        if (mayNot()) return false;
+        const { mail, size } = texts.shift()!;
+        bytes -= size;
+        messages--;
+        send(sockets.iopub, mail, "stream");
+      }
+      const taken = ring.take(upTo, TAKEN);
+      if (taken.length === 0) return true;
+      for (const { parent, name, text } of taken) {
+        const request = parent === "" ? undefined : ({ header: JSON.parse(parent) as Header } as Message);
+        for (const part of parts(text, LONGEST)) {
+          const mail = letter(answer(request, { type: "stream", content: { name, text: part }, session, identities: [Buffer.from("kernel.saelab.stream")] }));
+          texts.push({ mail, size: mail.parts.reduce((sum, each) => sum + Buffer.byteLength(each), 100) });
+        }
       }
     }
   }
 
-  /** All that was printed until now, between the messages it was printed between. */
-  function printAll(): void {
-    ring.rest();
-    const end = ring.position(); // whatever was sent before this text is waiting already
-    for (let next = waiting(); next; next = waiting()) take(next);
-    printed(end);
+  /** Sends what is said, with the printed text before it, as far as the pace allows; false if some has to wait. */
+  function clear(): boolean {
+    for (let next = backlog[0]; next; next = backlog[0]) {
+      if (next.kind === "running") {
+        running = next.parent;
+      } else {
+        if (!printed(next.at)) return false;
+        if (next.line === "iopub") {
+          if (mayNot()) return false;
+          messages--;
+        }
+        send(sockets[next.line], next.letter, `a message on ${next.line}`);
+      }
+      backlog.shift();
+    }
+    return true;
   }
 
-  let printing = false;
+  let timed = false;
 
-  function take(outgoing: Outgoing): void {
-    switch (outgoing.kind) {
-      case "running":
-        running = outgoing.parent;
-        return;
-      case "text":
-        if (printing) return;
-        printing = true;
-        clock.after(INTERVAL, () => {
-          printing = false;
-          printAll();
-        });
-        return;
-      case "send":
-        printed(outgoing.at);
-        send(sockets[outgoing.line], outgoing.letter, `a message on ${outgoing.line}`);
+  function later(work: () => void): void {
+    if (timed) return;
+    timed = true;
+    clock.after(INTERVAL, () => {
+      timed = false;
+      work();
+    });
+  }
+
+  /** All that was said and printed until now, each in its place. */
+  function sendAll(): void {
+    earn();
+    ring.rest();
+    const end = ring.position(); // whatever was said before this text is waiting already
+    let more = false; // text that came after `end`
+    for (let next = waiting(); next; next = waiting()) {
+      if (next.kind === "text") more = true;
+      else backlog.push(next);
     }
+    if (!clear() || !printed(end) || more) later(sendAll);
   }
 
   return {
-    take,
-    finish: printAll,
+    take(outgoing) {
+      if (outgoing.kind === "text") return later(sendAll);
+      backlog.push(outgoing);
+      earn();
+      if (!clear()) later(sendAll);
+    },
+    finish() {
+      pace = { ...pace, bytes: 0 };
+      sendAll();
+    },
     async serve() {
       status(undefined, "starting");
       await Promise.all([listen("shell"), listen("control"), listen("stdin"), echo()]);

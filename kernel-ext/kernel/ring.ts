@@ -80,8 +80,8 @@ export function ringWriter(shared: SharedArrayBuffer, wake: () => void): RingWri
 
 export interface RingReader {
   position(): number;
-  /** What was written up to there; text of one cell and stream is put together. */
-  take(upTo: number): Text[];
+  /** What was written up to there, a record more than `most` bytes of it; text of one cell and stream is put together. */
+  take(upTo: number, most?: number): Text[];
   /** From now on the writer calls again. */
   rest(): void;
 }
@@ -102,10 +102,11 @@ export function ringReader(shared: SharedArrayBuffer): RingReader {
 
   return {
     position: () => Atomics.load(counters, WRITTEN),
-    take(upTo) {
+    take(upTo, most = Infinity) {
+      const from = counters[READ];
       const out: { parent: string; name: StreamName; parts: string[] }[] = [];
       let at = counters[READ];
-      while (((upTo - at) | 0) > 0) {
+      while (((upTo - at) | 0) > 0 && ((at - from) | 0) < most) {
         const head = bytes(at, HEAD);
         const content = bytes((at + HEAD) | 0, head.readUInt32LE(1)).toString("utf8");
         at = (at + HEAD + head.readUInt32LE(1)) | 0;

@@ -14,8 +14,8 @@ export type Said = Exclude<Outgoing, { kind: "send" | "text" }> | Omit<Extract<O
 export interface Server {
   /** Publishes on iopub because of `parent`. */
   publish(parent: Message | undefined, type: string, content: Content, options?: PublishOptions): void;
-  /** Asks the client of `parent` on the stdin channel. */
-  ask(parent: Message, type: string, content: Content): void;
+  /** Asks the client of `parent` on the stdin channel; gives the question's id. */
+  ask(parent: Message, type: string, content: Content): string;
   /** Takes what the thread of the sockets hands on. */
   take(incoming: Extract<Incoming, { kind: "request" }>): void;
 }
@@ -35,6 +35,7 @@ export function createServer({ handlers, session, send, clock, warn }: {
   const queue: (() => Promise<void>)[] = [];
   let draining = false;
   let aborting = false;
+  let running: Message | undefined;
 
   const publish: Server["publish"] = (parent, type, content, options = {}) => send({
     kind: "send", line: "iopub",
@@ -56,6 +57,7 @@ export function createServer({ handlers, session, send, clock, warn }: {
   async function handle(line: Line, request: Message, handler: Handler): Promise<void> {
     const { msg_type } = request.header;
     const runs = msg_type === "execute_request";
+    if (runs) running = request;
     if (runs) send({ kind: "running", parent: request.header });
     publish(request, "status", { execution_state: "busy" });
     try {
@@ -72,8 +74,11 @@ export function createServer({ handlers, session, send, clock, warn }: {
       }
       if (msg_type.endsWith("_request")) reply(line, request, content ?? {});
     } finally {
+      if (runs) running = undefined;
       if (runs) send({ kind: "running", parent: undefined });
       publish(request, "status", { execution_state: "idle" });
+      // Front ends show the last status they saw: while a cell runs it must not be this idle.
+      if (running) publish(running, "status", { execution_state: "busy" });
     }
   }
 
@@ -89,9 +94,11 @@ export function createServer({ handlers, session, send, clock, warn }: {
 
   return {
     publish,
-    ask: (parent, type, content) => send({
-      kind: "send", line: "stdin", letter: letter(answer(parent, { type, content, session, identities: parent.identities })),
-    }),
+    ask(parent, type, content) {
+      const question = answer(parent, { type, content, session, identities: parent.identities });
+      send({ kind: "send", line: "stdin", letter: letter(question) });
+      return question.header.msg_id;
+    },
     take({ line, message }) {
       const type = message.header.msg_type;
       const handler = Object.hasOwn(handlers, type) ? handlers[type] : undefined;

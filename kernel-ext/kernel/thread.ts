@@ -2,7 +2,7 @@ import { parentPort, receiveMessageOnPort, workerData } from "node:worker_thread
 import { Publisher, Reply, Router, type Socket } from "zeromq";
 import { systemClock } from "./cell";
 import { createBell } from "./interrupt";
-import { createPost, type Outgoing } from "./post";
+import { createPost, PACE, type Outgoing } from "./post";
 import { ringReader } from "./ring";
 import type { Connection } from "./connection";
 import type { Content } from "./wire";
@@ -14,6 +14,7 @@ export interface ThreadData {
   info: Content;
   shared: SharedArrayBuffer; // the interrupt's counters
   printed: SharedArrayBuffer; // the ring of printed text
+  unpaced: boolean; // floods go out as fast as they come
   parent: number | undefined; // pid of the process without which the kernel should end
 }
 
@@ -25,7 +26,7 @@ const LAST_WORD = 3_000; // ms the thread of the cells gets to end by itself aft
 /** Entry of the thread that owns the sockets. */
 async function main(): Promise<void> {
   const port = parentPort!;
-  const { connection, session, info, shared, printed, parent } = workerData as ThreadData;
+  const { connection, session, info, shared, printed, unpaced, parent } = workerData as ThreadData;
   let closing = false;
   const bell = createBell(shared);
   const warn = (message: string): void => port.postMessage({ kind: "warn", message } satisfies FromThread);
@@ -57,6 +58,7 @@ async function main(): Promise<void> {
 
   const post = createPost({
     sockets, key: connection.key, session, info, bell, ring: ringReader(printed), clock: systemClock, warn,
+    pace: unpaced ? { ...PACE, bytes: 0 } : PACE,
     waiting: () => receiveMessageOnPort(port)?.message as Outgoing | undefined,
     hand(incoming) {
       port.postMessage(incoming);

@@ -63,6 +63,17 @@ interface Name {
   changeable: boolean; // let or var: later cells may assign to it
 }
 
+/** Where the name stands whose arguments the offset is among: `f(a, |`. */
+function calledAt(source: string, offset: number): number | undefined {
+  let depth = 0;
+  for (let i = offset - 1; i >= 0; i--) {
+    if (/[)\]}]/.test(source[i])) depth++;
+    else if (/[[{;]/.test(source[i]) && depth === 0) return undefined;
+    else if (/[([{]/.test(source[i]) && depth-- === 0) return /[\p{ID_Continue}$]\s*$/u.test(source.slice(0, i)) ? source.slice(0, i).trimEnd().length - 1 : undefined;
+  }
+  return undefined;
+}
+
 /** Specifiers a text imports, roughly: only speed depends on it. */
 const specifiers = (source: string): string =>
   [...source.matchAll(/\b(?:from|import|require)\s*\(?\s*["']([^"']+)["']/g)].map((match) => match[1]).join("\n");
@@ -71,11 +82,12 @@ const specifiers = (source: string): string =>
  * TypeScript 7's native server, by the part of its API that is marked unstable: this file is all that touches it.
  * @param root the notebook's folder
  * @param prelude declarations (.d.ts text) of what the kernel gives to cells
+ * @param given names the kernel gives to cells: completion proposes them
  * @param lent packages whose types are found outside of the folder
  * @param warn told when the server had to be started again
  */
-export function createTypes({ root, prelude, lent, packageRoot, warn }: {
-  root: string; prelude: string; lent: Packages; packageRoot: string; warn: (message: string) => void;
+export function createTypes({ root, prelude, given, lent, packageRoot, warn }: {
+  root: string; prelude: string; given: () => readonly string[]; lent: Packages; packageRoot: string; warn: (message: string) => void;
 }): Types {
   const fileNamed = (name: string): string => join(root, PREFIX + name);
   const config = fileNamed("tsconfig.json");
@@ -231,13 +243,14 @@ export function createTypes({ root, prelude, lent, packageRoot, warn }: {
   async function freeNames(project: Project, document: string, source: string, start: number, prefix: string): Promise<Proposal[]> {
     const fits = (name: string): boolean => name.startsWith(prefix) && !name.startsWith(OURS);
     const words = [...source.matchAll(WORD)].filter(({ index }) => index !== start).map(([word]) => word);
-    const known = [...new Set([...words, ...live.keys()])].filter(fits).sort();
+    const known = [...new Set([...words, ...live.keys(), ...given()])].filter(fits).sort();
     const globals = Object.getOwnPropertyNames(globalThis).filter((name) => fits(name) && !known.includes(name)).sort();
     const few = known.length <= 2 * DETAILED;
     const found = await Promise.all(known.map(async (text): Promise<Proposal | undefined> => {
       if (!few) return { text, kind: live.has(text) ? "variable" : "text" };
       const symbol = await project.checker.resolveName(text, EVERYTHING, { document, position: start });
-      return symbol && { text, kind: kindOf(symbol), ...(known.length <= DETAILED ? await details(project, symbol) : {}) };
+      if (!symbol) return undefined;
+      return { text, kind: kindOf(await resolved(project.checker, symbol)), ...(known.length <= DETAILED ? await details(project, symbol) : {}) };
     }));
     return [
       ...found.filter((each) => each !== undefined),
@@ -335,21 +348,27 @@ export function createTypes({ root, prelude, lent, packageRoot, warn }: {
           entries = ((await checker.getCompletionsAtPosition(at, offset, { includeSymbol: true }))?.entries ?? []).filter(fits);
         }
         entries.sort((a, b) => (a.sortText ?? "").localeCompare(b.sortText ?? "") || (a.name < b.name ? -1 : 1));
-        return Promise.all(entries.map(async ({ name, kind, insertText, symbol }): Promise<Proposal> => ({
-          text: insertText && !/^[?[]/.test(insertText) ? insertText.replace(/\$0$/, "") : name,
-          kind: KINDS[kind ?? 0] ?? "text",
-          ...(symbol ? await details(project, symbol) : {}),
-        })));
+        return Promise.all(entries.map(async ({ name, kind: number, insertText, symbol }): Promise<Proposal> => {
+          const text = insertText && !/^[?[]/.test(insertText) ? insertText.replace(/\$0$/, "") : name;
+          const kind = KINDS[number ?? 0] ?? "text";
+          if (!symbol) return { text, kind };
+          const more = await details(project, symbol);
+          // `const matMul: typeof matMul_` is called like any function.
+          return { text, kind: kind === "variable" && /^(<[^]*?>)?\(/.test(more.type ?? "") ? "function" : kind, ...more };
+        }));
       }, () => putAsk(source, outline));
       return { proposals: proposals ?? [], start, end: offset };
     },
 
     async inspect(source, offset, outline) {
       const at = file(outline.dialect);
-      const places = [offset, offset - 1].filter((place) => place >= 0 && /[\p{ID_Continue}$]/u.test(source[place] ?? ""));
-      if (places.length === 0) return undefined;
+      const place = [offset, offset - 1].find((each) => each >= 0 && /[\p{ID_Continue}$]/u.test(source[each] ?? "")) ?? calledAt(source, offset);
+      if (place === undefined) return undefined;
       return ask(async (project) => {
-        const symbol = await project.checker.getSymbolAtPosition(at, places[0]);
+        const word = [...source.matchAll(WORD)].find(({ 0: text, index }) => place >= index && place < index + text.length)?.[0];
+        const symbol = (await project.checker.getSymbolAtPosition(at, place)) ??
+          // A type's name where a value is expected.
+          (word ? await project.checker.resolveName(word, EVERYTHING, { document: at, position: place }) : undefined);
         return symbol ? described(project, symbol, (name) => live.get(name)) : undefined;
       }, () => putAsk(source, outline));
     },
@@ -453,6 +472,13 @@ async function details(project: Project, given: TypeSymbol): Promise<{ type?: st
   return { ...(text ? { type: text } : {}), ...(documentation ? { documentation } : {}) };
 }
 
+/** The text that declares a symbol, where that is short. */
+async function declarationOf(project: Project, symbol: TypeSymbol): Promise<string | undefined> {
+  const node = await symbol.declarations[0]?.resolve(project);
+  const text = node?.getSourceFile().text.slice(node.getStart(), node.end);
+  return text && text.split("\n").length <= 20 ? text : undefined;
+}
+
 /** What an editor shows over a name. */
 async function described(project: Project, given: TypeSymbol, live: (name: string) => Name | undefined): Promise<{ signature: string; documentation: string }> {
   const { checker } = project;
@@ -470,11 +496,11 @@ async function described(project: Project, given: TypeSymbol, live: (name: strin
   const signature =
     flags & FLAGS.function ? `function ${shown}${call}`
       : flags & FLAGS.class ? `class ${shown}`
-        : flags & FLAGS.enum ? `enum ${shown}`
+        : flags & FLAGS.enum ? (await declarationOf(project, symbol)) ?? `enum ${shown}`
           : flags & FLAGS.enumMember ? `(enum member) ${text}`
             : flags & FLAGS.method ? `(method) ${shown}${call}`
               : flags & (FLAGS.property | FLAGS.accessor) ? `(property) ${shown}: ${text}`
-                : flags & FLAGS.interface ? `interface ${shown}`
+                : flags & FLAGS.interface ? (await declarationOf(project, symbol)) ?? `interface ${shown}`
                   : flags & FLAGS.alias ? `type ${shown} = ${await declared()}`
                     : flags & FLAGS.module ? `module ${name}`
                       : flags & FLAGS.variable ? `${live(shown) ? (live(shown)!.changeable ? "let" : "const") : "var"} ${shown}: ${text}`

@@ -98,7 +98,9 @@ export function createTypeScript({ root, packageRoot, prelude, lent, scope, inte
   const { version } = JSON.parse(readFileSync(require.resolve("typescript/package.json"), "utf8")) as { version: string };
   const loaded = Promise.all([loadParser(), loadCompiler()]);
   loaded.catch(() => {}); // said by the first cell
-  const types = createTypes({ root, prelude: prelude.declarations + OWN_DECLARATIONS, lent, packageRoot, warn });
+  const types = createTypes({
+    root, prelude: prelude.declarations + OWN_DECLARATIONS, given: () => [...Object.keys(prelude.values), "lastError", ...givenNames], lent, packageRoot, warn,
+  });
   const variables = createVariables();
   for (const [name, value] of Object.entries(prelude.values)) variables.get(name).d(value);
   variables.get("lastError").d(undefined);

@@ -44,7 +44,7 @@ export async function withKernel<T>(script: string, task: Content): Promise<T> {
     const kernels = join(scratch, "kernels", "saelab-test");
     mkdirSync(kernels, { recursive: true });
     writeFileSync(join(kernels, "kernel.json"), JSON.stringify(kernelSpec({ node: process.execPath, packageRoot })));
-    const env = { ...process.env, JUPYTER_PATH: scratch, JUPYTER_RUNTIME_DIR: join(scratch, "runtime") };
+    const env = { ...process.env, JUPYTER_PATH: scratch, JUPYTER_RUNTIME_DIR: join(scratch, "runtime"), SAELAB_OUTPUT_PACE: "off" };
     const out = await new Promise<string>((done, fail) => {
       const child = execFile(bin("python"), [join(packageRoot, "test", "kernel", script)], { env, maxBuffer: 1 << 28 }, (error, stdout, stderr) =>
         error ? fail(new Error(`${script} failed:\n${stderr}`, { cause: error })) : done(stdout));

@@ -53,7 +53,7 @@ test("causes and the errors of an AggregateError follow; a cause that is its own
   loop.cause = loop;
   assert.equal(trace([], "outer", { cause: loop }).match(/Caused by/g)?.length, 4);
   const several = errorContent(new AggregateError([new TypeError("a"), "b"], "both"), tracer, cell).traceback.join("\n");
-  assert.match(several, /Caused by .*TypeError.*: a[\s\S]*Caused by 'b'/);
+  assert.match(several, /Holds .*TypeError.*: a[\s\S]*Holds 'b'/);
 });
 
 test("a class's own name is used where `name` says only Error; a value that is no error is shown", () => {

@@ -217,6 +217,7 @@ describe("front ends", { concurrency: 2 }, () => {
       logos: Record<string, { bytes: number; type: string }>;
       page: number;
       printed: ShownByServer[];
+      flooded: boolean;
       interrupted: ShownByServer[];
       after: ShownByServer[];
       restarted: ShownByServer[];
@@ -239,6 +240,8 @@ describe("front ends", { concurrency: 2 }, () => {
       ]);
       for (const [name, { bytes }] of Object.entries(used.logos)) assert.ok(bytes > 200, name);
     });
+
+    test("a flood of text arrives whole: the kernel keeps below what the server throws away", () => assert.ok(used.flooded));
 
     test("over its websocket cells run, are interrupted, and a restart forgets them", () => {
       assert.deepEqual(used.printed.map(({ type }) => type), ["stream", "execute_result"]);

@@ -8,7 +8,7 @@ import { INTERRUPT, installInterruptFlag } from "../../kernel-ext/kernel/interru
 import { cellPrelude, createKernel, kernelInfo, showHook } from "../../kernel-ext/kernel/kernel";
 import type { Language, Outcome } from "../../kernel-ext/kernel/language";
 import { createOutput } from "../../kernel-ext/kernel/output";
-import { decode, type Content } from "../../kernel-ext/kernel/wire";
+import { decode, type Content, type Message } from "../../kernel-ext/kernel/wire";
 import { fakeCell, fakeClock, KEY, request, turns } from "./fakes";
 
 /** A kernel whose cells are functions of the test: no TypeScript, no sockets. */
@@ -42,7 +42,7 @@ function setUp(cells: Record<string, (cell: Cell) => unknown>) {
   };
   const asked: Content[] = [];
   const comms = createComms({ publish: (cell, type, content) => publish(cell ?? fakeCell(), type, content), current: scope.current });
-  const input = createInput({ scope, ask: (_, type, content) => void asked.push({ type, ...content }) });
+  const input = createInput({ scope, ask: (_, type, content) => `question-${asked.push({ type, ...content })}` });
   const flag = installInterruptFlag({ current: scope.current, clock });
   const kernel = createKernel({
     language, output, scope, clock, publish, input, comms, interrupts: { raise: () => {}, lower: () => {} }, warn: (message) => warnings.push(message),
@@ -296,8 +296,11 @@ test("a question that is waited for can be interrupted, and the next one is aske
   const second = env.run("ask", { allow_stdin: true });
   await turns();
   assert.equal(env.asked.length, 2);
-  env.kernel.handlers.input_reply(decode(request("input_reply", { value: "x" }), KEY));
+  const reply = (value: string, msg_id: string) => ({ ...decode(request("input_reply", { value }), KEY), parent: { msg_id } }) as Message;
+  env.kernel.handlers.input_reply(reply("typed into the box of the first", "question-1"));
+  env.kernel.handlers.input_reply(reply("x", "question-2"));
   assert.equal((await second).status, "ok");
+  assert.deepEqual(env.published.at(-1)?.content.data, { "text/plain": "'x'" });
 });
 
 test("clearOutput takes what was printed with it, in order", async () => {

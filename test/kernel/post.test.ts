@@ -169,6 +169,67 @@ test("printed text waits 20 ms for more, goes to its own cell, and keeps its pla
   await close();
 });
 
+test("text that is announced while other text is being sent is not forgotten", async () => {
+  const { sockets, post, clock, queue, writer, close } = setUp();
+  writer.write("", "stdout", "a");
+  post.take({ kind: "text" });
+  // The announcement of "b" is found among what waits, although "b" is written only after the reader has looked how far the text goes.
+  queue.push({ kind: "text" });
+  const shift = queue.shift.bind(queue);
+  queue.shift = () => {
+    const next = shift();
+    if (next) writer.write("", "stdout", "b");
+    return next;
+  };
+  clock.advance(20);
+  await turns();
+  clock.advance(20);
+  await turns();
+  assert.equal(sockets.iopub.sent.slice(1).map(({ content }) => content.text).join(""), "ab");
+  await close();
+});
+
+test("a flood goes out at a pace that Jupyter's server bears: whole, in order, the reply behind it", async () => {
+  const { sockets, post, clock, writer, close } = setUp();
+  const cell = decode(request("execute_request", { code: "" }), KEY);
+  const text = Array.from({ length: 300_000 }, (_, i) => `${i}\n`).join(""); // 2 MB
+  writer.write(JSON.stringify(cell.header), "stdout", text);
+  post.take({ kind: "text" });
+  post.take({
+    kind: "send", line: "shell", at: writer.position(),
+    letter: letter(answer(cell, { type: "execute_reply", content: { status: "ok" }, session: "kernel", identities: cell.identities })),
+  });
+  const sent = () => sockets.iopub.sent.filter(({ header }) => header.msg_type === "stream").map(({ content }) => String(content.text));
+  const bytes: number[] = [];
+  for (let ms = 0; ms < 10_000 && sockets.shell.sent.length === 0; ms += 20) {
+    clock.advance(20);
+    await turns(1);
+    bytes.push(sent().reduce((sum, each) => sum + each.length, 0));
+  }
+  assert.equal(sent().join(""), text);
+  assert.equal(sockets.shell.sent.length, 1);
+  for (let i = 150; i < bytes.length; i++) assert.ok(bytes[i] - bytes[i - 150] < 2_600_000, "of any three seconds");
+  assert.ok(bytes.length > 100, "it took its time");
+  assert.ok(bytes[0] > 300_000, "but began at once");
+  await close();
+});
+
+test("many displays keep the pace too", async () => {
+  const { sockets, post, clock, close } = setUp();
+  const cell = decode(request("execute_request", { code: "" }), KEY);
+  for (let n = 0; n < 2000; n++) {
+    post.take({ kind: "send", line: "iopub", at: 0, letter: letter(answer(cell, { type: "display_data", content: { n }, session: "kernel", identities: [] })) });
+  }
+  await turns();
+  assert.ok(sockets.iopub.sent.length < 600);
+  for (let ms = 0; ms < 4000; ms += 20) {
+    clock.advance(20);
+    await turns(1);
+  }
+  assert.deepEqual(sockets.iopub.sent.slice(1).map(({ content }) => content.n), Array.from({ length: 2000 }, (_, n) => n));
+  await close();
+});
+
 test("the heartbeat echoes", async () => {
   const { sockets, close } = setUp();
   let echoed: unknown;

@@ -75,6 +75,26 @@ test("after an error the queued cells are aborted, a later one runs", async () =
   assert.deepEqual(await statuses(undefined), ["error", "aborted", "aborted", "ok"]);
 });
 
+test("while a cell runs, the last status is its busy, whatever else is answered", async () => {
+  let release = (): void => {};
+  const { put, lines, states } = setUp({
+    execute_request: async () => {
+      await new Promise<void>((resolve) => (release = resolve));
+      return { status: "ok" };
+    },
+    complete_request: () => ({ status: "ok" }),
+  });
+  const cell = execute("a");
+  put(cell);
+  put(request("complete_request"));
+  await turns();
+  assert.deepEqual(states(), ["busy", "busy", "idle", "busy"]);
+  assert.equal((lines.on("iopub").at(-1)?.parent as { msg_id: string }).msg_id, decode(cell, KEY).header.msg_id);
+  release();
+  await turns();
+  assert.equal(states().at(-1), "idle");
+});
+
 test("stop_on_error: false lets the queued cells run", async () => {
   assert.deepEqual(await statuses(false), ["error", "ok", "ok", "ok"]);
 });

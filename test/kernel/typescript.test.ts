@@ -401,6 +401,10 @@ test("completion: members with types and documentation, names of earlier cells, 
   assert.deepEqual((await language.complete("ke", 2)).proposals.map(({ text }) => text).filter((text) => /^ke/.test(text)).sort(), ["kept", "kettle", "keyof"]);
   assert.deepEqual((await language.complete("kettle.zzz", 10)).proposals, []);
   assert.ok((await language.complete("const own = 1;\now", 17)).proposals.some(({ text }) => text === "own"));
+  for (const name of ["given", "lastError", "require"]) assert.deepEqual((await language.complete(name.slice(0, -1), name.length - 1)).proposals.map(({ text }) => text), [name]);
+  await run("function brew() {} class Brewer {} interface Brewed { x: 1 } enum Brews { A }");
+  const kinds = (await language.complete("let x: Brew | brew", 18)).proposals.concat((await language.complete("Brew", 4)).proposals).map(({ text, kind }) => `${text} ${kind}`);
+  assert.deepEqual(kinds, ["brew function", "Brewed interface", "Brewer class", "Brews enum"]);
 });
 
 test("inspection: signature and documentation, also between words and after non-ASCII text", async () => {
@@ -410,6 +414,11 @@ test("inspection: signature and documentation, also between words and after non-
   assert.equal((await language.inspect("changes", 7))?.signature, "let changes: string | number");
   assert.equal((await language.inspect("let p: Pair", 9))?.signature, "type Pair = [number, string]");
   assert.equal((await language.inspect("new Vessel()", 6))?.signature, "class Vessel");
+  assert.equal((await language.inspect("plus(", 5))?.signature, "function plus(a: number, b?: number): number", "among the arguments");
+  assert.equal((await language.inspect("[plus(1, [2].length, )]", 21))?.signature, "function plus(a: number, b?: number): number");
+  assert.equal((await language.inspect("{ 1 }; ", 7)), undefined);
+  await run("interface Recipe {\n  steps: string[];\n}");
+  assert.equal((await language.inspect("Recipe", 3))?.signature, "interface Recipe {\n  steps: string[];\n}", "with its members, also where a value is expected");
   assert.equal((await language.inspect("kettle.boil", 9))?.signature, "(property) boil: (degrees: number) => number");
   assert.equal(await language.inspect("  ", 1), undefined);
   assert.equal(await language.inspect("nothingOfThatName", 3), undefined);

@@ -1,6 +1,6 @@
 """Runs Jupyter's server with the Notebook application and uses it as a browser does: server.py JUPYTER KERNEL.
 
-Prints {"kernelspec", "logos": {name: bytes and type}, "page": status of the application's page, "printed", "interrupted", "after", "restarted"}.
+Prints {"kernelspec", "logos": {name: bytes and type}, "page": status of the application's page, "printed", "flooded", "interrupted", "after", "restarted"}.
 """
 import json
 import os
@@ -67,6 +67,8 @@ def use(base):
     page = http.get(f"{base}/tree", timeout=TIMEOUT).status_code
     running = Kernel(base, http)
     printed = running.execute("console.log('over the server');\nconst kept = 6 * 7;\nkept")
+    # More than the server passes on at once: it throws away what comes faster than its limits.
+    flood = "".join(output["content"]["text"] for output in running.execute("for (let i = 0; i < 400_000; i++) console.log('line', i);"))
     interrupted = running.execute("console.log('looping');\nwhile (true);", "looping", lambda: running.post("interrupt"))
     after = running.execute("kept + 1")
     running.post("restart")
@@ -74,7 +76,7 @@ def use(base):
     http.delete(f"{base}/api/kernels/{running.id}", timeout=TIMEOUT).raise_for_status()
     return {
         "kernelspec": spec, "logos": {name: {"bytes": len(got.content), "type": got.headers["Content-Type"]} for name, got in logos.items()},
-        "page": page, "printed": printed, "interrupted": interrupted, "after": after, "restarted": restarted,
+        "page": page, "printed": printed, "flooded": flood == "".join(f"line {i}\n" for i in range(400_000)), "interrupted": interrupted, "after": after, "restarted": restarted,
         "left": http.get(f"{base}/api/kernels", timeout=TIMEOUT).json(),
     }
 
