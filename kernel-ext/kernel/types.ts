@@ -472,6 +472,13 @@ async function details(project: Project, given: TypeSymbol): Promise<{ type?: st
   return { ...(text ? { type: text } : {}), ...(documentation ? { documentation } : {}) };
 }
 
+/** How a variable was declared. */
+async function keywordOf(project: Project, symbol: TypeSymbol, live: Name | undefined): Promise<string> {
+  if (live) return live.changeable ? "let" : "const";
+  const node = await symbol.valueDeclaration?.resolve(project);
+  return /\b(const|let|var)\s+$/.exec(node?.getSourceFile().text.slice(0, node.getStart()) ?? "")?.[1] ?? "var";
+}
+
 /** The text that declares a symbol, where that is short. */
 async function declarationOf(project: Project, symbol: TypeSymbol): Promise<string | undefined> {
   const node = await symbol.declarations[0]?.resolve(project);
@@ -500,10 +507,10 @@ async function described(project: Project, given: TypeSymbol, live: (name: strin
           : flags & FLAGS.enumMember ? `(enum member) ${text}`
             : flags & FLAGS.method ? `(method) ${shown}${call}`
               : flags & (FLAGS.property | FLAGS.accessor) ? `(property) ${shown}: ${text}`
-                : flags & FLAGS.interface ? (await declarationOf(project, symbol)) ?? `interface ${shown}`
-                  : flags & FLAGS.alias ? `type ${shown} = ${await declared()}`
-                    : flags & FLAGS.module ? `module ${name}`
-                      : flags & FLAGS.variable ? `${live(shown) ? (live(shown)!.changeable ? "let" : "const") : "var"} ${shown}: ${text}`
+                : flags & FLAGS.variable ? `${await keywordOf(project, symbol, live(shown))} ${shown}: ${text}`
+                  : flags & FLAGS.interface ? (await declarationOf(project, symbol)) ?? `interface ${shown}`
+                    : flags & FLAGS.alias ? `type ${shown} = ${await declared()}`
+                      : flags & FLAGS.module ? `module ${name}`
                         : `${shown}: ${text}`;
   return { signature, documentation };
 }

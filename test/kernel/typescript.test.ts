@@ -414,6 +414,8 @@ test("inspection: signature and documentation, also between words and after non-
   assert.equal((await language.inspect("changes", 7))?.signature, "let changes: string | number");
   assert.equal((await language.inspect("let p: Pair", 9))?.signature, "type Pair = [number, string]");
   assert.equal((await language.inspect("new Vessel()", 6))?.signature, "class Vessel");
+  assert.equal((await language.inspect("Math", 2))?.signature, "var Math: Math");
+  assert.equal((await language.inspect("const c1 = 1; c1", 15))?.signature, "const c1: 1");
   assert.equal((await language.inspect("plus(", 5))?.signature, "function plus(a: number, b?: number): number", "among the arguments");
   assert.equal((await language.inspect("[plus(1, [2].length, )]", 21))?.signature, "function plus(a: number, b?: number): number");
   assert.equal((await language.inspect("{ 1 }; ", 7)), undefined);
