@@ -383,9 +383,17 @@ export function createTypes({ root, prelude, given, lent, packageRoot, warn }: {
 }
 
 /** The server's process, which its client keeps to itself. */
-function childOf(server: API | undefined): { once(event: "exit", act: () => void): void; kill(signal: "SIGKILL"): void } | undefined {
-  return (server as unknown as { client?: { process?: never } } | undefined)?.client?.process;
+interface Child {
+  once(event: "exit", act: () => void): void;
+  kill(signal: "SIGKILL"): void;
+  stdin: {
+    destroyed: boolean;
+    write(chunk: unknown, ...rest: unknown[]): boolean; // encoding, callback
+    on(event: "error", act: () => void): void;
+  };
 }
+
+const childOf = (server: API | undefined): Child | undefined => (server as unknown as { client?: { process?: Child } } | undefined)?.client?.process;
 
 /** The server is gone. */
 class ServerError extends Error {}
@@ -399,6 +407,17 @@ function death(server: API): Promise<never> {
       if (!child) return;
       clearInterval(look);
       child.once("exit", () => reject(new ServerError("its process ended")));
+      // What the client still answers to a server that is gone would fail where nobody looks.
+      const { stdin } = child;
+      const write = stdin.write.bind(stdin);
+      stdin.write = (chunk, ...rest) => {
+        const done = rest.find((each): each is () => void => typeof each === "function");
+        const encoding = rest.find((each) => typeof each === "string");
+        if (!stdin.destroyed) return write(chunk, encoding, () => done?.());
+        done?.();
+        return true;
+      };
+      stdin.on("error", () => {});
     }, 10);
     look.unref();
   });
