@@ -18,17 +18,50 @@ const FORCE = 700; // ms in which a guard or a loop of the library should have l
 
 export const sharedInterrupt = (): SharedArrayBuffer => new SharedArrayBuffer(16);
 
-/** The other thread's side: asks for an interrupt. */
-export function createBell(shared: SharedArrayBuffer): Bell {
+/** Part of signal.cc; without it (not compiled) SIGINT is heard when the event loop gets a turn, and nothing is ended by force. */
+export interface Signals {
+  /**
+   * Puts the signal's handler (back) in its place.
+   * @param running whether a script runs for which Node has put its own there
+   * @returns file descriptor that wakes whoever reads it
+   */
+  install(state: Int32Array, running: boolean): number;
+  /** Ends the synchronous beginning of a cell. */
+  force(): void;
+}
+
+export const loadSignals = (addon: string): Signals | undefined => (existsSync(addon) ? (require(addon) as Signals) : undefined);
+
+/**
+ * Takes SIGINT for good. Node changes the signal's handler at the beginning and at the end of each script that a signal may end, and
+ * what arrives in between is lost, or ends the process. It counts such scripts; with one more in the count, as its REPL has it, it
+ * puts its handler there once, ours comes on top, and nothing changes any more.
+ * @returns file descriptor that becomes readable at SIGINT
+ */
+export function takeSignals(shared: SharedArrayBuffer, signals: Pick<Signals, "install">): number {
   const state = new Int32Array(shared);
+  signals.install(state, false);
+  (process as unknown as { binding(name: string): { startSigintWatchdog?(): boolean } }).binding("contextify").startSigintWatchdog?.();
+  return signals.install(state, true);
+}
+
+/** The other thread's side: asks for an interrupt. */
+export function createBell(shared: SharedArrayBuffer, signals: Pick<Signals, "force"> | undefined): Bell & { watch(): void } {
+  const state = new Int32Array(shared);
+  /** Ends what neither guards nor the library's loops have stopped in time. */
+  const watch = (): void => {
+    const asked = Atomics.load(state, COUNT);
+    setTimeout(() => {
+      if (Atomics.load(state, SEEN) - asked < 0 && Atomics.load(state, SYNC) === 1) signals?.force();
+    }, FORCE);
+  };
   return {
     ring() {
-      const mine = Atomics.add(state, COUNT, 1) + 1;
+      Atomics.add(state, COUNT, 1);
       Atomics.store(state, FLAG, 1);
-      setTimeout(() => {
-        if (Atomics.load(state, SEEN) < mine && Atomics.load(state, SYNC) === 1) process.kill(process.pid, "SIGINT");
-      }, FORCE);
+      watch();
     },
+    watch,
   };
 }
 
@@ -43,19 +76,18 @@ export interface Interrupts {
   ever: boolean;
   /** After a cell's end: guards need not look any more. */
   lower(): void;
-  /** Runs code that SIGINT may end by force. */
-  forcible<T>(work: () => T): T;
+  /**
+   * Runs code that may be ended by force.
+   * @param run calls what it is given in a script that a signal ends
+   */
+  forcible<T>(run: (work: () => T) => T, work: () => T): T;
   onInterrupt(act: () => void): void;
 }
 
-/**
- * The side of the thread that runs cells.
- * @param catchSignals puts the signal handler (back) in its place; Node takes its place while forcible code runs
- */
-export function createInterrupts(shared: SharedArrayBuffer, catchSignals: (state: Int32Array) => void): Interrupts {
+/** The side of the thread that runs cells. */
+export function createInterrupts(shared: SharedArrayBuffer, signals: Pick<Signals, "install"> | undefined): Interrupts {
   const state = new Int32Array(shared);
   let act = (): void => {};
-  catchSignals(state);
   const interrupts: Interrupts = {
     flag: state,
     ever: false,
@@ -72,28 +104,25 @@ export function createInterrupts(shared: SharedArrayBuffer, catchSignals: (state
     lower() {
       if (Atomics.load(state, COUNT) === state[SEEN]) Atomics.store(state, FLAG, 0);
     },
-    forcible(work) {
-      Atomics.store(state, SYNC, 1);
+    forcible(run, work) {
       try {
-        return work();
+        return run(() => {
+          signals?.install(state, true); // nothing is to be done where takeSignals() could do it for good
+          Atomics.store(state, SYNC, 1);
+          try {
+            return work();
+          } finally {
+            Atomics.store(state, SYNC, 0);
+          }
+        });
       } finally {
         Atomics.store(state, SYNC, 0);
-        catchSignals(state);
+        signals?.install(state, false); // a cell may have called process.on("SIGINT")
       }
     },
     onInterrupt: (given) => void (act = given),
   };
   return interrupts;
-}
-
-/**
- * The handler of signal.cc, which writes into shared memory at once, then calls the handler that was there before. Without it (not
- * compiled) SIGINT still stops all but synchronous loops after a cell's first await; interrupt_request stops those too.
- */
-export function signalCatcher(addon: string): (state: Int32Array) => void {
-  if (!existsSync(addon)) return () => {};
-  const { install } = require(addon) as { install(state: Int32Array): void };
-  return install;
 }
 
 /**

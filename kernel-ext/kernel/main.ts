@@ -6,7 +6,7 @@ import { cellScope, systemClock, type Cell } from "./cell";
 import { createComms } from "./comm";
 import { readConnection } from "./connection";
 import { createInput } from "./input";
-import { createInterrupts, installInterruptFlag, sharedInterrupt, signalCatcher } from "./interrupt";
+import { createInterrupts, installInterruptFlag, loadSignals, sharedInterrupt, takeSignals } from "./interrupt";
 import { cellPrelude, createKernel, kernelInfo, showHook, SHOW } from "./kernel";
 import { captureStreams, createOutput } from "./output";
 import { lendPackages, lentPackages } from "./packages";
@@ -29,13 +29,17 @@ function main(): void {
 
   // The sockets live in a thread of their own: they are served while a cell computes.
   const shared = sharedInterrupt();
+  const addon = join(packageRoot, "kernel-ext", "signal.node");
+  const signals = loadSignals(addon);
+  const interrupts = createInterrupts(shared, signals);
+  if (!signals) process.on("SIGINT", interrupts.poll);
   const printed = sharedRing();
   const session = randomUUID();
   const { version: typescript } = JSON.parse(readFileSync(require.resolve("typescript/package.json"), "utf8")) as { version: string };
   const parent = process.ppid;
   const thread = new Worker(join(__dirname, "thread.js"), {
     workerData: {
-      connection, session, shared, printed, info: kernelInfo({ version, typescript }),
+      connection, session, shared, printed, addon, signals: signals && takeSignals(shared, signals), info: kernelInfo({ version, typescript }),
       unpaced: process.env.SAELAB_OUTPUT_PACE === "off",
       parent: Number(process.env.JPY_PARENT_PID) === parent ? parent : undefined,
     } satisfies ThreadData,
@@ -52,8 +56,6 @@ function main(): void {
 
   const clock = systemClock;
   const scope = cellScope();
-  process.on("SIGINT", () => interrupts.poll());
-  const interrupts = createInterrupts(shared, signalCatcher(join(packageRoot, "kernel-ext", "signal.node")));
   let server: Server;
   const publish = (cell: Cell | undefined, type: string, content: Content, options?: PublishOptions): void =>
     server.publish(cell?.request, type, content, options);

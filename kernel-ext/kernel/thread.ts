@@ -1,8 +1,9 @@
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
-import { Publisher, Reply, Router, type Socket } from "zeromq";
+import { Socket } from "node:net";
+import { Publisher, Reply, Router, type Socket as ZmqSocket } from "zeromq";
 import { systemClock } from "./cell";
-import { createBell } from "./interrupt";
-import { createPost, PACE, type Outgoing } from "./post";
+import { createBell, loadSignals } from "./interrupt";
+import { createPost, PACE, type Incoming, type Outgoing } from "./post";
 import { ringReader } from "./ring";
 import type { Connection } from "./connection";
 import type { Content } from "./wire";
@@ -14,6 +15,8 @@ export interface ThreadData {
   info: Content;
   shared: SharedArrayBuffer; // the interrupt's counters
   printed: SharedArrayBuffer; // the ring of printed text
+  addon: string; // path of signal.cc's result
+  signals: number | undefined; // file descriptor that becomes readable at SIGINT
   unpaced: boolean; // floods go out as fast as they come
   parent: number | undefined; // pid of the process without which the kernel should end
 }
@@ -26,9 +29,9 @@ const LAST_WORD = 3_000; // ms the thread of the cells gets to end by itself aft
 /** Entry of the thread that owns the sockets. */
 async function main(): Promise<void> {
   const port = parentPort!;
-  const { connection, session, info, shared, printed, unpaced, parent } = workerData as ThreadData;
+  const { connection, session, info, shared, printed, addon, signals, unpaced, parent } = workerData as ThreadData;
   let closing = false;
-  const bell = createBell(shared);
+  const bell = createBell(shared, loadSignals(addon));
   const warn = (message: string): void => port.postMessage({ kind: "warn", message } satisfies FromThread);
 
   process.on("uncaughtException", (error) => warn(`in the thread of the sockets: ${error.stack ?? error}`));
@@ -46,7 +49,7 @@ async function main(): Promise<void> {
     iopub: new Publisher(options),
     heartbeat: new Reply({ linger: 1000 }),
   };
-  const bind = (socket: Socket, number: number): Promise<void> =>
+  const bind = (socket: ZmqSocket, number: number): Promise<void> =>
     socket.bind(`${connection.transport}://${connection.ip}${connection.transport === "ipc" ? "-" : ":"}${number}`);
   await Promise.all([
     bind(sockets.shell, connection.shell_port),
@@ -74,6 +77,12 @@ async function main(): Promise<void> {
     for (const socket of Object.values(sockets)) socket.close(); // `linger` gets the last messages to the client
     port.postMessage({ kind: "closed" } satisfies FromThread);
   });
+  if (signals !== undefined) {
+    new Socket({ fd: signals, readable: true, writable: false }).on("data", () => {
+      bell.watch();
+      port.postMessage({ kind: "interrupt" } satisfies Incoming);
+    });
+  }
   // Jupyter gone without a goodbye: a kernel nobody can reach any more ends.
   if (parent !== undefined) {
     setInterval(() => {

@@ -170,9 +170,12 @@ export function createTypeScript({ root, packageRoot, prelude, lent, scope, inte
       const variable = shared.get(name);
       return variable === undefined ? given[name] : variables.get(variable);
     });
-    (globalThis as Record<symbol, unknown>)[START] = () => compiled(...args);
+    const start = (work: () => unknown): unknown => {
+      (globalThis as Record<symbol, unknown>)[START] = work;
+      return starter.runInThisContext({ breakOnSigint: true, displayErrors: false });
+    };
     try {
-      return interrupts.forcible(() => starter.runInThisContext({ breakOnSigint: true, displayErrors: false }));
+      return interrupts.forcible(start, () => compiled(...args));
     } catch (error) {
       if ((error as NodeJS.ErrnoException | undefined)?.code !== "ERR_SCRIPT_EXECUTION_INTERRUPTED") throw error;
       const cell = scope.current();

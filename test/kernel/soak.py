@@ -4,8 +4,10 @@ Reads {"kernel", "cwd", "cells"} from stdin. Prints {"cells", "kinds", "wrong", 
 expected, and the resident memory (MB, proportional share, of the kernel and the processes it started) after each twentieth of the run.
 """
 import json
+import os
 import queue
 import random
+import signal
 import sys
 import time
 from pathlib import Path
@@ -16,13 +18,13 @@ TIMEOUT = 60
 
 
 def cells(count):
-    """Cells and what they must give: (kind, code, interrupt it, expected text, expected error)."""
+    """Cells and what they must give: (kind, code, interrupt it (once it has printed "go", or so many seconds after its start), expected text, expected error)."""
     pick = random.Random(0)
     total = 0
     for n in range(count):
         kind = pick.choices(
-            ["value", "declare", "redeclare", "print", "display", "error", "type error", "syntax error", "timer", "interrupt loop", "interrupt await"],
-            [20, 20, 20, 10, 8, 8, 4, 3, 3, 2, 2])[0]
+            ["value", "declare", "redeclare", "print", "display", "error", "type error", "syntax error", "timer", "interrupt loop", "interrupt await", "interrupt early"],
+            [20, 20, 20, 10, 8, 8, 4, 3, 3, 2, 2, 2])[0]
         if n == 0:
             yield "declare", "let total = 0; const steady = () => total; function loop() { for (;;) {} }", False, None, None
             continue
@@ -47,6 +49,9 @@ def cells(count):
             yield kind, f"setTimeout(() => console.log('later {n}'), 1); {n}", False, str(n), None
         elif kind == "interrupt loop":
             yield kind, "console.log('go'); loop()", True, None, "KeyboardInterrupt"
+        elif kind == "interrupt early":
+            # While it is checked, runs, or goes over into its await: no moment may lose an interrupt.
+            yield kind, f"const until = Date.now() + {n % 6}; while (Date.now() < until); await new Promise(() => {{}})", pick.choice([0, 0.001, 0.003, 0.008]), None, "KeyboardInterrupt"
         else:
             yield kind, "console.log('go'); await new Promise(() => {})", True, None, "KeyboardInterrupt"
     yield "end", "total", False, str(total), None
@@ -76,7 +81,14 @@ def run(manager, client, code, interrupt):
         kind, content = message["msg_type"], message["content"]
         if kind == "status" and content["execution_state"] == "idle":
             break
-        if kind == "execute_result":
+        if kind == "execute_input" and not isinstance(interrupt, bool):
+            time.sleep(interrupt)
+            if int(interrupt * 1000) % 2:
+                manager.interrupt_kernel()
+            else:
+                os.kill(manager.provisioner.pid, signal.SIGINT)
+            interrupt = False
+        elif kind == "execute_result":
             text = content["data"]["text/plain"]
         elif kind == "error":
             error = content["ename"]

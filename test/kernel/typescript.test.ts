@@ -57,7 +57,7 @@ before(() => {
   takeBack = lendPackages(lent);
   const prelude = { declarations: "declare function given(x: number): string;\n", values: { given: (x: number) => `given ${x}` } };
   scope = cellScope();
-  interrupts = createInterrupts(sharedInterrupt(), () => {});
+  interrupts = createInterrupts(sharedInterrupt(), undefined);
   language = createTypeScript({
     root, packageRoot: resolve(__dirname, "..", "..", ".."), lent, prelude, scope, interrupts, clock: systemClock, check: true, warn: (message) => warnings.push(message),
   });
