@@ -8,7 +8,7 @@ import { readConnection } from "./connection";
 import { createInput } from "./input";
 import { createInterrupts, installInterruptFlag, loadSignals, sharedInterrupt, takeSignals } from "./interrupt";
 import { cellPrelude, createKernel, kernelInfo, showHook, SHOW } from "./kernel";
-import { captureStreams, createOutput } from "./output";
+import { captureStreams, createOutput, writeAside } from "./output";
 import { lendPackages, lentPackages } from "./packages";
 import type { Incoming } from "./post";
 import { ringWriter, sharedRing } from "./ring";
@@ -24,8 +24,7 @@ function main(): void {
   const packageRoot = dirname(require.resolve("../../../package.json"));
   const { version } = JSON.parse(readFileSync(join(packageRoot, "package.json"), "utf8")) as { version: string };
   const root = process.cwd();
-  const stderr = process.stderr.write.bind(process.stderr); // before cells get the stream
-  const warn = (message: string): void => void stderr(`saelab kernel: ${message}\n`);
+  const warn = (message: string): void => writeAside(2, `saelab kernel: ${message}\n`);
 
   // The sockets live in a thread of their own: they are served while a cell computes.
   const shared = sharedInterrupt();
@@ -140,6 +139,6 @@ function showTslab(path: string, show: ReturnType<typeof showHook>): void {
 try {
   main();
 } catch (error) {
-  console.error(`saelab kernel: ${(error as Error).message}`);
+  writeAside(2, `saelab kernel: ${(error as Error).message}\n`);
   process.exit(1);
 }

@@ -1,3 +1,5 @@
+import { writeSync } from "node:fs";
+import { Writable } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
 import type { Cell, Clock } from "./cell";
 import type { Bundle } from "./bundle";
@@ -113,28 +115,44 @@ export function createOutput({ publish, print, clock, limit = CELL_LIMIT }: {
   };
 }
 
+/** Writes to the process's own stdout or stderr. */
+export function writeAside(fd: 1 | 2, data: string | Uint8Array): void {
+  try {
+    writeSync(fd, data as string);
+  } catch {
+    // Nobody reads it (any more): Jupyter's terminal is closed.
+  }
+}
+
 /**
- * Leads process.stdout and process.stderr to the cell whose code writes; before the first cell they go where they always went.
+ * Replaces process.stdout and process.stderr by streams that lead to the cell whose code writes; what no cell has written goes where
+ * the process's own output goes. Node's streams are never opened: they would make a pipe that the kernel shares with whoever started
+ * it non-blocking, for that program too.
  * @returns function that puts the original streams back
  */
 export function captureStreams(output: Output, current: () => Cell | undefined): () => void {
-  const restore = (["stdout", "stderr"] as const).map((name) => {
-    const stream = process[name];
-    const original = stream.write;
-    const write = original.bind(stream) as (...args: unknown[]) => boolean;
+  const restore = (["stdout", "stderr"] as const).map((name, i) => {
+    const original = Object.getOwnPropertyDescriptor(process, name)!;
+    const fd = (i + 1) as 1 | 2;
+    const stream = Object.assign(new Writable({ decodeStrings: false }), { fd, isTTY: false });
+    // All at once, in the order of the calls, and for the cell that calls: a Writable's own queue keeps none of that.
     stream.write = ((chunk: string | Uint8Array, ...rest: unknown[]): boolean => {
       const cell = current();
-      if (!cell) return write(chunk, ...rest);
       const encoding = typeof rest[0] === "string" ? (rest[0] as BufferEncoding) : "utf8";
-      const text = typeof chunk === "string" && /^(hex|base64|base64url|latin1|binary)$/.test(encoding);
-      output.stream(cell, name, text ? Buffer.from(chunk, encoding) : chunk);
+      const data = typeof chunk === "string" && /^(hex|base64|base64url|latin1|binary)$/.test(encoding) ? Buffer.from(chunk, encoding) : chunk;
+      if (cell) output.stream(cell, name, data);
+      else writeAside(fd, data);
       const done = rest.find((each) => typeof each === "function") as (() => void) | undefined;
       if (done) queueMicrotask(done);
       return true;
     }) as typeof stream.write;
-    return () => {
-      stream.write = original;
-    };
+    stream.end = ((...rest: unknown[]) => {
+      if (typeof rest[0] === "string" || rest[0] instanceof Uint8Array) stream.write(rest[0]);
+      return stream; // as with Node's, it stays open
+    }) as typeof stream.end;
+    stream.destroy = () => stream;
+    Object.defineProperty(process, name, { configurable: true, enumerable: true, get: () => stream });
+    return () => void Object.defineProperty(process, name, original);
   });
   return () => restore.forEach((each) => each());
 }

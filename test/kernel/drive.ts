@@ -50,7 +50,12 @@ export async function withKernel<T>(script: string, task: Content): Promise<T> {
         error ? fail(new Error(`${script} failed:\n${stderr}`, { cause: error })) : done(stdout));
       child.stdin?.end(JSON.stringify({ kernel: "saelab-test", ...task }));
     });
-    return JSON.parse(out) as T;
+    try {
+      return JSON.parse(out) as T;
+    } catch (error) {
+      const at = Number(/position (\d+)/.exec(String(error))?.[1] ?? 0);
+      throw new Error(`${script}: expected JSON, found …${out.slice(Math.max(0, at - 200), at + 200)}…`, { cause: error });
+    }
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }

@@ -198,9 +198,11 @@ describe("front ends", { concurrency: 2 }, () => {
         { type: "console.log(word);\r}\r", expect: "some\\s+words[\\s\\S]*In \\[3\\]: " },
         { type: "console.log('looping'); while (true);\r", expect: "looping\\s" },
         { type: "\u0003", expect: "KeyboardInterrupt[\\s\\S]*In \\[4\\]: " },
+        // The console takes the interrupted cell's late `idle` for the next cell's: that one must not be the one that asks.
+        { type: "kept + 1\r", expect: "In \\[5\\]: " },
         { type: "const who = await input('Who? ');\r", expect: "Who\\? $" },
-        { type: "Ada\r", expect: "In \\[5\\]: " },
-        { type: "`${who} ${kept}`\r", expect: "Out\\[5\\]: 'Ada 42'[\\s\\S]*In \\[6\\]: " },
+        { type: "Ada\r", expect: "In \\[6\\]: " },
+        { type: "`${who} ${kept}`\r", expect: "Out\\[6\\]: 'Ada 42'[\\s\\S]*In \\[7\\]: " },
         { type: "\u0004", expect: "exit" },
         { type: "y\r", expect: "Shutting down kernel" },
       ];
