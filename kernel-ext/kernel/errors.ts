@@ -133,6 +133,26 @@ function folded(all: Frame[]): string[] {
   return out;
 }
 
+const LONG = 100_000; // characters: no stack is so long
+
+/**
+ * A stack that a cell has printed itself, in the author's terms: without the kernel's frames, with places as they were written.
+ * Other text stays as it is.
+ */
+export function tidied(text: string, tracer: Tracer): string {
+  if (!text.includes("    at ") || text.length > LONG) return text;
+  const lines = text.split("\n");
+  const kept = lines.filter((line) => {
+    const file = /^ +at (?:.*\()?(.*?):\d+:\d+\)?$/.exec(line)?.[1].replace(/^async /, "");
+    return file === undefined || !(tracer.hidden(file) || file === "node:vm");
+  });
+  if (kept.length === lines.length) return text; // none of ours: not from a cell's run
+  return kept.map((line) => line.replace(/\b(cell-\d+\.ts):(\d+):(\d+)/, (whole, file: string, at: string, column: string) => {
+    const [place, cell] = [tracer.locate(file, Number(at), Number(column)), tracer.cell(file)];
+    return place && cell ? `${cell.label}, line ${place.line}:${place.column}` : whole;
+  })).join("\n");
+}
+
 const isError = (value: unknown): value is Error => types.isNativeError(value) || value instanceof Error;
 
 const nameOf = (error: Error): string => {

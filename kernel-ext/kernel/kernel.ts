@@ -2,7 +2,7 @@ import { types } from "node:util";
 import { bundleOf, checkedBundle, displayed, type Bundle } from "./bundle";
 import { newCell, waitIn, type Cell, type CellScope, type Clock } from "./cell";
 import { COMM_DECLARATIONS, type CommMaker, type Comms } from "./comm";
-import { errorContent, KeyboardInterrupt, type Tracer } from "./errors";
+import { errorContent, KeyboardInterrupt, tidied, type Tracer } from "./errors";
 import { createHistory, type HistoryQuery } from "./history";
 import { INPUT_DECLARATIONS, type Input } from "./input";
 import type { Language, Outcome, Prelude } from "./language";
@@ -23,8 +23,8 @@ export interface Kernel {
   handlers: Record<string, Handler>;
   /** Stops the running cell: cooperating loops at their next step, the rest at once. */
   interrupt(): void;
-  /** Whether a cell runs. */
-  busy(): boolean;
+  /** Printed text, with stacks in the author's terms. */
+  tidy(text: string): string;
   /** Reports an error that no code waited for, in the cell it came from. */
   report(what: string, error: unknown): void;
 }
@@ -138,7 +138,10 @@ export function createKernel({ language, output, scope, clock, publish, interrup
     try {
       const value = types.isPromise(outcome.value) ? await waitIn(cell, outcome.value) : outcome.value;
       if (value === undefined) return outcome;
-      return { ok: true, value, bundle: await waitIn(cell, bundleOf(value)) };
+      const bundle = await waitIn(cell, bundleOf(value));
+      // Node shows an error with all the frames of its stack.
+      if (types.isNativeError(value) && typeof bundle["text/plain"] === "string") bundle["text/plain"] = tidied(bundle["text/plain"], tracer);
+      return { ok: true, value, bundle };
     } catch (error) {
       return { ok: false, error };
     }
@@ -250,7 +253,7 @@ export function createKernel({ language, output, scope, clock, publish, interrup
 
   return {
     interrupt,
-    busy: () => running !== undefined,
+    tidy: (text) => tidied(text, tracer),
     report(what, error) {
       const cell = scope.current();
       // The rest of an interrupted cell ends so; the cell has said it.

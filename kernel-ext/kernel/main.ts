@@ -70,7 +70,7 @@ function main(): void {
     return header;
   };
   const output = createOutput({
-    publish: shown, clock,
+    publish: shown, clock, tidy: (text) => kernel.tidy(text),
     print(cell, name, text) {
       if (loud(cell)) ring.write(headerOf(cell), name, text);
     },

@@ -42,10 +42,11 @@ const count = (n: number, what: string): string => `${n.toLocaleString("en")} ${
 /**
  * What cells print and show. What a cell prints past the limit is counted instead of sent, and the cell says so.
  * @param print takes text; displays published later stand behind it
+ * @param tidy makes printed stacks readable
  * @param limit characters a cell may print
  */
-export function createOutput({ publish, print, clock, limit = CELL_LIMIT }: {
-  publish: Publish; print: (cell: Cell, name: StreamName, text: string) => void; clock: Clock; limit?: number;
+export function createOutput({ publish, print, clock, tidy = (text) => text, limit = CELL_LIMIT }: {
+  publish: Publish; print: (cell: Cell, name: StreamName, text: string) => void; clock: Clock; tidy?: (text: string) => string; limit?: number;
 }): Output {
   const decoders = new WeakMap<Cell, Record<StreamName, StringDecoder>>();
   const spending = new WeakMap<Cell, Spent>();
@@ -85,7 +86,7 @@ export function createOutput({ publish, print, clock, limit = CELL_LIMIT }: {
   return {
     stream(cell, name, chunk) {
       // Half a surrogate pair is no text: front ends fail to save it.
-      const text = decode(cell, name, chunk).toWellFormed();
+      const text = tidy(decode(cell, name, chunk).toWellFormed());
       if (text === "") return;
       const spent = spentOf(cell);
       const rest = limit - spent.sent;

@@ -19,6 +19,7 @@ const steps: Record<string, Step> = {
   },
   tslab: { code: "import * as tslab from 'tslab';\nconst slot = tslab.newDisplay();\nslot.html('<u>1</u>');\nslot.html('<u>2</u>');" },
   throws: { code: "const kept = 5;\nfunction inner(x: any) {\n  return x.y.z;\n}\nconsole.log('before');\ninner({});" },
+  printsError: { code: "const failed = new Error('printed');\nconsole.log(failed);\nfailed" },
   kept: { code: "kept + a" },
   awaits: { code: "const first = await (kept);\nconst [second] = await [7];\nfor await (const x of [1, 2]) console.log(x);\nfirst + second" },
   typed: { code: "console.log('never');\nconst n: number = 'text';" },
@@ -138,6 +139,12 @@ test("an exception is an error message with the cell's own line, and stops the c
   assert.deepEqual(text.split("\n").filter((line) => /^\s+at /.test(line)).map((line) => line.trim()),
     ["at inner (cell 6, line 3:14)", "at cell 6, line 6:1"]);
   assert.deepEqual(kinds("throws"), ["execute_input", "stream", "error"]);
+});
+
+test("an error that is printed or shown has the cell's own place and no frame of the kernel", () => {
+  const want = /^Error: printed\n +at cell \d+, line 1:16\n?$/;
+  assert.match(stream("printsError"), want);
+  assert.match(String(result("printsError")), want);
 });
 
 test("what was declared before the throw stays", () => assert.equal(result("kept"), "6"));
