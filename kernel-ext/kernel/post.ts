@@ -33,7 +33,7 @@ export type Outgoing =
   | { kind: "running"; parent: Header | undefined }; // the request whose cell computes
 
 const INTERVAL = 20; // ms: text waits at most so long for more text
-const LONGEST = 1 << 16; // characters of one message
+const LONGEST = 1 << 18; // characters of one message: JupyterLab draws a cell's whole text again at each
 const TAKEN = 1 << 18; // bytes taken from the ring at a time: the rest holds back who prints
 
 /**
