@@ -21,7 +21,6 @@ export interface Inspection {
  * way cells run implements this.
  */
 export interface Language {
-  version: string;
   /** Runs a cell in its session; one at a time. What its top level awaits is in cell.waits. */
   run(cell: Cell): Promise<Outcome>;
   /** The value of an expression, unchecked; nothing is declared by it. */

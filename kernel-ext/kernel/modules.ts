@@ -3,7 +3,7 @@ import { builtinModules, createRequire } from "node:module";
 import { dirname, extname, isAbsolute, join, resolve, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import vm from "node:vm";
-import type { Compiled, Import } from "./compile";
+import type { Compiled } from "./compile";
 import { packageName } from "./packages";
 
 /** A module as import sees it: its names, "default" among them. */
@@ -216,5 +216,3 @@ export const metaOf = (file: string, require_: NodeJS.Require): Record<string, u
 export function imported(module: Namespace, name: string): unknown {
   return name === "*" ? module : module[name];
 }
-
-export type { Import };

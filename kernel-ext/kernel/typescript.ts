@@ -95,7 +95,6 @@ export function createTypeScript({ root, packageRoot, prelude, lent, scope, inte
   root: string; packageRoot: string; prelude: Prelude; lent: Packages; scope: CellScope; interrupts: Interrupts; clock: Clock;
   warn: (message: string) => void; onImport?: (specifier: string) => void; check?: boolean;
 }): Language {
-  const { version } = JSON.parse(readFileSync(require.resolve("typescript/package.json"), "utf8")) as { version: string };
   const loaded = Promise.all([loadParser(), loadCompiler()]);
   loaded.catch(() => {}); // said by the first cell
   const types = createTypes({
@@ -106,7 +105,8 @@ export function createTypeScript({ root, packageRoot, prelude, lent, scope, inte
   variables.get("lastError").d(undefined);
 
   const notebook = join(root, "notebook.ts");
-  const maps = new Map<string, { steps: [() => SourceMap, () => SourceMap]; keeps: boolean; cell: boolean }>();
+  const maps = new Map<string, { steps: [() => SourceMap, () => SourceMap]; keeps: boolean }>();
+  let latest: string | undefined; // cell whose map is in there whether it is kept or not
   const stop = (): void => {
     interrupts.poll();
     const cell = scope.current();
@@ -194,7 +194,7 @@ export function createTypeScript({ root, packageRoot, prelude, lent, scope, inte
       } catch (error) {
         throw asCompileError(error, file);
       }
-      maps.set(file, { steps: [lazyMap(compiled.maps[0]), lazyMap(compiled.maps[1])], keeps: true, cell: false });
+      maps.set(file, { steps: [lazyMap(compiled.maps[0]), lazyMap(compiled.maps[1])], keeps: true });
       return compiled;
     },
     run(compiled, file, imports, exports) {
@@ -234,13 +234,11 @@ export function createTypeScript({ root, packageRoot, prelude, lent, scope, inte
     const compiling = compileCell(source, cell.name, found, around);
     compiling.catch(() => {});
     let checks: Checked | undefined;
+    const edited = modules.refresh();
+    types.changed(edited); // whether this cell is checked or not: the next one may be
     if (checked && !found.unchecked) {
-      const edited = modules.refresh();
-      types.changed(edited);
       checks = await types.check(source, found, [...new Set([...edited.filter(isTypeScript), ...modules.local(importedPaths(source)).filter(unchecked)])]);
       if (checks.diagnostics.length > 0) throw new CompileError(checks.diagnostics);
-    } else {
-      modules.refresh();
     }
     if (found.errors.length > 0) throw new CompileError(syntaxDiagnostics(source, found.errors));
     let compiled: Compiled;
@@ -249,8 +247,9 @@ export function createTypeScript({ root, packageRoot, prelude, lent, scope, inte
     } catch (error) {
       throw asCompileError(error);
     }
-    for (const [name, { keeps, cell: isCell }] of maps) if (isCell && !keeps) maps.delete(name);
-    maps.set(cell.name, { steps: [lazyMap(compiled.maps[0]), lazyMap(compiled.maps[1])], keeps: compiled.keeps, cell: true });
+    if (latest !== undefined && !maps.get(latest)?.keeps) maps.delete(latest);
+    latest = cell.name;
+    maps.set(cell.name, { steps: [lazyMap(compiled.maps[0]), lazyMap(compiled.maps[1])], keeps: compiled.keeps });
     // Unchecked cells are declared to the checker all the same: their names exist from now on.
     return { compiled, keep: checks ? checks.keep : () => types.declare(source, found) };
   }
@@ -277,7 +276,6 @@ export function createTypeScript({ root, packageRoot, prelude, lent, scope, inte
 
   const here = __dirname + sep;
   return {
-    version,
     run: (cell) => execute(cell, check, true),
     evaluate: (cell) => execute(cell, false, false),
     async complete(source, offset) {

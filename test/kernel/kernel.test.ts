@@ -30,7 +30,6 @@ function setUp(cells: Record<string, (cell: Cell) => unknown>) {
     }
   };
   const language: Language = {
-    version: "0.0.0",
     run: run_,
     evaluate: run_,
     complete: async (source, offset) => ({ proposals: [{ text: source, kind: "property", type: "number" }], start: offset - 1, end: offset }),
