@@ -105,6 +105,8 @@ class Rewriting {
   private readonly replace = new Map<Node, { text: string; absent?: string }>(); // identifier → what stands for it
   private readonly head: string[] = []; // before the first statement
   private readonly exported: string[] = [];
+  private readonly heads = new Set<Node>(); // declarations in the head of a for loop
+  private readonly shorthand = new Set<Node>(); // identifiers that are key and value at once, `{ a }` and `{ a = 1 }`
   private awaits = false;
   private keeps = false;
 
@@ -112,6 +114,7 @@ class Rewriting {
     this.magic = new Magic!(js);
     this.program = parse(js, "js").program;
     this.tag = tagFor(js);
+    this.survey(this.program);
   }
 
   private variable(name: string): string {
@@ -215,19 +218,16 @@ class Rewriting {
     }
   }
 
-  private heads: Set<Node> | undefined;
-
   /** Whether a declaration stands in the head of a for loop. */
   private headOfLoop(declaration: Node): boolean {
-    if (!this.heads) {
-      this.heads = new Set();
-      const visit = (node: Node): void => {
-        if (LOOPS.test(node.type)) for (const each of [node.init, node.left]) if (each?.type === "VariableDeclaration") this.heads!.add(each);
-        for (const child of childrenOf(node)) visit(child);
-      };
-      visit(this.program);
-    }
     return this.heads.has(declaration);
+  }
+
+  /** Finds in one walk what is asked of nodes away from their parents. */
+  private survey(node: Node): void {
+    if (LOOPS.test(node.type)) for (const each of [node.init, node.left]) if (each?.type === "VariableDeclaration") this.heads.add(each);
+    if (node.type === "Property" && node.shorthand) this.shorthand.add(node.value.type === "AssignmentPattern" ? node.value.left : node.value);
+    for (const child of childrenOf(node)) this.survey(child);
   }
 
   /** The last expression's value; esbuild puts a cell with `using` into a try block. */
@@ -377,21 +377,6 @@ class Rewriting {
       text = `${node.name}: ${text}`;
     }
     this.magic.update(node.start, node.end, text);
-  }
-
-  private shorthands: Set<Node> | undefined;
-
-  /** Identifiers that are key and value at once, `{ a }` and `{ a = 1 }`. */
-  private get shorthand(): Set<Node> {
-    if (!this.shorthands) {
-      this.shorthands = new Set();
-      const visit = (node: Node): void => {
-        if (node.type === "Property" && node.shorthand) this.shorthands!.add(node.value.type === "AssignmentPattern" ? node.value.left : node.value);
-        for (const child of childrenOf(node)) visit(child);
-      };
-      visit(this.program);
-    }
-    return this.shorthands;
   }
 }
 

@@ -144,7 +144,7 @@ export function tidied(text: string, tracer: Tracer): string {
   const lines = text.split("\n");
   const kept = lines.filter((line) => {
     const file = /^ +at (?:.*\()?(.*?):\d+:\d+\)?$/.exec(line)?.[1].replace(/^async /, "");
-    return file === undefined || !(tracer.hidden(file) || file === "node:vm");
+    return file === undefined || !(tracer.hidden(file) || file.startsWith("node:")); // as in tracebacks
   });
   if (kept.length === lines.length) return text; // none of ours: not from a cell's run
   return kept.map((line) => line.replace(/\b(cell-\d+\.ts):(\d+):(\d+)/, (whole, file: string, at: string, column: string) => {
