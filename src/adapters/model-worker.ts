@@ -1,23 +1,21 @@
 import { parentPort, workerData } from "node:worker_threads";
 import type { InferenceSession, Tensor } from "onnxruntime-node";
+import type { Feed } from "../core/feeds";
 
 /**
  * ONNX Runtime on a thread of its own: its addon computes synchronously and would hold up timers, sockets and interrupts.
  * Messages are served one after the other; arrays come and go by transfer, not by copy.
  */
 
-export interface Feed {
-  type: "float32" | "int32" | "int64";
-  data: Float32Array | Int32Array | BigInt64Array;
-  dims: number[];
-}
-
 export type Request =
   | { do: "load"; session: string; model: Uint8Array; options: InferenceSession.SessionOptions }
   | { do: "release"; session: string }
-  /** Runs a session. `outputs` are given back; with `cache`, keys and values stay here under that number and are fed to the next run. */
-  | { do: "run"; session: string; feeds: Record<string, Feed>; outputs: string[]; cache?: { id: number; emptyDims: number[] } }
-  | { do: "forget"; cache: number }
+  /**
+   * Runs a session. Inputs that are not fed are looked up in the slot, then among the tables, then taken as empty. `outputs` are given
+   * back; of a slot's `keep`, each output stays here under another name: keys and values for the next step, or what a later segment reads.
+   */
+  | { do: "run"; session: string; feeds: Record<string, Feed>; outputs: string[]; slot?: { id: number; keep: [output: string, as: string][]; empty: Record<string, Pick<Feed, "type" | "dims">> } }
+  | { do: "forget"; slot: number }
   /** Frees everything and ends the thread. */
   | { do: "end" };
 
@@ -41,16 +39,17 @@ export interface WorkerData {
   flags: Int32Array;
 }
 
-const given = workerData as WorkerData | null;
-if (parentPort && given?.serves === "saelab model") serve(parentPort, given.flags);
+const told = workerData as WorkerData | null;
+if (parentPort && told?.serves === "saelab model") serve(parentPort, told.flags);
 
 function serve(port: NonNullable<typeof parentPort>, flags: Int32Array): void {
   // loaded here, on the thread, and only when there is one: importing this file for its types costs nothing
   const ort = require("onnxruntime-node") as typeof import("onnxruntime-node");
   const sessions = new Map<string, InferenceSession>();
-  const caches = new Map<number, Record<string, Tensor>>();
+  const slots = new Map<number, Record<string, Tensor>>();
   /** Tables that do not change from run to run: sent once, kept by name. */
-  const kept = new Map<string, Tensor>();
+  const tables = new Map<string, Tensor>();
+  const isTable = (name: string): boolean => name.startsWith("cos.") || name.startsWith("sin.");
 
   /** A call into the addon, between two signs to the other thread. */
   const busy = async <T>(call: () => Promise<T>): Promise<T> => {
@@ -76,43 +75,45 @@ function serve(port: NonNullable<typeof parentPort>, flags: Int32Array): void {
         return { reply: {}, transfer: [] };
       }
       case "forget":
-        caches.delete(request.cache);
+        slots.delete(request.slot);
         return { reply: {}, transfer: [] };
       case "end":
-        caches.clear();
-        kept.clear();
+        slots.clear();
+        tables.clear();
         for (const session of sessions.values()) await session.release();
         sessions.clear();
         port.close();
         return { reply: {}, transfer: [] };
       case "run": {
+        const { slot, outputs } = request;
+        const held = slot ? slots.get(slot.id) ?? {} : {};
+        if (slot) slots.set(slot.id, held);
         const feeds: Record<string, Tensor> = {};
         for (const [name, { type, data, dims }] of Object.entries(request.feeds)) {
           feeds[name] = new ort.Tensor(type, data as never, dims);
-          if (name === "cos" || name === "sin") kept.set(name, feeds[name]);
+          if (isTable(name)) tables.set(name, feeds[name]);
         }
         const session = sessions.get(request.session); // after the tables are kept: the next run counts on them
         if (!session) throw new Error(`no session "${request.session}"`);
-        for (const name of ["cos", "sin"]) if (!feeds[name] && session.inputNames.includes(name)) feeds[name] = kept.get(name)!;
-        const fetches = [...request.outputs];
-        if (request.cache) {
-          const past = caches.get(request.cache.id);
-          for (const name of session.inputNames) {
-            if (name.startsWith("past.")) feeds[name] = past?.[name] ?? new ort.Tensor("float32", new Float32Array(0), request.cache.emptyDims);
-          }
-          fetches.push(...session.outputNames.filter((name) => name.startsWith("present.")));
+        for (const name of session.inputNames) {
+          const empty = slot?.empty[name];
+          const found = feeds[name] ?? held[name] ?? tables.get(name) ?? (empty && new ort.Tensor(empty.type, (empty.type === "float16" ? new Uint16Array(0) : new Float32Array(0)) as never, empty.dims));
+          if (!found) throw new Error(`no input "${name}"`);
+          feeds[name] = found;
         }
+        for (const name of Object.keys(feeds)) if (!session.inputNames.includes(name)) delete feeds[name];
+        const keep = slot?.keep ?? [];
         const begin = performance.now();
-        const results = await busy(() => session.run(feeds, fetches));
+        const results = await busy(() => session.run(feeds, [...new Set([...outputs, ...keep.map(([name]) => name)])]));
         const milliseconds = performance.now() - begin;
-        if (request.cache) {
-          const next: Record<string, Tensor> = {};
-          for (const [name, tensor] of Object.entries(results)) if (name.startsWith("present.")) next[name.replace("present", "past")] = tensor as Tensor;
-          caches.set(request.cache.id, next);
+        for (const [name, as] of keep) held[as] = results[name] as Tensor;
+        const shared = new Set(keep.map(([name]) => name));
+        const given: NonNullable<Reply["outputs"]> = {};
+        for (const name of outputs) {
+          const data = results[name].data as Float32Array;
+          given[name] = { data: shared.has(name) ? data.slice() : data, dims: [...results[name].dims] };
         }
-        const outputs: NonNullable<Reply["outputs"]> = {};
-        for (const name of request.outputs) outputs[name] = { data: results[name].data as Float32Array, dims: [...results[name].dims] };
-        return { reply: { outputs, milliseconds }, transfer: Object.values(outputs).map(({ data }) => data.buffer as ArrayBuffer) };
+        return { reply: { outputs: given, milliseconds }, transfer: Object.values(given).map(({ data }) => data.buffer as ArrayBuffer) };
       }
     }
   };

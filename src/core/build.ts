@@ -1,19 +1,22 @@
+import { attention, headRoom, maskName, rotatesInside, type AttentionForm } from "./attention";
+import { draft } from "./draft";
 import { ModelError } from "./errors";
-import type { Architecture, Rope } from "./families";
-import { deeper } from "./hookname";
-import { ELEMENT, type Attribute, type Initializer, type Node, type OnnxModel, type Value } from "./onnx";
-import type { Hook } from "./types";
+import { expectedTensors, type Architecture } from "./families";
+import { ELEMENT, type OnnxModel, type Value } from "./onnx";
+import { prune } from "./splice";
+import type { Hook, HookKind } from "./types";
 
 /**
- * Config and weights by reference → an ONNX graph with its hooks. Pre-norm decoder, block i, on the stream h [N, D], N = B·T rows:
+ * Config and weights by reference → an ONNX graph with its hooks. A decoder, block i, on the stream h [N, D], N = B·T rows:
  *
- *   a = Attention(RMS(h)) W_oᵀ            hook layers.i.self_attn
- *   m = (act(n W_gᵀ) ∘ n W_uᵀ) W_dᵀ,  n = RMS(h + a)   hook layers.i.mlp
- *   h ← h + a + m                         hook layers.i
+ *   a = Attention(norm(h)) W_oᵀ                                hook layers.i.self_attn
+ *   m = (act(n W_gᵀ) ∘ n W_uᵀ) W_dᵀ,  n = norm(h + a)          hook layers.i.mlp
+ *   h ← h + a + m                                              hook layers.i
  *
- * The stream is two-dimensional and three-dimensional only around attention; residual sum and norm are one operator whose
- * fourth output is the sum. Only what an output needs is kept, so that a graph ends at its deepest hook.
- * @see https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md (GroupQueryAttention, SkipSimplifiedLayerNormalization)
+ * and what families do otherwise (core/families): norms after the sublayers, attention and MLP side by side, packed weights. Tensors
+ * bear their hooks' names. Residual sum and norm are one operator whose fourth output is the sum. Only what an output needs is kept,
+ * so that a graph ends at its deepest hook.
+ * @see https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md (SkipSimplifiedLayerNormalization, QuickGelu)
  */
 
 /** Where a tensor of the checkpoint lies. */
@@ -28,50 +31,38 @@ export interface Weight {
 
 export interface Wanted {
   hooks: Hook[];
-  /** "all": [N, V]; "last": [B, V], one row a text, as told by the input `last`. */
-  logits?: "all" | "last";
-  /** Keys and values of every block as inputs `past.i.key` and outputs `present.i.key` [B, KV, S, {@link headRoom}]. */
+  /** Also "logits.last" [B, V], one row a text, as told by the input `last`. */
+  last?: boolean;
+  /** Keys and values of every block as inputs `past.i.key` and outputs `present.i.key`. */
   cache?: boolean;
+  /** Places that will be written: they decide how attention is built. */
+  written?: Hook[];
+  /** Rows of the stream → logits, and nothing else: input `rows` [N, D]. */
+  lens?: boolean;
+}
+
+/** A pair of a graph's cache and the shape of one that is empty, for a batch of 0. */
+export interface CachePair {
+  past: string;
+  present: string;
+  dims: number[];
 }
 
 export interface Built {
   model: OnnxModel;
-  /** Tensors of the checkpoint that the graph reads. */
-  weights: string[];
-  /** Their elements: what the graph weighs, times four bytes in float32. */
+  /** Tensor of each hook that was asked for, read or written, by the hook's name. */
+  tensors: Map<string, string>;
+  cache: CachePair[];
+  /** Elements of the checkpoint's tensors that are read: what the graph weighs, times four bytes in float32. */
   elements: number;
-  /** Blocks that are computed, whole or in part. */
-  blocks: number;
+  /** Some of them are in half precision. */
+  half: boolean;
 }
 
 const DTYPES: Record<string, number> = { F32: ELEMENT.FLOAT, F16: ELEMENT.FLOAT16, BF16: ELEMENT.BFLOAT16 };
+const SIZES: Record<string, number> = { F32: 4, F16: 2, BF16: 2 };
 
-/** Every tensor the family's graph reads → its shape; names without the "model." that most checkpoints put in front. */
-function expectedTensors(a: Architecture): Map<string, number[]> {
-  const tensors = new Map<string, number[]>();
-  const linear = (name: string, out: number, width: number, bias: boolean): void => {
-    tensors.set(`${name}.weight`, [out, width]);
-    if (bias) tensors.set(`${name}.bias`, [out]);
-  };
-  const norm = (name: string, width: number): void => void tensors.set(`${name}.weight`, [width]);
-  tensors.set("embed_tokens.weight", [a.vocabulary, a.width]);
-  for (let i = 0; i < a.layers; i++) {
-    const at = `layers.${i}`;
-    norm(`${at}.input_layernorm`, a.width);
-    linear(`${at}.self_attn.q_proj`, a.heads * a.headDim, a.width, a.qkvBias);
-    linear(`${at}.self_attn.k_proj`, a.kvHeads * a.headDim, a.width, a.qkvBias);
-    linear(`${at}.self_attn.v_proj`, a.kvHeads * a.headDim, a.width, a.qkvBias);
-    if (a.headNorm) for (const part of ["q", "k"]) norm(`${at}.self_attn.${part}_norm`, a.headDim);
-    linear(`${at}.self_attn.o_proj`, a.width, a.heads * a.headDim, a.outBias);
-    norm(`${at}.post_attention_layernorm`, a.width);
-    linear(`${at}.mlp.gate_proj`, a.inner, a.width, a.mlpBias);
-    linear(`${at}.mlp.up_proj`, a.inner, a.width, a.mlpBias);
-    linear(`${at}.mlp.down_proj`, a.width, a.inner, a.mlpBias);
-  }
-  norm("norm", a.width);
-  if (!a.tied) linear("lm_head", a.vocabulary, a.width, false);
-  return tensors;
-}
+const product = (shape: number[]): number => shape.reduce((p, q) => p * q, 1);
 
 /**
  * Checks the checkpoint against the architecture, and gives the weights under the names that {@link buildGraph} uses.
@@ -80,31 +71,34 @@ function expectedTensors(a: Architecture): Map<string, number[]> {
  * @throws ModelError naming the tensor that is missing, has another shape or dtype, or that the family's row does not know
  */
 export function checkWeights(a: Architecture, weights: Map<string, Weight>, where: string): Map<string, Weight> {
-  const prefix = weights.has("model.embed_tokens.weight") ? "model." : ""; // a checkpoint of the bare decoder has no prefix
+  const { names } = a.row;
+  const prefix = names.prefixes.find((one) => weights.has(`${one}${names.embed}.weight`)) ?? names.prefixes[0];
   const out = new Map<string, Weight>();
-  for (const [name, shape] of expectedTensors(a)) {
-    const stored = name === "lm_head.weight" ? name : prefix + name;
+  const known = new Set<string>();
+  for (const { name, stored: bare, shape, rows } of expectedTensors(a)) {
+    const head = bare.startsWith(`${names.head}.`);
+    const stored = !head ? prefix + bare : weights.has(bare) ? bare : weights.has(`language_model.${bare}`) ? `language_model.${bare}` : bare;
     const weight = weights.get(stored);
-    const wanted = `[${shape.join(", ")}]`;
+    const whole = rows ? [rows[1], ...shape.slice(1)] : shape;
+    const wanted = `[${whole.join(", ")}]`;
     if (!weight) {
       throw new ModelError(`${where}: ${stored}: expected a tensor ${wanted}, found none. ` + (
-        name === "lm_head.weight" ? "The checkpoint has no output head: set tie_word_embeddings in config.json if the embedding serves as one."
+        head ? "The checkpoint has no output head: set tie_word_embeddings in config.json if the embedding serves as one."
           : `The weights are incomplete or not of family ${a.family}: copy them again.`));
     }
-    if (weight.shape.join() !== shape.join()) {
+    if (weight.shape.join() !== whole.join()) {
       throw new ModelError(`${where}: ${stored}: expected ${wanted} by config.json, found [${weight.shape.join(", ")}]. Config and weights belong to different models: copy both again.`);
     }
     if (!(weight.dtype in DTYPES)) {
       throw new ModelError(`${where}: ${stored}: expected dtype ${Object.keys(DTYPES).join(", ")}, found ${weight.dtype}. Quantised checkpoints are not read: use the full one.`);
     }
-    out.set(name, weight);
+    known.add(stored);
+    const row = SIZES[weight.dtype] * product(shape.slice(1));
+    out.set(name, rows ? { ...weight, shape, offset: weight.offset + rows[0] * row, bytes: shape[0] * row } : weight);
   }
   // what lies inside a block and is not read would silently change the model
-  const known = new Set([...out.keys()].map((name) => prefix + name));
-  const foreign = [...weights.keys()].filter((name) => {
-    const block = new RegExp(`^${prefix.replace(".", "\\.")}layers\\.(\\d+)\\.`).exec(name);
-    return block && Number(block[1]) < a.layers && !known.has(name) && !name.endsWith("rotary_emb.inv_freq");
-  });
+  const block = new RegExp(`^${prefix.replaceAll(".", "\\.")}${names.layers}\\.(\\d+)\\.`);
+  const foreign = [...weights.keys()].filter((name) => Number(block.exec(name)?.[1] ?? Infinity) < a.layers && !known.has(name) && !names.ignored?.test(name));
   if (foreign.length) {
     throw new ModelError(
       `${where}: ${foreign[0]}: expected no such tensor in family ${a.family}, found ${foreign.length} of this sort. ` +
@@ -113,242 +107,220 @@ export function checkWeights(a: Architecture, weights: Map<string, Weight>, wher
   return out;
 }
 
-/** Nodes that some output needs, in order. */
-function prune(nodes: Node[], outputs: Iterable<string>): Node[] {
-  const needed = new Set(outputs);
-  const kept: Node[] = [];
-  for (let i = nodes.length - 1; i >= 0; i--) {
-    if (!nodes[i].outputs.some((name) => name && needed.has(name))) continue;
-    for (const input of nodes[i].inputs) if (input) needed.add(input);
-    kept.push(nodes[i]);
+/** The tensor that a hook reads or writes. */
+export const tensorOf = (hook: Hook): string =>
+  hook.kind === "resid_pre" ? (hook.layer ? `layers.${hook.layer - 1}` : "embed_tokens") : hook.name;
+
+/** Numbers in a hook's row; of a pattern, heads. */
+export function hookWidth(a: Architecture, kind: HookKind): number {
+  switch (kind) {
+    case "q": case "rot_q": case "z": return a.heads * a.headDim;
+    case "k": case "v": case "rot_k": return a.kvHeads * a.headDim;
+    case "mlp_act": return a.inner;
+    case "pattern": return a.heads;
+    case "logits": return a.vocabulary;
+    default: return a.width;
   }
-  return kept.reverse();
 }
-
-const int64 = (name: string, values: number[]): Initializer =>
-  ({ name, type: ELEMENT.INT64, dims: [values.length], raw: new Uint8Array(BigInt64Array.from(values.map(BigInt)).buffer) });
-
-/** Width of a head inside GroupQueryAttention, which wants a multiple of 8: narrower ones are filled up with zeros, which change no score. */
-export const headRoom = (a: Architecture): number => Math.ceil(a.headDim / 8) * 8;
-
-/** Rotation inside GroupQueryAttention wants heads of a multiple of 16 on the CPU; others are rotated by an operator of their own. */
-export const rotatesInside = (a: Architecture): boolean => a.headDim % 16 === 0;
 
 /**
  * The graph that gives what is wanted and nothing more.
  *
- * Inputs: `input_ids` int32 [B, T], right-padded; `seqlens_k` int32 [B], valid tokens of each text, past included, less one;
- * `total_sequence_length` int32 scalar, past + T; `cos`, `sin` [≥ past + T, hd/2] of {@link ropeTables};
- * `position_ids` int64 [B, T] where {@link rotatesInside} is false; `last` int32 [B] with logits "last": row of [B·T] of each text.
- * Outputs: the hooks by our names [B·T, D] and `logits`.
- * @param weights as {@link checkWeights} gives them
+ * Inputs, those that are needed: `input_ids` int32 [B, T], right-padded; `seqlens_k` int32 [B], valid tokens of each text, past
+ * included, less one; `total_sequence_length` int32 scalar, past + T; `cos.r`, `sin.r` [≥ past + T, R/2] of core/rope;
+ * `position_ids` int64 [B, T]; `mask`, `mask.w` [B or 1, 1, 1, T, S], added to scores in blocks whose pattern is written; `last`
+ * int32 [B], rows of the last tokens; the cache.
  */
 export function buildGraph(a: Architecture, weights: Map<string, Weight>, wanted: Wanted): Built {
-  const nodes: Node[] = [];
-  const initializers = new Map<string, Initializer>();
-  const add = (op: string, inputs: string[], outputs: string[], attributes: Record<string, Attribute> = {}, domain?: string): void => {
-    nodes.push({ op, inputs, outputs, attributes, domain });
-  };
-  const contrib = (op: string, inputs: string[], outputs: string[], attributes: Record<string, Attribute> = {}): void =>
-    add(op, inputs, outputs, attributes, "com.microsoft");
+  const { row } = a;
+  const g = draft();
+  const reads = new Set(wanted.hooks.map(({ name }) => name));
+  const writes = new Set((wanted.written ?? []).map(({ name }) => name));
 
   /** A tensor as it is stored. */
   const stored = (name: string): string => {
     const { dtype, shape, location, offset, bytes } = weights.get(name)!;
-    initializers.set(name, { name, type: DTYPES[dtype], dims: shape, external: { location, offset, length: bytes } });
+    g.initializers.set(name, { name, type: DTYPES[dtype], dims: shape, external: { location, offset, length: bytes } });
     return name;
   };
-  const widened = new Set<string>();
+  const widened = new Map<string, string>();
   /** A tensor as float32: half precision is cast in the graph. */
   const float = (name: string): string => {
     if (stored(name) && weights.get(name)!.dtype === "F32") return name;
-    const out = `${name}/float`;
-    if (!widened.has(name)) add("Cast", [name], [out], { to: BigInt(ELEMENT.FLOAT) });
-    widened.add(name);
-    return out;
+    if (!widened.has(name)) widened.set(name, g.add("Cast", [name], `${name}/float`, { to: BigInt(ELEMENT.FLOAT) }));
+    return widened.get(name)!;
   };
-  const linear = (x: string, name: string, out: string): string => {
-    const bias = weights.has(`${name}.bias`) ? [float(`${name}.bias`)] : [];
-    add("Gemm", [x, float(`${name}.weight`), ...bias], [out], { transB: 1n });
-    return out;
+  const turned = row.packed === "columns" ? 0n : 1n; // Conv1D keeps [in, out]
+  const linear = (x: string, name: string, out: string): string =>
+    g.add("Gemm", [x, float(`${name}.weight`), ...(weights.has(`${name}.bias`) ? [float(`${name}.bias`)] : [])], out, { transB: turned });
+
+  /** Weight and bias of a norm. */
+  const scales = (name: string): string[] => {
+    const weight = float(`${name}.weight`);
+    if (row.norm === "layer") return [weight, float(`${name}.bias`)];
+    if (row.norm === "rms") return [weight];
+    if (!widened.has(`${name}/one`)) widened.set(`${name}/one`, g.add("Add", [weight, g.float("one", 1)], `${name}/scale`));
+    return [widened.get(`${name}/one`)!];
   };
-  const epsilon = a.epsilon;
-
-  // embedding: gathered as stored, then widened, so that the table is never copied
-  add("Gather", [stored("embed_tokens.weight"), "input_ids"], ["embed/rows"], { axis: 0n });
-  const rows = weights.get("embed_tokens.weight")!.dtype === "F32" ? "embed/rows" : "embed/float";
-  if (rows === "embed/float") add("Cast", ["embed/rows"], [rows], { to: BigInt(ELEMENT.FLOAT) });
-  initializers.set("flat", int64("flat", [-1, a.width]));
-  add("Reshape", [rows, "flat"], ["embed_tokens"]);
-
-  // [N, w] → [B, T, w]: the batch's own shape, then what is left
-  add("Shape", ["input_ids"], ["shape/ids"]);
-  initializers.set("rest", int64("rest", [-1]));
-  add("Concat", ["shape/ids", "rest"], ["shape/batch"], { axis: 0n });
-  initializers.set("flat/heads", int64("flat/heads", [-1, a.heads * a.headDim]));
-  initializers.set("flat/head", int64("flat/head", [-1, a.headDim]));
-
-  const inside = rotatesInside(a);
-  const room = headRoom(a);
-  if (room !== a.headDim) {
-    initializers.set("rest/head", int64("rest/head", [-1, a.headDim]));
-    add("Concat", ["shape/ids", "rest/head"], ["shape/heads"], { axis: 0n });
-    initializers.set("room/pads", int64("room/pads", [0, 0, 0, 0, 0, 0, 0, room - a.headDim]));
-    initializers.set("room/flat", int64("room/flat", [-1, room]));
-    for (const [name, value] of [["room/from", 0], ["room/to", a.headDim], ["room/axis", 1]] as const) initializers.set(name, int64(name, [value]));
-  }
-  /** [B, T, heads·hd] with each head filled up to its room. */
-  const filled = (x: string): string => {
-    if (room === a.headDim) return x;
-    add("Reshape", [x, "shape/heads"], [`${x}/heads`]);
-    add("Pad", [`${x}/heads`, "room/pads"], [`${x}/padded`]);
-    add("Reshape", [`${x}/padded`, "shape/batch"], [`${x}/filled`]);
-    return `${x}/filled`;
-  };
-  /** Back to [N, heads·hd]. */
-  const unfilled = (x: string, out: string): void => {
-    if (room !== a.headDim) {
-      add("Reshape", [x, "room/flat"], [`${x}/rows`]);
-      add("Slice", [`${x}/rows`, "room/from", "room/to", "room/axis"], [`${x}/cut`]);
-      x = `${x}/cut`;
+  const rms = (x: string, weight: string[], out: string): string =>
+    g.add("SimplifiedLayerNormalization", [x, ...weight], out, { axis: -1n, epsilon: a.epsilon, stash_type: 1n });
+  const norm = (x: string, name: string, out: string): string =>
+    row.norm === "layer" ? g.add("LayerNormalization", [x, ...scales(name)], out, { axis: -1n, epsilon: a.epsilon }) : rms(x, scales(name), out);
+  /** skip + branch as `sum`, and the norm of that as `out`; without a norm, `out` is the sum itself. */
+  const addAndNorm = (branch: string, skip: string, sum: string, name: string, out: string): string => {
+    if (!weights.has(`${name}.weight`)) {
+      g.add("Add", [skip, branch], sum);
+      return g.add("Identity", [sum], out);
     }
-    add("Reshape", [x, "flat/heads"], [out]);
+    g.contrib(row.norm === "layer" ? "SkipLayerNormalization" : "SkipSimplifiedLayerNormalization", [branch, skip, ...scales(name)], [out, "", "", sum], { epsilon: a.epsilon });
+    return out;
   };
-  const attention = (i: number, x: string): string => {
-    const at = `layers.${i}.self_attn`;
-    const project = (part: "q" | "k" | "v"): string => {
-      let y = linear(x, `${at}.${part}_proj`, `${at}.${part}`);
-      if (a.headNorm && part !== "v") {
-        // one norm for each head: rows of one head's width
-        add("Reshape", [y, "flat/head"], [`${y}/heads`]);
-        add("SimplifiedLayerNormalization", [`${y}/heads`, float(`${at}.${part}_norm.weight`)], [`${y}/normed`], { axis: -1n, epsilon, stash_type: 1n });
-        y = `${y}/normed`;
-      }
-      add("Reshape", [y, "shape/batch"], [`${at}.${part}/batch`]);
-      y = `${at}.${part}/batch`;
-      if (!inside && part !== "v") {
-        const heads = BigInt(part === "q" ? a.heads : a.kvHeads);
-        contrib("RotaryEmbedding", [y, "position_ids", "cos", "sin"], [`${at}.${part}/turned`], { num_heads: heads, rotary_embedding_dim: BigInt(a.headDim) });
-        y = `${at}.${part}/turned`;
-      }
-      return filled(y);
+
+  const embed = (): void => {
+    /** Gathered as stored, then widened, so that the table is never copied. */
+    const rowsOf = (table: string, ids: string, out: string): string => {
+      const half = weights.get(table)!.dtype !== "F32";
+      g.add("Gather", [stored(table), ids], `${out}/rows`, { axis: 0n });
+      if (half) g.add("Cast", [`${out}/rows`], `${out}/float`, { to: BigInt(ELEMENT.FLOAT) });
+      return g.add("Reshape", [half ? `${out}/float` : `${out}/rows`, g.ints("flat", [-1, a.width])], out);
     };
-    const inputs = [project("q"), project("k"), project("v"),
-      wanted.cache ? `past.${i}.key` : "", wanted.cache ? `past.${i}.value` : "", "seqlens_k", "total_sequence_length"];
-    contrib("GroupQueryAttention", inside ? [...inputs, "cos", "sin"] : inputs, [`${at}.z/batch`, `present.${i}.key`, `present.${i}.value`], {
-      num_heads: BigInt(a.heads), kv_num_heads: BigInt(a.kvHeads), scale: 1 / Math.sqrt(a.headDim), do_rotary: inside ? 1n : 0n,
-      rotary_interleaved: 0n, local_window_size: BigInt(a.window[i] || -1),
+    if (row.positions === "learned") {
+      g.add("Add", [rowsOf("embed_tokens.weight", "input_ids", "embed_tokens.token"), rowsOf("positions.weight", "position_ids", "embed_tokens/positions")], "embed_tokens");
+    } else if (row.scaled) {
+      g.add("Mul", [rowsOf("embed_tokens.weight", "input_ids", "embed_tokens.token"), g.float("root", Math.sqrt(a.width))], "embed_tokens");
+    } else rowsOf("embed_tokens.weight", "input_ids", "embed_tokens");
+  };
+
+  /** q, k and v after bias, before head norms and rotation, as hooks; then with the head norms. */
+  const project = (i: number, x: string): Record<"q" | "k" | "v", string> => {
+    const at = `layers.${i}.attn`;
+    const heads = { q: a.heads, k: a.kvHeads, v: a.kvHeads };
+    if (row.packed === "columns") {
+      linear(x, `layers.${i}.qkv_proj`, `${at}/qkv`);
+      const sizes = Object.values(heads).map((count) => count * a.headDim);
+      g.nodes.push({ op: "Split", inputs: [`${at}/qkv`, g.ints("split/columns", sizes)], outputs: ["q", "k", "v"].map((part) => `${at}.${part}`), attributes: { axis: 1n } });
+    } else if (row.packed === "heads") { // [N, H, 3, hd]
+      linear(x, `layers.${i}.qkv_proj`, `${at}/qkv`);
+      g.add("Reshape", [`${at}/qkv`, g.ints("flat/three", [-1, 3 * a.headDim])], `${at}/qkv/heads`);
+      g.nodes.push({
+        op: "Split", inputs: [`${at}/qkv/heads`, g.ints("split/heads", [a.headDim, a.headDim, a.headDim])],
+        outputs: ["q", "k", "v"].map((part) => `${at}.${part}/heads`), attributes: { axis: 1n },
+      });
+      for (const part of ["q", "k", "v"]) g.add("Reshape", [`${at}.${part}/heads`, g.ints("flat/heads", [-1, a.heads * a.headDim])], `${at}.${part}`);
+    } else for (const part of ["q", "k", "v"]) linear(x, `layers.${i}.${part}_proj`, `${at}.${part}`);
+    const normed = (part: "q" | "k"): string => {
+      if (row.headNorm === "no") return `${at}.${part}`;
+      const scale = scales(`layers.${i}.${part}_norm`);
+      if (row.headNorm === "all") return rms(`${at}.${part}`, scale, `${at}.${part}/normed`);
+      // one norm for each head: rows of one head's width
+      g.add("Reshape", [`${at}.${part}`, g.ints("flat/head", [-1, a.headDim])], `${at}.${part}/head`);
+      rms(`${at}.${part}/head`, scale, `${at}.${part}/head/normed`);
+      return g.add("Reshape", [`${at}.${part}/head/normed`, g.ints(`flat/${heads[part]}`, [-1, heads[part] * a.headDim])], `${at}.${part}/normed`);
+    };
+    return { q: normed("q"), k: normed("k"), v: `${at}.v` };
+  };
+
+  const form = (i: number): AttentionForm =>
+    writes.has(`layers.${i}.attn.pattern`) ? "decomposed"
+      : rotatesInside(a) && !writes.has(`layers.${i}.attn.rot_q`) && !writes.has(`layers.${i}.attn.rot_k`) ? "inside" : "apart";
+
+  const attend = (i: number, x: string): string => {
+    const at = `layers.${i}.attn`;
+    const z = attention(a, g, {
+      i, form: form(i), ...project(i, x), cache: wanted.cache === true, pattern: reads.has(`${at}.pattern`),
+      rotatedWritten: writes.has(`${at}.rot_q`) || writes.has(`${at}.rot_k`),
     });
-    unfilled(`${at}.z/batch`, `${at}.z`);
-    return linear(`${at}.z`, `${at}.o_proj`, at);
+    return linear(z, `layers.${i}.o_proj`, `layers.${i}.self_attn`);
   };
 
   const mlp = (i: number, x: string): string => {
     const at = `layers.${i}.mlp`;
-    const gate = linear(x, `${at}.gate_proj`, `${at}.gate`);
-    const up = linear(x, `${at}.up_proj`, `${at}.up`);
-    if (a.activation === "silu") contrib("QuickGelu", [gate], [`${at}.open`], { alpha: 1 }); // x·sigmoid(1·x)
-    else add("Gelu", [gate], [`${at}.open`], { approximate: a.activation === "gelu_tanh" ? "tanh" : "none" });
-    add("Mul", [`${at}.open`, up], [`${at}.act`]);
-    return linear(`${at}.act`, `${at}.down_proj`, at);
+    const gated = row.mlp !== "plain";
+    const gate = linear(x, `layers.${i}.${gated ? "gate" : "up"}_proj`, `${at}/gate`);
+    const open = gated ? `${at}/open` : `${at}.act`;
+    if (a.activation === "silu") g.contrib("QuickGelu", [gate], [open], { alpha: 1 }); // x·sigmoid(1·x)
+    else if (a.activation === "relu") g.add("Relu", [gate], open);
+    else g.add("Gelu", [gate], open, { approximate: a.activation === "gelu_tanh" ? "tanh" : "none" });
+    if (gated) g.add("Mul", [open, linear(x, `layers.${i}.up_proj`, `${at}/up`)], `${at}.act`);
+    return linear(`${at}.act`, `layers.${i}.down_proj`, at);
   };
 
-  /** skip + branch → its norm and, as fourth output, the sum. */
-  const addAndNorm = (branch: string, skip: string, weight: string, sum: string): string => {
-    contrib("SkipSimplifiedLayerNormalization", [branch, skip, float(weight)], [`${sum}/normed`, "", "", sum], { epsilon });
-    return `${sum}/normed`;
+  const head = (x: string, out: string): string => {
+    const bias = weights.has("lm_head.bias") ? [float("lm_head.bias")] : [];
+    const made = g.add("Gemm", [x, float(a.tied ? "embed_tokens.weight" : "lm_head.weight"), ...bias], a.logitCap ? `${out}/raw` : out, { transB: 1n });
+    if (!a.logitCap) return out;
+    g.add("Div", [made, g.float("cap/logits", a.logitCap)], `${out}/share`);
+    g.add("Tanh", [`${out}/share`], `${out}/bent`);
+    return g.add("Mul", [`${out}/bent`, "cap/logits"], out);
   };
 
-  const last = wanted.logits || wanted.cache ? a.layers - 1 : wanted.hooks.reduce((x, y) => (deeper(y, x) > 0 ? y : x)).layer;
-  let x = "";
-  for (let i = 0; i <= last; i++) {
-    if (i === 0) {
-      x = "embed/normed";
-      add("SimplifiedLayerNormalization", ["embed_tokens", float("layers.0.input_layernorm.weight")], [x], { axis: -1n, epsilon, stash_type: 1n });
+  /** Where a norm follows, a branch's own name is its hook; what is added is made of it. */
+  const after = (branch: string, i: number, part: "attn" | "mlp"): string =>
+    row.norms === "before" ? branch : norm(branch, `layers.${i}.${part}_post_norm`, `layers.${i}.${part}.add`);
+
+  if (wanted.lens) head(norm("rows", "norm", "norm"), "logits");
+  else {
+    embed();
+    // one norm for both sublayers: each reads a name of its own, so that writing one leaves the other
+    const shared = row.parallel === "one norm";
+    const entry = (i: number): string => (shared ? `layers.${i}/norm` : `layers.${i}.attn.in`);
+    let x = row.norms === "after" ? g.add("Identity", ["embed_tokens"], entry(0)) : norm("embed_tokens", "layers.0.attn_norm", entry(0));
+    for (let i = 0; i < a.layers; i++) {
+      const stream = i ? `layers.${i - 1}` : "embed_tokens";
+      const next = i + 1 < a.layers;
+      const [following, out] = next ? [row.norms === "after" ? "" : `layers.${i + 1}.attn_norm`, entry(i + 1)] : ["norm", "norm"];
+      if (a.parallel) {
+        const n = shared ? g.add("Identity", [x], `layers.${i}.mlp.in`) : norm(stream, `layers.${i}.mlp_norm`, `layers.${i}.mlp.in`);
+        g.add("Add", [stream, attend(i, shared ? g.add("Identity", [x], `layers.${i}.attn.in`) : x)], `layers.${i}/both`);
+        x = addAndNorm(mlp(i, n), `layers.${i}/both`, `layers.${i}`, following, out);
+      } else {
+        const mid = `layers.${i}.mid`;
+        const n = addAndNorm(after(attend(i, x), i, "attn"), stream, mid, `layers.${i}.mlp_norm`, `layers.${i}.mlp.in`);
+        x = addAndNorm(after(mlp(i, n), i, "mlp"), mid, `layers.${i}`, following, out);
+      }
     }
-    const mid = `layers.${i}/mid`;
-    const n = addAndNorm(attention(i, x), i ? `layers.${i - 1}` : "embed_tokens", `layers.${i}.post_attention_layernorm.weight`, mid);
-    const m = mlp(i, n);
-    if (i < last) x = addAndNorm(m, mid, `layers.${i + 1}.input_layernorm.weight`, `layers.${i}`);
-    else if (wanted.logits) x = addAndNorm(m, mid, "norm.weight", `layers.${i}`);
-    else add("Add", [mid, m], [`layers.${i}`]);
-  }
-  if (wanted.logits) {
-    if (wanted.logits === "last") {
-      add("Gather", [x, "last"], ["norm/last"], { axis: 0n });
-      x = "norm/last";
-    }
-    add("Gemm", [x, float(a.tied ? "embed_tokens.weight" : "lm_head.weight")], ["logits"], { transB: 1n });
+    // the logits of the last tokens alone, unless all are read or written
+    const all = reads.has("logits") || writes.has("logits");
+    if (all || !wanted.last) head("norm", "logits");
+    if (wanted.last && all) g.add("Gather", ["logits", "last"], "logits.last", { axis: 0n });
+    else if (wanted.last) head(g.add("Gather", ["norm", "last"], "norm/last", { axis: 0n }), "logits.last");
   }
 
-  const cached = wanted.cache ? Array.from({ length: a.layers }, (_, i) => [`${i}.key`, `${i}.value`]).flat() : [];
+  const room = headRoom(a);
+  const cache = !wanted.cache ? [] : Array.from({ length: a.layers }, (_, i) => ["key", "value"].map((part): CachePair => ({
+    past: `past.${i}.${part}`, present: `present.${i}.${part}`, dims: [0, a.kvHeads, 0, form(i) === "decomposed" ? a.headDim : room],
+  }))).flat();
+  const tensors = new Map([...wanted.hooks, ...(wanted.written ?? [])].map((hook) => [hook.name, tensorOf(hook)]));
   const outputs = [
-    ...wanted.hooks.map(({ name }) => name),
-    ...(wanted.logits ? ["logits"] : []),
-    ...cached.map((name) => `present.${name}`),
+    ...new Set(wanted.hooks.map((hook) => tensors.get(hook.name)!)),
+    ...(wanted.last ? ["logits.last"] : []),
+    ...cache.map(({ present }) => present),
   ];
-  const kept = prune(nodes, outputs);
-  const read = new Set(kept.flatMap((node) => node.inputs));
   const inputs: Value[] = [
     { name: "input_ids", type: ELEMENT.INT32, dims: ["batch", "tokens"] },
+    { name: "rows", type: ELEMENT.FLOAT, dims: ["rows", a.width] },
     { name: "seqlens_k", type: ELEMENT.INT32, dims: ["batch"] },
     { name: "total_sequence_length", type: ELEMENT.INT32, dims: [] },
-    { name: "cos", type: ELEMENT.FLOAT, dims: ["positions", a.headDim / 2] },
-    { name: "sin", type: ELEMENT.FLOAT, dims: ["positions", a.headDim / 2] },
+    ...a.ropes.flatMap((_, r) => ["cos", "sin"].map((part): Value => ({ name: `${part}.${r}`, type: ELEMENT.FLOAT, dims: ["positions", a.rotated / 2] }))),
     { name: "position_ids", type: ELEMENT.INT64, dims: ["batch", "tokens"] },
+    ...[...new Set(a.window)].map((window): Value => ({ name: maskName(window), type: ELEMENT.FLOAT, dims: ["batch or 1", 1, 1, "tokens", "all"] })),
     { name: "last", type: ELEMENT.INT32, dims: ["batch"] },
-    ...cached.map((name) => ({ name: `past.${name}`, type: ELEMENT.FLOAT, dims: ["batch", a.kvHeads, "past", room] })),
-  ].filter(({ name }) => read.has(name));
-  const used = [...weights.keys()].filter((name) => read.has(name));
-  return {
-    model: {
-      irVersion: 10,
-      opsets: { "": 21, "com.microsoft": 1 },
-      producer: "saelab",
-      name: a.family,
-      nodes: kept,
-      initializers: [...initializers.values()].filter(({ name }) => read.has(name)),
-      inputs,
-      outputs: outputs.map((name) => ({ name })), // the runtime infers type and shape
-    },
-    weights: used,
-    elements: used.reduce((sum, name) => sum + weights.get(name)!.shape.reduce((p, q) => p * q, 1), 0),
-    blocks: new Set(kept.flatMap((node) => node.outputs).flatMap((name) => /^layers\.(\d+)\.self_attn\.k$/.exec(name)?.[1] ?? [])).size,
-  };
-}
-
-/**
- * Angles a token's pairs turn by, per position: θ^(−2j/hd), j = 0 … hd/2 − 1, in PyTorch's order of float32 roundings.
- * llama3 stretches long wavelengths by `factor` and blends in between.
- * @see transformers, modeling_rope_utils.py: _compute_default_rope_parameters, _compute_llama3_parameters
- */
-export function ropeFrequencies(rope: Rope, headDim: number): Float32Array {
-  const f = Math.fround;
-  return Float32Array.from({ length: headDim / 2 }, (_, j) => {
-    const base = f(1 / f(rope.theta ** f((2 * j) / headDim)));
-    if (rope.kind === "default") return base;
-    const stretched = f(base / rope.factor);
-    if (rope.kind === "linear") return stretched;
-    const wavelength = f(f(2 * Math.PI) / base);
-    if (wavelength > rope.originalContext / rope.lowFrequency) return stretched;
-    if (wavelength < rope.originalContext / rope.highFrequency) return base;
-    const smooth = f(f(f(rope.originalContext / wavelength) - rope.lowFrequency) / (rope.highFrequency - rope.lowFrequency));
-    return f(f(f(f(1 - smooth) * base) / rope.factor) + f(smooth * base));
+    ...cache.map(({ past, dims }): Value => ({ name: past, type: ELEMENT.FLOAT, dims: ["batch", dims[1], past.replace("past", "held"), dims[3]] })),
+  ];
+  const model = prune({
+    irVersion: 10,
+    opsets: { "": 21, "com.microsoft": 1 },
+    producer: "saelab",
+    name: a.family,
+    nodes: g.nodes,
+    initializers: [...g.initializers.values()],
+    inputs,
+    outputs: outputs.map((name) => ({ name })), // the runtime infers type and shape
   });
-}
-
-/** cos and sin of position × frequency, [positions, hd/2] each. */
-export function ropeTables(rope: Rope, headDim: number, positions: number): { cos: Float32Array; sin: Float32Array } {
-  const frequencies = ropeFrequencies(rope, headDim);
-  const half = frequencies.length;
-  const cos = new Float32Array(positions * half);
-  const sin = new Float32Array(positions * half);
-  for (let p = 0; p < positions; p++) {
-    for (let j = 0; j < half; j++) {
-      const angle = Math.fround(p * frequencies[j]);
-      cos[p * half + j] = Math.cos(angle);
-      sin[p * half + j] = Math.sin(angle);
-    }
-  }
-  return { cos, sin };
+  const used = model.initializers.flatMap(({ name }) => weights.get(name) ?? []);
+  return {
+    model, tensors, cache,
+    elements: used.reduce((sum, { shape }) => sum + product(shape), 0),
+    half: used.some(({ dtype }) => dtype !== "F32"),
+  };
 }

@@ -12,21 +12,41 @@ export function randomNumbers(seed: number, stream: number): () => number {
   };
 }
 
+export interface Sampling {
+  temperature: number; // 0: greedy
+  topK: number; // 0: all
+  topP: number; // 1: all
+}
+
 /**
- * Draws a token: softmax(logits / temperature), summed in float64; the largest (first of equals) at temperature 0.
+ * Draws a token: softmax(logits / temperature), summed in float64; the largest (first of equals) at temperature 0. Of the most likely
+ * `topK`, as many as it takes to reach the probability `topP`, at least one: first the one cut, then the other, as transformers does.
  * @param logits [V]
+ * @see Holtzman et al., "The Curious Case of Neural Text Degeneration", arXiv 1904.09751: topP
  */
-export function draw(logits: Float32Array, temperature: number, random: () => number): number {
+export function draw(logits: Float32Array, { temperature, topK, topP }: Sampling, random: () => number): number {
   let best = 0;
   for (let i = 1; i < logits.length; i++) if (logits[i] > logits[best]) best = i;
   if (temperature === 0) return best;
   const top = logits[best];
+  const weight = (i: number): number => Math.exp((logits[i] - top) / temperature);
+  let chosen: ArrayLike<number> | undefined; // undefined: all, in their own order
+  if ((topK && topK < logits.length) || topP < 1) {
+    const order = Uint32Array.from(logits.keys()).sort((x, y) => logits[y] - logits[x] || x - y).subarray(0, topK || logits.length);
+    const total = order.reduce((sum, i) => sum + weight(i), 0);
+    let reached = 0;
+    let count = 0;
+    while (count < order.length && (count === 0 || reached < topP * total)) reached += weight(order[count++]);
+    chosen = order.subarray(0, count);
+  }
+  const n = chosen?.length ?? logits.length;
+  const at = (j: number): number => (chosen ? chosen[j] : j);
   let sum = 0;
-  for (let i = 0; i < logits.length; i++) sum += Math.exp((logits[i] - top) / temperature);
+  for (let j = 0; j < n; j++) sum += weight(at(j));
   let left = random() * sum;
-  for (let i = 0; i < logits.length; i++) {
-    left -= Math.exp((logits[i] - top) / temperature);
-    if (left < 0) return i;
+  for (let j = 0; j < n; j++) {
+    left -= weight(at(j));
+    if (left < 0) return at(j);
   }
   return best; // rounding left a sliver above the last
 }

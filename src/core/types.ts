@@ -18,6 +18,8 @@ export interface Document {
   spans: Span[];
   /** Which side of the split the document is on; absent when its source does not say. */
   split?: "train" | "heldout";
+  /** UTF-16 offset where what the model wrote begins; absent: nothing is known of it. */
+  prompt?: number;
 }
 
 /** Tokens of one text. `start` and `end` are UTF-16 offsets of each token into the text; a token that is part of a character covers it whole. */
@@ -35,53 +37,148 @@ export interface Tokenizer {
   /** The bytes a token stands for; a special token stands for its own name in UTF-8. */
   bytes(id: number): Uint8Array;
   isSpecial(id: number): boolean;
+  /** Messages in the checkpoint's chat template. */
+  chat?(messages: { role: string; content: string }[], options?: { addGenerationPrompt?: boolean }): string;
 }
 
-/** What sits where in the residual stream: see core/hookname. */
-export type HookKind = "embed" | "resid_post" | "mlp_out" | "attn_out";
+/** What is read or written where, in the order of a forward pass: see core/hookname. */
+export type HookKind =
+  | "tok_embed" | "embed" | "resid_pre" | "attn_in" | "q" | "k" | "v" | "rot_q" | "rot_k" | "pattern" | "z" | "attn_out" | "attn_add"
+  | "resid_mid" | "mlp_in" | "mlp_act" | "mlp_out" | "mlp_add" | "resid_post" | "final_norm" | "logits";
 
 /** A place in a model. `name` is our spelling: "embed_tokens", "layers.10", "layers.10.mlp", "layers.10.self_attn". */
 export interface Hook {
   name: string;
   kind: HookKind;
-  /** Block number from 0; -1 for the embedding. */
+  /** Block number from 0; -1 for the embedding, the number of blocks for what follows the last one. */
   layer: number;
+}
+
+/** A row of {@link Model.hooks}. */
+export interface HookRow extends Hook {
+  /** The same place in the other spellings, where they have a name for it. */
+  transformerLens?: string;
+  /** Numbers in a row; of a pattern, heads. */
+  width: number;
+  /** What `run` gives: "[tokens, 1536]", or "[heads, query, key] of each text". */
+  shape: string;
+  /** What a reader of another spelling should know. */
+  note?: string;
+  /** Why this model's file does not offer the place; such a row cannot be read or written. */
+  missing?: string;
+  /** Why it can be read only. */
+  readOnly?: string;
+}
+
+/** Which tokens of a text: positions from 0, a range (`to` exclusive), or what was given and what the model wrote. Negative ones count from the end of what was given. */
+export type Positions = number | number[] | { from?: number; to?: number } | "prompt" | "generated";
+
+/** What an edit is told about the rows that it is given. */
+export interface EditPlace {
+  hook: string;
+  /** Tokens of each text in this pass, and how many came before in the cache (0 in `run`). */
+  lengths: number[];
+  past: number[];
+}
+
+/**
+ * One change of one place. Several are made in the order of the pass; at the same place in the order given. What comes later, reads included, sees what was written.
+ * Rows have the hook's width; where rows of all tokens are given, they lie as `run` gives them.
+ */
+export type Write = {
+  hook: string;
+  at?: Positions; // all tokens
+  heads?: number | number[]; // all heads; for q, k, v, rot_q, rot_k, z and the pattern
+  keys?: Positions; // of a pattern: the positions looked at; all
+} & (
+  | { add: ArrayLike<number>; times?: number } // 1
+  | { scale: number }
+  | { set: ArrayLike<number> | number }
+  | { ablate: "zero" }
+  | { ablate: "mean" | "resample"; of: Float32Array; seed?: number } // rows [n, width]: their mean, or one of them for each token
+  | { projectOut: ArrayLike<number> } // x − (x·u)u/‖u‖²
+  /** The SAE's reconstruction; or x with one latent at another value, what the SAE does not explain kept unless `keepError` is false. */
+  | { sae: Pick<Sae, "weights">; latent?: number; clamp?: number; times?: number; keepError?: boolean }
+  /** Anything: gets rows [Σ lengths, width] ([heads, query, key] of each text for a pattern), may change them or give others. */
+  | { edit: (rows: Float32Array, place: EditPlace) => Float32Array | void | Promise<Float32Array | void> }
+);
+
+export interface RunOptions {
+  hooks?: string[]; // none: places to read, in any spelling
+  logits?: boolean; // false: also "logits", [Σ lengths, vocabulary]
+  writes?: Write[]; // none
+  /** Cuts the pass after this place even if nothing later is read: for its cost alone. */
+  upTo?: string;
 }
 
 /** An open language model. */
 export interface Model {
   /** Where it was read from. */
   source: string;
+  /** Folder with the tokenizer's files; absent: `source`. */
+  folder?: string;
   /** model_type of config.json, such as "qwen2". */
   family: string;
   layers: number;
   width: number;
   vocabularySize: number;
+  /** Longest text, in tokens. */
+  context?: number;
   tokenizer: Tokenizer;
   /** SHA-256 over config and weights: what a manifest records. */
   hash(): Promise<string>;
-  /** Every hook this model offers, with the width of its rows. */
-  hooks(): { name: string; transformerLens: string; kind: HookKind; layer: number; width: number }[];
+  /** Every place of this model, in the order of a pass, with the width of its rows, its other name, and what is missing and why. */
+  hooks(): HookRow[];
   /** Accepts the three spellings; throws HookError for a place this model does not have. */
   hook(name: string): Hook;
   /**
    * One forward pass over a right-padded batch, cut after the deepest hook asked for.
-   * @param batch token ids of each text, unequal lengths allowed, none empty
-   * @returns for each hook name asked for (the caller's spelling) the rows of all texts, one after the other, padding removed: [Σ lengths, width].
-   *   With `logits: true` also "logits" [Σ lengths, vocabulary].
+   * @param batch token ids of each text, unequal lengths allowed, none empty; or texts
+   * @returns for each hook name asked for (the caller's spelling) the rows of all texts, one after the other, padding removed: [Σ lengths, width];
+   *   of a pattern [heads, query, key] of each text, one after the other. With `logits: true` also "logits" [Σ lengths, vocabulary].
    */
-  run(batch: ArrayLike<number>[], options: { hooks: string[]; logits?: boolean }): Promise<Record<string, Float32Array>>;
-  /** Continues texts; seeded sampling, greedy at temperature 0; stops at the end-of-text token. */
-  generate(prompts: (string | Document)[], options?: GenerateOptions): Promise<Document[]>;
+  run(batch: ArrayLike<number>[] | string[] | string, options: RunOptions): Promise<Record<string, Float32Array>>;
+  /** Continues texts; seeded sampling, greedy at temperature 0; stops at the end-of-text token. `for await` gives pieces as they come. */
+  generate(prompts: (string | Document)[], options?: GenerateOptions): Generation;
+  /** Rows of the stream [n, width] → logits [n, vocabulary]: final norm and output head. */
+  unembed(rows: Float32Array): Promise<Float32Array>;
+  /** Weights of the head's rows for some tokens and of the final norm, as float32: what attribution needs. */
+  head?(tokens: number[]): { rows: Float32Array; norm: Float32Array; bias?: Float32Array; kind: "rms" | "layer"; epsilon: number };
   describe(): string;
   /** Ends the worker and frees the sessions. */
   close(): Promise<void>;
 }
 
+/** A piece of a text that is being written. */
+export interface Piece {
+  /** Which prompt it continues. */
+  prompt: number;
+  token: number;
+  /** Whole characters only: bytes of one that is not finished come with the next piece. */
+  text: string;
+}
+
+/** A continued text. */
+export interface GeneratedDocument extends Document {
+  /** UTF-16 offset where what the model wrote begins. */
+  prompt: number;
+  /** Rows of the hooks that were read: of the prompt's tokens and of all but the last one written, [tokens, width]. */
+  rows?: Record<string, Float32Array>;
+}
+
+/** Texts on their way: await all, or `for await` the pieces. It begins when either is asked for. */
+export interface Generation extends Promise<GeneratedDocument[]>, AsyncIterable<Piece> {}
+
 export interface GenerateOptions {
   temperature?: number; // 0: greedy
+  topK?: number; // 0: all; else only the most likely so many
+  topP?: number; // 1: all; else only the most likely that together have this probability
   maxTokens?: number; // 256 new tokens a text
   seed?: number; // 0: same seed, same text
+  stop?: string[]; // none: texts end before the first of these
+  hooks?: string[]; // none: places to read
+  writes?: Write[]; // none
+  chat?: boolean; // false: prompts as they are; true: each is a user's message in the checkpoint's chat template
   progress?: Progress;
 }
 
@@ -137,6 +234,8 @@ export interface SaeWeights {
   bEnc: Float32Array; // [F]
   wDec: Float32Array; // [F, d]
   bDec: Float32Array; // [d]
+  /** Where the same numbers lie as float32: a real path and byte offsets. A model's graph reads them there. */
+  stored?: { file: string; offsets: Record<"wEnc" | "bEnc" | "wDec" | "bDec", number> };
 }
 
 /** The k chosen latents of each row, larger first, ties by smaller index; a value of 0 may carry any index. */

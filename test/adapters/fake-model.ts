@@ -45,12 +45,13 @@ export function fakeModel({ hash = "a".repeat(64), delay = 0, onRun, poison }: F
       isSpecial: () => false,
     },
     hash: async () => hash,
-    hooks: () => allHooks(layers).map((hook) => ({ ...hook, transformerLens: transformerLensName(hook), width: WIDTH })),
+    hooks: () => allHooks(layers).map((hook) => ({ ...hook, transformerLens: transformerLensName(hook), width: WIDTH, shape: `[tokens, ${WIDTH}]` })),
     hook: (name) => {
       const { kind, layer } = parseHook(name, layers);
       return makeHook(kind, layer);
     },
-    async run(batch, { hooks }) {
+    async run(texts, { hooks = [] }) {
+      const batch = texts as ArrayLike<number>[];
       await onRun?.(batch.map(({ length }) => length));
       if (delay) await new Promise((resolve) => setTimeout(resolve, delay));
       return Object.fromEntries(hooks.map((hook) => {
@@ -65,7 +66,8 @@ export function fakeModel({ hash = "a".repeat(64), delay = 0, onRun, poison }: F
         return [hook, rows];
       }));
     },
-    generate: async () => [],
+    generate: () => { throw new Error("a formula writes nothing"); },
+    unembed: async () => { throw new Error("a formula has no head"); },
     describe: () => "a formula",
     close: async () => {},
   };

@@ -2,10 +2,11 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { buildGraph, checkWeights, ropeFrequencies, ropeTables, type Weight } from "../../src/core/build";
+import { buildGraph, checkWeights, type Weight, type Wanted } from "../../src/core/build";
 import { ModelError } from "../../src/core/errors";
 import { FAMILIES, readArchitecture } from "../../src/core/families";
 import { parseHook } from "../../src/core/hookname";
+import { ropeFrequencies, ropeTables, type Rope } from "../../src/core/rope";
 import { readOnnx, writeOnnx } from "../../src/core/onnx";
 import { bytesSource, readHeader } from "../../src/core/safetensors";
 import { draw, randomNumbers } from "../../src/core/sample";
@@ -24,9 +25,10 @@ const open = (model: string) => {
   return { architecture, weights: checkWeights(architecture, stored(model), model) };
 };
 
-const graph = (model: string, hooks: string[], rest: { logits?: "all" | "last"; cache?: boolean } = {}) => {
+const graph = (model: string, hooks: string[], rest: Omit<Wanted, "hooks"> = {}) => {
   const { architecture, weights } = open(model);
-  return buildGraph(architecture, weights, { hooks: hooks.map((name) => parseHook(name, architecture.layers)), ...rest });
+  const built = buildGraph(architecture, weights, { hooks: hooks.map((name) => parseHook(name, architecture.layers)), ...rest });
+  return { ...built, weights: built.model.initializers.filter(({ external }) => external).map(({ name }) => name) };
 };
 
 test("a graph ends at its deepest hook and reads nothing else", () => {
@@ -47,17 +49,17 @@ test("a graph ends at its deepest hook and reads nothing else", () => {
     assert.deepEqual(mlp.model.outputs.map(({ name }) => name), ["layers.1.mlp", "embed_tokens"]);
 
     const stream = graph(model, ["layers.0"]);
-    assert.equal(stream.blocks, 1);
+    assert.equal(blocks(stream, "GroupQueryAttention"), 1);
     assert.equal(blocks(stream, "Add"), 1);
     assert.ok(!stream.weights.includes("lm_head.weight") && !stream.weights.includes("norm.weight"));
 
-    assert.equal(graph(model, ["layers.0"], { logits: "all" }).blocks, 3);
+    assert.equal(blocks(graph(model, ["layers.0", "logits"]), "GroupQueryAttention"), 3);
   }
 });
 
 test("every tensor of a graph is made before it is read, and every node is needed", () => {
   for (const model of ["llama", "qwen2"]) {
-    for (const [hooks, rest] of [[["layers.2"], {}], [["layers.1", "layers.0.mlp"], { logits: "all" }], [[], { logits: "last", cache: true }]] as const) {
+    for (const [hooks, rest] of [[["layers.2"], {}], [["layers.1", "layers.0.mlp", "logits"], {}], [[], { last: true, cache: true }], [["layers.0.attn.pattern"], { lens: false }]] as const) {
       const { model: onnx } = graph(model, [...hooks], rest);
       const known = new Set(["", ...onnx.inputs.map(({ name }) => name), ...onnx.initializers.map(({ name }) => name)]);
       for (const node of onnx.nodes) {
@@ -75,7 +77,7 @@ test("every tensor of a graph is made before it is read, and every node is neede
 });
 
 test("weights are references: the model itself stays small and names offsets of the file", () => {
-  const { model, weights, elements } = graph("llama", [], { logits: "all" });
+  const { model, weights, elements } = graph("llama", ["logits"]);
   const bytes = writeOnnx(model);
   assert.ok(bytes.length < 40_000, String(bytes.length));
   assert.equal(elements, [...open("llama").weights.values()].reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0));
@@ -83,20 +85,22 @@ test("weights are references: the model itself stays small and names offsets of 
   const external = readOnnx(bytes).initializers.filter((tensor) => tensor.external);
   assert.equal(external.length, weights.length);
   for (const tensor of external) {
-    const info = file.get(tensor.name) ?? file.get(`model.${tensor.name}`);
+    const info = [...file].find(([, { offset }]) => offset === tensor.external!.offset)?.[1];
     assert.deepEqual(tensor.external, { location: "model.safetensors", offset: info!.offset, length: info!.bytes }, tensor.name);
   }
 });
 
 test("the cache has a pair for every block, in and out", () => {
-  const { model } = graph("qwen2", [], { logits: "last", cache: true });
+  const { model } = graph("qwen2", [], { last: true, cache: true });
   const names = [0, 1, 2].flatMap((i) => [`${i}.key`, `${i}.value`]);
   assert.deepEqual(model.inputs.map(({ name }) => name).filter((name) => name.startsWith("past.")), names.map((name) => `past.${name}`));
-  assert.deepEqual(model.outputs.map(({ name }) => name), ["logits", ...names.map((name) => `present.${name}`)]);
+  assert.deepEqual(model.outputs.map(({ name }) => name), ["logits.last", ...names.map((name) => `present.${name}`)]);
 });
 
 test("rotation: frequencies by the formula, and llama3's three ranges", () => {
-  const rope = { theta: 10_000, kind: "default", factor: 1, lowFrequency: 1, highFrequency: 4, originalContext: 16 } as const;
+  const rope: Rope = {
+    theta: 10_000, kind: "default", factor: 1, attention: 1, low: 1, high: 4, originalContext: 16, betaFast: 32, betaSlow: 1, truncate: true, short: [], long: [],
+  };
   const plain = ropeFrequencies(rope, 16);
   plain.forEach((value, j) => assert.ok(Math.abs(value / 10_000 ** (-2 * j / 16) - 1) < 2e-7, String(j)));
   assert.deepEqual(ropeFrequencies({ ...rope, kind: "linear", factor: 4 }, 16), plain.map((x) => x / 4));
@@ -131,11 +135,12 @@ test("config: a missing or impossible field is named, with what was expected and
     [{ num_key_value_heads: 3 }, /num_key_value_heads: expected a divisor of num_attention_heads \(4\), found 3/],
     [{ head_dim: null, hidden_size: 50 }, /hidden_size: expected a multiple of num_attention_heads/],
     [{ head_dim: 15 }, /head_dim: expected an even number/],
-    [{ hidden_act: "relu" }, /hidden_act: .*"relu"/],
+    [{ hidden_act: "swiglu" }, /hidden_act: .*"swiglu"/],
     [{ rms_norm_eps: undefined }, /rms_norm_eps: .*found nothing/],
-    [{ rope_scaling: { rope_type: "yarn", factor: 4 } }, /rope_scaling\.rope_type: .*"yarn"/],
+    [{ rope_scaling: { rope_type: "dynamic", factor: 4 } }, /rope_scaling\.rope_type: .*"dynamic"/],
+    [{ rope_scaling: { rope_type: "longrope", factor: 4, short_factor: [1], long_factor: [1] } }, /rope_scaling\.short_factor: expected 8 numbers/],
     [{ rope_scaling: { rope_type: "linear" } }, /rope_scaling\.factor: .*found nothing/],
-    [{ partial_rotary_factor: 0.5 }, /partial_rotary_factor/],
+    [{ partial_rotary_factor: 1.5 }, /partial_rotary_factor/],
     [{ vocab_size: "320" }, /vocab_size: .*found "320"/],
   ];
   for (const [change, message] of broken) {
@@ -151,7 +156,7 @@ test("config: both forms of hub checkpoints say the same", () => {
   const want = readArchitecture(old, "old");
   assert.deepEqual(readArchitecture({ ...rest, rope_parameters: { ...rope_scaling, rope_theta } }, "new"), want);
   assert.deepEqual(readArchitecture({ ...rest, rope_theta, rope_scaling: { ...scaling, type: rope_type } }, "first"), want);
-  assert.equal(want.rope.kind, "llama3");
+  assert.equal(want.ropes[0].kind, "llama3");
 });
 
 test("config: which blocks see a window only", () => {
@@ -187,14 +192,23 @@ test("weights: a missing, misshapen, quantised or unknown tensor is named", () =
 });
 
 test("drawing a token: greedy takes the first largest; shares follow the softmax; streams are independent and repeat", () => {
-  assert.equal(draw(Float32Array.of(1, 3, 3, 2), 0, () => 0.99), 1);
+  const plain = { temperature: 1, topK: 0, topP: 1 };
+  const greedy = { ...plain, temperature: 0 };
+  assert.equal(draw(Float32Array.of(1, 3, 3, 2), greedy, () => 0.99), 1);
   const logits = Float32Array.of(0, Math.log(2), Math.log(5)); // probabilities 1/8, 2/8, 5/8
   const random = randomNumbers(7, 0);
   const counts = [0, 0, 0];
   const n = 40_000;
-  for (let i = 0; i < n; i++) counts[draw(logits, 1, random)]++;
+  for (let i = 0; i < n; i++) counts[draw(logits, plain, random)]++;
   [1, 2, 5].forEach((share, i) => assert.ok(Math.abs(counts[i] / n - share / 8) < 4 * Math.sqrt(0.25 / n), `${counts}`));
-  assert.equal(draw(logits, 0.01, () => 0.5), 2, "cold is nearly greedy");
+  assert.equal(draw(logits, { ...plain, temperature: 0.01 }, () => 0.5), 2, "cold is nearly greedy");
+  const reached = (settings: object): number[] => [...new Set(Array.from({ length: 200 }, (_, i) => draw(logits, { ...plain, ...settings }, () => i / 200)))].sort();
+  assert.deepEqual(reached({}), [0, 1, 2]);
+  assert.deepEqual(reached({ topK: 2 }), [1, 2]);
+  assert.deepEqual(reached({ topP: 0.625 }), [2], "the first alone reaches it");
+  assert.deepEqual(reached({ topP: 0.63 }), [1, 2]);
+  assert.deepEqual(reached({ topP: 0.01 }), [2], "one is always left");
+  assert.deepEqual(reached({ topK: 2, topP: 0.72 }), [1, 2], "of the two, 5/7 is less than that");
   const take = (seed: number, stream: number): number[] => Array.from({ length: 8 }, ((next) => () => next())(randomNumbers(seed, stream)));
   assert.deepEqual(take(1, 2), take(1, 2));
   assert.notDeepEqual(take(1, 2), take(1, 3));

@@ -1,0 +1,204 @@
+import { readFileSync } from "node:fs";
+import { freemem, totalmem } from "node:os";
+import { dirname, relative, sep } from "node:path";
+import type { InferenceSession } from "onnxruntime-node";
+import { InterruptError, ModelError } from "../core/errors";
+import type { Feed } from "../core/feeds";
+import { writeOnnx, type OnnxModel, type Value } from "../core/onnx";
+import { segments } from "../core/splice";
+import { startEngine } from "./engine";
+import { interrupted } from "./interrupt";
+import type { Reply } from "./model-worker";
+
+/** Graphs → sessions on the worker: which are loaded, how their weights are held, how one with edits is run piece by piece. */
+
+export type Holding = "auto" | "packed" | "in place";
+
+/** Sessions that stay loaded, if their copies of weights fit into a quarter of the memory; the one unused for longest makes room. */
+const SESSIONS = 6;
+
+/** A graph, cut at its edits, with a name for the session of each part. */
+export type Prepared = { key: string; model: OnnxModel; kept: string[]; edit?: { from: string; to: string } }[];
+
+export const prepare = (key: string, model: OnnxModel): Prepared => segments(model).map((part, i) => ({ key: `${key}#${i}`, ...part }));
+
+export interface RunRequest {
+  /** Called once a segment, with the inputs that it has. */
+  feeds: (inputs: Value[]) => Record<string, Feed>;
+  /** Outputs given back; the others that the graph has are left alone, or kept. */
+  outputs: string[];
+  /** Keys and values: under which number, which output becomes which input, and what an empty one looks like. */
+  cache?: { id: number; pairs: { past: string; present: string; dims: number[]; type?: "float32" | "float16" }[] };
+  /** What the caller computes at an edit: padded rows in, padded rows out. */
+  edit?: (to: string, data: Float32Array, dims: number[]) => Promise<Float32Array>;
+}
+
+export interface Runtime {
+  run(prepared: Prepared, request: RunRequest): Promise<Record<string, { data: Float32Array; dims: number[] }>>;
+  forget(slot: number): void;
+  /** Tables that the worker has, by name: how long, and for what. Emptied when the worker is lost. */
+  tables: Map<string, string>;
+  hold(bytes: number): "packed" | "in place";
+  close(): Promise<void>;
+}
+
+const product = (shape: number[]): number => shape.reduce((p, q) => p * q, 1);
+
+/** Bytes that a session of this graph copies when packed: its stored weights in float32. */
+const packedBytes = (model: OnnxModel): number =>
+  model.initializers.reduce((sum, { external, dims }) => sum + (external ? product(dims) * 4 : 0), 0);
+
+/** Memory that can still be had, bytes: what the system calls available, or what a container leaves. */
+export function availableMemory(): number {
+  let free = freemem();
+  try {
+    const kilobytes = /^MemAvailable:\s+(\d+) kB/m.exec(readFileSync("/proc/meminfo", "utf8"))?.[1];
+    if (kilobytes) free = Number(kilobytes) * 1024;
+  } catch {
+    // not Linux: what is free is all that is known
+  }
+  const limit = process.constrainedMemory();
+  return limit && limit < totalmem() ? Math.min(free, Math.max(0, limit - process.memoryUsage().rss)) : free;
+}
+
+const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
+
+/**
+ * @param what for messages: "llama model /path"
+ * @param half some weights are in half precision: in place they are widened in each run
+ */
+export function runtime(what: string, options: { threads: number; holding: Holding; memory?: number }): Runtime {
+  const { threads, holding } = options;
+  const sessions = new Map<string, { ready: Promise<unknown>; bytes: number }>();
+  const tables = new Map<string, string>();
+  const engine = startEngine(what, () => {
+    sessions.clear();
+    tables.clear();
+  });
+  let slots = 0;
+
+  const hold = (bytes: number): "packed" | "in place" =>
+    holding === "auto" ? (bytes < Math.min(2e9, totalmem() / 8, (options.memory ?? availableMemory()) * 0.8) ? "packed" : "in place") : holding;
+
+  /** Asks for a session when it is not there: the worker serves in order, so that it is loaded by the time of a run asked for after. */
+  const session = (key: string, model: OnnxModel): Promise<unknown> => {
+    let found = sessions.get(key);
+    if (!found) {
+      const weight = packedBytes(model);
+      const inPlace = hold(weight) === "in place";
+      const bytes = inPlace ? 0 : weight;
+      const available = options.memory ?? availableMemory();
+      if (bytes > available) {
+        throw new ModelError(
+          `${what}: expected memory for ${gigabytes(bytes)} of weights, packed as float32, found ${gigabytes(available)} available. ` +
+          'Open it with { weights: "in place" }, which costs page cache only, or ask for hooks of earlier blocks: a pass ends at its deepest hook.');
+      }
+      const room = (): boolean => sessions.size < SESSIONS && [...sessions.values()].reduce((sum, other) => sum + other.bytes, bytes) <= totalmem() / 4;
+      while (sessions.size && !room()) {
+        const [oldest] = sessions.keys();
+        sessions.delete(oldest);
+        void engine.ask({ do: "release", session: oldest }).catch(() => {});
+      }
+      const ready = engine.ask({ do: "load", session: key, ...sessionOf(model, inPlace, threads) });
+      ready.catch(() => sessions.delete(key));
+      found = { ready, bytes };
+    }
+    // last used, last in the list
+    sessions.delete(key);
+    sessions.set(key, found);
+    return found.ready;
+  };
+
+  return {
+    tables,
+    hold,
+    async run(parts, { feeds, outputs, cache, edit }) {
+      const id = cache?.id ?? (parts.length > 1 ? -++slots : 0);
+      const empty: Record<string, Pick<Feed, "type" | "dims">> = {};
+      for (const { past, dims, type = "float32" } of cache?.pairs ?? []) empty[past] = { type, dims };
+      const given: Record<string, { data: Float32Array; dims: number[] }> = {};
+      let edited: Record<string, Feed> = {};
+      try {
+        for (const part of parts) {
+          const here = new Set(part.model.outputs.map(({ name }) => name));
+          const keep: [string, string][] = [
+            ...part.kept.map((name): [string, string] => [name, name]),
+            ...(cache?.pairs ?? []).filter(({ present }) => here.has(present)).map(({ present, past }): [string, string] => [present, past]),
+          ];
+          const back = [...new Set([...outputs.filter((name) => here.has(name)), ...(part.edit && here.has(part.edit.from) ? [part.edit.from] : [])])];
+          const ready = session(part.key, part.model);
+          const asked = engine.ask({
+            do: "run", session: part.key, feeds: { ...feeds(part.model.inputs), ...copies(edited, part.model.inputs) }, outputs: back,
+            slot: id ? { id, keep, empty } : undefined,
+          });
+          const [, reply] = await untilInterrupted(Promise.all([ready, asked])); // where loading fails, its error is the one to see
+          for (const name of outputs) if (reply.outputs![name]) given[name] = reply.outputs![name];
+          if (!part.edit) continue;
+          const { from, to } = part.edit;
+          const { data, dims } = reply.outputs![from];
+          const made = await edit!(to, data, dims);
+          edited = { ...edited, [to]: { type: "float32", data: made, dims } };
+          if (outputs.includes(to)) given[to] = { data: made.slice(), dims };
+        }
+      } finally {
+        if (id < 0) void engine.ask({ do: "forget", slot: id }).catch(() => {});
+      }
+      return given;
+    },
+    forget: (slot) => void engine.ask({ do: "forget", slot }).catch(() => {}),
+    close: () => engine.stop(),
+  };
+}
+
+/** Feeds are transferred: what several segments read is copied for each. */
+function copies(feeds: Record<string, Feed>, inputs: Value[]): Record<string, Feed> {
+  const read = new Set(inputs.map(({ name }) => name));
+  return Object.fromEntries(Object.entries(feeds).filter(([name]) => read.has(name)).map(([name, feed]) => [name, { ...feed, data: feed.data.slice() }]));
+}
+
+/** Model and options of a session. Locations are made relative to a folder above all files, for the runtime takes no others. */
+function sessionOf(model: OnnxModel, inPlace: boolean, threads: number): { model: Uint8Array; options: InferenceSession.SessionOptions } {
+  const files = model.initializers.flatMap(({ external }) => external?.location ?? []);
+  const root = files.map(dirname).reduce((common, folder) => {
+    while (folder !== common && !folder.startsWith(common.endsWith(sep) ? common : common + sep)) common = dirname(common);
+    return common;
+  }, files.length ? dirname(files[0]) : "/");
+  const half = model.initializers.some(({ external, type }) => external && type !== 1);
+  const initializers = model.initializers.map((one) =>
+    one.external ? { ...one, external: { ...one.external, location: relative(root, one.external.location) } } : one);
+  return {
+    model: writeOnnx({ ...model, initializers }),
+    options: {
+      executionProviders: ["cpu"],
+      intraOpNumThreads: threads,
+      logSeverityLevel: 4, // an error is thrown; it need not be printed too
+      // half precision in place: not widened on loading but in every run, and no arena that would keep what was widened
+      ...(inPlace && half ? { enableCpuMemArena: false, enableMemPattern: false } : {}),
+      extra: {
+        session: {
+          model_external_initializers_file_folder_path: root,
+          intra_op: { allow_spinning: "0" }, // idle threads would take the cores from the main thread
+          ...(inPlace ? { disable_prepacking: "1" } : {}),
+        },
+        ...(inPlace && half ? { optimization: { disable_specified_optimizers: "ConstantFolding" } } : {}),
+      },
+    },
+  };
+}
+
+/** A pass cannot be stopped, but need not be waited for: the worker ends it and throws the answer away. */
+async function untilInterrupted<T extends [unknown, Reply]>(work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const stopped = new Promise<never>((_, reject) => {
+    timer = setInterval(() => {
+      if (interrupted()) reject(new InterruptError("Interrupted within a pass of the model; what it would have given is thrown away."));
+    }, 50);
+    timer.unref();
+  });
+  work.catch(() => {}); // an answer after an interrupt is nobody's
+  try {
+    return await Promise.race([work, stopped]);
+  } finally {
+    clearInterval(timer);
+  }
+}

@@ -1,0 +1,129 @@
+import { rotatesInside } from "../core/attention";
+import { buildGraph, checkWeights, hookWidth, type Built, type Wanted, type Weight } from "../core/build";
+import { anatomyOf, readArchitecture, type Architecture } from "../core/families";
+import type { Feed } from "../core/feeds";
+import { allHooks, transformerLensName, type Anatomy } from "../core/hookname";
+import { ropeRegime, ropeTables } from "../core/rope";
+import { readFloats } from "../core/safetensors";
+import type { HookKind, HookRow, Model } from "../core/types";
+import { fileSource } from "./files";
+import { readJson, readWeights } from "./modelfiles";
+
+/** What makes a model's graphs: the builder, from a checkpoint; or surgery on an ONNX file (adapters/resolved). */
+export interface GraphSource {
+  family: string;
+  anatomy: Anatomy;
+  width: number;
+  vocabulary: number;
+  context: number;
+  eos: number[];
+  rows: HookRow[];
+  headDim(kind: HookKind): number | undefined;
+  build(wanted: Wanted): Built;
+  /** Rows lie as [N, w] in its graphs, not as [B, T, w]. */
+  flat: boolean;
+  /** Its cache takes texts of unequal lengths side by side. */
+  ragged: boolean;
+  /** Which of two ways of rotating a text of this length takes: texts that differ in it go apart. */
+  regime(length: number): string;
+  /** Tables that runs need, for so many positions; a name with the same key is sent once. */
+  tables(positions: number, regime: string): { name: string; key: string; make: () => Feed }[];
+  head?: Model["head"];
+  /** Files that decide its numbers. */
+  files: string[];
+  /** Elements of all weights, their bytes, dtypes and number of files: for describe. */
+  elements: number;
+  bytes: number;
+  dtypes: string[];
+  /** Sentences about where it comes from and how it is built. */
+  facts: string[];
+}
+
+/** A checkpoint folder's config and safetensors → graphs built here. @throws ModelError, FormatError */
+export function builtSource(folder: string, files: { config: string; weights: string[] }): GraphSource {
+  const a = readArchitecture(readJson(files.config), files.config);
+  const weights = checkWeights(a, readWeights(files.weights), folder);
+  const anatomy = anatomyOf(a);
+  const stored = [...new Map([...weights.values()].map((weight) => [`${weight.location} ${weight.offset}`, weight])).values()];
+  return {
+    family: a.family, anatomy, width: a.width, vocabulary: a.vocabulary, context: a.context, eos: a.eos,
+    rows: hookRows(anatomy, (kind) => hookWidth(a, kind), a.row.norm),
+    headDim: (kind) => (["q", "k", "v", "rot_q", "rot_k", "z"].includes(kind) ? a.headDim : kind === "pattern" ? 1 : undefined),
+    build: (wanted) => buildGraph(a, weights, wanted),
+    flat: true,
+    ragged: true,
+    regime: (length) => ropeRegime(a.ropes, length),
+    tables(positions, regime) {
+      const size = Math.min(Math.max(256, 2 ** Math.ceil(Math.log2(positions))), Math.max(a.context, positions));
+      return a.ropes.flatMap((rope, r) => {
+        let made: ReturnType<typeof ropeTables> | undefined;
+        const table = (part: "cos" | "sin"): Feed => ({ type: "float32", data: (made ??= ropeTables(rope, a.rotated, size, regime as "short"))[part], dims: [size, a.rotated / 2] });
+        return (["cos", "sin"] as const).map((part) => ({ name: `${part}.${r}`, key: `${size} ${regime}`, make: () => table(part) }));
+      });
+    },
+    head: (tokens) => headRows(a, weights, tokens),
+    files: [files.config, ...files.weights],
+    elements: stored.reduce((sum, { shape }) => sum + shape.reduce((p, q) => p * q, 1), 0),
+    bytes: stored.reduce((sum, { bytes }) => sum + bytes, 0),
+    dtypes: [...new Set(stored.map(({ dtype }) => dtype))].sort(),
+    facts: facts(a),
+  };
+}
+
+/** The table that model.hooks() gives. */
+export function hookRows(anatomy: Anatomy, width: (kind: HookKind) => number, norm: string): HookRow[] {
+  return allHooks(anatomy).map((hook): HookRow => {
+    const w = width(hook.kind);
+    const note = noteOn(hook.kind, anatomy, norm);
+    return {
+      ...hook, transformerLens: transformerLensName(hook, anatomy), width: w,
+      shape: hook.kind === "pattern" ? `[${w}, query, key]` : `[tokens, ${w}]`, ...(note ? { note } : {}),
+    };
+  });
+}
+
+/** Where spellings part: what a reader of another library's names must know. */
+function noteOn(kind: HookKind, { postNorm, embedding }: Anatomy, norm: string): string | undefined {
+  switch (kind) {
+    case "attn_out": case "mlp_out":
+      return postNorm ? `what Hugging Face's module gives; TransformerLens' name is of what is added after the norm: ${kind === "attn_out" ? "attn" : "mlp"}.add` : undefined;
+    case "embed":
+      return embedding === "positions" ? "with positions, as hidden_states[0]; the token's row alone is embed_tokens.token"
+        : embedding === "scaled" ? "scaled by √d, as hidden_states[0]; the module's own rows are embed_tokens.token" : undefined;
+    case "final_norm":
+      return norm === "layer" ? "Hugging Face's last hidden state" : "Hugging Face's last hidden state; TransformerLens takes it before the norm's weight, unless that is folded into the head";
+    default: return undefined;
+  }
+}
+
+function headRows(a: Architecture, weights: Map<string, Weight>, tokens: number[]): ReturnType<NonNullable<Model["head"]>> {
+  const read = (name: string, row?: number): Float32Array => {
+    const weight = weights.get(name)!;
+    const source = fileSource(weight.location);
+    try {
+      return row === undefined ? readFloats(source, weight) : readFloats(source, weight, row * a.width, (row + 1) * a.width);
+    } finally {
+      source.close();
+    }
+  };
+  const rows = new Float32Array(tokens.length * a.width);
+  tokens.forEach((token, i) => rows.set(read(a.tied ? "embed_tokens.weight" : "lm_head.weight", token), i * a.width));
+  const norm = read("norm.weight");
+  return {
+    rows, norm: a.row.norm === "rms 1+w" ? norm.map((w) => 1 + w) : norm, kind: a.row.norm === "layer" ? "layer" : "rms", epsilon: a.epsilon,
+    ...(weights.has("norm.bias") ? { bias: read("norm.bias") } : {}),
+  };
+}
+
+function facts(a: Architecture): string[] {
+  const ropes = a.ropes.map((rope) => `base ${rope.theta}${rope.kind === "default" ? "" : `, ${rope.kind} scaling by ${rope.factor}`}`);
+  const windows = a.window.filter(Boolean).length;
+  return [
+    `A ${a.family} model of ${a.layers} blocks, width ${a.width}, ${a.heads} heads (${a.kvHeads} for keys and values) of ${a.headDim}, ` +
+    `MLP ${a.inner}, vocabulary ${a.vocabulary}, context ${a.context} tokens.`,
+    `${a.tied ? "The embedding is the output head too" : "An output head of its own"}; ` +
+    (a.rotated ? `positions by rotation (${ropes.join("; ")}${a.rotated < a.headDim ? `; ${a.rotated} of ${a.headDim} dimensions of a head` : ""})` : "learned positions") +
+    `${windows ? `; ${windows} blocks see ${Math.max(...a.window)} tokens` : ""}.`,
+    `Its graph is built here from config.json and the weights${rotatesInside(a) ? "" : ", heads rotated apart from attention"}.`,
+  ];
+}
