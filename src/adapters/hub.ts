@@ -304,8 +304,6 @@ async function download(connection: Connection, asked: Asked & { file: string },
       if (found === blobName(file)) break;
       await restart(state, file, report);
       if (round) {
-        await state.file.close();
-        await rm(part, { force: true });
         throw new HubError(
           `${where}: expected ${file.sha256 ? "SHA-256" : "git SHA-1"} ${blobName(file)}, found ${found}, twice. ` +
           "What came was thrown away. Something on the way changes files (a proxy, a copy of the hub): try another network or HF_ENDPOINT.");
@@ -317,6 +315,7 @@ async function download(connection: Connection, asked: Asked & { file: string },
     await syncFolder(dirname(blob));
   } catch (error) {
     await state.file.close().catch(() => {});
+    if (state.at === 0 && !sizeOf(part)) await rm(part, { force: true });
     throw diskError(error, part);
   }
 }
@@ -355,8 +354,7 @@ async function request(
   connection: Connection, url: string, asked: Asked, file: HubFile, state: Part, report: (bytes: number) => void, where: string,
 ): Promise<void> {
   const headers: Record<string, string> = state.at > 0 ? { range: `bytes=${state.at}-`, ...(state.etag ? { "if-range": state.etag } : {}) } : {};
-  await get(connection, url, asked, headers, async ({ response, first, body }: Answer) => {
-    checkAnnounced(first, asked, file, where);
+  await get(connection, url, asked, headers, async ({ response, body }: Answer) => {
     const { status } = response;
     const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get("content-range") ?? "");
     if (state.at > 0 && status === 206 && Number(range?.[1]) === state.at) {
@@ -381,19 +379,19 @@ async function request(
       report(piece.length);
     }
     if (state.at < file.size) throw new Temporary(`${where}: expected ${file.size} bytes, found that the connection ends after ${state.at}.`);
-  });
+  }, (own) => checkAnnounced(own, asked, file, where));
 }
 
 const sizeError = (where: string, file: HubFile, found: number): HubError =>
   new HubError(`${where}: expected ${file.size} bytes, as the hub lists it, found ${found} or more. Something on the way changes files (a proxy, a copy of the hub): try another network or HF_ENDPOINT.`);
 
 /** What the hub says of a file before it sends us to where it lies. */
-function checkAnnounced(first: Headers, asked: Asked, file: HubFile, where: string): void {
-  const commit = first.get("x-repo-commit");
+function checkAnnounced(own: Headers, asked: Asked, file: HubFile, where: string): void {
+  const commit = own.get("x-repo-commit");
   if (commit !== null && commit !== asked.revision) throw new HubError(`${where}: expected the file of commit ${asked.revision}, found that of ${commit}. Is HF_ENDPOINT the hub, or a copy of it?`);
-  const size = first.get("x-linked-size");
+  const size = own.get("x-linked-size");
   if (size !== null && Number(size) !== file.size) throw sizeError(where, file, Number(size));
-  const hash = first.get("x-linked-etag")?.replace(/^W\//, "").replaceAll("\"", "");
+  const hash = own.get("x-linked-etag")?.replace(/^W\//, "").replaceAll("\"", "");
   if (file.sha256 && hash && /^[0-9a-f]{64}$/.test(hash) && hash !== file.sha256) {
     throw new HubError(`${where}: expected SHA-256 ${file.sha256}, as the hub lists it, found ${hash} announced. Try again later.`);
   }

@@ -77,8 +77,6 @@ export async function persist<T>(connection: Connection, work: () => Promise<T>,
 
 export interface Answer {
   response: Response;
-  /** Headers of the hub's own answer, before it sent us elsewhere. */
-  first: Headers;
   /** Bytes as they come; throws {@link Temporary} when the connection breaks, {@link Stopped} when a stop was asked for. */
   body(): AsyncGenerator<Uint8Array>;
 }
@@ -86,9 +84,12 @@ export interface Answer {
 /**
  * One request. Redirects are followed; the token goes to the hub's own origin only, and not again after one elsewhere.
  * @param work gets the answer, which is closed when it is done
+ * @param look sees the headers of each answer of the hub itself, before a redirect is followed
  * @throws Temporary, Stopped, HubError
  */
-export async function get<T>(connection: Connection, url: string, asked: Asked, headers: Record<string, string>, work: (answer: Answer) => Promise<T>): Promise<T> {
+export async function get<T>(
+  connection: Connection, url: string, asked: Asked, headers: Record<string, string>, work: (answer: Answer) => Promise<T>, look: (headers: Headers) => void = () => {},
+): Promise<T> {
   const { endpoint, patience } = connection;
   const control = new AbortController();
   let heard = performance.now();
@@ -115,9 +116,9 @@ export async function get<T>(connection: Connection, url: string, asked: Asked, 
   try {
     stopIfAsked(connection);
     let token = connection.token;
-    let first: Headers | undefined;
+    const own = new URL(endpoint).origin;
     for (let hop = 0; ; hop++) {
-      if (target.origin !== new URL(endpoint).origin) token = undefined;
+      if (target.origin !== own) token = undefined;
       const response = await fetch(target.href, {
         redirect: "manual",
         signal: control.signal,
@@ -127,22 +128,21 @@ export async function get<T>(connection: Connection, url: string, asked: Asked, 
       });
       heard = performance.now();
       try {
-        first ??= response.headers;
+        if (target.origin === own) look(response.headers);
         const location = [301, 302, 303, 307, 308].includes(response.status) ? response.headers.get("location") : null;
         if (location !== null) {
           if (hop >= 9) throw new HubError(`${url}: expected the file, found more than ${hop} redirects.`);
-          const next = URL.canParse(location, target) ? new URL(location, target) : undefined;
+          const next = URL.canParse(location, target.href) ? new URL(location, target) : undefined;
           if (!next || !/^https?:$/.test(next.protocol) || (target.protocol === "https:" && next.protocol === "http:")) {
             throw new HubError(`${url}: expected a redirect to an https address, found ${JSON.stringify(location.slice(0, 200))}.`);
           }
           target = next;
-          if (response.headers.has("x-linked-etag")) first = response.headers;
           continue;
         }
-        if (response.status === 416) return await work({ response, first, body: async function* () {} });
+        if (response.status === 416) return await work({ response, body: async function* () {} });
         if (!response.ok) throw refusal(response, connection, target, asked);
         return await work({
-          response, first,
+          response,
           body: async function* () {
             try {
               for await (const piece of response.body ?? []) {
