@@ -1,7 +1,7 @@
 import { createHash, type Hash } from "node:crypto";
 import { constants, createReadStream, existsSync, statSync } from "node:fs";
 import { mkdir, open, rename, rm, type FileHandle } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { HubError, InterruptError, OptionError } from "../core/errors";
 import {
   blobName, checkPaths, checkRevision, isCommit, isHubId, isSafePath, nextPage, parseHubId, readTreePage, repositoryFolder, select,
@@ -155,7 +155,7 @@ function settle(name: string, options: HubOptions) {
     token: offline || options.token === false ? undefined : checkToken(options.token ?? settings.token()),
     tokenFile: settings.tokenFile, retries, retryDelay, patience, signal: options.signal,
   };
-  return { model: { id: parsed.id, revision, subfolder }, connection, cache: options.cache ?? settings.cache, offline };
+  return { model: { id: parsed.id, revision, subfolder }, connection, cache: resolve(options.cache ?? settings.cache), offline };
 }
 
 const offlineError = (where: string, repository: string, what: string): HubError =>

@@ -3,11 +3,12 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
+import fsPromises from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { downloadSnapshot, listFiles, type DownloadOptions } from "../../src/adapters/hub";
 import { hubSettings } from "../../src/adapters/hubcache";
-import { HubError, InterruptError, OptionError } from "../../src/core/errors";
+import { DiskError, HubError, InterruptError, OptionError } from "../../src/core/errors";
 import { gitHash, sha256, startHub, TOKEN, type FakeHub, type FakeRepository } from "./hub-server";
 
 for (const name of Object.keys(process.env)) if (/^(HF_|HUGGING|TRANSFORMERS_)/.test(name)) delete process.env[name];
@@ -396,6 +397,24 @@ test("a mirror goes before everything; what it lacks comes from the hub; a revis
   hub.seen.length = 0;
   assert.deepEqual(await get({ mirror: cache, cache: join(cache, "../unused") }), { folder, commit: A, files: ["config.json", "model.safetensors"] });
   assert.equal(hub.seen.length, 0);
+}));
+
+test("where a file system has no links, files are copied; where it has no room, nothing is begun", async (t) => bench({ [ID]: model() }, async ({ hub, cache, get }) => {
+  const none = t.mock.method(fsPromises, "symlink", async () => {
+    throw Object.assign(new Error("no links here"), { code: "EPERM" });
+  });
+  const { folder } = await get();
+  assert.ok(none.mock.callCount() > 0);
+  assert.deepEqual(readFileSync(join(folder, "model.safetensors")), weights);
+  assert.ok(!lstatSync(join(folder, "model.safetensors")).isSymbolicLink());
+  assert.deepEqual(readdirSync(folder), ["config.json", "model.safetensors"]);
+  hub.seen.length = 0;
+  await get({ revision: A });
+  assert.equal(hub.seen.length, 0);
+  t.mock.method(fsPromises, "statfs", async () => ({ bavail: 10, bsize: 4096 }));
+  await fails(get({ files: ["other.bin"] }), /expected 65 MB free .*found 1 MB/, DiskError);
+  assert.deepEqual(bodies(hub), []);
+  assert.equal(existsSync(join(cache, "models--org--tiny-model/blobs", sha256(Buffer.from("not wanted")))), false);
 }));
 
 test("places come from the environment, as for Python", () => {
