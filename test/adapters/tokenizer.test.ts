@@ -150,41 +150,44 @@ const TALK = [
   { role: "assistant", content: "<think>\neasy\n</think>\n\n4" }, { role: "user", content: "And “3”?" },
 ];
 
-// What each family's own template does, shortened; the texts are those of jinja2 3.1.6 with trim_blocks and lstrip_blocks, as transformers sets them.
+// Written for this test with the means that the families' own templates use; the texts are those of jinja2 3.1.6 with trim_blocks and
+// lstrip_blocks, as transformers sets them.
 const TEMPLATES: Record<string, [template: string, whole: string]> = {
-  "DeepSeek-R1-Distill": [
-    "{% if not add_generation_prompt is defined %}{% set add_generation_prompt = false %}{% endif %}{% set ns = namespace(is_first=false, system_prompt='') %}" +
-    "{%- for message in messages %}{%- if message['role'] == 'system' %}{% set ns.system_prompt = message['content'] %}{%- endif %}{%- endfor %}{{bos_token}}{{ns.system_prompt}}" +
-    "{%- for message in messages %}{%- if message['role'] == 'user' %}{{'<｜User｜>' + message['content']}}{%- endif %}" +
-    "{%- if message['role'] == 'assistant' and message['content'] is not none %}{% set content = message['content'] %}{% if '</think>' in content %}{% set content = content.split('</think>')[-1] %}{% endif %}" +
-    "{{'<｜Assistant｜>' + content + '<｜end▁of▁sentence｜>'}}{%- endif %}{%- endfor -%}{% if add_generation_prompt and not ns.is_first %}{{'<｜Assistant｜><think>\\n'}}{% endif %}",
-    "<s> Be brief. <｜User｜>2 + 2?<｜Assistant｜>\n\n4<｜end▁of▁sentence｜><｜User｜>And “3”?<｜Assistant｜><think>\n",
+  "as DeepSeek-R1: a namespace, thoughts cut away, an answer begun": [
+    "{% if not add_generation_prompt is defined %}{% set add_generation_prompt = false %}{% endif %}{% set seen = namespace(system='', answers=0) %}" +
+    "{%- for m in messages if m['role'] == 'system' %}{% set seen.system = seen.system + m['content'] %}{%- endfor %}{{bos_token}}{{seen.system}}" +
+    "{%- for m in messages %}{%- if m['role'] == 'user' %}{{'<｜User｜>' + m['content']}}{%- endif -%}" +
+    "{%- if m['role'] == 'assistant' and m['content'] is not none %}{% set seen.answers = seen.answers + 1 %}{% set said = m['content'] %}{% if '</think>' in said %}{% set said = said.split('</think>')[-1] %}{% endif %}" +
+    "{{'<｜Assistant｜>' + said + eos_token}}{%- endif %}{%- endfor -%}{% if add_generation_prompt and seen.answers < 9 %}{{'<｜Assistant｜><think>\\n'}}{% endif %}",
+    "<s> Be brief. <｜User｜>2 + 2?<｜Assistant｜>\n\n4</s><｜User｜>And “3”?<｜Assistant｜><think>\n",
   ],
-  "Qwen": [
-    "{%- if tools %}\n    {{- '<|im_start|>system\\n' + (tools | tojson) }}\n{%- else %}\n    {%- if messages[0]['role'] == 'system' %}\n        {{- '<|im_start|>system\\n' + messages[0]['content'] + '<|im_end|>\\n' }}\n    {%- endif %}\n{%- endif %}\n" +
-    "{%- set ns = namespace(searching=true, last=messages|length - 1) %}\n{%- for message in messages[::-1] %}\n    {%- set index = (messages|length - 1) - loop.index0 %}\n    {%- if ns.searching and message.role == \"user\" and message.content is string %}\n        {%- set ns.searching = false %}\n        {%- set ns.last = index %}\n    {%- endif %}\n{%- endfor %}\n" +
-    "{%- for message in messages %}\n    {%- if (message.role == \"user\") or (message.role == \"system\" and not loop.first) %}\n        {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}\n" +
-    "    {%- elif message.role == \"assistant\" %}\n        {%- set parts = message.content.split('</think>') %}\n        {{- '<|im_start|>' + message.role + '\\n' + (parts[-1].lstrip('\\n') if loop.index0 < ns.last else message.content) + '<|im_end|>\\n' }}\n    {%- endif %}\n{%- endfor %}\n" +
-    "{%- if add_generation_prompt %}\n    {{- '<|im_start|>assistant\\n' }}\n    {%- if enable_thinking is defined and enable_thinking is false %}\n        {{- '<think>\\n\\n</think>\\n\\n' }}\n    {%- endif %}\n{%- endif %}\n",
+  "as Qwen: tools, a look from the end, thoughts of earlier turns cut away, thinking switched off": [
+    "{%- if tools %}\n    {{- '[tools]' + (tools | tojson) }}\n{%- elif messages[0].role == 'system' %}\n    {{- '<|im_start|>system\\n' + messages[0].content + '<|im_end|>\\n' }}\n{%- endif %}\n" +
+    "{%- set at = namespace(open=true, question=messages|length - 1) %}\n{%- for m in messages[::-1] %}\n    {%- if at.open and m.role == \"user\" and m.content is string and not m.content.startswith('<tool>') %}\n        {%- set at.open = false %}\n        {%- set at.question = messages|length - loop.index %}\n    {%- endif %}\n{%- endfor %}\n" +
+    "{%- for m in messages %}\n    {%- if m.role == \"user\" or (m.role == \"system\" and not loop.first) %}\n        {{- '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}\n" +
+    "    {%- elif m.role == \"assistant\" %}\n        {#- what was thought before the last question #}\n        {{- '<|im_start|>assistant\\n' + (m.content.split('</think>')[-1].lstrip('\\n') if loop.index0 < at.question else m.content) + '<|im_end|>\\n' }}\n    {%- endif %}\n{%- endfor %}\n" +
+    "{%- if add_generation_prompt %}\n    {{- '<|im_start|>assistant\\n' }}\n    {%- if enable_thinking is defined and enable_thinking is false %}\n        {{- '<think></think>' }}\n    {%- endif %}\n{%- endif %}\n",
     "<|im_start|>system\n Be brief. <|im_end|>\n<|im_start|>user\n2 + 2?<|im_end|>\n<|im_start|>assistant\n4<|im_end|>\n<|im_start|>user\nAnd “3”?<|im_end|>\n<|im_start|>assistant\n",
   ],
-  "Llama 3": [
-    "{{- bos_token }}\n{%- if custom_tools is defined %}\n    {%- set tools = custom_tools %}\n{%- endif %}\n{%- if not date_string is defined %}\n    {%- if strftime_now is defined %}\n        {%- set date_string = strftime_now(\"%d %b %Y\") %}\n    {%- else %}\n        {%- set date_string = \"26 Jul 2024\" %}\n    {%- endif %}\n{%- endif %}\n" +
-    "{#- a comment, so we can slot it in #}\n{%- if messages[0]['role'] == 'system' %}\n    {%- set system_message = messages[0]['content']|trim %}\n    {%- set messages = messages[1:] %}\n{%- else %}\n    {%- set system_message = \"\" %}\n{%- endif %}\n" +
-    "{{- \"<|start_header_id|>system<|end_header_id|>\\n\\n\" }}\n{{- \"Today Date: \" + date_string + \"\\n\\n\" }}\n{{- system_message }}\n{{- \"<|eot_id|>\" }}\n" +
-    "{%- for message in messages %}\n    {%- if not (message.role == 'ipython' or 'tool_calls' in message) %}\n        {{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n'+ message['content'] | trim + '<|eot_id|>' }}\n    {%- endif %}\n{%- endfor %}\n{%- if add_generation_prompt %}\n    {{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}\n{%- endif %}\n",
-    "<s><|start_header_id|>system<|end_header_id|>\n\nToday Date: 03 May 2026\n\nBe brief.<|eot_id|><|start_header_id|>user<|end_header_id|>\n\n2 + 2?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n<think>\neasy\n</think>\n\n4<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nAnd “3”?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
+  "as Llama 3: today's date, the system message taken out of the list, filters": [
+    "{{- bos_token }}\n{%- if not day is defined %}\n    {%- if strftime_now is defined %}\n        {%- set day = strftime_now(\"%d %b %Y\") %}\n    {%- else %}\n        {%- set day = \"unknown\" %}\n    {%- endif %}\n{%- endif %}\n\n" +
+    "{#- The rest is without it. #}\n{%- if messages[0]['role'] == 'system' %}\n    {%- set rules = messages[0]['content']|trim %}\n    {%- set messages = messages[1:] %}\n{%- else %}\n    {%- set rules = \"\" %}\n{%- endif %}\n" +
+    "{{- \"<|header|>system\\n\\nToday: \" + day + \"\\n\" }}\n{{- rules }}\n{{- \"<|eot|>\" }}\n" +
+    "{%- for m in messages %}\n    {%- if not (m.role == 'tool' or 'calls' in m) %}\n        {{- '<|header|>' + m['role'] + '\\n\\n' + m['content'] | trim + '<|eot|>' }}\n    {%- endif %}\n{%- endfor %}\n{%- if add_generation_prompt %}\n    {{- '<|header|>assistant\\n\\n' }}\n{%- endif %}\n",
+    "<s><|header|>system\n\nToday: 03 May 2026\nBe brief.<|eot|><|header|>user\n\n2 + 2?<|eot|><|header|>assistant\n\n<think>\neasy\n</think>\n\n4<|eot|><|header|>user\n\nAnd “3”?<|eot|><|header|>assistant\n\n",
   ],
-  "Gemma": [
-    "{{ bos_token }}\n{%- if messages[0]['role'] == 'system' -%}\n    {%- if messages[0]['content'] is string -%}\n        {%- set first_user_prefix = messages[0]['content'] + '\\n\\n' -%}\n    {%- endif -%}\n    {%- set loop_messages = messages[1:] -%}\n{%- else -%}\n    {%- set first_user_prefix = \"\" -%}\n    {%- set loop_messages = messages -%}\n{%- endif -%}\n" +
-    "{%- for message in loop_messages -%}\n    {%- if (message['role'] == 'user') != (loop.index0 % 2 == 0) -%}\n        {{ raise_exception(\"Conversation roles must alternate user/assistant/user/assistant/...\") }}\n    {%- endif -%}\n    {%- if (message['role'] == 'assistant') -%}\n        {%- set role = \"model\" -%}\n    {%- else -%}\n        {%- set role = message['role'] -%}\n    {%- endif -%}\n" +
-    "    {{ '<start_of_turn>' + role + '\\n' + (first_user_prefix if loop.first else \"\") }}\n    {%- if message['content'] is string -%}\n        {{ message['content'] | trim }}\n    {%- elif message['content'] is iterable -%}\n        {%- for item in message['content'] -%}{{ item['text'] | trim }}{%- endfor -%}\n    {%- endif -%}\n    {{ '<end_of_turn>\\n' }}\n{%- endfor -%}\n{%- if add_generation_prompt -%}\n    {{ '<start_of_turn>model\\n' }}\n{%- endif -%}\n",
-    "<s><start_of_turn>user\n Be brief. \n\n2 + 2?<end_of_turn>\n<start_of_turn>model\n<think>\neasy\n</think>\n\n4<end_of_turn>\n<start_of_turn>user\nAnd “3”?<end_of_turn>\n<start_of_turn>model\n",
+  "as Gemma: turns in order or an error, another name for the assistant": [
+    "{{ bos_token }}\n{%- set turns = messages[1:] if messages[0]['role'] == 'system' else messages -%}\n{%- set lead = messages[0]['content'] + '\\n' if turns|length < messages|length else '' -%}\n" +
+    "{%- for m in turns -%}\n    {%- if (m['role'] == 'user') != (loop.index0 % 2 == 0) -%}\n        {{ raise_exception(\"user and assistant must take turns\") }}\n    {%- endif -%}\n" +
+    "    {%- set who = 'model' if m['role'] == 'assistant' else m['role'] -%}\n    {{ '<turn>' + who + '\\n' + (lead if loop.first else '') }}\n    {%- if m['content'] is string -%}\n        {{ m['content'] | trim }}\n" +
+    "    {%- elif m['content'] is iterable -%}\n        {%- for part in m['content'] -%}{{ part['text'] }}{%- endfor -%}\n    {%- endif -%}\n    {{ '<end>\\n' }}\n{%- endfor -%}\n{%- if add_generation_prompt -%}\n    {{ '<turn>model\\n' }}\n{%- endif -%}\n",
+    "<s><turn>user\n Be brief. \n2 + 2?<end>\n<turn>model\n<think>\neasy\n</think>\n\n4<end>\n<turn>user\nAnd “3”?<end>\n<turn>model\n",
   ],
 };
+const [R1, QWEN, , GEMMA] = Object.values(TEMPLATES).map(([template]) => template);
 
 for (const [family, [template, whole]] of Object.entries(TEMPLATES)) {
-  test(`${family}: a conversation as its chat template writes it`, () => {
+  test(`a conversation through a chat template ${family}`, () => {
     const date = new Date(2026, 4, 3);
     assert.equal(withTemplate(template).chat(TALK, { date }), whole);
     assert.equal(withTemplate([{ name: "default", template }, { name: "tool_use", template: "no" }]).chat(TALK, { date }), whole);
@@ -194,13 +197,13 @@ for (const [family, [template, whole]] of Object.entries(TEMPLATES)) {
 }
 
 test("a template's own variables, its other templates, its refusal in its words", () => {
-  assert.match(withTemplate(TEMPLATES.Qwen[0]).chat(TALK, { variables: { enable_thinking: false } }), /assistant\n<think>\n\n<\/think>\n\n$/);
-  assert.match(withTemplate(TEMPLATES.Qwen[0]).chat(TALK, { variables: { tools: [{ name: "f" }] } }), /^<\|im_start\|>system\n\[\{"name": "f"\}\]/);
+  assert.match(withTemplate(QWEN).chat(TALK, { variables: { enable_thinking: false } }), /assistant\n<think><\/think>$/);
+  assert.match(withTemplate(QWEN).chat(TALK, { variables: { tools: [{ name: "f" }] } }), /^\[tools\]\[\{"name": "f"\}\]/);
   const named = withTemplate([{ name: "default", template: "one" }, { name: "rag", template: "two" }]);
   assert.equal(named.chat(TALK, { template: "rag" }), "two");
   assert.throws(() => named.chat(TALK, { template: "none" }), /^OptionError: template: expected "default" or "rag", found "none"/);
-  const gemma = withTemplate(TEMPLATES.Gemma[0]);
-  assert.throws(() => gemma.chat([TALK[1], TALK[1]]), /^TextError: .*found roles user, user: Conversation roles must alternate/);
+  const gemma = withTemplate(GEMMA);
+  assert.throws(() => gemma.chat([TALK[1], TALK[1]]), /^TextError: .*found roles user, user: user and assistant must take turns/);
   assert.throws(() => gemma.chat([]), /^TextError: messages: expected at least one/);
   assert.throws(() => gemma.chat([{ role: "user" } as any]), /^TextError: messages: message 0: expected \{ role, content \}/);
   assert.throws(() => withTemplate("{% if %}").chat(TALK), (error: Error) => ["ModelError", "TextError"].includes(error.name) && /chat template/.test(error.message));
@@ -219,7 +222,7 @@ test("dates of a template: Python's directives, English names, the day asked for
 });
 
 test("a chat has the beginning-of-text token once, though the tokenizer would put it there by itself", () => {
-  const tokenizer = withTemplate(TEMPLATES["DeepSeek-R1-Distill"][0]); // this tokenizer's post-processor adds <s>
+  const tokenizer = withTemplate(R1); // this tokenizer's post-processor adds <s>
   const text = tokenizer.chat(TALK);
   const { ids, start, end } = tokenizer.encode(text);
   assert.equal([...ids].filter((id) => id === 1).length, 1);
