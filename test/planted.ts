@@ -60,7 +60,7 @@ export function memoryStore(rows: Float32Array, d: number, { hook = "layers.1", 
     read: (_hook, from, to) => rows.slice(from * d, to * d),
     tokens: none,
     origin: none,
-    tokenizer: { vocabularySize: 0, encode: none, decode: none, bytes: none, isSpecial: none },
+    tokenizer: { vocabularySize: 0, encode: none, decode: none, bytes: none, isSpecial: none, chat: none },
     close: () => {},
   };
 }

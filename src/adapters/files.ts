@@ -69,7 +69,7 @@ export async function writeAtomic(path: string, pieces: Iterable<Uint8Array | st
 }
 
 /** Flushes a folder's list of names; file systems that cannot (some network ones) are let be. */
-async function syncFolder(folder: string): Promise<void> {
+export async function syncFolder(folder: string): Promise<void> {
   try {
     const handle = await open(folder, constants.O_RDONLY);
     await handle.sync().finally(() => handle.close());
@@ -92,7 +92,7 @@ const REMEDIES: Record<string, string> = {
 };
 
 /** A file-system error as a DiskError that names the remedy; anything else as it came. */
-function diskError(error: unknown, path: string): unknown {
+export function diskError(error: unknown, path: string): unknown {
   const code = (error as NodeJS.ErrnoException)?.code;
   if (!code || !(code in REMEDIES)) return error;
   return new DiskError(`${path}: expected to write it, found ${code}. ${REMEDIES[code]}.`, { cause: error });

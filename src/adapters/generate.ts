@@ -95,7 +95,7 @@ async function write(
   const hooks = new Map(settings.hooks.map((spelling) => [spelling, find(spelling)]));
   for (const [spelling, hook] of hooks) if (hook.kind === "pattern") throw new HookError(`"${spelling}": expected a place with one row a token, found a pattern, whose rows grow with the text. Read it with run.`);
   for (const one of settings.writes) find(one.hook, "write");
-  const formatted = (text: string): string => (options.chat ? tokenizer.chat!([{ role: "user", content: text }], { addGenerationPrompt: true }) : text);
+  const formatted = (text: string): string => (options.chat ? tokenizer.chat([{ role: "user", content: text }], { addGenerationPrompt: true }) : text);
   const documents = prompts.map((prompt, i): Document => {
     const document = typeof prompt === "string" ? { id: `prompt-${i}`, text: prompt, spans: [] } : prompt;
     return options.chat ? { ...document, text: formatted(document.text), spans: [] } : document;

@@ -17,7 +17,7 @@ import {
   DOCUMENTS, MANIFEST, openStore, ORIGIN_TENSORS, ownFiles, readState, shardFile, sizeOf, TOKENS, UNFINISHED,
   type ShardEntry, type StoreState, type Unfinished,
 } from "./store";
-import { TOKENIZER_FILES } from "./tokenizer";
+import { TOKENIZER_FILES, vocabularyFile } from "./tokenizer";
 
 export interface HarvestOptions {
   /** Places to read, in any of the three spellings and in any order; all in one pass. */
@@ -65,7 +65,7 @@ export async function harvest(model: Model, documents: Document[], options: Harv
     model: { source: model.source, family: model.family, sha256: await model.hash() },
     texts: { documents: documents.length, sha256: hashPieces(textPieces(documents)) },
     hooks,
-    settings: { ...settings, tokenizer: hashFile(join(model.source, TOKENIZER_FILES[0])) },
+    settings: { ...settings, tokenizer: hashFile(vocabularyFile(model.source)) },
   };
   const folder = options.folder ?? join(".saelab", "stores", identityHash(identity));
   const isDone = (state: StoreState): boolean =>

@@ -6,7 +6,7 @@ import { readHeader, type ByteSource, type SafetensorsHeader } from "../core/saf
 import { splitRanges, type Range } from "../core/split";
 import type { Document, Store, StoreManifest, Tokenizer } from "../core/types";
 import { fewOpen } from "./files";
-import { openTokenizer, TOKENIZER_FILES } from "./tokenizer";
+import { openTokenizer, TOKENIZER_FILES, vocabularyFile } from "./tokenizer";
 
 /**
  * An activation store on disk:
@@ -157,7 +157,7 @@ export async function openStore(path: string): Promise<Store> {
     },
     get tokenizer() {
       if (!tokenizer) {
-        if (!existsSync(join(path, TOKENIZER_FILES[0]))) {
+        if (!existsSync(vocabularyFile(path))) {
           throw new StoreError(
             `${join(path, TOKENIZER_FILES[0])}: expected the tokenizer's files, found none: ` +
             `the model that was harvested had none in its folder (${manifest.model.source}). ` +

@@ -2,9 +2,17 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ModelError, TextError } from "../core/errors";
 import type { Tokenizer, Tokens } from "../core/types";
+import { CHAT_TEMPLATE_FILE, readTemplates, renderChat, templatesOf, type Renderer } from "./chat";
 
-/** The files a tokenizer is made of; the second may be absent. A store keeps copies of them. */
-export const TOKENIZER_FILES = ["tokenizer.json", "tokenizer_config.json"] as const;
+/** GPT-2's own files, from which tokenizer.json is made where it is absent. */
+const GPT2_FILES = ["vocab.json", "merges.txt", "added_tokens.json", "special_tokens_map.json"] as const;
+
+/** The files a tokenizer is made of, as far as a checkpoint has them; the first, or vocab.json with merges.txt, must be there. A store keeps copies of them. */
+export const TOKENIZER_FILES = ["tokenizer.json", "tokenizer_config.json", CHAT_TEMPLATE_FILE, ...GPT2_FILES] as const;
+
+/** The file that holds a folder's vocabulary: tokenizer.json, or vocab.json where only that is there. */
+export const vocabularyFile = (folder: string): string =>
+  join(folder, !existsSync(join(folder, "tokenizer.json")) && GPT2_FILES.slice(0, 2).every((file) => existsSync(join(folder, file))) ? "vocab.json" : "tokenizer.json");
 
 /** GPT-2's printable stand-ins for the 256 bytes: printable Latin-1 for itself, the others from U+0100 on. @see openai/gpt-2, encoder.py */
 const STAND_INS: Map<string, number> = (() => {
@@ -21,7 +29,7 @@ const utf8 = new TextEncoder();
 
 /** What is used of transformers.js; its own types are those of an ES module, which a CommonJS file cannot name. */
 interface TransformersJs {
-  PreTrainedTokenizer: new (json: object, config: object) => { encode(text: string, options: { add_special_tokens: boolean }): number[] };
+  PreTrainedTokenizer: new (json: object, config: object) => Renderer & { encode(text: string, options: { add_special_tokens: boolean }): number[] };
 }
 
 /** The parts of tokenizer.json that say how tokens and bytes belong together. */
@@ -46,30 +54,93 @@ const steps = (step: Step | null | undefined): Step[] => {
 };
 
 /**
- * The tokenizer of a checkpoint folder, from its tokenizer.json. Ids come from transformers.js; bytes and offsets from here:
- * the tokens' bytes are laid beside the text's, and every byte is compared, so that an offset is exact or an error.
+ * The tokenizer of a checkpoint folder, from its tokenizer.json, or from GPT-2's vocab.json and merges.txt. Ids come from transformers.js;
+ * bytes and offsets from here: the tokens' bytes are laid beside the text's, and every byte is compared, so that an offset is exact or an error.
  * @throws ModelError when a file is missing, damaged, or its kind has no bytes (WordPiece, Unigram)
  */
 export function openTokenizer(folder: string): Tokenizer {
-  const read = (file: string): any => {
-    try {
-      return JSON.parse(readFileSync(join(folder, file), "utf8"));
-    } catch (error) {
-      throw new ModelError(`${join(folder, file)}: expected JSON, found: ${(error as Error).message}. Copy the file again from where the model came from.`);
-    }
-  };
-  if (!existsSync(join(folder, TOKENIZER_FILES[0]))) {
+  const file = vocabularyFile(folder);
+  if (!existsSync(file)) {
     throw new ModelError(
-      `${join(folder, TOKENIZER_FILES[0])}: expected the tokenizer, found no such file. ` +
+      `${file}: expected the tokenizer, found no such file. ` +
       "Copy it from where the model came from; a sentencepiece tokenizer.model alone is converted with transformers: AutoTokenizer.from_pretrained(folder).save_pretrained(folder).");
   }
-  const json = read(TOKENIZER_FILES[0]) as TokenizerJson;
-  const config = existsSync(join(folder, TOKENIZER_FILES[1])) ? read(TOKENIZER_FILES[1]) : {};
-  return makeTokenizer(json, config, join(folder, TOKENIZER_FILES[0]));
+  const config = readJson(folder, "tokenizer_config.json") ?? {};
+  const json = file.endsWith("vocab.json") ? fromVocabulary(folder, config) : readJson(folder, "tokenizer.json");
+  return makeTokenizer(json, config, file, readTemplates(folder, config));
+}
+
+/** undefined where the file is not there. */
+function readJson(folder: string, name: string): any {
+  const file = join(folder, name);
+  if (!existsSync(file)) return undefined;
+  try {
+    return JSON.parse(readFileSync(file, "utf8"));
+  } catch (error) {
+    throw new ModelError(`${file}: expected JSON, found: ${(error as Error).message}. Copy the file again from where the model came from.`);
+  }
+}
+
+/**
+ * tokenizer.json out of vocab.json (token to id) and merges.txt (a pair a line, best first), with GPT-2's split.
+ * Other tokenizers have such files too, and split otherwise: only those that say they are GPT-2's are read.
+ * @see transformers, convert_slow_tokenizer.py: GPT2Converter
+ */
+function fromVocabulary(folder: string, config: any): TokenizerJson {
+  const file = join(folder, "vocab.json");
+  const kind = config.tokenizer_class ?? readJson(folder, "config.json")?.model_type ?? "gpt2";
+  if (!/^(GPT2Tokenizer(Fast)?|gpt2|gpt_neo|gptj)$/.test(kind)) {
+    throw new ModelError(
+      `${file}: expected the files of a GPT-2 tokenizer, or a tokenizer.json, found those of ${kind}, which splits text in its own way. ` +
+      "Make tokenizer.json with transformers: AutoTokenizer.from_pretrained(folder).save_pretrained(folder).");
+  }
+  const vocab: Record<string, number> = readJson(folder, "vocab.json");
+  if (typeof vocab !== "object" || vocab === null || !Object.values(vocab).every((id) => Number.isSafeInteger(id) && id >= 0)) {
+    throw new ModelError(`${file}: expected tokens with their ids, found something else. Copy the file again from where the model came from.`);
+  }
+  const lines = readFileSync(join(folder, "merges.txt"), "utf8").split(/\r?\n/);
+  const merges: [string, string][] = [];
+  lines.forEach((line, i) => {
+    if (!line || (i === 0 && line.startsWith("#version"))) return;
+    const pair = line.split(" ");
+    if (pair.length !== 2 || ![...pair, pair.join("")].every((token) => Object.hasOwn(vocab, token))) {
+      throw new ModelError(`${join(folder, "merges.txt")}: line ${i + 1}: expected two tokens of vocab.json that make a third, found ${JSON.stringify(line.slice(0, 80))}. The two files belong to different models: copy both again.`);
+    }
+    merges.push(pair as [string, string]);
+  });
+
+  const special = new Set<string>();
+  const added = new Map<number, NonNullable<TokenizerJson["added_tokens"]>[number]>();
+  for (const source of [readJson(folder, "special_tokens_map.json") ?? {}, config]) {
+    for (const key of ["bos_token", "eos_token", "unk_token", "pad_token", "additional_special_tokens"]) {
+      for (const token of [source[key] ?? []].flat()) special.add(token.content ?? token);
+    }
+  }
+  if (!special.size) special.add("<|endoftext|>"); // GPT-2's own, where no file names any
+  const add = (content: string, id: number, rules: object = {}): unknown => added.set(id, { id, content, special: special.has(content), ...rules });
+  for (const content of special) if (Object.hasOwn(vocab, content)) add(content, vocab[content]);
+  for (const [content, id] of Object.entries<number>(readJson(folder, "added_tokens.json") ?? {})) add(content, id);
+  for (const [id, { content, ...rules }] of Object.entries<any>(config.added_tokens_decoder ?? {})) add(content, Number(id), rules);
+
+  const bos = config.bos_token?.content ?? config.bos_token ?? "<|endoftext|>";
+  const first = [...added.values()].find(({ content }) => content === bos);
+  const bytes = { type: "ByteLevel", add_prefix_space: config.add_prefix_space === true, trim_offsets: true, use_regex: true };
+  const sequence = { Sequence: { id: "A", type_id: 0 } };
+  const before = { SpecialToken: { id: bos, type_id: 0 } };
+  return {
+    added_tokens: [...added.values()].sort((a, b) => a.id - b.id).map((token) => ({ single_word: false, lstrip: false, rstrip: false, normalized: false, ...token })),
+    normalizer: null,
+    pre_tokenizer: bytes,
+    post_processor: config.add_bos_token === true && first
+      ? { type: "TemplateProcessing", single: [before, sequence], pair: [before, sequence], special_tokens: { [bos]: { id: bos, ids: [first.id], tokens: [bos] } } }
+      : { ...bytes, trim_offsets: false },
+    decoder: bytes,
+    model: { type: "BPE", vocab, merges, unk_token: null, byte_fallback: false, fuse_unk: false, continuing_subword_prefix: "", end_of_word_suffix: "" },
+  } as TokenizerJson;
 }
 
 /** {@link openTokenizer} from the files' contents. */
-export function makeTokenizer(json: unknown, config: object, where: string): Tokenizer {
+export function makeTokenizer(json: unknown, config: object, where: string, templates = templatesOf(config, where)): Tokenizer {
   const spec = json as TokenizerJson;
   const byteLevel = [...steps(spec.decoder), ...steps(spec.pre_tokenizer)].some(({ type }) => type === "ByteLevel");
   if (spec.model?.type !== "BPE" || !(byteLevel || spec.model.byte_fallback)) {
@@ -79,7 +150,7 @@ export function makeTokenizer(json: unknown, config: object, where: string): Tok
   }
   // transformers.js is large: loaded when the first tokenizer is opened
   const library = require("@huggingface/transformers") as TransformersJs;
-  const engine = new library.PreTrainedTokenizer(spec, config);
+  const engine = new library.PreTrainedTokenizer(spec, { ...config, chat_template: undefined });
 
   const added = new Map((spec.added_tokens ?? []).map((token) => [token.id, token]));
   const names = new Map<number, string>();
@@ -116,15 +187,17 @@ export function makeTokenizer(json: unknown, config: object, where: string): Tok
     vocabularySize,
     encode(text) {
       const ids = text ? encodeIds(text, false) : [];
-      const start = new Int32Array(before.length + ids.length + after.length);
+      // a chat's text begins with it already: once is what models are trained on
+      const front = before.every((id, i) => ids[i] === id) ? [] : before;
+      const start = new Int32Array(front.length + ids.length + after.length);
       const end = new Int32Array(start.length);
-      const problem = align(text, ids, start, end, before.length);
+      const problem = align(text, ids, start, end, front.length);
       if (problem) {
         throw new TextError(
           `${where}: token ${problem.token} of ${JSON.stringify(text.slice(0, 40))}…: expected bytes that agree with the text, found ${problem.what}. ` +
           "This tokenizer rewrites text in a way whose offsets are not known (normalizer, pre_tokenizer of tokenizer.json).");
       }
-      return { ids: Int32Array.from([...before, ...ids, ...after]), start, end } satisfies Tokens;
+      return { ids: Int32Array.from([...front, ...ids, ...after]), start, end } satisfies Tokens;
     },
     decode(ids) {
       // whole bytes first, characters after: a character may be spread over tokens
@@ -138,6 +211,7 @@ export function makeTokenizer(json: unknown, config: object, where: string): Tok
     },
     bytes,
     isSpecial: (id) => special.has(id),
+    chat: (messages, options) => renderChat(engine, templates, where, messages, options),
   };
 }
 

@@ -43,6 +43,11 @@ export class TrainError extends Error {
   override name = "TrainError";
 }
 
+/** The hub refused a request, or gave something other than what it had announced. */
+export class HubError extends Error {
+  override name = "HubError";
+}
+
 /** The disk cannot hold what is about to be written. */
 export class DiskError extends Error {
   override name = "DiskError";

@@ -29,16 +29,32 @@ export interface Tokens {
   end: Int32Array;
 }
 
+export interface ChatMessage {
+  /** "system", "user", "assistant", or what else the template knows. */
+  role: string;
+  content: string;
+}
+
+export interface ChatOptions {
+  addGenerationPrompt?: boolean; // true: ends where the model's answer begins
+  template?: string; // "default": which of the checkpoint's templates
+  variables?: Record<string, unknown>; // none: what this template asks besides, such as { enable_thinking: false }
+  date?: Date; // now: for templates that write the date
+}
+
 export interface Tokenizer {
   vocabularySize: number;
-  /** Special tokens written in the text (such as `<think>`) are recognised; none is added unless the tokenizer's own post-processor adds one (offsets 0, 0). */
+  /** Special tokens written in the text (such as `<think>`) are recognised; none is added unless the tokenizer's own post-processor adds one (offsets 0, 0), and not where the text begins with it. */
   encode(text: string): Tokens;
   decode(ids: ArrayLike<number>): string;
   /** The bytes a token stands for; a special token stands for its own name in UTF-8. */
   bytes(id: number): Uint8Array;
   isSpecial(id: number): boolean;
-  /** Messages in the checkpoint's chat template. */
-  chat?(messages: { role: string; content: string }[], options?: { addGenerationPrompt?: boolean }): string;
+  /**
+   * A conversation as the text that the model was trained on, by the checkpoint's chat template; encode(chat(…)) gives the tokens.
+   * @throws ModelError when the checkpoint has no template (a base model), TextError when the template refuses the messages
+   */
+  chat(messages: ChatMessage[], options?: ChatOptions): string;
 }
 
 /** What is read or written where, in the order of a forward pass: see core/hookname. */

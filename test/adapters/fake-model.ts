@@ -43,6 +43,7 @@ export function fakeModel({ hash = "a".repeat(64), delay = 0, onRun, poison }: F
       decode: (ids) => String.fromCharCode(...Array.from(ids)),
       bytes: (id) => new TextEncoder().encode(String.fromCharCode(id)),
       isSpecial: () => false,
+      chat: (messages) => messages.map(({ content }) => content).join(""),
     },
     hash: async () => hash,
     hooks: () => allHooks(layers).map((hook) => ({ ...hook, transformerLens: transformerLensName(hook), width: WIDTH, shape: `[tokens, ${WIDTH}]` })),

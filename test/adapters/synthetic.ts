@@ -122,6 +122,7 @@ export function synthetic({
     decode: (ids) => Array.from(ids, (id) => WORDS[id]).join(""),
     bytes: (id) => new TextEncoder().encode(WORDS[id]),
     isSpecial: () => false,
+    chat: (messages) => messages.map(({ content }) => content).join(""),
   };
   const store: Store = {
     path: "synthetic",

@@ -75,6 +75,7 @@ function made(): {
       decode: () => "",
       bytes: (id) => new TextEncoder().encode(` w${id}`),
       isSpecial: () => false,
+      chat: () => "",
     },
     close: () => {},
   };
