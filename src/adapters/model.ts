@@ -146,7 +146,6 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
       const lowered = (question.writes ?? []).map((write, i) => lowerWrite(write, find(write.hook, "write"), `write.${i}`, shape, saes.initializers));
       const { prepared, tensors, pairs } = answer(question, lowered);
       const regime = source.regime(Math.max(...pass.past.map((past, b) => past + pass.lengths[b])));
-      const editOf = new Map(lowered.filter(({ edit }) => edit).map((one) => [tensors.get(one.hook.name)!, one]));
       const heads = (hook: Hook): number | undefined => (hook.kind === "pattern" ? rowOf.get(hook.name)!.width : undefined);
       const outputs = [...new Set(question.hooks.map((hook) => tensors.get(hook.name)!))];
       const made = await engine.run(prepared, {
@@ -157,8 +156,8 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
         },
         outputs: [...outputs, ...(question.last ? ["logits.last"] : [])],
         cache: cache === undefined ? undefined : { id: cache, pairs: pairs.map((pair) => ({ ...pair, dims: [pass.batch, ...pair.dims.slice(1)] })) },
-        edit: async (to, data) => {
-          const one = editOf.get(to.replace(/\/before\.\d+$/, "").replace(/\/write\.\d+\/written$/, ""))!;
+        edit: async (name, data) => {
+          const one = lowered[Number(name.split(".")[1])];
           const rows = withoutPadding(data, pass, heads(one.hook));
           const given = (await one.edit!(rows, { hook: one.hook.name, lengths: pass.lengths, past: pass.past })) ?? rows;
           if (!(given instanceof Float32Array) || given.length !== rows.length) {

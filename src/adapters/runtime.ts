@@ -5,7 +5,7 @@ import type { InferenceSession } from "onnxruntime-node";
 import { InterruptError, ModelError } from "../core/errors";
 import type { Feed } from "../core/feeds";
 import { writeOnnx, type OnnxModel, type Value } from "../core/onnx";
-import { segments } from "../core/splice";
+import { segments, type Edit } from "../core/splice";
 import { startEngine } from "./engine";
 import { interrupted } from "./interrupt";
 import type { Reply } from "./model-worker";
@@ -18,7 +18,7 @@ export type Holding = "auto" | "packed" | "in place";
 const SESSIONS = 6;
 
 /** A graph, cut at its edits, with a name for the session of each part. */
-export type Prepared = { key: string; model: OnnxModel; kept: string[]; edit?: { from: string; to: string } }[];
+export type Prepared = { key: string; model: OnnxModel; kept: string[]; edit?: Edit }[];
 
 export const prepare = (key: string, model: OnnxModel): Prepared => segments(model).map((part, i) => ({ key: `${key}#${i}`, ...part }));
 
@@ -29,8 +29,8 @@ export interface RunRequest {
   outputs: string[];
   /** Keys and values: under which number, which output becomes which input, and what an empty one looks like. */
   cache?: { id: number; pairs: { past: string; present: string; dims: number[]; type?: "float32" | "float16" }[] };
-  /** What the caller computes at an edit: padded rows in, padded rows out. */
-  edit?: (to: string, data: Float32Array, dims: number[]) => Promise<Float32Array>;
+  /** What the caller computes at the edit of this name: padded rows in, padded rows out. */
+  edit?: (name: string, data: Float32Array, dims: number[]) => Promise<Float32Array>;
 }
 
 export interface Runtime {
@@ -118,25 +118,31 @@ export function runtime(what: string, options: { threads: number; holding: Holdi
       for (const { past, dims, type = "float32" } of cache?.pairs ?? []) empty[past] = { type, dims };
       const given: Record<string, { data: Float32Array; dims: number[] }> = {};
       let edited: Record<string, Feed> = {};
+      /** What edits are to read, by segments or other edits. */
+      const read = new Map<string, { data: Float32Array; dims: number[] }>();
       try {
-        for (const part of parts) {
-          const here = new Set(part.model.outputs.map(({ name }) => name));
-          const keep: [string, string][] = [
-            ...part.kept.map((name): [string, string] => [name, name]),
-            ...(cache?.pairs ?? []).filter(({ present }) => here.has(present)).map(({ present, past }): [string, string] => [present, past]),
-          ];
-          const back = [...new Set([...outputs.filter((name) => here.has(name)), ...(part.edit && here.has(part.edit.from) ? [part.edit.from] : [])])];
-          const ready = session(part.key, part.model);
-          const asked = engine.ask({
-            do: "run", session: part.key, feeds: { ...feeds(part.model.inputs), ...copies(edited, part.model.inputs) }, outputs: back,
-            slot: id ? { id, keep, empty } : undefined,
-          });
-          const [, reply] = await untilInterrupted(Promise.all([ready, asked])); // where loading fails, its error is the one to see
-          for (const name of outputs) if (reply.outputs![name]) given[name] = reply.outputs![name];
+        for (const [i, part] of parts.entries()) {
+          if (part.model.nodes.length) {
+            const here = new Set(part.model.outputs.map(({ name }) => name));
+            const keep: [string, string][] = [
+              ...part.kept.map((name): [string, string] => [name, name]),
+              ...(cache?.pairs ?? []).filter(({ present }) => here.has(present)).map(({ present, past }): [string, string] => [present, past]),
+            ];
+            const back = new Set([...outputs, ...parts.slice(i).flatMap((other) => other.edit?.from ?? [])].filter((name) => here.has(name)));
+            const ready = session(part.key, part.model);
+            const asked = engine.ask({
+              do: "run", session: part.key, feeds: { ...feeds(part.model.inputs), ...copies(edited, part.model.inputs) }, outputs: [...back],
+              slot: id ? { id, keep, empty } : undefined,
+            });
+            const [, reply] = await untilInterrupted(Promise.all([ready, asked])); // where loading fails, its error is the one to see
+            for (const name of back) read.set(name, reply.outputs![name]);
+            for (const name of outputs) if (back.has(name)) given[name] = reply.outputs![name];
+          }
           if (!part.edit) continue;
-          const { from, to } = part.edit;
-          const { data, dims } = reply.outputs![from];
-          const made = await edit!(to, data, dims);
+          const { name, from, to } = part.edit;
+          const { data, dims } = read.get(from)!;
+          const made = await edit!(name, data, dims);
+          read.set(to, { data: made, dims });
           edited = { ...edited, [to]: { type: "float32", data: made, dims } };
           if (outputs.includes(to)) given[to] = { data: made.slice(), dims };
         }

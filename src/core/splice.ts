@@ -82,11 +82,19 @@ export interface Segment {
   /** Outputs that a later segment reads. */
   kept: string[];
   /** What the caller computes after this segment: from one of its outputs, something that a later segment reads. */
-  edit?: { from: string; to: string };
+  edit?: Edit;
+}
+
+export interface Edit {
+  /** The node's own, by which the caller knows what to compute. */
+  name: string;
+  from: string;
+  to: string;
 }
 
 /**
  * Cuts a graph at its edits, in the order of the pass: each segment gives what the next edit reads, and what later ones need of it.
+ * A segment has no nodes where an edit reads what another one, or an earlier segment, has made, and where nothing is left after the last.
  * What is made of constants, or of the batch's shape, is made again in each rather than handed on.
  */
 export function segments(model: OnnxModel): Segment[] {
@@ -114,10 +122,10 @@ export function segments(model: OnnxModel): Segment[] {
     return found;
   };
   const final = model.outputs.map(({ name }) => name);
-  const parts: { nodes: Set<Node>; edit?: { from: string; to: string } }[] = [];
+  const parts: { nodes: Set<Node>; edit?: Edit }[] = [];
   for (const node of model.nodes.filter(isEdit)) {
     const nodes = closure([node.inputs[0]]);
-    parts.push({ nodes, edit: { from: node.inputs[0], to: node.outputs[0] } });
+    parts.push({ nodes, edit: { name: node.name ?? node.outputs[0], from: node.inputs[0], to: node.outputs[0] } });
     for (const one of nodes) if (!again.has(one)) done.add(one);
   }
   parts.push({ nodes: closure(final) });

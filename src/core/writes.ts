@@ -83,7 +83,7 @@ export function lowerWrite(write: Write, hook: Hook, id: string, shape: Shape, s
 
   if ("edit" in write) {
     if (typeof write.edit !== "function") fail(`edit: expected a function, found ${typeof write.edit}.`);
-    body = (x, y) => ({ nodes: [{ op: EDIT.op, domain: EDIT.domain, inputs: [x], outputs: [y] }] });
+    body = (x, y) => ({ nodes: [{ op: EDIT.op, domain: EDIT.domain, name: id, inputs: [x], outputs: [y] }] });
   } else if ("sae" in write && write.sae) {
     const sae = write.sae.weights;
     if (sae.d !== width) fail(`sae: expected one of width ${width}, as ${hook.name} is, found ${sae.d}. It belongs to another place or model.`);
