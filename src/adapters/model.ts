@@ -179,7 +179,10 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
     const kinds = [...new Set(regimes)];
     if (kinds.length === 1) return inner.pass({ hooks, writes }, firstPass(batch, { flat: source.flat }));
     const parts: Record<string, Float32Array>[] = new Array(batch.length);
-    for (const [i, ids] of batch.entries()) parts[i] = await inner.pass({ hooks, writes }, firstPass([ids], { flat: source.flat, first: i }));
+    const { rows } = firstPass(batch);
+    for (const [i, ids] of batch.entries()) {
+      parts[i] = await inner.pass({ hooks, writes }, firstPass([ids], { flat: source.flat, index: [i], rows: { from: [rows!.from[i]], all: rows!.all } }));
+    }
     return Object.fromEntries(hooks.map((hook) => [hook.name, joined(parts.map((part) => part[hook.name]))]));
   };
 

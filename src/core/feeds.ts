@@ -18,8 +18,10 @@ export interface Pass {
   past: number[];
   /** Tokens of each text that were given rather than written. */
   prompt: number[];
-  /** Number of the batch's first text among all. */
-  first: number;
+  /** Number of each text among all that were given. */
+  index: number[];
+  /** Where the rows of each text begin among those of all tokens that were given, and how many these are; absent while texts grow. */
+  rows?: { from: number[]; all: number };
   /** Position that each column of a decomposed cache holds, of each text; −1 for padding. The last T columns are this pass's. */
   columns: Int32Array[];
   /** Rows lie as [N, w] in the graph, not as [B, T, w]. */
@@ -29,8 +31,10 @@ export interface Pass {
 /** A batch that is the first pass of its texts. */
 export function firstPass(ids: ArrayLike<number>[], rest: Partial<Pass> = {}): Pass {
   const tokens = ids.reduce((most, { length }) => Math.max(most, length), 0);
+  let all = 0;
+  const from = ids.map(({ length }) => (all += length) - length);
   return {
-    ids, lengths: ids.map(({ length }) => length), batch: ids.length, tokens, past: ids.map(() => 0), prompt: ids.map(({ length }) => length), first: 0,
+    ids, lengths: ids.map(({ length }) => length), batch: ids.length, tokens, past: ids.map(() => 0), prompt: ids.map(({ length }) => length), index: ids.map((_, b) => b), rows: { from, all },
     columns: ids.map(({ length }) => Int32Array.from({ length: tokens }, (_, t) => (t < length ? t : -1))), flat: true, ...rest,
   };
 }

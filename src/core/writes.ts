@@ -47,12 +47,14 @@ export function lowerWrite(write: Write, hook: Hook, id: string, shape: Shape, s
   const fail = (what: string): never => {
     throw new OptionError(`write to "${write.hook}": ${what}`);
   };
-  const verbs = VERBS.filter((verb) => (write as Record<string, unknown>)[verb] !== undefined);
+  const verbs = VERBS.filter((verb) => ((write as Record<string, unknown>)[verb] ?? undefined) !== undefined);
   if (verbs.length !== 1) fail(`expected one of ${VERBS.join(", ")}, found ${verbs.length ? verbs.join(" and ") : "none"}. Make it one write each.`);
   const [verb] = verbs;
   const width = shape.width(hook.kind);
   const pattern = hook.kind === "pattern";
   const headDim = shape.headDim(hook.kind);
+  checkPositions("at", write.at, fail);
+  checkPositions("keys", write.keys, fail);
   const heads = write.heads === undefined ? undefined : [write.heads].flat();
   if (heads && headDim === undefined) fail(`heads: expected a place with heads (q, k, v, rot_q, rot_k, z, pattern), found ${hook.kind}. Leave heads out.`);
   const count = pattern ? width : width / (headDim ?? width);
@@ -69,7 +71,8 @@ export function lowerWrite(write: Write, hook: Hook, id: string, shape: Shape, s
     return data instanceof Float32Array ? data : Float32Array.from(data);
   };
 
-  const masked = write.at !== undefined || heads !== undefined || write.keys !== undefined;
+  // a pattern's other cells than 0 would let tokens see what comes after them, and padding
+  const masked = write.at !== undefined || heads !== undefined || write.keys !== undefined || (pattern && verb === "set");
   const inputs: Value[] = masked ? [{ name: `${id}.mask`, type: BOOL }] : [];
   const input = (name: string, type: number = ELEMENT.FLOAT): string => {
     inputs.push({ name: `${id}.${name}`, type });
@@ -81,11 +84,11 @@ export function lowerWrite(write: Write, hook: Hook, id: string, shape: Shape, s
   let key: string = verb;
   const node = (op: string, ins: string[], outs: string[], attributes: Node["attributes"] = {}): Node => ({ op, inputs: ins, outputs: outs, attributes });
 
-  if ("edit" in write) {
+  if ("edit" in write && verb === "edit") {
     if (typeof write.edit !== "function") fail(`edit: expected a function, found ${typeof write.edit}.`);
     body = (x, y) => ({ nodes: [{ op: EDIT.op, domain: EDIT.domain, name: id, inputs: [x], outputs: [y] }] });
   } else if ("sae" in write && write.sae) {
-    const sae = write.sae.weights;
+    const sae = write.sae.weights ?? fail(`sae: expected an SAE, or its { weights }, found ${typeof write.sae} without weights. loadSae gives one.`);
     if (sae.d !== width) fail(`sae: expected one of width ${width}, as ${hook.name} is, found ${sae.d}. It belongs to another place or model.`);
     const { latent, clamp, times } = write;
     if (latent === undefined && (clamp !== undefined || times !== undefined || write.keepError)) fail("sae: expected latent beside clamp, times or keepError, found none. Say which latent.");
@@ -218,16 +221,11 @@ const dimsOf = ({ batch, tokens, flat }: Pass, width: number): number[] => (flat
 /** One row for all, or rows of all tokens put where the padded batch has them. */
 function placed(value: Float32Array, width: number, pass: Pass, fail: (what: string) => never): Feed {
   if (value.length === width) return { type: "float32", data: value.slice(), dims: [1, width] };
-  const total = pass.lengths.reduce((sum, length) => sum + length, 0);
-  if (pass.past.some(Boolean) || value.length !== total * width) {
-    fail(`expected one row of ${width}, or rows of all ${total} tokens of this pass, found ${value.length / width} rows.`);
-  }
+  const { rows } = pass;
+  if (!rows) return fail(`expected one row of ${width} while texts are written, found ${value.length / width} rows. Rows of all tokens are for run; or give them with edit.`);
+  if (value.length !== rows.all * width) fail(`expected one row of ${width}, or rows of all ${rows.all} tokens of this pass, found ${value.length / width} rows.`);
   const data = new Float32Array(pass.batch * pass.tokens * width);
-  let at = 0;
-  pass.lengths.forEach((length, b) => {
-    data.set(value.subarray(at, at + length * width), b * pass.tokens * width);
-    at += length * width;
-  });
+  pass.lengths.forEach((length, b) => data.set(value.subarray(rows.from[b] * width, (rows.from[b] + length) * width), b * pass.tokens * width));
   return { type: "float32", data, dims: dimsOf(pass, width) };
 }
 
@@ -237,11 +235,19 @@ function drawn({ of, seed }: { of: Float32Array; seed: number }, width: number, 
   const n = of.length / width;
   pass.lengths.forEach((length, b) => {
     for (let t = 0; t < length; t++) {
-      const row = Math.floor(randomNumbers(seed, (pass.first + b) * 0x10000 + pass.past[b] + t)() * n);
+      const row = Math.floor(randomNumbers(seed, pass.index[b] * 0x10000 + pass.past[b] + t)() * n);
       data.set(of.subarray(row * width, (row + 1) * width), (b * pass.tokens + t) * width);
     }
   });
   return { type: "float32", data, dims: dimsOf(pass, width) };
+}
+
+function checkPositions(field: string, given: unknown, fail: (what: string) => never): void {
+  if (given === undefined || given === "prompt" || given === "generated") return;
+  const range = typeof given === "object" && given !== null && !Array.isArray(given) ? given as { from?: unknown; to?: unknown } : undefined;
+  const numbers = range ? [range.from ?? 0, range.to ?? 0] : [given].flat();
+  const wrong = numbers.findIndex((one) => !Number.isInteger(one));
+  if (wrong >= 0) fail(`${field}: expected a position, a list of them, { from, to }, "prompt" or "generated", found ${JSON.stringify(numbers[wrong])}.`);
 }
 
 /** Whether a position of a text is meant. */
@@ -273,7 +279,7 @@ function rowMask({ at }: Write, heads: number[] | undefined, width: number, head
   return { type: "bool", data, dims: dimsOf(pass, columns) };
 }
 
-/** [B, H or 1, T, S], by head, query and key. */
+/** [B, H or 1, T, S], by head, query and key: of those that a query may look at. */
 function patternMask({ at, keys }: Write, heads: number[] | undefined, count: number, pass: Pass): Feed {
   const H = heads ? count : 1;
   const S = pass.columns[0].length;
@@ -283,7 +289,10 @@ function patternMask({ at, keys }: Write, heads: number[] | undefined, count: nu
     for (const h of heads ?? [0]) for (let t = 0; t < length; t++) {
       if (!query(pass.past[b] + t)) continue;
       const row = ((b * H + h) * pass.tokens + t) * S;
-      for (let s = 0; s < S; s++) if (pass.columns[b][s] >= 0 && key(pass.columns[b][s])) data[row + s] = 1;
+      for (let s = 0; s < S; s++) {
+        const position = pass.columns[b][s];
+        if (position >= 0 && position <= pass.past[b] + t && key(position)) data[row + s] = 1;
+      }
     }
   });
   return { type: "bool", data, dims: [pass.batch, H, pass.tokens, S] };
