@@ -113,6 +113,7 @@ async function write(
   const told = meter("generate", total, "tokens", settings.progress);
   let finished = 0; // texts, times maxTokens
   for (const group of groups(lines, inner)) {
+    if (left()) break;
     await writeGroup(group, { inner, hooks, settings, tokenizer, tell, left, made: (count) => told(Math.min(finished + count, total - 1)), finished: () => finished / settings.maxTokens, all: lines.length });
     finished += group.length * settings.maxTokens; // texts that ended early are done too
   }
@@ -179,7 +180,7 @@ async function writeGroup(group: Line[], { inner, hooks, settings, tokenizer, te
         cache = ++caches;
         pass = start([[...group[0].ids, ...group[0].added]]);
         for (const spelling of hooks.keys()) group[0].rows.set(spelling, []);
-      } else pass = nextPass(pass, next);
+      } else pass = nextPass(pass, next, group.map(({ done }) => done));
     }
   } finally {
     inner.forget(cache);

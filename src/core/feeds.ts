@@ -39,15 +39,15 @@ export function firstPass(ids: ArrayLike<number>[], rest: Partial<Pass> = {}): P
   };
 }
 
-/** The pass after `before`, of one more token each. */
-export function nextPass(before: Pass, ids: ArrayLike<number>[]): Pass {
-  const past = before.past.map((count, b) => count + before.lengths[b]);
+/** The pass after `before`, of one more token each; texts that are done stay where they are, for the context may end there. */
+export function nextPass(before: Pass, ids: ArrayLike<number>[], done: boolean[]): Pass {
+  const past = before.past.map((count, b) => count + before.lengths[b] - (done[b] ? 1 : 0));
   return {
     ...before, ids, past, lengths: ids.map(({ length }) => length), tokens: 1,
     columns: before.columns.map((column, b) => {
       const longer = new Int32Array(column.length + 1);
       longer.set(column);
-      longer[column.length] = past[b];
+      longer[column.length] = done[b] ? -1 : past[b];
       return longer;
     }),
   };
