@@ -204,9 +204,9 @@ export function buildGraph(a: Architecture, weights: Map<string, Weight>, wanted
       g.add("Reshape", [`${at}/qkv`, g.ints("flat/three", [-1, 3 * a.headDim])], `${at}/qkv/heads`);
       g.nodes.push({
         op: "Split", inputs: [`${at}/qkv/heads`, g.ints("split/heads", [a.headDim, a.headDim, a.headDim])],
-        outputs: ["q", "k", "v"].map((part) => `${at}.${part}/heads`), attributes: { axis: 1n },
+        outputs: ["q", "k", "v"].map((part) => `${at}.${part}/packed`), attributes: { axis: 1n },
       });
-      for (const part of ["q", "k", "v"]) g.add("Reshape", [`${at}.${part}/heads`, g.ints("flat/heads", [-1, a.heads * a.headDim])], `${at}.${part}`);
+      for (const part of ["q", "k", "v"]) g.add("Reshape", [`${at}.${part}/packed`, g.ints("flat/heads", [-1, a.heads * a.headDim])], `${at}.${part}`);
     } else for (const part of ["q", "k", "v"]) linear(x, `layers.${i}.${part}_proj`, `${at}.${part}`);
     const normed = (part: "q" | "k"): string => {
       if (row.headNorm === "no") return `${at}.${part}`;
