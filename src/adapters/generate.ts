@@ -165,7 +165,8 @@ async function writeGroup(group: Line[], { inner, hooks, settings, tokenizer, te
       for (const [spelling, hook] of hooks) keepRows(group, live, spelling, outputs[hook.name], pass);
       const next = group.map((line, b) => {
         if (line.done) return [0];
-        const id = draw(outputs["logits.last"].subarray(b * vocabulary, (b + 1) * vocabulary), settings, line.random);
+        // rows beyond the tokenizer's are padding of the embedding: no text has them
+        const id = draw(outputs["logits.last"].subarray(b * vocabulary, b * vocabulary + tokenizer.vocabularySize), settings, line.random);
         if (inner.stops.has(id)) finish(line, -1, tell);
         else take(line, id, tokenizer.bytes(id), settings, pass.past[b] + pass.lengths[b] + 1 >= source.context, tell);
         return [id];

@@ -121,8 +121,14 @@ const softmax = (scores: Float64Array): Float64Array => {
 
 const capped = (x: number, cap: number): number => (cap ? cap * Math.tanh(x / cap) : x);
 
-/** Runs one text. @param text its number in the batch, and where its rows begin among those of all */
-export function runPlain(m: PlainModel, ids: number[], writes: Write[], text: { index: number; from: number }): PlainResult {
+/** A text's number in the batch, where its rows begin among those of all, and how many of its tokens were given: all by default. */
+export interface PlainText {
+  index: number;
+  from: number;
+  prompt?: number;
+}
+
+export function runPlain(m: PlainModel, ids: number[], writes: Write[], text: PlainText): PlainResult {
   const result: PlainResult = { places: new Map(), gap: Infinity };
   const tap = (name: string, rows: Rows): Rows => {
     let x: Rows = rows.map((one) => one.slice());
@@ -191,10 +197,10 @@ const tensorOf = (name: string): string => {
   return !before ? name : before[1] === "0" ? "embed_tokens" : `layers.${Number(before[1]) - 1}`;
 };
 
-function chosen(at: Positions | undefined, length: number): (position: number) => boolean {
-  const of = (position: number): number => (position < 0 ? position + length : position);
-  if (at === undefined || at === "prompt") return () => true;
-  if (at === "generated") return () => false;
+function chosen(at: Positions | undefined, prompt: number): (position: number) => boolean {
+  const of = (position: number): number => (position < 0 ? position + prompt : position);
+  if (at === undefined) return () => true;
+  if (at === "prompt" || at === "generated") return (position) => position < prompt === (at === "prompt");
   if (typeof at === "number" || Array.isArray(at)) return (position) => [at].flat().some((one) => of(one) === position);
   return (position) => (at.from === undefined || position >= of(at.from)) && (at.to === undefined || position < of(at.to));
 }
@@ -204,11 +210,12 @@ export function elementwise(f: (x: number) => number): Extract<Write, { edit: un
   return Object.assign((rows: Float32Array) => rows.map((x) => f(x)), { element: f });
 }
 
-function written(x: Rows, write: Write, m: PlainModel, length: number, text: { index: number; from: number }, result: PlainResult): Rows {
+function written(x: Rows, write: Write, m: PlainModel, length: number, text: PlainText, result: PlainResult): Rows {
   const heads = write.heads === undefined ? undefined : [write.heads].flat();
-  const at = chosen(write.at, length);
+  const prompt = text.prompt ?? length;
+  const at = chosen(write.at, prompt);
   if (write.hook.endsWith(".pattern")) {
-    const keys = chosen(write.keys, length);
+    const keys = chosen(write.keys, prompt);
     return x.map((all) => all.map((p, c) => {
       const [head, t, s] = [Math.floor(c / length ** 2), Math.floor(c / length) % length, c % length];
       if (!at(t) || !keys(s) || (heads && !heads.includes(head))) return p;
