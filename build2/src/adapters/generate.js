@@ -1,0 +1,221 @@
+"use strict";
+Object.defineProperty(exports, "__esModule", { value: true });
+exports.generation = generation;
+const errors_1 = require("../core/errors");
+const feeds_1 = require("../core/feeds");
+const sample_1 = require("../core/sample");
+const interrupt_1 = require("./interrupt");
+const progress_1 = require("./progress");
+/** Texts that are continued side by side. */
+const BATCH = 16;
+/** Numbers of key-value caches, unique in the process; those of edits are negative. */
+let caches = 0;
+function check(options) {
+    const { temperature = 0, topK = 0, topP = 1, maxTokens = 256, seed = 0, stop = [], hooks = [], writes = [], progress } = options;
+    if (!(temperature >= 0 && Number.isFinite(temperature)))
+        throw new errors_1.OptionError(`temperature: expected a number from 0 (greedy), found ${temperature}.`);
+    if (!Number.isSafeInteger(topK) || topK < 0)
+        throw new errors_1.OptionError(`topK: expected a whole number from 0 (all), found ${topK}.`);
+    if (!(topP > 0 && topP <= 1))
+        throw new errors_1.OptionError(`topP: expected a number above 0, up to 1 (all), found ${topP}.`);
+    if (!Number.isSafeInteger(maxTokens) || maxTokens < 1)
+        throw new errors_1.OptionError(`maxTokens: expected a whole number from 1, found ${maxTokens}.`);
+    if (!Number.isSafeInteger(seed))
+        throw new errors_1.OptionError(`seed: expected a whole number, found ${seed}.`);
+    if (!Array.isArray(stop) || stop.some((text) => typeof text !== "string" || !text))
+        throw new errors_1.OptionError(`stop: expected texts that are not empty, found ${JSON.stringify(stop)}.`);
+    return { temperature, topK, topP, maxTokens, seed, stop, hooks, writes, progress };
+}
+/**
+ * Continues texts: a pass over the prompts, then one token of each text a step, keys and values kept with the worker. Each text draws
+ * from numbers of its own, so that company changes nothing.
+ */
+function generation(model, inner, prompts, options, find) {
+    let result;
+    const pieces = [];
+    let wake;
+    let left = false; // nobody reads on
+    let listening = false;
+    const begin = () => (result ??= write(model, inner, prompts, options, find, (piece) => {
+        if (!listening)
+            return;
+        pieces.push(piece);
+        wake?.();
+    }, () => left));
+    return {
+        then: (kept, failed) => begin().then(kept, failed),
+        catch: (failed) => begin().catch(failed),
+        finally: (always) => begin().finally(always),
+        [Symbol.toStringTag]: "Generation",
+        async *[Symbol.asyncIterator]() {
+            listening = true;
+            let ended = false;
+            const end = begin().finally(() => {
+                ended = true;
+                wake?.();
+            });
+            end.catch(() => { }); // awaited below, or nobody's any more
+            try {
+                for (;;) {
+                    while (pieces.length)
+                        yield pieces.shift();
+                    if (ended)
+                        break;
+                    await new Promise((resolve) => (wake = resolve));
+                }
+                await end;
+            }
+            finally {
+                left = !ended;
+            }
+        },
+    };
+}
+async function write(model, inner, prompts, options, find, tell, left) {
+    const settings = check(options);
+    const { tokenizer } = model;
+    const context = inner.source.context;
+    const hooks = new Map(settings.hooks.map((spelling) => [spelling, find(spelling)]));
+    for (const [spelling, hook] of hooks)
+        if (hook.kind === "pattern")
+            throw new errors_1.HookError(`"${spelling}": expected a place with one row a token, found a pattern, whose rows grow with the text. Read it with run.`);
+    for (const one of settings.writes)
+        find(one.hook, "write");
+    const formatted = (text) => (options.chat ? tokenizer.chat([{ role: "user", content: text }], { addGenerationPrompt: true }) : text);
+    const documents = prompts.map((prompt, i) => {
+        const document = typeof prompt === "string" ? { id: `prompt-${i}`, text: prompt, spans: [] } : prompt;
+        return options.chat ? { ...document, text: formatted(document.text), spans: [] } : document;
+    });
+    const lines = documents.map((document, i) => {
+        const { ids } = tokenizer.encode(document.text);
+        if (!ids.length)
+            throw new errors_1.OptionError(`generate: prompt ${i}: expected at least one token, found none. Give it a text.`);
+        if (ids.length + 1 > context)
+            throw new errors_1.OptionError(`generate: prompt ${i}: expected fewer than ${context} tokens, found ${ids.length}. Shorten it.`);
+        return {
+            index: i, document, ids, added: [], text: "", told: 0, decoder: new TextDecoder("utf-8", { ignoreBOM: true }), random: (0, sample_1.randomNumbers)(settings.seed, i), done: false,
+            rows: new Map([...hooks.keys()].map((spelling) => [spelling, []])),
+        };
+    });
+    const total = lines.length * settings.maxTokens;
+    const told = (0, progress_1.meter)("generate", total, "tokens", settings.progress);
+    let finished = 0; // texts, times maxTokens
+    for (const group of groups(lines, inner)) {
+        if (left())
+            break;
+        await writeGroup(group, { inner, hooks, settings, tokenizer, tell, left, made: (count) => told(Math.min(finished + count, total - 1)), finished: () => finished / settings.maxTokens, all: lines.length });
+        finished += group.length * settings.maxTokens; // texts that ended early are done too
+    }
+    told(total);
+    return lines.map(({ document: { id, text, split }, text: added, rows }) => ({
+        id, text: text + added, spans: [], ...(split ? { split } : {}), prompt: text.length,
+        ...(hooks.size ? { rows: Object.fromEntries([...rows].map(([spelling, parts]) => [spelling, joined(parts)])) } : {}),
+    }));
+}
+/** Texts of like length go together, so that little is padded; of equal length where the cache wants it; alone where their rotation may change on the way. */
+function groups(lines, { source }) {
+    const alone = source.regime(1) !== source.regime(Infinity);
+    const order = lines.toSorted((x, y) => x.ids.length - y.ids.length || x.index - y.index);
+    const out = [];
+    for (const line of order) {
+        const last = out.at(-1);
+        if (last && last.length < BATCH && !alone && (source.ragged || last[0].ids.length === line.ids.length))
+            last.push(line);
+        else
+            out.push([line]);
+    }
+    return out;
+}
+async function writeGroup(group, { inner, hooks, settings, tokenizer, tell, left, made, finished, all }) {
+    const { source } = inner;
+    const prompt = group.map(({ ids }) => ids.length);
+    const start = (ids) => (0, feeds_1.firstPass)(ids, { flat: source.flat, prompt, index: group.map(({ index }) => index), rows: undefined });
+    let pass = start(group.map(({ ids }) => ids));
+    let cache = ++caches;
+    try {
+        for (;;) {
+            (0, interrupt_1.stopIfInterrupted)(`${finished()} of ${all} texts were finished; none is kept.`);
+            const question = { hooks: [...hooks.values()], last: true, cache: true, writes: settings.writes };
+            const outputs = await inner.pass(question, pass, cache);
+            const vocabulary = outputs["logits.last"].length / group.length;
+            const live = group.map(({ done }) => !done);
+            for (const [spelling, hook] of hooks)
+                keepRows(group, live, spelling, outputs[hook.name], pass);
+            const next = group.map((line, b) => {
+                if (line.done)
+                    return [0];
+                // rows beyond the tokenizer's are padding of the embedding: no text has them
+                const id = (0, sample_1.draw)(outputs["logits.last"].subarray(b * vocabulary, b * vocabulary + tokenizer.vocabularySize), settings, line.random);
+                if (inner.stops.has(id))
+                    finish(line, -1, tell);
+                else
+                    take(line, id, tokenizer.bytes(id), settings, pass.past[b] + pass.lengths[b] + 1 >= source.context, tell);
+                return [id];
+            });
+            made(group.reduce((sum, { added }) => sum + added.length, 0));
+            await (0, interrupt_1.breathe)();
+            if (group.every(({ done }) => done) || left())
+                return;
+            const reached = pass.past[0] + pass.lengths[0];
+            if (source.regime(reached) !== source.regime(reached + 1)) {
+                // what is cached was rotated otherwise: the text is read again, as transformers does
+                inner.forget(cache);
+                cache = ++caches;
+                pass = start([[...group[0].ids, ...group[0].added]]);
+                for (const spelling of hooks.keys())
+                    group[0].rows.set(spelling, []);
+            }
+            else
+                pass = (0, feeds_1.nextPass)(pass, next, group.map(({ done }) => done));
+        }
+    }
+    finally {
+        inner.forget(cache);
+    }
+}
+function keepRows(group, live, spelling, rows, pass) {
+    const width = rows.length / pass.lengths.reduce((sum, length) => sum + length, 0);
+    let at = 0;
+    group.forEach((line, b) => {
+        const count = pass.lengths[b] * width;
+        if (live[b])
+            line.rows.get(spelling).push(rows.slice(at, at + count));
+        at += count;
+    });
+}
+/** One more token: its characters, and whether the text ends here. */
+function take(line, id, bytes, { maxTokens, stop }, full, tell) {
+    line.added.push(id);
+    line.text += line.decoder.decode(bytes, { stream: true });
+    const ends = stop.map((text) => line.text.indexOf(text)).filter((at) => at >= 0);
+    if (ends.length)
+        return finish(line, Math.min(...ends), tell);
+    if (line.added.length >= maxTokens || full)
+        return finish(line, -1, tell);
+    // what may be the beginning of a stop text is held back
+    const held = stop.reduce((most, text) => Math.max(most, text.length - 1), 0);
+    const end = Math.max(line.told, line.text.length - held);
+    if (end > line.told)
+        tell({ prompt: line.index, token: id, text: line.text.slice(line.told, end) });
+    line.told = end;
+}
+/** @param at where the text is cut, or −1 */
+function finish(line, at, tell) {
+    line.done = true;
+    line.text += line.decoder.decode();
+    if (at >= 0)
+        line.text = line.text.slice(0, at);
+    if (line.text.length > line.told)
+        tell({ prompt: line.index, token: line.added.at(-1), text: line.text.slice(line.told) });
+    line.told = line.text.length;
+}
+function joined(parts) {
+    const out = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const part of parts) {
+        out.set(part, at);
+        at += part.length;
+    }
+    return out;
+}
+//# sourceMappingURL=generate.js.map

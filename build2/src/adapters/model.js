@@ -1,0 +1,237 @@
+"use strict";
+Object.defineProperty(exports, "__esModule", { value: true });
+exports.openModel = openModel;
+exports.makeModel = makeModel;
+const node_fs_1 = require("node:fs");
+const node_os_1 = require("node:os");
+const node_path_1 = require("node:path");
+const errors_1 = require("../core/errors");
+const feeds_1 = require("../core/feeds");
+const hookname_1 = require("../core/hookname");
+const pad_1 = require("../core/pad");
+const splice_1 = require("../core/splice");
+const writes_1 = require("../core/writes");
+const generate_1 = require("./generate");
+const modelfiles_1 = require("./modelfiles");
+const runtime_1 = require("./runtime");
+const saefile_1 = require("./saefile");
+const source_1 = require("./source");
+const tokenizer_1 = require("./tokenizer");
+/** Questions that are remembered: their graphs hold no weights. */
+const GRAPHS = 64;
+/**
+ * Opens a Hugging Face checkpoint folder: config.json, model.safetensors (or its shards with model.safetensors.index.json), tokenizer.json;
+ * float32, bfloat16 or float16. Arithmetic is float32. Nothing is computed or copied yet: a graph is built, and its weights mapped, when it is first run.
+ * @param folder path; a folder of the hub's cache (symbolic links) will do
+ * @throws ModelError when the folder, a file, a field or a tensor is missing or not what it should be, or the family is unknown
+ */
+async function openModel(folder, options = {}) {
+    const { threads = (0, node_os_1.availableParallelism)(), weights: holding = "auto" } = options;
+    if (!Number.isSafeInteger(threads) || threads < 1)
+        throw new errors_1.OptionError(`threads: expected a whole number from 1, found ${threads}.`);
+    if (!["auto", "packed", "in place"].includes(holding))
+        throw new errors_1.OptionError(`weights: expected auto, packed or in place, found ${holding}.`);
+    return makeModel(folder, folder, (0, source_1.builtSource)(folder, (0, modelfiles_1.checkpointFiles)(folder)), { threads, holding });
+}
+function makeModel(name, folder, source, settings) {
+    const { anatomy, vocabulary, context } = source;
+    const tokenizer = (0, tokenizer_1.openTokenizer)(folder);
+    if (tokenizer.vocabularySize > vocabulary) {
+        throw new errors_1.ModelError(`${folder}: tokenizer.json: expected ids below vocab_size ${vocabulary} of config.json, found ids up to ${tokenizer.vocabularySize - 1}. ` +
+            "Tokenizer and weights belong to different models: copy both again.");
+    }
+    const generationConfig = (0, node_path_1.join)(folder, "generation_config.json");
+    const stops = new Set([...source.eos, ...((0, node_fs_1.existsSync)(generationConfig) ? [(0, modelfiles_1.readJson)(generationConfig).eos_token_id ?? []].flat() : [])]);
+    const engine = (0, runtime_1.runtime)(`${source.family} model ${name}`, settings);
+    const saes = (0, saefile_1.saeFiles)();
+    const known = new Map();
+    const rowOf = new Map(source.rows.map((row) => [row.name, row]));
+    const shape = { width: (kind) => widths.get(kind), headDim: source.headDim };
+    const widths = new Map(source.rows.map((row) => [row.kind, row.width]));
+    for (const [alias, kind] of [["attn_add", "attn_out"], ["mlp_add", "mlp_out"], ["tok_embed", "embed"]])
+        if (!widths.has(alias))
+            widths.set(alias, widths.get(kind));
+    const find = (spelling, use = "read") => {
+        const hook = (0, hookname_1.parseHook)(spelling, anatomy);
+        const row = rowOf.get(hook.name);
+        const reason = row?.missing ?? (use === "write" ? row?.readOnly : undefined);
+        if (reason)
+            throw new errors_1.HookError(`"${spelling}": expected a place that can be ${use === "read" ? "read" : "written"} in ${name}, found that it cannot: ${reason}. model.hooks() lists what this file offers.`);
+        return hook;
+    };
+    const answer = ({ hooks, last, cache, lens }, lowered) => {
+        const unique = [...new Map(hooks.map((hook) => [hook.name, hook])).values()].sort((x, y) => (0, hookname_1.deeper)(x, y));
+        const key = [...unique.map((hook) => hook.name), last && "last", cache && "cache", lens && "lens", ...lowered.map((one, i) => `${i}: ${one.key}`)].filter(Boolean).join(", ");
+        let found = known.get(key);
+        if (!found) {
+            const built = source.build({ hooks: unique, last, cache, lens, written: lowered.map(({ hook }) => hook) });
+            let model = built.model;
+            for (const { hook, insert } of lowered) {
+                const tensor = built.tensors.get(hook.name);
+                // a place beyond what is read changes nothing that is asked for
+                if (model.nodes.some(({ outputs }) => outputs.includes(tensor)))
+                    model = (0, splice_1.tap)(model, tensor, insert);
+            }
+            found = { prepared: (0, runtime_1.prepare)(key, (0, splice_1.prune)(model)), tensors: built.tensors, pairs: built.cache };
+            if (known.size >= GRAPHS)
+                known.delete(known.keys().next().value);
+        }
+        known.delete(key);
+        known.set(key, found);
+        return found;
+    };
+    /** Tables for this pass that the worker has not got. */
+    const tables = (pass, inputs, regime) => {
+        const out = {};
+        for (const { name: table, key, make } of source.tables((0, feeds_1.reach)(pass), regime)) {
+            if (!inputs.some((input) => input.name === table))
+                continue;
+            const has = engine.tables.get(table);
+            // a longer one of the same kind will do
+            if (has === key || (has && has.split(" ")[1] === key.split(" ")[1] && Number(has.split(" ")[0]) >= Number(key.split(" ")[0])))
+                continue;
+            engine.tables.set(table, key);
+            out[table] = make();
+        }
+        return out;
+    };
+    const inner = {
+        source, stops,
+        forget: engine.forget,
+        check(batch) {
+            if (!batch.length)
+                throw new errors_1.OptionError("batch: expected at least one text, found none.");
+            batch.forEach((ids, row) => {
+                if (!ids.length)
+                    throw new errors_1.OptionError(`batch: text ${row}: expected at least one token, found none. Leave empty texts out.`);
+                if (ids.length > context) {
+                    throw new errors_1.OptionError(`batch: text ${row}: expected at most ${context} tokens (max_position_embeddings of config.json), found ${ids.length}. Cut it into contexts.`);
+                }
+                for (let t = 0; t < ids.length; t++) {
+                    const id = ids[t];
+                    if (!(id >= 0 && id < vocabulary && Number.isInteger(id))) {
+                        throw new errors_1.OptionError(`batch: text ${row}, token ${t}: expected an id from 0 to ${vocabulary - 1}, found ${id}. The ids come from another tokenizer.`);
+                    }
+                }
+            });
+        },
+        async pass(question, pass, cache) {
+            const lowered = (question.writes ?? []).map((write, i) => (0, writes_1.lowerWrite)(write, find(write.hook, "write"), `write.${i}`, shape, saes.initializers));
+            const { prepared, tensors, pairs } = answer(question, lowered);
+            const regime = source.regime(Math.max(...pass.past.map((past, b) => past + pass.lengths[b])));
+            const heads = (hook) => (hook.kind === "pattern" ? rowOf.get(hook.name).width : undefined);
+            const outputs = [...new Set(question.hooks.map((hook) => tensors.get(hook.name)))];
+            const made = await engine.run(prepared, {
+                feeds: (inputs) => {
+                    const names = new Set(inputs.map((input) => input.name));
+                    const written = Object.assign({}, ...lowered.map((one) => one.feeds(pass)));
+                    return { ...(0, feeds_1.standardFeeds)(inputs, pass), ...tables(pass, inputs, regime), ...Object.fromEntries(Object.entries(written).filter(([input]) => names.has(input))) };
+                },
+                outputs: [...outputs, ...(question.last ? ["logits.last"] : [])],
+                cache: cache === undefined ? undefined : { id: cache, pairs: pairs.map((pair) => ({ ...pair, dims: [pass.batch, ...pair.dims.slice(1)] })) },
+                edit: async (name, data) => {
+                    const one = lowered[Number(name.split(".")[1])];
+                    const rows = (0, pad_1.withoutPadding)(data, pass, heads(one.hook));
+                    const given = (await one.edit(rows, { hook: one.hook.name, lengths: pass.lengths, past: pass.past })) ?? rows;
+                    if (!(given instanceof Float32Array) || given.length !== rows.length) {
+                        throw new errors_1.OptionError(`edit of "${one.hook.name}": expected a Float32Array of ${rows.length} numbers, as was given, found ${given instanceof Float32Array ? given.length : typeof given}.`);
+                    }
+                    return (0, pad_1.withPadding)(given, data, pass, heads(one.hook));
+                },
+            });
+            const result = {};
+            for (const hook of question.hooks)
+                result[hook.name] = (0, pad_1.withoutPadding)(made[tensors.get(hook.name)].data, pass, heads(hook));
+            if (question.last)
+                result["logits.last"] = made["logits.last"].data;
+            return result;
+        },
+    };
+    /** Texts that rotate alike go together; the answers come back in the order of the texts. */
+    const run = async (batch, hooks, writes) => {
+        const regimes = batch.map((ids) => source.regime(ids.length));
+        const kinds = [...new Set(regimes)];
+        if (kinds.length === 1)
+            return inner.pass({ hooks, writes }, (0, feeds_1.firstPass)(batch, { flat: source.flat }));
+        const parts = new Array(batch.length);
+        const { rows } = (0, feeds_1.firstPass)(batch);
+        for (const [i, ids] of batch.entries()) {
+            parts[i] = await inner.pass({ hooks, writes }, (0, feeds_1.firstPass)([ids], { flat: source.flat, index: [i], rows: { from: [rows.from[i]], all: rows.all } }));
+        }
+        return Object.fromEntries(hooks.map((hook) => [hook.name, joined(parts.map((part) => part[hook.name]))]));
+    };
+    let hash;
+    const model = {
+        source: name,
+        folder,
+        family: source.family,
+        layers: anatomy.layers,
+        width: source.width,
+        vocabularySize: vocabulary,
+        context,
+        tokenizer,
+        hash: () => (hash ??= (0, modelfiles_1.hashFiles)(source.files)),
+        hooks: () => source.rows.map((row) => ({ ...row })),
+        hook: (spelling) => (0, hookname_1.parseHook)(spelling, anatomy),
+        async run(texts, { hooks: names = [], logits = false, writes, upTo }) {
+            const batch = [texts].flat().every((text) => typeof text === "string") && [texts].flat().length
+                ? [texts].flat().map((text) => tokenizer.encode(text).ids) : texts;
+            const wanted = new Map(names.map((spelling) => [spelling, find(spelling)]));
+            if (logits)
+                wanted.set("logits", find("logits"));
+            const end = upTo === undefined ? undefined : find(upTo);
+            if (!wanted.size && !end)
+                throw new errors_1.OptionError("run: expected at least one hook, or logits: true, found neither.");
+            for (const [spelling, hook] of wanted) {
+                if (end && (0, hookname_1.deeper)(hook, end) > 0)
+                    throw new errors_1.OptionError(`run: expected hooks up to "${upTo}", found "${spelling}", which comes later. Leave upTo out: a pass ends at its deepest hook.`);
+            }
+            inner.check(batch);
+            const rows = await run(batch, [...wanted.values(), ...(end ? [end] : [])], writes);
+            const result = {};
+            for (const [spelling, hook] of wanted)
+                result[spelling] = rows[hook.name];
+            return result;
+        },
+        generate: (prompts, options) => (0, generate_1.generation)(model, inner, prompts, options ?? {}, find),
+        async unembed(rows) {
+            if (!rows.length || rows.length % source.width)
+                throw new errors_1.OptionError(`unembed: expected rows of ${source.width} numbers, the width of the stream, found ${rows.length} numbers.`);
+            const { prepared } = answer({ hooks: [(0, hookname_1.parseHook)("logits", anatomy)], lens: true }, []);
+            const n = rows.length / source.width;
+            const dims = source.flat ? [n, source.width] : [1, n, source.width];
+            return (await engine.run(prepared, { feeds: () => ({ rows: { type: "float32", data: rows.slice(), dims } }), outputs: ["logits"] })).logits.data;
+        },
+        head: source.head,
+        describe: () => {
+            const { elements, bytes, dtypes, files, facts } = source;
+            return [
+                `${(0, node_path_1.basename)((0, node_path_1.resolve)(name))}: ${facts[0]}`,
+                `${quantity(elements)} parameters in ${dtypes.join(", ")}, ${megabytes(bytes)} in ${files.length < 3 ? "one file" : `${files.length - 1} files`}. ${facts.slice(1).join(" ")}`,
+                engine.hold(elements * 4) === "packed"
+                    ? `Weights are held packed: a session copies what it reads into float32 (all of it ${megabytes(elements * 4)}) in the order the processor likes.`
+                    : "Weights are read in place: they cost page cache, not memory of the process; runs are a little slower.",
+                `Arithmetic is float32 on ${settings.threads} ${settings.threads === 1 ? "thread" : "threads"} of ONNX Runtime, outside the main thread.`,
+                `${source.rows.filter((row) => !row.missing).length} hooks, from embed_tokens over layers.n, layers.n.mlp, layers.n.self_attn and others (n = 0 to ${anatomy.layers - 1}) to logits: model.hooks() lists them. A pass ends at its deepest hook.`,
+                `Folder ${folder}: ${files.map((file) => (0, node_path_1.basename)(file)).join(", ")}, tokenizer.json (${tokenizer.vocabularySize} tokens).`,
+            ].join("\n");
+        },
+        async close() {
+            await engine.close();
+            saes.close();
+        },
+    };
+    return model;
+}
+function joined(parts) {
+    const out = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const part of parts) {
+        out.set(part, at);
+        at += part.length;
+    }
+    return out;
+}
+const quantity = (n) => (n >= 1e9 ? `${(n / 1e9).toFixed(2)} billion` : n >= 1e6 ? `${(n / 1e6).toFixed(1)} million` : n.toLocaleString("en"));
+const megabytes = (bytes) => `${(bytes / 1e6).toLocaleString("en", { maximumFractionDigits: bytes < 1e8 ? 1 : 0 })} MB`;
+//# sourceMappingURL=model.js.map

@@ -1,0 +1,66 @@
+"use strict";
+/**
+ * Pieces that all views share. What they make lives in pages that strip <style>, <script>, <svg> and data-*, so every
+ * look is an inline style, every colour is either the page's own or laid over it half transparent, and the meaning stays
+ * when the styles go.
+ */
+Object.defineProperty(exports, "__esModule", { value: true });
+exports.padEnd = exports.padStart = exports.ansi = exports.PLAIN = exports.RULE = exports.SANS = exports.MONO = exports.shade = exports.count = exports.escapeHtml = void 0;
+exports.short = short;
+exports.percent = percent;
+exports.columns = columns;
+const ENTITIES = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
+/** Text as HTML, for element content and for attributes in double quotes. */
+const escapeHtml = (text) => text.replace(/[&<>"]/g, (character) => ENTITIES[character]);
+exports.escapeHtml = escapeHtml;
+/** Three significant digits, without an exponent between 0.001 and a million: 7.31, 0.0412, 1,204. */
+function short(x) {
+    if (!Number.isFinite(x))
+        return x === Infinity ? "∞" : x === -Infinity ? "−∞" : "–";
+    const size = Math.abs(x);
+    if (size === 0)
+        return "0";
+    if (size >= 1e6 || size < 1e-3)
+        return x.toExponential(1).replace("e+", "e").replace("-", "−");
+    if (size >= 100)
+        return Math.round(x).toLocaleString("en").replace("-", "−");
+    return x.toPrecision(3).replace("-", "−");
+}
+/** A share as percent: 0.41 %, 12 %, < 0.001 %. */
+function percent(share) {
+    if (share > 0 && share < 1e-5)
+        return "< 0.001 %";
+    const x = share * 100;
+    return `${x === 0 ? "0" : x >= 99.5 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x.toPrecision(2)} %`;
+}
+const count = (n) => n.toLocaleString("en");
+exports.count = count;
+/** Warm orange of the heat maps, over the page's own background. @param t 0 … 1 */
+const shade = (t) => `rgba(255,140,26,${t.toFixed(2)})`;
+exports.shade = shade;
+exports.MONO = "ui-monospace,Menlo,Consolas,DejaVu Sans Mono,monospace";
+exports.SANS = "system-ui,-apple-system,Segoe UI,Roboto,sans-serif";
+exports.RULE = "1px solid rgba(128,128,128,0.35)";
+/** Classes that keep MathJax (2 and 3) from taking a dollar sign for mathematics. */
+exports.PLAIN = "mathjax_ignore tex2jax_ignore";
+/** 24-bit ANSI colours and attributes of a terminal; as plain text when colour is off. */
+const ansi = (on) => (codes, text) => on && codes && text ? `\u001b[${codes}m${text}\u001b[0m` : text;
+exports.ansi = ansi;
+/** Columns a text takes in a terminal: by characters, wide ones (East Asian, emoji) as two. */
+function columns(text) {
+    let width = 0;
+    for (const character of text) {
+        const code = character.codePointAt(0);
+        width +=
+            code >= 0x1100 &&
+                /\p{Emoji_Presentation}|[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]/u.test(character)
+                ? 2
+                : 1;
+    }
+    return width;
+}
+const padStart = (text, width) => " ".repeat(Math.max(0, width - columns(text))) + text;
+exports.padStart = padStart;
+const padEnd = (text, width) => text + " ".repeat(Math.max(0, width - columns(text)));
+exports.padEnd = padEnd;
+//# sourceMappingURL=html.js.map

@@ -1,0 +1,199 @@
+"use strict";
+Object.defineProperty(exports, "__esModule", { value: true });
+exports.FIRST = exports.POOLINGS = void 0;
+exports.sentencesOf = sentencesOf;
+exports.rowSentences = rowSentences;
+exports.oneSidedLabels = oneSidedLabels;
+exports.withoutLabels = withoutLabels;
+exports.pooling = pooling;
+exports.scoreLatents = scoreLatents;
+const errors_1 = require("./errors");
+/**
+ * How well a latent's activation tells the sentences of one label from all others, beside what a reader would have got
+ * without it.
+ *
+ *   documents -sentencesOf-> Sentences -rowSentences-> rows of each -pooling-> scores of a latent -ranking-> AUROC
+ *
+ * Everything that is chosen (latent and pooling, direction, word, sign) is chosen on training documents and measured on
+ * held-out ones. Ranks are in core/ranking, what a latent is held against in core/controls.
+ */
+exports.POOLINGS = ["mean", "max", "first five"];
+/** Rows of the pooling "first five". */
+exports.FIRST = 5;
+const MOST_LABELS = 30; // bits of a mask that stay clear of its sign
+/**
+ * Sentences of labelled documents. A token belongs to the sentence that holds its first character that is not white
+ * space; where sentences overlap, to the one that begins last.
+ * @param offsets UTF-16 offsets of all tokens of a document, dropped ones included
+ * @param side of each document
+ * @param wanted labels; when absent all that occur, most frequent first
+ * @throws OptionError for more labels than a mask of 32 bits holds
+ */
+function* sentencesOf(documents, offsets, side, wanted) {
+    const times = new Map();
+    for (const { spans } of documents)
+        for (const { label } of spans)
+            times.set(label, (times.get(label) ?? 0) + 1);
+    const labels = wanted ?? [...times.keys()].sort((a, b) => times.get(b) - times.get(a) || (a < b ? -1 : 1));
+    if (labels.length > MOST_LABELS) {
+        throw new errors_1.OptionError(`scoreLabels: expected at most ${MOST_LABELS} labels at once, found ${labels.length}. ` +
+            `Say which: { labels: ["${labels.slice(0, 2).join('", "')}", …] }, in several calls if need be.`);
+    }
+    const bit = new Map(labels.map((label, l) => [label, 1 << l]));
+    const [document, mask, heldout, first, tokens, relative, starts, ends] = Array.from({ length: 8 }, () => []);
+    const ofToken = [];
+    for (const [d, { text, spans }] of documents.entries()) {
+        if (d % 32 === 31)
+            yield;
+        const units = [];
+        for (const { start, end, label } of [...spans].sort((a, b) => a.start - b.start || a.end - b.end)) {
+            const last = units.at(-1);
+            if (last && last.start === start && last.end === end)
+                last.mask |= bit.get(label) ?? 0;
+            else
+                units.push({ start, end, mask: bit.get(label) ?? 0 });
+        }
+        const base = document.length;
+        const { start, end } = offsets(d);
+        const of = new Int32Array(start.length).fill(-1);
+        const firstOf = new Int32Array(units.length).fill(-1);
+        const many = new Int32Array(units.length);
+        let u = -1;
+        for (let t = 0; t < of.length; t++) {
+            let at = start[t];
+            while (at < end[t] - 1 && /\s/.test(text[at]))
+                at++;
+            while (u + 1 < units.length && units[u + 1].start <= at)
+                u++;
+            for (let v = u; v >= 0 && v > u - 8; v--) {
+                if (at >= units[v].end || end[t] === start[t])
+                    continue;
+                of[t] = base + v;
+                if (firstOf[v] < 0)
+                    firstOf[v] = t;
+                many[v]++;
+                break;
+            }
+        }
+        units.forEach((unit, v) => {
+            document.push(d);
+            mask.push(unit.mask);
+            heldout.push(side[d] === "heldout" ? 1 : 0);
+            first.push(Math.max(0, firstOf[v]));
+            tokens.push(many[v]);
+            relative.push(Math.max(0, firstOf[v]) / Math.max(1, of.length));
+            starts.push(unit.start);
+            ends.push(unit.end);
+        });
+        ofToken.push(of);
+    }
+    return {
+        labels,
+        count: document.length,
+        document: Int32Array.from(document),
+        mask: Int32Array.from(mask),
+        heldout: Uint8Array.from(heldout),
+        first: Int32Array.from(first),
+        tokens: Int32Array.from(tokens),
+        relative: Float32Array.from(relative),
+        start: Int32Array.from(starts),
+        end: Int32Array.from(ends),
+        ofToken,
+    };
+}
+function rowSentences(sentences, document, position) {
+    const rows = new Int32Array(sentences.count);
+    const ordinal = new Int32Array(document.length);
+    const sentence = Int32Array.from(document, (d, r) => {
+        const s = sentences.ofToken[d][position[r]];
+        if (s >= 0)
+            ordinal[r] = rows[s]++;
+        return s;
+    });
+    return { sentence, ordinal, rows };
+}
+/** Labels that all sentences with rows of one side carry, or that none of them does. */
+function oneSidedLabels({ labels, count, mask, heldout }, { rows }) {
+    const [all, any] = [Int32Array.of(-1, -1), new Int32Array(2)]; // bits by side: training, held-out
+    for (let s = 0; s < count; s++) {
+        if (!rows[s])
+            continue;
+        all[heldout[s]] &= mask[s];
+        any[heldout[s]] |= mask[s];
+    }
+    const mixed = (l, side) => Boolean(any[side] & (1 << l)) && !(all[side] & (1 << l));
+    return labels.filter((_, l) => !mixed(l, 0) || !mixed(l, 1));
+}
+/** The same sentences, some labels forgotten. */
+function withoutLabels(sentences, without) {
+    if (!without.length)
+        return sentences;
+    const kept = [...sentences.labels.keys()].filter((l) => !without.includes(sentences.labels[l]));
+    return {
+        ...sentences,
+        labels: kept.map((l) => sentences.labels[l]),
+        mask: sentences.mask.map((m) => kept.reduce((bits, l, i) => bits | (((m >> l) & 1) << i), 0)),
+    };
+}
+/** Pools firings by sentence. @param number of each sentence among those that count, −1: it does not */
+function pooling(rows, number) {
+    const sum = new Float64Array(number.length);
+    const first = new Float64Array(number.length);
+    const max = new Float32Array(number.length);
+    let seen = new Int32Array(1024);
+    return (firings, latent) => {
+        let count = 0;
+        for (let i = firings.offset[latent - firings.from]; i < firings.offset[latent - firings.from + 1]; i++) {
+            const row = firings.row[i];
+            const s = rows.sentence[row];
+            if (s < 0 || number[s] < 0)
+                continue;
+            const v = firings.value[i];
+            if (max[s] === 0) {
+                if (count === seen.length) {
+                    const longer = new Int32Array(2 * count);
+                    longer.set(seen);
+                    seen = longer;
+                }
+                seen[count++] = s;
+            }
+            sum[s] += v;
+            if (v > max[s])
+                max[s] = v;
+            if (rows.ordinal[row] < exports.FIRST)
+                first[s] += v;
+        }
+        const item = new Int32Array(count);
+        const scores = exports.POOLINGS.map(() => new Float32Array(count));
+        for (let i = 0; i < count; i++) {
+            const s = seen[i];
+            item[i] = number[s];
+            scores[0][i] = sum[s] / rows.rows[s];
+            scores[1][i] = max[s];
+            scores[2][i] = first[s] / Math.min(exports.FIRST, rows.rows[s]);
+            sum[s] = first[s] = max[s] = 0;
+        }
+        return { count, item, scores };
+    };
+}
+/**
+ * AUROC of latents × poolings for all labels: out[l][(latent)·3 + pooling], filled for the latents of the firings.
+ * Sentences on which a latent does not fire are one group of ties.
+ */
+function* scoreLatents(firings, pool, ranks, out) {
+    let keys = new Float64Array(1024);
+    const found = new Float64Array(out.length);
+    for (let f = firings.from; f < firings.to; f++) {
+        if (f % 16 === 15)
+            yield;
+        const pooled = pool(firings, f);
+        if (keys.length < pooled.count)
+            keys = new Float64Array(2 * pooled.count);
+        pooled.scores.forEach((score, p) => {
+            ranks.sparse(pooled.item, score, keys, found);
+            for (let l = 0; l < out.length; l++)
+                out[l][f * exports.POOLINGS.length + p] = found[l];
+        });
+    }
+}
+//# sourceMappingURL=score.js.map

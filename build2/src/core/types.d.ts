@@ -1,0 +1,351 @@
+/**
+ * The values that pass between the rooms of saelab. Arrays are row-major; [n, d] is n rows of width d.
+ *
+ *   text -model-> tokens -harvest-> rows [n, d] -train-> Sae
+ *   rows + Sae -collect-> Features -heatmap, plot-> cell
+ */
+/** A labelled piece of a document: UTF-16 offsets into its text, `end` exclusive. */
+export interface Span {
+    start: number;
+    end: number;
+    label: string;
+}
+export interface Document {
+    id: string;
+    text: string;
+    spans: Span[];
+    /** Which side of the split the document is on; absent when its source does not say. */
+    split?: "train" | "heldout";
+    /** UTF-16 offset where what the model wrote begins; absent: nothing is known of it. */
+    prompt?: number;
+}
+/** Tokens of one text. `start` and `end` are UTF-16 offsets of each token into the text; a token that is part of a character covers it whole. */
+export interface Tokens {
+    ids: Int32Array;
+    start: Int32Array;
+    end: Int32Array;
+}
+export interface ChatMessage {
+    /** "system", "user", "assistant", or what else the template knows. */
+    role: string;
+    content: string;
+}
+export interface ChatOptions {
+    addGenerationPrompt?: boolean;
+    template?: string;
+    variables?: Record<string, unknown>;
+    date?: Date;
+}
+export interface Tokenizer {
+    vocabularySize: number;
+    /** Special tokens written in the text (such as `<think>`) are recognised; none is added unless the tokenizer's own post-processor adds one (offsets 0, 0), and not where the text begins with it. */
+    encode(text: string): Tokens;
+    decode(ids: ArrayLike<number>): string;
+    /** The bytes a token stands for; a special token stands for its own name in UTF-8. */
+    bytes(id: number): Uint8Array;
+    isSpecial(id: number): boolean;
+    /**
+     * A conversation as the text that the model was trained on, by the checkpoint's chat template; encode(chat(…)) gives the tokens.
+     * @throws ModelError when the checkpoint has no template (a base model), TextError when the template refuses the messages
+     */
+    chat(messages: ChatMessage[], options?: ChatOptions): string;
+}
+/** What is read or written where, in the order of a forward pass: see core/hookname. */
+export type HookKind = "tok_embed" | "embed" | "resid_pre" | "attn_in" | "q" | "k" | "v" | "rot_q" | "rot_k" | "pattern" | "z" | "attn_out" | "attn_add" | "resid_mid" | "mlp_in" | "mlp_act" | "mlp_out" | "mlp_add" | "resid_post" | "final_norm" | "logits";
+/** A place in a model. `name` is our spelling: "embed_tokens", "layers.10", "layers.10.mlp", "layers.10.self_attn". */
+export interface Hook {
+    name: string;
+    kind: HookKind;
+    /** Block number from 0; -1 for the embedding, the number of blocks for what follows the last one. */
+    layer: number;
+}
+/** A row of {@link Model.hooks}. */
+export interface HookRow extends Hook {
+    /** The same place in the other spellings, where they have a name for it. */
+    transformerLens?: string;
+    /** Numbers in a row; of a pattern, heads. */
+    width: number;
+    /** What `run` gives: "[tokens, 1536]", or "[heads, query, key] of each text". */
+    shape: string;
+    /** What a reader of another spelling should know. */
+    note?: string;
+    /** Why this model's file does not offer the place; such a row cannot be read or written. */
+    missing?: string;
+    /** Why it can be read only. */
+    readOnly?: string;
+}
+/** Which tokens of a text: positions from 0, a range (`to` exclusive), or what was given and what the model wrote. Negative ones count from the end of what was given. */
+export type Positions = number | number[] | {
+    from?: number;
+    to?: number;
+} | "prompt" | "generated";
+/** What an edit is told about the rows that it is given. */
+export interface EditPlace {
+    hook: string;
+    /** Tokens of each text in this pass, and how many came before in the cache (0 in `run`). */
+    lengths: number[];
+    past: number[];
+}
+/**
+ * One change of one place. Several are made in the order of the pass; at the same place in the order given. What comes later, reads included, sees what was written.
+ * Rows have the hook's width; where rows of all tokens are given, they lie as `run` gives them.
+ */
+export type Write = {
+    hook: string;
+    at?: Positions;
+    heads?: number | number[];
+    keys?: Positions;
+} & ({
+    add: ArrayLike<number>;
+    times?: number;
+} | {
+    scale: number;
+} | {
+    set: ArrayLike<number> | number;
+} | {
+    ablate: "zero";
+} | {
+    ablate: "mean" | "resample";
+    of: Float32Array;
+    seed?: number;
+} | {
+    projectOut: ArrayLike<number>;
+}
+/** The SAE's reconstruction; or x with one latent at another value, what the SAE does not explain kept unless `keepError` is false. */
+ | {
+    sae: Pick<Sae, "weights">;
+    latent?: number;
+    clamp?: number;
+    times?: number;
+    keepError?: boolean;
+}
+/** Anything: gets rows [Σ lengths, width] ([heads, query, key] of each text for a pattern), may change them or give others. */
+ | {
+    edit: (rows: Float32Array, place: EditPlace) => Float32Array | void | Promise<Float32Array | void>;
+});
+export interface RunOptions {
+    hooks?: string[];
+    logits?: boolean;
+    writes?: Write[];
+    /** Cuts the pass after this place even if nothing later is read: for its cost alone. */
+    upTo?: string;
+}
+/** An open language model. */
+export interface Model {
+    /** Where it was read from. */
+    source: string;
+    /** Folder with the tokenizer's files; absent: `source`. */
+    folder?: string;
+    /** model_type of config.json, such as "qwen2". */
+    family: string;
+    layers: number;
+    width: number;
+    vocabularySize: number;
+    /** Longest text, in tokens. */
+    context?: number;
+    tokenizer: Tokenizer;
+    /** SHA-256 over config and weights: what a manifest records. */
+    hash(): Promise<string>;
+    /** Every place of this model, in the order of a pass, with the width of its rows, its other name, and what is missing and why. */
+    hooks(): HookRow[];
+    /** Accepts the three spellings; throws HookError for a place this model does not have. */
+    hook(name: string): Hook;
+    /**
+     * One forward pass over a right-padded batch, cut after the deepest hook asked for.
+     * @param batch token ids of each text, unequal lengths allowed, none empty; or texts
+     * @returns for each hook name asked for (the caller's spelling) the rows of all texts, one after the other, padding removed: [Σ lengths, width];
+     *   of a pattern [heads, query, key] of each text, one after the other. With `logits: true` also "logits" [Σ lengths, vocabulary].
+     */
+    run(batch: ArrayLike<number>[] | string[] | string, options: RunOptions): Promise<Record<string, Float32Array>>;
+    /** Continues texts; seeded sampling, greedy at temperature 0; stops at the end-of-text token. `for await` gives pieces as they come. */
+    generate(prompts: (string | Document)[], options?: GenerateOptions): Generation;
+    /** Rows of the stream [n, width] → logits [n, vocabulary]: final norm and output head. */
+    unembed(rows: Float32Array): Promise<Float32Array>;
+    /** Weights of the head's rows for some tokens and of the final norm, as float32: what attribution needs. */
+    head?(tokens: number[]): {
+        rows: Float32Array;
+        norm: Float32Array;
+        bias?: Float32Array;
+        kind: "rms" | "layer";
+        epsilon: number;
+    };
+    describe(): string;
+    /** Ends the worker and frees the sessions. */
+    close(): Promise<void>;
+}
+/** A piece of a text that is being written. */
+export interface Piece {
+    /** Which prompt it continues. */
+    prompt: number;
+    token: number;
+    /** Whole characters only: bytes of one that is not finished come with the next piece. */
+    text: string;
+}
+/** A continued text. */
+export interface GeneratedDocument extends Document {
+    /** UTF-16 offset where what the model wrote begins. */
+    prompt: number;
+    /** Rows of the hooks that were read: of the prompt's tokens and of all but the last one written, [tokens, width]. */
+    rows?: Record<string, Float32Array>;
+}
+/** Texts on their way: await all, or `for await` the pieces. It begins when either is asked for. */
+export interface Generation extends Promise<GeneratedDocument[]>, AsyncIterable<Piece> {
+}
+export interface GenerateOptions {
+    temperature?: number;
+    topK?: number;
+    topP?: number;
+    maxTokens?: number;
+    seed?: number;
+    stop?: string[];
+    hooks?: string[];
+    writes?: Write[];
+    chat?: boolean;
+    progress?: Progress;
+}
+/** Rows of activations on disk, in the order in which documents were read. Dropped rows (sinks) are not there; their tokens still are. */
+export interface Store {
+    path: string;
+    manifest: StoreManifest;
+    rows: number;
+    /** Name of the only hook, or an error that lists the hooks when there are several: what trainSae and others take by default. */
+    hook(name?: string): string;
+    width(hook: string): number;
+    /** All documents, in order; row documents are indices into this list. */
+    documents(): Document[];
+    /** All tokens of a document, dropped positions included. */
+    tokens(document: number): Tokens;
+    /** Where rows from … to come from; arrays of to − from. */
+    origin(from: number, to: number): Origin;
+    /** Rows from … to of one hook, [to − from, width], across shards; a copy the caller owns. Synchronous: a range read of the page cache. */
+    read(hook: string, from: number, to: number): Float32Array;
+    /** First row of each document, and one past the last: [documents + 1], ascending. */
+    documentRows(): Int32Array;
+    /** Decodes and shows tokens; rebuilt from the tokenizer files kept in the store, so that no model is needed. */
+    tokenizer: Tokenizer;
+    close(): void;
+}
+export interface Origin {
+    document: Int32Array;
+    position: Int32Array;
+    token: Int32Array;
+}
+export interface StoreManifest {
+    format: "saelab-store";
+    version: 1;
+    model: {
+        source: string;
+        family: string;
+        sha256: string;
+    };
+    texts: {
+        documents: number;
+        tokens: number;
+        sha256: string;
+    };
+    hooks: {
+        name: string;
+        kind: HookKind;
+        layer: number;
+        width: number;
+    }[];
+    dtype: "F32";
+    rows: number;
+    shards: {
+        file: string;
+        rows: number;
+        bytes: number;
+    }[];
+    dropped: {
+        first: number;
+        norm: number;
+    };
+    /** Settings that change the rows: context length, drop rules. */
+    settings: Record<string, unknown>;
+}
+/** A top-k sparse autoencoder as plain arrays: x̂ = W_decᵀ·TopK(ReLU(W_enc·(x − b_dec) + b_enc)) + b_dec. F latents, rows of width d. */
+export interface SaeWeights {
+    d: number;
+    latents: number;
+    k: number;
+    wEnc: Float32Array;
+    bEnc: Float32Array;
+    wDec: Float32Array;
+    bDec: Float32Array;
+    /** Where the same numbers lie as float32: a real path and byte offsets. A model's graph reads them there. */
+    stored?: {
+        file: string;
+        offsets: Record<"wEnc" | "bEnc" | "wDec" | "bDec", number>;
+    };
+}
+/** The k chosen latents of each row, larger first, ties by smaller index; a value of 0 may carry any index. */
+export interface Sparse {
+    n: number;
+    k: number;
+    index: Int32Array;
+    value: Float32Array;
+}
+export interface Sae {
+    weights: SaeWeights;
+    /** Hook the SAE was trained on, when known. */
+    hook?: string;
+    /** How it was made: recipe, data hashes, metrics, choices made by measurement. Written to the model card. */
+    card: Record<string, unknown>;
+    /** Loss and other measures by step, of a run of this session or read from the checkpoint. */
+    curve?: TrainingPoint[];
+    encode(x: Float32Array): Sparse;
+    decode(sparse: Sparse): Float32Array;
+    /** Writes the sparsify layout: cfg.json, sae.safetensors, and saelab.json with the card and the curve. */
+    save(folder: string): Promise<void>;
+}
+export interface TrainingPoint {
+    step: number;
+    tokens: number;
+    /** Fraction of variance unexplained of the batch. */
+    fvu: number;
+    /** Share of latents that did not fire within the last `deadAfter` tokens. */
+    dead: number;
+    learningRate: number;
+}
+export interface Example {
+    /** Token ids and the feature's activation at each, peak included. */
+    tokens: Int32Array;
+    values: Float32Array;
+    /** Index of the peak within `tokens`. */
+    peak: number;
+    document: number;
+    /** Token position of `tokens[0]` in its document. */
+    position: number;
+    /** How many near-identical contexts this one stands for, itself included. */
+    count: number;
+    /** The document goes on after these tokens. */
+    goesOn?: boolean;
+}
+export interface Feature {
+    /** Number of the latent. */
+    latent: number;
+    /** Share of rows on which it fires. */
+    density: number;
+    /** Mean over the rows on which it fires, in the model's own units. */
+    mean: number;
+    max: number;
+    /** Counts of firing rows by activation; bin b covers edges[b] ≤ value < edges[b + 1], the last one its upper edge too. */
+    histogram: {
+        edges: number[];
+        counts: number[];
+    };
+    /** Best first. */
+    top: Example[];
+    label?: string;
+}
+/** Called at most ten times a second, and once at the end. */
+export type Progress = (state: {
+    stage: string;
+    done: number;
+    total: number;
+    unit: string;
+    /** Units a second over the last seconds. */
+    rate: number;
+    secondsLeft: number;
+    detail?: string;
+}) => void;

@@ -1,0 +1,3 @@
+export declare function benchKernel({ rounds }?: {
+    rounds?: number;
+}): Promise<object>;

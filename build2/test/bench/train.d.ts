@@ -1,0 +1,1 @@
+export declare function benchTrain(): Promise<Record<string, unknown>>;

@@ -1,0 +1,198 @@
+"use strict";
+Object.defineProperty(exports, "__esModule", { value: true });
+exports.cases = void 0;
+const featuretable_1 = require("../../src/core/featuretable");
+const heatmap_1 = require("../../src/core/heatmap");
+const scoretable_1 = require("../../src/core/scoretable");
+const trace_1 = require("../../src/core/trace");
+// a vocabulary of everything that is awkward to show: spaces, breaks, markup, dollar signs, halves of characters, wide
+// and right-to-left letters
+const VOCABULARY = [
+    " wait",
+    ",",
+    " no",
+    ".",
+    "\n\n",
+    "\t",
+    " the",
+    " total",
+    " is",
+    " 12",
+    "<think>",
+    "</think>",
+    " <script>alert(1)</script>",
+    " $5",
+    " and $x$",
+    "&amp;",
+    "‹E2 80›",
+    "  ",
+    "trailing ",
+    " é",
+    " 日本",
+    " שלום",
+    "\u200b",
+    ' "quoted"',
+    " so",
+    " back",
+    " check",
+    " it",
+    " again",
+    "'s",
+];
+const words = {
+    token: (id) => VOCABULARY[id],
+    document: (index) => ["gsm-17", "a <b> document", "held out 3"][index] ?? `doc-${index}`,
+};
+const example = (tokens, values, more = {}) => ({
+    tokens: Int32Array.from(tokens),
+    values: Float32Array.from(values),
+    peak: values.indexOf(Math.max(...values)),
+    document: 0,
+    position: 40,
+    count: 1,
+    ...more,
+});
+const backtracking = {
+    latent: 812,
+    label: "correlates with backtracking",
+    density: 0.0041,
+    mean: 2.1,
+    max: 7.31,
+    histogram: {
+        edges: [0.5, 0.625, 0.75, 0.875, 1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8],
+        counts: [1, 0, 3, 12, 44, 80, 130, 190, 220, 160, 120, 70, 40, 22, 9, 4],
+    },
+    top: [
+        example([24, 6, 7, 8, 9, 3, 0, 1, 2, 1, 26, 27, 28, 3], [0, 0, 0, 0, 0, 0.4, 7.31, 4.1, 5.2, 1.1, 0.2, 0, 0, 0]),
+        example([4, 0, 1, 6, 7, 29, 25, 8, 9], [1.2, 6.9, 3.3, 0, 0, 0, 0, 0, 0], { document: 1, position: 0, count: 14 }),
+        example([12, 13, 14, 15, 0, 16, 17, 18, 5], [0.1, 0, 0, 0.3, 5.05, 2.4, 3.7, 0.2, 0], { document: 2, position: 1203 }),
+        example([20, 21, 22, 23, 19, 0, 20, 2], [0, 0, 0, 0, 0, 4.9, 0, 2.5], { document: 7 }),
+    ],
+    more: [
+        { name: "75–100 %", examples: [example([6, 7, 2, 1, 26, 27], [0, 0, 4.4, 1.2, 0, 0])] },
+        { name: "0–25 %", examples: [example([24, 8, 9, 3, 4], [0, 0, 0, 0.6, 0], { document: 1, position: 8 })] },
+        { name: "random", examples: [example([0, 1, 2, 3], [1.9, 0.4, 0, 0], { position: 0, count: 2 })] },
+    ],
+};
+const dead = { latent: 3, density: 0, mean: 0, max: 0, histogram: { edges: [], counts: [] }, top: [] };
+const dense = {
+    latent: 40,
+    density: 0.6,
+    mean: 31.5,
+    max: 1204,
+    histogram: { edges: [16, 20, 24], counts: [5000, 900] },
+    top: [example([10, 24, 6, 7, 8, 9, 3], [1204, 900, 850, 700, 640, 610, 500], { position: 0 })],
+};
+const list = (features) => Object.assign([...features], { words });
+const heat = (name, features, options = {}) => {
+    const view = (0, heatmap_1.heatMapView)(features, words, options);
+    return {
+        name,
+        html: (0, heatmap_1.heatMapHtml)(view, options),
+        text: (0, heatmap_1.heatMapText)(view, { ...options, color: false }),
+        features: list(features),
+    };
+};
+const documents = [
+    {
+        id: "trace <1>",
+        text: "How many?\n<think>\nSo we want the total. 5 + $7 = 12. Wait, no: the box has & <b>two</b>.\n  Let me check again.\n</think>\n12",
+        spans: [
+            { start: 18, end: 39, label: "initializing" },
+            { start: 40, end: 52, label: "deduction" },
+            { start: 53, end: 88, label: "backtracking" },
+            { start: 91, end: 110, label: "example-testing" },
+        ],
+    },
+];
+const offsets = (() => {
+    const pieces = documents[0].text.match(/\s*\S+|\s+$/g);
+    let at = 0;
+    const start = pieces.map((piece) => (at += piece.length) - piece.length);
+    return { start, end: start.map((s, i) => s + pieces[i].length) };
+})();
+const detector = (kind, what, train, heldout, averagePrecision, lead = [0.02, 0.09]) => ({
+    kind,
+    what,
+    searched: 3072,
+    train,
+    heldout,
+    averagePrecision,
+    interval: [heldout - 0.03, heldout + 0.02],
+    lead,
+});
+const scoreOf = (label, latent, baseRate, positives, detectors) => ({
+    label,
+    latent,
+    pooling: "max",
+    positives: { train: 5 * positives, heldout: positives },
+    baseRate,
+    detectors,
+    ...(0, scoretable_1.verdictOf)(detectors, positives),
+});
+const scores = {
+    latents: 1024,
+    poolings: 3,
+    train: { sentences: 31_234, documents: 3_600 },
+    heldout: { sentences: 3_470, documents: 400 },
+    skipped: 2,
+    leftOut: ["adding-<knowledge>"],
+    labels: [
+        scoreOf("backtracking", 812, 0.071, 240, [
+            detector("latent", "812, max", 0.94, 0.932, 0.71, [0, 0]),
+            detector("keyword", " <wait>", 0.76, 0.752, 0.3),
+            detector("random direction", "mean", 0.81, 0.79, 0.25),
+            detector("position", "late", 0.62, 0.61, 0.1),
+            detector("length", "short", 0.55, 0.56, 0.08),
+            detector("text model", "words and pairs of words", 0.95, 0.91, 0.7),
+            detector("difference of means", "mean", 0.93, 0.925, 0.6),
+            detector("probe", "logistic, mean", 0.99, 0.985, 0.93),
+        ]),
+        scoreOf("initializing", 17, 0.16, 560, [
+            detector("latent", "17, first five", 0.9, 0.88, 0.62, [0, 0]),
+            { ...detector("keyword", " and", 0.7, 0.69, 0.4), absent: true },
+            detector("random direction", "max", 0.86, 0.86, 0.55, [-0.01, 0.05]),
+            detector("position", "near the beginning", 0.95, 0.951, 0.8),
+            detector("length", "long", 0.5, 0.5, 0.16),
+            detector("text model", "words and pairs of words", 0.9, 0.87, 0.6),
+            detector("difference of means", "mean", 0.93, 0.9, 0.6),
+            detector("probe", "logistic, mean", 0.99, 0.97, 0.9),
+        ]),
+        scoreOf("example-testing", 5, 0.003, 9, [detector("latent", "5, mean", 0.8, NaN, NaN)]),
+    ],
+};
+exports.cases = [
+    heat("heatmap", [backtracking, dense, dead]),
+    heat("heatmap-wrap", [backtracking], { layout: "wrap", context: 5 }),
+    heat("heatmap-left-out", Array.from({ length: 6 }, (_, i) => ({ ...backtracking, latent: i })), { count: 5, bytes: 9_000 }),
+    heat("heatmap-none", []),
+    {
+        name: "featuretable",
+        html: (0, featuretable_1.tableHtml)({
+            columns: featuretable_1.FEATURE_COLUMNS,
+            total: 4096,
+            rows: (0, featuretable_1.featureRows)({
+                rows: 100_000,
+                fired: Int32Array.of(410, 0, 60_000),
+                mean: Float32Array.of(2.1, 0, 31.5),
+                max: Float32Array.of(7.31, 0, 1204),
+                entropy: Float32Array.of(3.2, 0, 9.1),
+                distinct: Int32Array.of(17, 0, 88),
+                trigger: Int32Array.of(0, 2, 12, -1, -1, -1, -1, -1, -1, -1, 10, 4, 18, 20, 6),
+                words,
+            }),
+        }),
+    },
+    { name: "scores", html: (0, scoretable_1.scoresHtml)(scores), text: (0, scoretable_1.scoresText)(scores) },
+    { name: "trace", html: (0, trace_1.traceHtml)((0, trace_1.traceView)(documents[0])), text: (0, trace_1.traceText)((0, trace_1.traceView)(documents[0]), false) },
+    (() => {
+        const view = (0, trace_1.traceView)(documents[0], ["deduction", "backtracking", "initializing", "example-testing"], {
+            ...offsets,
+            values: offsets.start.map((s) => (s > 50 && s < 80 ? (s % 7) + 1 : 0)),
+            latent: 812,
+            max: 7.5,
+        });
+        return { name: "trace-shaded", html: (0, trace_1.traceHtml)(view), text: (0, trace_1.traceText)(view, false) };
+    })(),
+];
+//# sourceMappingURL=cases.js.map
