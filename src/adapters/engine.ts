@@ -20,6 +20,12 @@ export interface Engine {
   stop(): Promise<void>;
 }
 
+/** The error, with the frames of another stack. */
+export function askedAt<E extends Error>(error: E, stack = ""): E {
+  error.stack = `${error.name}: ${error.message}\n${stack.slice(stack.indexOf("\n") + 1)}`;
+  return error;
+}
+
 /**
  * The worker, started on the first request; it keeps the process alive only while something is asked of it.
  * @param lost called when it ended, with all that it held; the next request starts another
@@ -29,9 +35,9 @@ export function startEngine(what: string, lost: () => void): Engine {
   let flags: Int32Array;
   let closed = false;
   let next = 0;
-  const waiting = new Map<number, { resolve: (reply: Reply) => void; reject: (error: Error) => void }>();
-  const fail = (error: Error): void => {
-    for (const { reject } of waiting.values()) reject(error);
+  const waiting = new Map<number, { resolve: (reply: Reply) => void; reject: (message: string, cause?: Error) => void }>();
+  const fail = (message: string, cause?: Error): void => {
+    for (const { reject } of waiting.values()) reject(message, cause);
     waiting.clear();
     worker = undefined;
     lost();
@@ -49,10 +55,10 @@ export function startEngine(what: string, lost: () => void): Engine {
       waiting.delete(reply.id);
       if (!waiting.size) started.unref();
       if (reply.error === undefined) asked?.resolve(reply);
-      else asked?.reject(new EngineError(`${what}: ONNX Runtime: ${reply.error}`));
+      else asked?.reject(`${what}: ONNX Runtime: ${reply.error}`);
     });
-    started.on("error", (error) => fail(new EngineError(`${what}: expected ONNX Runtime on a worker thread, found: ${error.message}. Run the set-up again.`, { cause: error })));
-    started.on("exit", (code) => fail(new EngineError(`${what}: expected the worker to answer, found that it ended (code ${code}). Was the memory full? Use a smaller batch.`)));
+    started.on("error", (error) => fail(`${what}: expected ONNX Runtime on a worker thread, found: ${error.message}. Run the set-up again.`, error));
+    started.on("exit", (code) => fail(`${what}: expected the worker to answer, found that it ended (code ${code}). Was the memory full? Use a smaller batch.`));
     return started;
   };
   return {
@@ -62,7 +68,8 @@ export function startEngine(what: string, lost: () => void): Engine {
       const id = ++next;
       const transfer = request.do === "load" ? [request.model.buffer as ArrayBuffer]
         : request.do === "run" ? Object.values(request.feeds).map(({ data }) => data.buffer as ArrayBuffer) : [];
-      const asked = new Promise<Reply>((resolve, reject) => waiting.set(id, { resolve, reject }));
+      const { stack } = new Error(); // an answer comes out of the blue: its error is to say who asked
+      const asked = new Promise<Reply>((resolve, reject) => waiting.set(id, { resolve, reject: (message, cause) => reject(askedAt(new EngineError(message, cause && { cause }), stack)) }));
       worker.ref();
       worker.postMessage({ id, request }, transfer);
       return asked;
@@ -70,7 +77,7 @@ export function startEngine(what: string, lost: () => void): Engine {
     async stop() {
       closed = true;
       const ending = worker;
-      fail(new EngineError(`${what}: the model was closed while this was being computed.`));
+      fail(`${what}: the model was closed while this was being computed.`);
       if (!ending) return;
       Atomics.store(flags, STOP, 1);
       for (const event of ["message", "error", "exit"]) ending.removeAllListeners(event); // a late answer must not let the process go

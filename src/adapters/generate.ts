@@ -1,4 +1,4 @@
-import { HookError, OptionError } from "../core/errors";
+import { EngineError, HookError, ModelError, OptionError, TextError } from "../core/errors";
 import { firstPass, nextPass, type Pass } from "../core/feeds";
 import { draw, randomNumbers } from "../core/sample";
 import type { Document, GeneratedDocument, GenerateOptions, Generation, Hook, Model, Piece } from "../core/types";
@@ -53,11 +53,17 @@ export function generation(
   let wake: (() => void) | undefined;
   let left = false; // nobody reads on
   let listening = false;
+  const { stack: called = "" } = new Error(); // it begins later, when nobody is on the stack any more: errors are to say where it was asked for
+  const callers = called.split("\n").slice(3).join("\n"); // without this function and the model's
   const begin = (): Promise<GeneratedDocument[]> => (result ??= write(model, inner, prompts, options, find, (piece) => {
     if (!listening) return;
     pieces.push(piece);
     wake?.();
-  }, () => left));
+  }, () => left).catch((error: unknown) => {
+    const ours = [EngineError, HookError, ModelError, OptionError, TextError].some((type) => error instanceof type);
+    if (ours) (error as Error).stack += `\n${callers}`;
+    throw error;
+  }));
   return {
     then: (kept, failed) => begin().then(kept, failed),
     catch: (failed) => begin().catch(failed),

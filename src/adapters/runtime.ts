@@ -142,6 +142,7 @@ export function runtime(what: string, options: { threads: number; holding: Holdi
           const { name, from, to } = part.edit;
           const { data, dims } = read.get(from)!;
           const made = await edit!(name, data, dims);
+          if (interrupted()) throw new InterruptError("Interrupted within a pass of the model, between an edit and what follows; nothing is kept of it.");
           read.set(to, { data: made, dims });
           edited = { ...edited, [to]: { type: "float32", data: made, dims } };
           if (outputs.includes(to)) given[to] = { data: made.slice(), dims };

@@ -1,3 +1,0 @@
-export declare function benchKernel({ rounds }?: {
-    rounds?: number;
-}): Promise<object>;

@@ -1,1 +1,0 @@
-export declare function benchTrain(): Promise<Record<string, unknown>>;
