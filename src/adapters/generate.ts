@@ -167,8 +167,7 @@ async function writeGroup(group: Line[], { inner, hooks, settings, tokenizer, te
       const question = { hooks: [...hooks.values()], last: true, cache: true, writes: settings.writes };
       const outputs = await inner.pass(question, pass, cache);
       const vocabulary = outputs["logits.last"].length / group.length;
-      const live = group.map(({ done }) => !done);
-      for (const [spelling, hook] of hooks) keepRows(group, live, spelling, outputs[hook.name], pass);
+      for (const [spelling, hook] of hooks) keepRows(group, spelling, outputs[hook.name], pass);
       const next = group.map((line, b) => {
         if (line.done) return [0];
         // rows beyond the tokenizer's are padding of the embedding: no text has them
@@ -194,12 +193,12 @@ async function writeGroup(group: Line[], { inner, hooks, settings, tokenizer, te
   }
 }
 
-function keepRows(group: Line[], live: boolean[], spelling: string, rows: Float32Array, pass: Pass): void {
+function keepRows(group: Line[], spelling: string, rows: Float32Array, pass: Pass): void {
   const width = rows.length / pass.lengths.reduce((sum, length) => sum + length, 0);
   let at = 0;
   group.forEach((line, b) => {
     const count = pass.lengths[b] * width;
-    if (live[b]) line.rows.get(spelling)!.push(rows.slice(at, at + count));
+    if (count) line.rows.get(spelling)!.push(rows.slice(at, at + count));
     at += count;
   });
 }

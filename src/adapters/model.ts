@@ -159,7 +159,7 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
         edit: async (name, data) => {
           const one = lowered[Number(name.split(".")[1])];
           const rows = withoutPadding(data, pass, heads(one.hook));
-          const given = (await one.edit!(rows, { hook: one.hook.name, lengths: pass.lengths, past: pass.past })) ?? rows;
+          const given = (await one.edit!(rows, { hook: one.hook.name, texts: pass.index, lengths: pass.lengths, past: pass.past })) ?? rows;
           if (!(given instanceof Float32Array) || given.length !== rows.length) {
             throw new OptionError(`edit of "${one.hook.name}": expected a Float32Array of ${rows.length} numbers, as was given, found ${given instanceof Float32Array ? given.length : typeof given}.`);
           }

@@ -11,6 +11,7 @@ export interface Feed {
 /** One pass over a right-padded batch, some tokens of each text being in the cache already. */
 export interface Pass {
   ids: ArrayLike<number>[];
+  /** Tokens of each text; of one that is done 0, although a row goes through the graph. */
   lengths: number[];
   batch: number; // B
   tokens: number; // T, padding included
@@ -39,11 +40,11 @@ export function firstPass(ids: ArrayLike<number>[], rest: Partial<Pass> = {}): P
   };
 }
 
-/** The pass after `before`, of one more token each; texts that are done stay where they are, for the context may end there. */
+/** The pass after `before`, of one more token each. Texts that are done have none, and stay where they are, for the context may end there. */
 export function nextPass(before: Pass, ids: ArrayLike<number>[], done: boolean[]): Pass {
-  const past = before.past.map((count, b) => count + before.lengths[b] - (done[b] ? 1 : 0));
+  const past = before.past.map((count, b) => count + (done[b] ? Math.max(0, before.lengths[b] - 1) : before.lengths[b]));
   return {
-    ...before, ids, past, lengths: ids.map(({ length }) => length), tokens: 1,
+    ...before, ids, past, lengths: done.map((ended) => (ended ? 0 : 1)), tokens: 1,
     columns: before.columns.map((column, b) => {
       const longer = new Int32Array(column.length + 1);
       longer.set(column);
@@ -78,9 +79,9 @@ export function standardFeeds(inputs: Value[], pass: Pass): Record<string, Feed>
       const mask = new Int32Array(batch * all);
       pass.columns.forEach((column, b) => column.forEach((position, s) => (mask[b * all + s] = position >= 0 ? 1 : 0)));
       out[name] = integers(type, mask, [batch, all]);
-    } else if (name === "seqlens_k") out[name] = integers(type, past.map((count, b) => count + lengths[b] - 1), [batch]);
+    } else if (name === "seqlens_k") out[name] = integers(type, past.map((count, b) => count + Math.max(lengths[b], 1) - 1), [batch]);
     else if (name === "total_sequence_length") out[name] = integers(type, [reach(pass)], []);
-    else if (name === "last") out[name] = integers(type, lengths.map((length, b) => b * tokens + length - 1), [batch]);
+    else if (name === "last") out[name] = integers(type, lengths.map((length, b) => b * tokens + Math.max(length, 1) - 1), [batch]);
     else if (name === maskName(0) || name.startsWith(maskName(1).slice(0, -1))) out[name] = mask(pass, Number(name.split(".")[1] ?? 0));
   }
   return out;

@@ -92,7 +92,9 @@ export type Positions = number | number[] | { from?: number; to?: number } | "pr
 /** What an edit is told about the rows that it is given. */
 export interface EditPlace {
   hook: string;
-  /** Tokens of each text in this pass, and how many came before in the cache (0 in `run`). */
+  /** Which of the texts that were given these are: a pass of `generate` has a part of them, by length. */
+  texts: number[];
+  /** Tokens of each text in this pass (0 once it is finished), and how many came before in the cache (0 in `run`). */
   lengths: number[];
   past: number[];
 }

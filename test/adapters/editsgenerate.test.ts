@@ -2,9 +2,8 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { HookError, OptionError } from "../../src/core/errors";
 import type { EditPlace, GenerateOptions, Model, Piece, Positions, Write } from "../../src/core/types";
-import { close, golden, opened } from "./tiny";
+import { close, golden, noise, opened } from "./tiny";
 
-const noise = (n: number, seed = 1): Float32Array => Float32Array.from({ length: n }, (_, i) => Math.sin(seed * 12.9898 + i * 78.233) * 0.8);
 const PROMPTS = ["Wait, let me check: 12 + 30 = 42, so the answer is right.", "The rain", "We know that a = b."];
 
 /** Positions as a run over the text so far would have to say them: there, all tokens are given. */
@@ -115,9 +114,24 @@ test("an edit while generating is told pasts and lengths, the prompts first, the
       places.push(place);
     } }] });
     const [long, short] = [PROMPTS[0], PROMPTS[1]].map((text) => model.tokenizer.encode(text).ids.length);
-    assert.deepEqual(places.map(({ lengths, past }) => [lengths, past]), [
-      [[short, long], [0, 0]], ...[0, 1, 2].map((i) => [[1, 1], [short + i, long + i]]),
+    assert.deepEqual(places.map(({ texts, lengths, past }) => [texts, lengths, past]), [
+      [[1, 0], [short, long], [0, 0]], ...[0, 1, 2].map((i) => [[1, 0], [1, 1], [short + i, long + i]]),
     ]);
+    // a text that is finished has no rows any more
+    const lengths: number[][] = [];
+    const writes: Write[] = [{ hook: "layers.1.attn.pattern", heads: 1, scale: 0.5 }, { hook: "layers.1", edit: (rows, place) => {
+      assert.equal(rows.length, 48 * place.lengths.reduce((a, b) => a + b));
+      lengths.push(place.lengths);
+    } }];
+    const [{ text, prompt }] = await model.generate([PROMPTS[0]], { maxTokens: 2, writes: writes.slice(0, 1) });
+    const options = { maxTokens: 5, stop: [text.slice(prompt).slice(-1)], hooks: ["layers.2"] };
+    const together = await model.generate([PROMPTS[0], PROMPTS[1]], { ...options, writes });
+    assert.ok(lengths.slice(1).some((now) => now[1] === 0) && lengths.slice(1).every((now) => now[0] === 1), JSON.stringify(lengths));
+    for (const [k, one] of PROMPTS.slice(0, 2).entries()) {
+      const [alone] = await model.generate([one], { ...options, writes: writes.slice(0, 1) });
+      assert.equal(together[k].text, alone.text);
+      close(together[k].rows!["layers.2"], alone.rows!["layers.2"], `rows of text ${k}`);
+    }
   });
 });
 

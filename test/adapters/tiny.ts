@@ -44,6 +44,9 @@ export function close(found: Float32Array, wanted: ArrayLike<number>, what: stri
   return scale ? difference / scale : 0;
 }
 
+/** Pseudo-random numbers, the same each time. */
+export const noise = (n: number, seed = 1): Float32Array => Float32Array.from({ length: n }, (_, i) => Math.sin(seed * 12.9898 + i * 78.233) * 0.8);
+
 /** Shows that a test could fail: the numbers are not those of the other run. */
 export function differs(a: Float32Array, b: Float32Array, what: string): void {
   assert.equal(a.length, b.length, what);
