@@ -114,7 +114,7 @@ export type Write = {
   | { ablate: "mean" | "resample"; of: Float32Array; seed?: number } // rows [n, width]: their mean, or one of them for each token
   | { projectOut: ArrayLike<number> } // x − (x·u)u/‖u‖²
   /** The SAE's reconstruction; or x with one latent at another value, what the SAE does not explain kept unless `keepError` is false. */
-  | { sae: Pick<Sae, "weights">; latent?: number; clamp?: number; times?: number; keepError?: boolean }
+  | { sae: Pick<Sae, "weights" | "stored">; latent?: number; clamp?: number; times?: number; keepError?: boolean }
   /** Anything: gets rows [Σ lengths, width] ([heads, query, key] of each text for a pattern), may change them or give others. */
   | { edit: (rows: Float32Array, place: EditPlace) => Float32Array | void | Promise<Float32Array | void> }
 );
@@ -250,8 +250,6 @@ export interface SaeWeights {
   bEnc: Float32Array; // [F]
   wDec: Float32Array; // [F, d]
   bDec: Float32Array; // [d]
-  /** Where the same numbers lie as float32: a real path and byte offsets. A model's graph reads them there. */
-  stored?: { file: string; offsets: Record<"wEnc" | "bEnc" | "wDec" | "bDec", number> };
 }
 
 /** The k chosen latents of each row, larger first, ties by smaller index; a value of 0 may carry any index. */
@@ -264,6 +262,8 @@ export interface Sparse {
 
 export interface Sae {
   weights: SaeWeights;
+  /** Where the weights lie as float32: a real path and byte offsets. A model's graph reads them there. */
+  stored?: { file: string; offsets: Record<"wEnc" | "bEnc" | "wDec" | "bDec", number> };
   /** Hook the SAE was trained on, when known. */
   hook?: string;
   /** How it was made: recipe, data hashes, metrics, choices made by measurement. Written to the model card. */

@@ -3,7 +3,7 @@ import { ELEMENT, type Node, type Value } from "./onnx";
 import { randomNumbers } from "./sample";
 import type { Feed, Pass } from "./feeds";
 import { EDIT, type Insert } from "./splice";
-import type { Hook, HookKind, Positions, SaeWeights, Write } from "./types";
+import type { Hook, HookKind, Positions, Sae, SaeWeights, Write } from "./types";
 
 /**
  * Writes, as a user says them → nodes in the way of a tensor, and what is fed to them in each pass.
@@ -33,7 +33,7 @@ export interface Shape {
 }
 
 /** Where an SAE's weights lie, for the graph to read them there: names of initialisers, added by whoever knows the file. */
-export type SaeInitializers = (weights: SaeWeights) => { key: string; names: Record<"wEnc" | "bEnc" | "wDec" | "bDec", string>; insert: Pick<Insert, "initializers" | "inputs"> };
+export type SaeInitializers = (sae: Pick<Sae, "weights" | "stored">) => { key: string; names: Record<"wEnc" | "bEnc" | "wDec" | "bDec", string>; insert: Pick<Insert, "initializers" | "inputs"> };
 
 const BOOL = 9;
 const VERBS = ["add", "scale", "set", "ablate", "projectOut", "sae", "edit"] as const;
@@ -94,7 +94,7 @@ export function lowerWrite(write: Write, hook: Hook, id: string, shape: Shape, s
       if ((clamp === undefined) === (times === undefined)) fail("latent: expected either clamp (its new value) or times (a factor), found both or neither.");
       finite("clamp or times", clamp ?? times!);
     }
-    const known = saeInitializers(sae);
+    const known = saeInitializers(write.sae);
     key = `sae ${known.key} ${latent === undefined ? "" : clamp !== undefined ? "clamp" : "times"} ${write.keepError === false ? "bare" : ""}`;
     const which = latent === undefined ? "" : input("latent", ELEMENT.INT64);
     const amount = latent === undefined ? "" : input("amount");
