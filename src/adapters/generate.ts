@@ -151,7 +151,7 @@ interface Work {
 async function writeGroup(group: Line[], { inner, hooks, settings, tokenizer, tell, left, made, finished, all }: Work): Promise<void> {
   const { source } = inner;
   const prompt = group.map(({ ids }) => ids.length);
-  const start = (ids: ArrayLike<number>[]): Pass => firstPass(ids, { flat: source.flat, prompt, first: group[0].index });
+  const start = (ids: ArrayLike<number>[]): Pass => firstPass(ids, { prompt, first: group[0].index });
   let pass = start(group.map(({ ids }) => ids));
   let cache = ++caches;
   try {

@@ -1,11 +1,11 @@
 import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { basename, join, resolve } from "node:path";
-import type { CachePair, Wanted } from "../core/build";
+import type { Built, Wanted } from "../core/build";
 import { HookError, ModelError, OptionError } from "../core/errors";
 import { firstPass, reach, standardFeeds, type Feed, type Pass } from "../core/feeds";
 import { deeper, parseHook } from "../core/hookname";
-import type { Value } from "../core/onnx";
+import { ELEMENT, type Node, type Value } from "../core/onnx";
 import { withoutPadding, withPadding } from "../core/pad";
 import { prune, tap } from "../core/splice";
 import type { Hook, HookKind, HookRow, Model, RunOptions, Write } from "../core/types";
@@ -48,10 +48,8 @@ export interface Question extends Pick<Wanted, "hooks" | "last" | "cache" | "len
 }
 
 /** A question, its graph and how to feed it: kept as long as the same is asked. */
-interface Known {
+interface Known extends Pick<Built, "tensors" | "outputs" | "cache"> {
   prepared: Prepared;
-  tensors: Map<string, string>;
-  pairs: CachePair[];
 }
 
 /** What generation and lenses use of a model, beside its public face. */
@@ -100,9 +98,9 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
       for (const { hook, insert } of lowered) {
         const tensor = built.tensors.get(hook.name)!;
         // a place beyond what is read changes nothing that is asked for
-        if (model.nodes.some(({ outputs }) => outputs.includes(tensor))) model = tap(model, tensor, insert);
+        if (model.nodes.some(({ outputs }) => outputs.includes(tensor))) model = tap(model, tensor, around(insert, built.kept?.get(hook.name)));
       }
-      found = { prepared: prepare(key, prune(model)), tensors: built.tensors, pairs: built.cache };
+      found = { ...built, prepared: prepare(key, prune(model)) };
       if (known.size >= GRAPHS) known.delete(known.keys().next().value!);
     }
     known.delete(key);
@@ -144,11 +142,12 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
     },
     async pass(question, pass, cache) {
       const lowered = (question.writes ?? []).map((write, i) => lowerWrite(write, find(write.hook, "write"), `write.${i}`, shape, saes.initializers));
-      const { prepared, tensors, pairs } = answer(question, lowered);
+      const { prepared, tensors, outputs: named, cache: pairs } = answer(question, lowered);
+      const outputOf = (hook: Hook): string => named?.get(hook.name) ?? tensors.get(hook.name)!;
       const regime = source.regime(Math.max(...pass.past.map((past, b) => past + pass.lengths[b])));
-      const editOf = new Map(lowered.filter(({ edit }) => edit).map((one) => [tensors.get(one.hook.name)!, one]));
+      const editOf = new Map(lowered.map((one, i) => [`write.${i}`, one]));
       const heads = (hook: Hook): number | undefined => (hook.kind === "pattern" ? rowOf.get(hook.name)!.width : undefined);
-      const outputs = [...new Set(question.hooks.map((hook) => tensors.get(hook.name)!))];
+      const outputs = [...new Set(question.hooks.map(outputOf))];
       const made = await engine.run(prepared, {
         feeds: (inputs) => {
           const names = new Set(inputs.map((input) => input.name));
@@ -156,9 +155,9 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
           return { ...standardFeeds(inputs, pass), ...tables(pass, inputs, regime), ...Object.fromEntries(Object.entries(written).filter(([input]) => names.has(input))) };
         },
         outputs: [...outputs, ...(question.last ? ["logits.last"] : [])],
-        cache: cache === undefined ? undefined : { id: cache, pairs: pairs.map((pair) => ({ ...pair, dims: [pass.batch, ...pair.dims.slice(1)] })) },
+        cache: { id: cache, pairs: pairs.map((pair) => ({ ...pair, dims: [pass.batch, ...pair.dims.slice(1)] })) },
         edit: async (to, data) => {
-          const one = editOf.get(to.replace(/\/before\.\d+$/, "").replace(/\/write\.\d+\/written$/, ""))!;
+          const one = editOf.get(/\/(write\.\d+)\/edited$/.exec(to)![1])!;
           const rows = withoutPadding(data, pass, heads(one.hook));
           const given = (await one.edit!(rows, { hook: one.hook.name, lengths: pass.lengths, past: pass.past })) ?? rows;
           if (!(given instanceof Float32Array) || given.length !== rows.length) {
@@ -168,7 +167,7 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
         },
       });
       const result: Record<string, Float32Array> = {};
-      for (const hook of question.hooks) result[hook.name] = withoutPadding(made[tensors.get(hook.name)!].data, pass, heads(hook));
+      for (const hook of question.hooks) result[hook.name] = withoutPadding(made[outputOf(hook)].data, pass, heads(hook));
       if (question.last) result["logits.last"] = made["logits.last"].data;
       return result;
     },
@@ -178,9 +177,9 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
   const run = async (batch: ArrayLike<number>[], hooks: Hook[], writes: Write[] | undefined): Promise<Record<string, Float32Array>> => {
     const regimes = batch.map((ids) => source.regime(ids.length));
     const kinds = [...new Set(regimes)];
-    if (kinds.length === 1) return inner.pass({ hooks, writes }, firstPass(batch, { flat: source.flat }));
+    if (kinds.length === 1) return inner.pass({ hooks, writes }, firstPass(batch));
     const parts: Record<string, Float32Array>[] = new Array(batch.length);
-    for (const [i, ids] of batch.entries()) parts[i] = await inner.pass({ hooks, writes }, firstPass([ids], { flat: source.flat, first: i }));
+    for (const [i, ids] of batch.entries()) parts[i] = await inner.pass({ hooks, writes }, firstPass([ids], { first: i }));
     return Object.fromEntries(hooks.map((hook) => [hook.name, joined(parts.map((part) => part[hook.name]))]));
   };
 
@@ -220,9 +219,8 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
     async unembed(rows) {
       if (!rows.length || rows.length % source.width) throw new OptionError(`unembed: expected rows of ${source.width} numbers, the width of the stream, found ${rows.length} numbers.`);
       const { prepared } = answer({ hooks: [parseHook("logits", anatomy)], lens: true }, []);
-      const n = rows.length / source.width;
-      const dims = source.flat ? [n, source.width] : [1, n, source.width];
-      return (await engine.run(prepared, { feeds: () => ({ rows: { type: "float32", data: rows.slice(), dims } }), outputs: ["logits"] })).logits.data;
+      const feeds = (): Record<string, Feed> => ({ rows: { type: "float32", data: rows.slice(), dims: [rows.length / source.width, source.width] } });
+      return (await engine.run(prepared, { feeds, outputs: ["logits"], cache: { pairs: [] } })).logits.data;
     },
     head: source.head,
 
@@ -246,6 +244,33 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
     },
   };
   return model;
+}
+
+/** A write's nodes on a tensor that is not float32 [N, width]: made so before, and as it was after. */
+function around(insert: Lowered["insert"], kept?: { type: number; width?: number }): Lowered["insert"] {
+  if (!kept) return insert;
+  const { type, width } = kept;
+  return (x, out) => {
+    const before: Node[] = [];
+    const after: Node[] = [];
+    let [from, to] = [x, out];
+    if (width) {
+      before.push(
+        { op: "Shape", inputs: [x], outputs: [`${x}/shape`] }, { op: "Constant", inputs: [], outputs: [`${x}/flat`], attributes: { value_ints: [-1n, BigInt(width)] } },
+        { op: "Reshape", inputs: [from, `${x}/flat`], outputs: [`${x}/rows`] });
+      from = `${x}/rows`;
+      after.unshift({ op: "Reshape", inputs: [`${x}/restored`, `${x}/shape`], outputs: [to] });
+      to = `${x}/restored`;
+    }
+    if (type !== ELEMENT.FLOAT) {
+      before.push({ op: "Cast", inputs: [from], outputs: [`${x}/wide`], attributes: { to: BigInt(ELEMENT.FLOAT) } });
+      from = `${x}/wide`;
+      after.unshift({ op: "Cast", inputs: [`${x}/changed`], outputs: [to], attributes: { to: BigInt(type) } });
+      to = `${x}/changed`;
+    }
+    const made = insert(from, to);
+    return { ...made, nodes: [...before, ...made.nodes, ...after] };
+  };
 }
 
 function joined(parts: Float32Array[]): Float32Array {

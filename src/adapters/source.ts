@@ -20,8 +20,6 @@ export interface GraphSource {
   rows: HookRow[];
   headDim(kind: HookKind): number | undefined;
   build(wanted: Wanted): Built;
-  /** Rows lie as [N, w] in its graphs, not as [B, T, w]. */
-  flat: boolean;
   /** Its cache takes texts of unequal lengths side by side. */
   ragged: boolean;
   /** Which of two ways of rotating a text of this length takes: texts that differ in it go apart. */
@@ -50,7 +48,6 @@ export function builtSource(folder: string, files: { config: string; weights: st
     rows: hookRows(anatomy, (kind) => hookWidth(a, kind), a.row.norm),
     headDim: (kind) => (["q", "k", "v", "rot_q", "rot_k", "z"].includes(kind) ? a.headDim : kind === "pattern" ? 1 : undefined),
     build: (wanted) => buildGraph(a, weights, wanted),
-    flat: true,
     ragged: true,
     regime: (length) => ropeRegime(a.ropes, length),
     tables(positions, regime) {

@@ -22,8 +22,6 @@ export interface Pass {
   first: number;
   /** Position that each column of a decomposed cache holds, of each text; −1 for padding. The last T columns are this pass's. */
   columns: Int32Array[];
-  /** Rows lie as [N, w] in the graph, not as [B, T, w]. */
-  flat: boolean;
 }
 
 /** A batch that is the first pass of its texts. */
@@ -31,7 +29,7 @@ export function firstPass(ids: ArrayLike<number>[], rest: Partial<Pass> = {}): P
   const tokens = ids.reduce((most, { length }) => Math.max(most, length), 0);
   return {
     ids, lengths: ids.map(({ length }) => length), batch: ids.length, tokens, past: ids.map(() => 0), prompt: ids.map(({ length }) => length), first: 0,
-    columns: ids.map(({ length }) => Int32Array.from({ length: tokens }, (_, t) => (t < length ? t : -1))), flat: true, ...rest,
+    columns: ids.map(({ length }) => Int32Array.from({ length: tokens }, (_, t) => (t < length ? t : -1))), ...rest,
   };
 }
 

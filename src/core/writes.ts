@@ -83,7 +83,8 @@ export function lowerWrite(write: Write, hook: Hook, id: string, shape: Shape, s
 
   if ("edit" in write) {
     if (typeof write.edit !== "function") fail(`edit: expected a function, found ${typeof write.edit}.`);
-    body = (x, y) => ({ nodes: [{ op: EDIT.op, domain: EDIT.domain, inputs: [x], outputs: [y] }] });
+    // a name of its own, by which the caller finds the write
+    body = (x, y) => ({ nodes: [{ op: EDIT.op, domain: EDIT.domain, inputs: [x], outputs: [`${y}/${id}/edited`] }, node("Identity", [`${y}/${id}/edited`], [y])] });
   } else if ("sae" in write && write.sae) {
     const sae = write.sae.weights;
     if (sae.d !== width) fail(`sae: expected one of width ${width}, as ${hook.name} is, found ${sae.d}. It belongs to another place or model.`);
@@ -212,9 +213,6 @@ function meanRow(rows: Float32Array, width: number): Float32Array {
   return Float32Array.from(sums, (sum) => (sum * width) / rows.length);
 }
 
-/** Row dimensions as the graph keeps them: [N, w] or [B, T, w]. */
-const dimsOf = ({ batch, tokens, flat }: Pass, width: number): number[] => (flat ? [batch * tokens, width] : [batch, tokens, width]);
-
 /** One row for all, or rows of all tokens put where the padded batch has them. */
 function placed(value: Float32Array, width: number, pass: Pass, fail: (what: string) => never): Feed {
   if (value.length === width) return { type: "float32", data: value.slice(), dims: [1, width] };
@@ -228,7 +226,7 @@ function placed(value: Float32Array, width: number, pass: Pass, fail: (what: str
     data.set(value.subarray(at, at + length * width), b * pass.tokens * width);
     at += length * width;
   });
-  return { type: "float32", data, dims: dimsOf(pass, width) };
+  return { type: "float32", data, dims: [pass.batch * pass.tokens, width] };
 }
 
 /** A row of `of` for every token, by seed and position, whatever the company. */
@@ -241,7 +239,7 @@ function drawn({ of, seed }: { of: Float32Array; seed: number }, width: number, 
       data.set(of.subarray(row * width, (row + 1) * width), (b * pass.tokens + t) * width);
     }
   });
-  return { type: "float32", data, dims: dimsOf(pass, width) };
+  return { type: "float32", data, dims: [pass.batch * pass.tokens, width] };
 }
 
 /** Whether a position of a text is meant. */
@@ -270,7 +268,7 @@ function rowMask({ at }: Write, heads: number[] | undefined, width: number, head
     const chosen = chooser(at, pass.prompt[b]);
     for (let t = 0; t < length; t++) if (chosen(pass.past[b] + t)) data.set(column, (b * pass.tokens + t) * columns);
   });
-  return { type: "bool", data, dims: dimsOf(pass, columns) };
+  return { type: "bool", data, dims: [pass.batch * pass.tokens, columns] };
 }
 
 /** [B, H or 1, T, S], by head, query and key. */
