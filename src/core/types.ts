@@ -18,6 +18,8 @@ export interface Document {
   spans: Span[];
   /** Which side of the split the document is on; absent when its source does not say. */
   split?: "train" | "heldout";
+  /** UTF-16 offset where what the model wrote begins; absent: nothing is known of it. */
+  prompt?: number;
 }
 
 /** Tokens of one text. `start` and `end` are UTF-16 offsets of each token into the text; a token that is part of a character covers it whole. */
@@ -35,6 +37,8 @@ export interface Tokenizer {
   /** The bytes a token stands for; a special token stands for its own name in UTF-8. */
   bytes(id: number): Uint8Array;
   isSpecial(id: number): boolean;
+  /** A conversation in the checkpoint's own format; absent when it has no chat template. */
+  chat?(messages: { role: string; content: string }[], options?: { addGenerationPrompt?: boolean }): string;
 }
 
 /** What sits where in the residual stream: see core/hookname. */
@@ -120,10 +124,15 @@ export interface StoreManifest {
   model: { source: string; family: string; sha256: string };
   texts: { documents: number; tokens: number; sha256: string };
   hooks: { name: string; kind: HookKind; layer: number; width: number }[];
-  dtype: "F32";
+  /** How rows lie on disk; they are read as float32 always. */
+  dtype: "F32" | "F16";
   rows: number;
   shards: { file: string; rows: number; bytes: number }[];
-  dropped: { first: number; norm: number };
+  /**
+   * Tokens that gave no row, by reason: first of a context, norm, part of the prompt (with mask), in a document that was too long
+   * (kept whole). Together with the rows these are all tokens.
+   */
+  dropped: { first: number; norm: number; prompt?: number; long?: number };
   /** Settings that change the rows: context length, drop rules. */
   settings: Record<string, unknown>;
 }
