@@ -77,6 +77,8 @@ export async function mergeStores(parts: string[], folder: string, options: Merg
     if (!keep) found.forEach(({ path }) => take(path));
 
     const shards = first.shards.map((_, shard) => found[shard % found.length].manifest.shards[shard]!);
+    const fileOf = (shard: number): string => join(found[shard % found.length].path, shards[shard].file);
+    shards.forEach((entry, shard) => checkShard(fileOf(shard), entry, first)); // all before anything is written
     const { format: _format, part: _part, ...described } = first;
     const unfinished: Unfinished = { format: "saelab-store", ...described, shards: shards.map(() => null), documentsKept: 0 };
     const manifest = storeManifest(first, shards);
@@ -86,10 +88,8 @@ export async function mergeStores(parts: string[], folder: string, options: Merg
     for (const file of describing) await place(join(firstPath, file), join(folder, file));
     const tell = meter("merge", shards.length, "shards", progress);
     for (const [shard, entry] of shards.entries()) {
-      const from = join(found[shard % found.length].path, entry.file);
-      checkShard(from, entry, first);
       const to = join(folder, entry.file);
-      if (sizeOf(to) !== entry.bytes) await place(from, to); // else a killed merge put it there
+      if (sizeOf(to) !== entry.bytes) await place(fileOf(shard), to); // else a killed merge put it there
       tell(shard + 1);
       await breathe();
       stopIfInterrupted(`The parts are as they were, ${shard + 1} of ${shards.length} shards are in ${folder}: merge again to go on.`);
