@@ -68,6 +68,7 @@ export interface StorePart {
  * @see Sun et al., "Massive Activations in Large Language Models", arXiv 2402.17762: sinks
  */
 export async function harvest(model: Model, documents: Document[], options: HarvestOptions): Promise<Store> {
+  if ("part" in options) throw new OptionError("part: expected harvestPart, which makes one part of a store, found harvest, which makes the whole. Call the other, or leave part out.");
   return openStore(await make(model, documents, options));
 }
 
@@ -98,7 +99,7 @@ async function make(model: Model, given: Document[], options: HarvestOptions, pa
   const isDone = (state: StoreState): boolean =>
     (state.kind === "finished" || state.kind === "part") && options.resume !== false && isWhole(folder, state.manifest);
   if (!isDone(checkFolder(folder, identity, part)) || existsSync(join(folder, UNFINISHED))) {
-    const made = [folder, together].filter((path) => !existsSync(path));
+    const existed = existsSync(folder);
     try {
       await requireSpace(folder, 0);
       const release = takeLock(join(folder, LOCK), (holder) => new StoreError(
@@ -112,7 +113,7 @@ async function make(model: Model, given: Document[], options: HarvestOptions, pa
         release();
       }
     } catch (error) {
-      for (const path of made) await rmdir(path).catch(() => {}); // only if nothing was kept in it
+      if (!existed) await rmdir(folder).catch(() => {}); // only if nothing was kept in it; the folder of all parts is for others too
       throw error;
     }
   }

@@ -17,9 +17,9 @@ export interface Context {
 }
 
 /** How many tokens the tokenizer itself puts before a text, such as `<s>`: special, and of none of its characters. */
-export function leadOf({ isSpecial }: Pick<Tokenizer, "isSpecial">, { ids, start, end }: Tokens): number {
+export function leadOf(tokenizer: Pick<Tokenizer, "isSpecial">, { ids, start, end }: Tokens): number {
   let lead = 0;
-  while (lead < ids.length && isSpecial(ids[lead]) && start[lead] === 0 && end[lead] === 0) lead++;
+  while (lead < ids.length && tokenizer.isSpecial(ids[lead]) && start[lead] === 0 && end[lead] === 0) lead++;
   return lead;
 }
 

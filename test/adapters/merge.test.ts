@@ -147,6 +147,8 @@ test("a part is no store, and a store no part", async () => {
   for (const part of [{ index: 2, of: 2 }, { index: -1, of: 2 }, { index: 0.5, of: 2 }, { index: 0, of: 0 }]) {
     await fails(harvestPart(fakeModel(), documents, { ...options, folder, part }), OptionError, /counted from 0/);
   }
+  const both = { ...options, folder: fresh(), part: { index: 0, of: 2 } };
+  await fails(harvest(fakeModel(), documents, both), OptionError, /expected harvestPart/);
   assert.equal(partFolder({ index: 3, of: 16 }), "part-03-of-16");
   assert.equal(partFolder({ index: 3, of: 1000 }), "part-0003-of-1000");
 });
