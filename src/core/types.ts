@@ -233,10 +233,15 @@ export interface StoreManifest {
   model: { source: string; family: string; sha256: string };
   texts: { documents: number; tokens: number; sha256: string };
   hooks: { name: string; kind: HookKind; layer: number; width: number }[];
-  dtype: "F32";
+  /** How rows lie on disk; they are read as float32 always. */
+  dtype: "F32" | "F16";
   rows: number;
   shards: { file: string; rows: number; bytes: number }[];
-  dropped: { first: number; norm: number };
+  /**
+   * Tokens that gave no row, by reason: first of a context, norm, part of the prompt (with mask), in a document that was too long
+   * (kept whole). Together with the rows these are all tokens.
+   */
+  dropped: { first: number; norm: number; prompt?: number; long?: number };
   /** Settings that change the rows: context length, drop rules. */
   settings: Record<string, unknown>;
 }
