@@ -48,7 +48,7 @@ const CUTS: Cut[] = [
   // "default" is what a file says, or leaves out, whose tokenizer the converter did not know: llama.cpp cuts it like this
   { names: ["default"], steps: [split("[\\p{P}\\$\\+<=>\\^~\\|]+"), split(GPT2_PATTERN), split("\\p{N}+"), split("[0-9][0-9][0-9]"), byteLevel(false)] },
   { names: ["gpt-2", "phi-2", "mpt", "olmo"], steps: [byteLevel(true)] },
-  { names: ["smollm", "starcoder", "refact", "command-r", "codeshell"], steps: [{ type: "Digits", individual_digits: true }, byteLevel(true)] },
+  { names: ["smollm", "starcoder", "refact", "command-r", "codeshell"], steps: [split("\\p{N}"), byteLevel(true)] }, // digits one by one
   { names: ["llama-bpe", "llama3", "llama-v3"], steps: [split(words("{1,3}")), byteLevel(false)], whole: true, bos: true },
   { names: ["dbrx", "smaug-bpe"], steps: [split(words("{1,3}")), byteLevel(false)] },
   { names: ["qwen2", "deepseek-r1-qwen"], steps: [split(words("")), byteLevel(false)], nfc: true },
