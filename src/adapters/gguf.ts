@@ -61,10 +61,9 @@ export async function openGguf(path: string, options: GgufOptions = {}): Promise
     if (before) return { folder: join(cache, known.slice(0, 16)), did: before.did, made: false };
 
     // refusals before the long work
-    const name = basename(path);
-    const gguf = readGguf(source, name);
-    const model = ggufModel(gguf, (tensor) => readGgufRows(source, tensor), name);
-    const tokenizer = ggufTokenizer(gguf, name);
+    const gguf = readGguf(source, path);
+    const model = ggufModel(gguf, (tensor) => readGgufRows(source, tensor), path);
+    const tokenizer = ggufTokenizer(gguf, path);
     const { head, bytes } = checkpointHeader(model.tensors);
     const sha256 = known ?? await hashOf(path, cache, options.progress);
     const folder = join(cache, sha256.slice(0, 16));
@@ -82,7 +81,7 @@ export async function openGguf(path: string, options: GgufOptions = {}): Promise
         "model.safetensors": writeWeights(source, gguf, model, head, bytes, options.progress),
       };
       for (const [file, pieces] of Object.entries(files)) await writeAtomic(join(part, file), pieces);
-      const did = sentence(gguf, name, bytes, folder);
+      const did = sentence(gguf, basename(path), bytes, folder);
       const note: Note = {
         version: VERSION, sha256, did, files: Object.fromEntries(Object.keys(files).map((file) => [file, statSync(join(part, file)).size])),
       };

@@ -67,14 +67,20 @@ const GEMMA: Row["names"] = lessOne({
 });
 
 const ROWS: Record<string, Row> = {
-  // Mistral is stored as llama too, and cannot be told apart
+  // Mistral is stored as llama too; what tells it apart is a window, which most conversions leave out
   llama: {
     type: "llama", class: "LlamaForCausalLM",
     names: {
       ...BLOCK, "blk.{i}.attn_q": ["model.layers.{i}.self_attn.q_proj", { unpair: "heads" }],
       "blk.{i}.attn_k": ["model.layers.{i}.self_attn.k_proj", { unpair: "kvHeads" }],
     },
-    config: (read) => ({ ...read.decoder(), hidden_act: "silu", attention_bias: read.biases("attn_q", "attn_k", "attn_v", "attn_output"), mlp_bias: read.biases("ffn_gate", "ffn_up", "ffn_down") }),
+    config(read) {
+      const window = read.count("attention.sliding_window", 0);
+      return {
+        ...read.decoder(), hidden_act: "silu", attention_bias: read.biases("attn_q", "attn_k", "attn_v", "attn_output"), mlp_bias: read.biases("ffn_gate", "ffn_up", "ffn_down"),
+        ...(window ? { architectures: ["MistralForCausalLM"], model_type: "mistral", sliding_window: window } : {}),
+      };
+    },
   },
   qwen2: {
     type: "qwen2", class: "Qwen2ForCausalLM", names: BLOCK,
@@ -86,23 +92,19 @@ const ROWS: Record<string, Row> = {
   },
   gemma2: {
     type: "gemma2", class: "Gemma2ForCausalLM", names: GEMMA,
-    config(read) {
-      const decoder = read.decoder();
-      return {
-        ...decoder, hidden_act: "gelu_pytorch_tanh", hidden_activation: "gelu_pytorch_tanh", attention_bias: false,
-        // not in the file; llama.cpp knows the 27B by its 46 blocks too
-        query_pre_attn_scalar: read.blocks === 46 ? read.width / read.heads : read.headDim,
-        attn_logit_softcapping: read.number("attn_logit_softcapping", 50), final_logit_softcapping: read.number("final_logit_softcapping", 30),
-        sliding_window: read.count("attention.sliding_window", 4096),
-        layer_types: read.layers((i) => i % 2 === 0),
-      };
-    },
+    config: (read) => ({
+      ...read.decoder(), hidden_act: "gelu_pytorch_tanh", hidden_activation: "gelu_pytorch_tanh", attention_bias: false,
+      query_pre_attn_scalar: read.queryScalar(46),
+      attn_logit_softcapping: read.number("attn_logit_softcapping", 50), final_logit_softcapping: read.number("final_logit_softcapping", 30),
+      sliding_window: read.count("attention.sliding_window", 4096),
+      layer_types: read.layers((i) => i % 2 === 0),
+    }),
   },
   gemma3: {
     type: "gemma3_text", class: "Gemma3ForCausalLM", names: { ...GEMMA, ...lessOne(HEAD_NORMS) },
     config: (read) => ({
       ...read.decoder(1_000_000), hidden_act: "gelu_pytorch_tanh", hidden_activation: "gelu_pytorch_tanh", attention_bias: false,
-      query_pre_attn_scalar: read.blocks === 62 ? read.width / read.heads : read.headDim, // the 27B, as above
+      query_pre_attn_scalar: read.queryScalar(62),
       rope_local_base_freq: read.number("rope.freq_base_swa", 10_000),
       sliding_window: read.count("attention.sliding_window"), attn_logit_softcapping: null, final_logit_softcapping: null,
       layer_types: read.slidingLayers(6),
@@ -208,11 +210,22 @@ function reader(gguf: Gguf, architecture: string, floats: (tensor: GgufTensor) =
   const kvHeads = count("attention.head_count_kv", heads);
   const headDim = count("attention.key_length", width / heads);
   if (count("attention.value_length", headDim) !== headDim) missing("attention.value_length", `${headDim}, as attention.key_length`);
+  if (headDim % 2) missing("attention.key_length", "an even number");
+  const rotated = count("rope.dimension_count", headDim);
+  if (rotated > headDim || rotated % 2) missing("rope.dimension_count", `an even number up to ${headDim}`);
+  const scale = number("attention.scale", 0);
+  if (scale && !architecture.startsWith("gemma") && Math.abs(scale * Math.sqrt(headDim) - 1) > 1e-5) missing("attention.scale", `1/√${headDim}`);
+  // what would change the numbers and has no place in the config
+  for (const field of ["logit_scale", "residual_scale", "embedding_scale", "attention.output_scale"]) {
+    if (![0, 1].includes(number(field, 1))) missing(field, "1 or nothing");
+  }
+  for (const field of ["attention.clamp_kqv", "attention.max_alibi_bias"]) if (number(field, 0)) missing(field, "0 or nothing");
+  if (!flag("attention.causal", true)) missing("attention.causal", "true: texts are read from left to right");
   const embedding = gguf.tensors.get("token_embd.weight") ?? fail("expected a tensor token_embd.weight, found none");
   if (embedding.shape.length !== 2 || embedding.shape[1] !== width) fail(`tensor token_embd.weight: expected [vocabulary, ${width}], found [${embedding.shape.join(", ")}]`);
 
   const scaling = () => ropeScaling({
-    text: (field) => value(field) as string | undefined, number, theta: number("rope.freq_base", 10_000), headDim: count("rope.dimension_count", headDim),
+    text: (field) => value(field) as string | undefined, number, theta: number("rope.freq_base", 10_000), headDim: rotated,
     factors: (name) => { const tensor = gguf.tensors.get(name); return tensor && floats(tensor); }, fail,
   });
   const common = () => ({
@@ -225,7 +238,7 @@ function reader(gguf: Gguf, architecture: string, floats: (tensor: GgufTensor) =
     /** Fields of the decoders with RMS norms and rotation. */
     decoder: (theta = 10_000) => ({
       ...common(), num_key_value_heads: kvHeads, head_dim: headDim, rms_norm_eps: number("attention.layer_norm_rms_epsilon"),
-      rope_theta: number("rope.freq_base", theta), rope_scaling: scaling(),
+      rope_theta: number("rope.freq_base", theta), rope_scaling: scaling(), ...(rotated === headDim ? {} : { partial_rotary_factor: rotated / headDim }),
     }),
     /** Whether these have biases: all of them in all blocks, or none. */
     biases(...parts: string[]): boolean {
@@ -234,7 +247,9 @@ function reader(gguf: Gguf, architecture: string, floats: (tensor: GgufTensor) =
       if (found.length && found.length < names.length) fail(`expected biases of all of ${parts.join(", ")} or of none, found ${found[0]} but not ${names.find((name) => !has(name))}`);
       return found.length > 0;
     },
-    partialRotation: (field: string) => ({ [field]: count("rope.dimension_count", headDim) / headDim }),
+    partialRotation: (field: string) => ({ [field]: rotated / headDim }),
+    /** Gemma's 1/scale²; not in most files, and llama.cpp too knows the 27B, which alone differs, by its number of blocks. */
+    queryScalar: (large: number) => (scale ? 1 / (scale * scale) : blocks === large ? width / heads : headDim),
     /** By attention.sliding_window_pattern: true or false for every block, or every how manyth block sees all. */
     slidingLayers(otherwise: number): string[] {
       const found = gguf.metadata.get(key("attention.sliding_window_pattern"));

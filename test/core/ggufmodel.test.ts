@@ -295,6 +295,13 @@ test("what is missing, left over or of another kind is named", () => {
   refuses(() => modelOf(more(item("llama.expert_count", T.u32, 8))), /expert_count: .*found 8 experts/);
   refuses(() => modelOf(more(item("split.count", T.u32, 3))), /part 1 of 3\. .*llama-gguf-split --merge/);
   refuses(() => modelOf(more(item("llama.rope.scaling.type", T.string, "spiral"))), /rope\.scaling\.type: .*found "spiral"/);
+  refuses(() => modelOf(more(item("llama.logit_scale", T.f32, 0.25))), /llama\.logit_scale: expected 1 or nothing, found 0\.25/);
+  refuses(() => modelOf(more(item("llama.attention.scale", T.f32, 0.25))), /llama\.attention\.scale: expected 1\/√4/);
+  refuses(() => modelOf(more(item("llama.attention.causal", T.bool, false))), /attention\.causal: expected true/);
+  refuses(() => modelOf(more(item("llama.rope.dimension_count", T.u32, 8))), /rope\.dimension_count: expected an even number up to 4, found 8/);
+  assert.equal(modelOf(more(item("llama.rope.dimension_count", T.u32, 2))).config.partial_rotary_factor, 0.5);
+  const mistral = modelOf(more(item("llama.attention.sliding_window", T.u32, 32))).config;
+  assert.deepEqual([mistral.model_type, mistral.sliding_window], ["mistral", 32]);
   refuses(() => modelOf(ggufBytes(items, tensors.slice(1))), /expected a tensor token_embd\.weight, found none/);
   refuses(() => modelOf(ggufBytes(items, [...tensors, floats("blk.0.attn_sinks.weight", [2], new Float32Array(2))])), /tensor blk\.0\.attn_sinks\.weight: .*does not have/);
   refuses(() => modelOf(ggufBytes(items, [...tensors, floats("blk.0.attn_q.bias", [8], new Float32Array(8))])), /found blk\.0\.attn_q\.bias but not blk\.1\.attn_q\.bias/);
@@ -397,4 +404,34 @@ test("a vocabulary that is incomplete or of another kind is named", () => {
   bad({ add: item("tokenizer.ggml.add_bos_token", T.u32, 1) }, /add_bos_token: expected true or false/);
   bad({ model: item("tokenizer.ggml.model", T.string, "llama") }, /scores: expected 7 numbers/);
   bad({ model: item("tokenizer.ggml.model", T.string, "llama"), scores: item("tokenizer.ggml.scores", T.array, [T.f32, [0, 0, 0, 0, 0, 0, 0]]) }, /each of the 256 bytes, found no <0x00>/);
+});
+
+test("300 mutations of a whole model's header: a typed error, or a model whose tensors can be read", () => {
+  const original = new Uint8Array(readFileSync(join(ORACLE, "qwen2-mixed.gguf")));
+  const random = randomNumbers(11, 0);
+  const below = (n: number): number => Math.floor(random() * n);
+  let refused = 0;
+  for (let i = 0; i < 300; i++) {
+    const bytes = Uint8Array.from(original);
+    for (let j = 0; j <= below(3); j++) {
+      const at = below(2) ? below(1200) : below(14_000); // the fields, or all of the header
+      if (below(2)) bytes[at] = below(256);
+      else new DataView(bytes.buffer).setUint32(at, [0, 1, 3, 2 ** 16, 2 ** 31, 2 ** 32 - 1][below(6)], true);
+    }
+    try {
+      const source = bytesSource(bytes);
+      const gguf = readGguf(source, "m.gguf");
+      const { tensors } = ggufModel(gguf, (tensor) => readGgufRows(source, tensor), "m.gguf");
+      ggufTokenizer(gguf, "m.gguf");
+      for (const plan of tensors) {
+        let elements = 0;
+        for (const piece of plannedFloats(source, gguf.tensors.get(plan.from)!, plan)) elements += piece.length;
+        assert.equal(elements, plan.shape.reduce((a, b) => a * b, 1), plan.to);
+      }
+    } catch (error) {
+      assert.ok(error instanceof FormatError, `mutation ${i}: ${(error as Error).stack}`);
+      refused++;
+    }
+  }
+  assert.ok(refused > 100 && refused < 300, `${refused} refused`);
 });
