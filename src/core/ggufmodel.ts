@@ -139,7 +139,7 @@ const ROWS: Record<string, Row> = {
       "blk.{i}.ffn_up": ["h.{i}.mlp.c_fc", { transpose: true }], "blk.{i}.ffn_down": ["h.{i}.mlp.c_proj", { transpose: true }],
     },
     config: (read) => ({
-      n_embd: read.width, n_layer: read.blocks, n_head: read.heads, n_positions: read.count("context_length"), n_inner: read.count("feed_forward_length"),
+      n_embd: read.width, n_layer: read.blocks, n_head: read.heads, n_positions: read.count("context_length"), n_inner: read.inner,
       layer_norm_epsilon: read.number("attention.layer_norm_epsilon"), activation_function: "gelu_new",
     }),
   },
@@ -164,7 +164,7 @@ const ROWS: Record<string, Row> = {
       "blk.{i}.attn_output": "model.layers.{i}.self_attn.dense", "blk.{i}.ffn_up": "model.layers.{i}.mlp.fc1", "blk.{i}.ffn_down": "model.layers.{i}.mlp.fc2",
     },
     config: (read) => ({
-      ...read.common(), hidden_act: "gelu_new", layer_norm_eps: read.number("attention.layer_norm_epsilon"), qk_layernorm: false,
+      ...read.common(), intermediate_size: read.inner, hidden_act: "gelu_new", layer_norm_eps: read.number("attention.layer_norm_epsilon"), qk_layernorm: false,
       num_key_value_heads: read.kvHeads, ...read.partialRotation("partial_rotary_factor"),
       rope_theta: read.number("rope.freq_base", 10_000), rope_scaling: read.scaling(),
     }),
@@ -235,6 +235,8 @@ function reader(gguf: Gguf, architecture: string, floats: (tensor: GgufTensor) =
   const layers = (slides: (i: number) => boolean): string[] => Array.from({ length: blocks }, (_, i) => (slides(i) ? "sliding_attention" : "full_attention"));
   return {
     number, count, flag, has, blocks, width, heads, kvHeads, headDim, vocabulary: embedding.shape[0], common, scaling, layers,
+    /** Width inside the MLP by its matrix: for GPT-2 and Phi-2 the converter writes 4·width, whatever it is. */
+    inner: gguf.tensors.get("blk.0.ffn_up.weight")?.shape[0],
     /** Fields of the decoders with RMS norms and rotation. */
     decoder: (theta = 10_000) => ({
       ...common(), num_key_value_heads: kvHeads, head_dim: headDim, rms_norm_eps: number("attention.layer_norm_rms_epsilon"),

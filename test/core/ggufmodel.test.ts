@@ -206,6 +206,12 @@ test("the config is what core/families reads", () => {
   }
 });
 
+test("gpt2: the width inside the MLP is its matrix's, whatever the metadata say", () => {
+  const { items, lines } = CASES.gpt2;
+  const wrong = [...items.filter(({ key }) => key !== "gpt2.feed_forward_length"), item("gpt2.feed_forward_length", T.u32, 4 * D)]; // what the converter writes
+  assert.equal(modelOf(ggufBytes(wrong, stored(lines).tensors)).config.n_inner, INNER);
+});
+
 test("llama: biases are put in order as rows are; an absent head is the embedding; several ends of text", () => {
   const lines = base([...attention(true), ...biases(true), [`${at}.self_attn.o_proj.bias`, "blk.{i}.attn_output.bias", [D]], ...mlp, ...norms], decoderTop.slice(0, 2));
   const { tensors, want } = stored(lines);

@@ -1,4 +1,4 @@
-"""make_gguf.py [OUTDIR]: GGUF files written by the gguf package, and what it says they hold. See README.md.
+"""make_gguf.py [OUTDIR]: GGUF files written by the gguf package, and what it says they hold. See gguf/README.md.
 
     quants.gguf          one tensor a type, quants.safetensors: gguf.dequantize of each
     llama-f32.gguf       models/llama as llama.cpp stores it: q/k rows interleaved, rope_freqs.weight for its llama3 scaling
