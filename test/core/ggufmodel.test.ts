@@ -202,7 +202,7 @@ test("the config is what core/families reads", () => {
     const { items, lines } = CASES[name];
     const a = readArchitecture(modelOf(ggufBytes(items, stored(lines).tensors)).config, "config.json");
     assert.deepEqual([a.layers, a.width, a.heads, a.kvHeads, a.headDim, a.inner, a.vocabulary, a.context], [BLOCKS, D, H, KV, HD, INNER, V, CONTEXT]);
-    assert.deepEqual([a.epsilon, a.rope.theta, a.tied, a.qkvBias, a.headNorm, a.eos], [1e-6, 5e5, false, name === "qwen2", name === "qwen3", [2]]);
+    assert.deepEqual([a.epsilon, a.ropes[0].theta, a.tied, a.qkvBias, a.row.headNorm, a.eos], [1e-6, 5e5, false, name === "qwen2", name === "qwen3" ? "each" : "no", [2]]);
   }
 });
 
