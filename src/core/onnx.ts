@@ -389,3 +389,26 @@ function takenBy(wire: Wire, graphs: Field[], depth: number): Set<string> {
   }
   return taken;
 }
+
+/** The tensor that an attribute holds (of Constant: "value"), if it holds one. */
+export function attributeTensor(attribute: Attribute | undefined): Initializer | undefined {
+  if (typeof attribute !== "object" || Array.isArray(attribute)) return undefined;
+  const wire = readWire(bytesSource(attribute.raw), "attribute");
+  const tensor = [...wire.fields()].find(({ field }) => field === 5);
+  return tensor && readInitializer(wire, tensor, {});
+}
+
+/** Values of an int32 or int64 tensor that lies in the model itself; undefined for others, and beyond 2^53. */
+export function wholeNumbers({ type, raw, rest, external }: Initializer): number[] | undefined {
+  if (external || (type !== ELEMENT.INT32 && type !== ELEMENT.INT64)) return undefined;
+  let list: bigint[] = [];
+  if (raw && raw.length % (type === ELEMENT.INT64 ? 8 : 4) === 0) {
+    const { buffer } = new Uint8Array(raw);
+    list = type === ELEMENT.INT64 ? [...new BigInt64Array(buffer)] : [...new Int32Array(buffer)].map(BigInt);
+  } else if (rest) {
+    const wire = readWire(bytesSource(rest), "tensor");
+    for (const field of wire.fields()) if (field.field === (type === ELEMENT.INT64 ? 7 : 5)) list.push(...wire.wholes(field));
+  }
+  const values = list.map(small);
+  return values.includes(undefined) ? undefined : (values as number[]);
+}
