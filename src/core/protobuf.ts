@@ -17,8 +17,14 @@ const size = (message: Message): number => message.reduce((sum, piece) => sum + 
 
 /** Base 128, low group first; negative numbers as 64-bit two's complement. */
 function varint(value: number | bigint): Uint8Array {
-  let rest = BigInt.asUintN(64, BigInt(value));
   const bytes: number[] = [];
+  if (value >= 0 && value < 2 ** 31) {
+    let low = Number(value);
+    for (; low > 127; low >>>= 7) bytes.push((low & 127) | 128);
+    bytes.push(low);
+    return Uint8Array.from(bytes);
+  }
+  let rest = BigInt.asUintN(64, BigInt(value));
   do {
     const group = Number(rest & 127n);
     rest >>= 7n;
@@ -75,7 +81,7 @@ export interface Wire {
 }
 
 /** Bytes read at once: nodes and names lie close together, weights are jumped over. */
-const WINDOW = 1 << 16;
+const WINDOW = 1 << 14;
 
 /**
  * Reads fields out of a source.

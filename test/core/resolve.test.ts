@@ -90,14 +90,71 @@ function golden(model: string): { prompts: number[][]; get(name: string): Float3
   };
 }
 
+/** Weights of block 1 by what they do, [out][in], and their biases; families name, pack and transpose them differently. */
+function projections(model: string, { heads, kvHeads, headDim, width }: Resolved): Record<string, (x: Float32Array) => Float32Array> {
+  const source = bytesSource(readFileSync(join(FIXTURES, "models", model, "model.safetensors")));
+  const { tensors } = readHeader(source, model);
+  const read = (name: string): Float32Array | undefined => (tensors.has(name) ? readFloats(source, tensors.get(name)!) : undefined);
+  /** The product with the rows `pick` gives, of `names[0]`. */
+  const product = (name: string, rows: number[], transposed = false) => (x: Float32Array): Float32Array => {
+    const [w, b] = [read(`${name}.weight`)!, read(`${name}.bias`)];
+    const all = w.length / width;
+    const out = new Float32Array((x.length / width) * rows.length);
+    for (let t = 0; t < x.length / width; t++) {
+      rows.forEach((row, j) => {
+        let sum = b ? b[row] : 0;
+        for (let i = 0; i < width; i++) sum += x[t * width + i] * (transposed ? w[i * all + row] : w[row * width + i]);
+        out[t * rows.length + j] = sum;
+      });
+    }
+    return out;
+  };
+  const range = (from: number, count: number): number[] => Array.from({ length: count }, (_, i) => from + i);
+  const [q, kv] = [heads * headDim, kvHeads * headDim];
+  const inner = model === "neox" ? 128 : 96;
+  const both = (f: (x: Float32Array) => Float32Array, g: (x: Float32Array) => Float32Array, act: (x: number) => number) => (x: Float32Array) => {
+    const up = g(x);
+    return f(x).map((gate, i) => act(gate) * up[i]);
+  };
+  const silu = (x: number): number => x / (1 + Math.exp(-x));
+  const tanhGelu = (x: number): number => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
+  const gelu = (x: number): number => {
+    const z = Math.abs(x) / Math.SQRT2; // erf as a series: |z| stays below 4
+    let [sum, term] = [z, z];
+    for (let n = 1; n < 80; n++) sum += (term *= -(z * z) / n) / (2 * n + 1);
+    return 0.5 * x * (1 + Math.sign(x) * (2 / Math.sqrt(Math.PI)) * sum);
+  };
+  if (model === "gpt2") {
+    const at = "h.1.attn.c_attn";
+    const up = product("h.1.mlp.c_fc", range(0, inner), true);
+    return { q: product(at, range(0, q), true), k: product(at, range(q, q), true), v: product(at, range(2 * q, q), true), mlp_act: (x) => up(x).map(tanhGelu) };
+  }
+  if (model === "neox") {
+    const part = (k: number) => product("gpt_neox.layers.1.attention.query_key_value", range(0, heads).flatMap((h) => range((3 * h + k) * headDim, headDim)));
+    const up = product("gpt_neox.layers.1.mlp.dense_h_to_4h", range(0, inner));
+    return { q: part(0), k: part(1), v: part(2), mlp_act: (x) => up(x).map(gelu) };
+  }
+  if (model === "phi3") {
+    const [at, up] = ["model.layers.1.self_attn.qkv_proj", "model.layers.1.mlp.gate_up_proj"];
+    return { q: product(at, range(0, q)), k: product(at, range(q, kv)), v: product(at, range(q + kv, kv)), mlp_act: both(product(up, range(0, inner)), product(up, range(inner, inner)), silu) };
+  }
+  const at = "model.layers.1";
+  return {
+    q: product(`${at}.self_attn.q_proj`, range(0, q)), k: product(`${at}.self_attn.k_proj`, range(0, kv)), v: product(`${at}.self_attn.v_proj`, range(0, kv)),
+    mlp_act: both(product(`${at}.mlp.gate_proj`, range(0, inner)), product(`${at}.mlp.up_proj`, range(0, inner)), model.startsWith("gemma") ? tanhGelu : silu),
+  };
+}
+
 const ALL = ["resid_pre", "attn_in", "q", "k", "v", "pattern", "z", "attn_out", "attn_add", "resid_mid", "mlp_in", "mlp_act", "mlp_out", "mlp_add", "resid_post"];
+
+const HALF = 5e-3;
 
 /** Float32 files agree with PyTorch to 1e-5 of the largest value; float16 to what its 11 bits leave after three blocks. */
 const files: (File & { bound: number })[] = existsSync(join(FIXTURES, "models"))
   ? readdirSync(join(FIXTURES, "models")).flatMap((model) => {
     const folder = join(FIXTURES, "models", model, "onnx");
     return !existsSync(folder) ? [] : readdirSync(folder).filter((name) => name.endsWith(".onnx"))
-      .map((name) => ({ model, folder, name, bound: /quantized|int4/.test(name) ? 0 : /fp16/.test(name) ? 2e-2 : 1e-5 }));
+      .map((name) => ({ model, folder, name, bound: /quantized|int4/.test(name) ? 0 : /fp16/.test(name) ? HALF : 1e-5 }));
   })
   : [];
 
@@ -129,7 +186,7 @@ for (const file of files) {
       assert.ok(distance(unhooked, first.logits.data as Float32Array) <= 1e-6);
 
       for (const [key, { tensor, width: size, rank, type }] of hooks) {
-        assert.ok(type === ELEMENT.FLOAT || (type === ELEMENT.FLOAT16 && bound === 2e-2), `${key} ${tensor}: type ${type}`);
+        assert.ok(type === ELEMENT.FLOAT || (type === ELEMENT.FLOAT16 && bound === HALF), `${key} ${tensor}: type ${type}`);
         const { dims, data } = got[`hook/${key}`];
         if (rank === "pattern") assert.deepEqual(dims, [1, resolved.heads, ids.length, ids.length], key);
         else assert.equal(data.length, ids.length * size, `${key} ${dims}`);
@@ -144,7 +201,7 @@ for (const file of files) {
       // without PyTorch: what a model's parts have to do with each other
       for (let n = 0; n < layers; n++) {
         const sum = (...keys: string[]): Float32Array => hook(keys[0]).map((_, i) => keys.reduce((total, key) => total + hook(key)[i], 0));
-        const close = (key: string, ...parts: string[]): void => assert.ok(distance(hook(key), sum(...parts)) <= (bound === 2e-2 ? 2e-3 : 1e-6), `${key} = ${parts.join(" + ")}`);
+        const close = (key: string, ...parts: string[]): void => assert.ok(distance(hook(key), sum(...parts)) <= (bound === HALF ? 2e-3 : 1e-6), `${key} = ${parts.join(" + ")}`);
         if (hooks.has(`resid_mid.${n}`)) {
           close(`resid_mid.${n}`, `resid_pre.${n}`, `attn_add.${n}`);
           close(`resid_post.${n}`, `resid_mid.${n}`, `mlp_add.${n}`);
@@ -162,7 +219,14 @@ for (const file of files) {
         const { heads, kvHeads, headDim } = resolved;
         for (let h = 0; h < heads; h++) {
           const at = Math.floor(h / (heads / kvHeads)) * headDim;
-          assert.ok(distance(z.subarray(h * headDim, (h + 1) * headDim), v.subarray(at, at + headDim)) < (bound === 2e-2 ? 2e-3 : 1e-6), `z.${n} of head ${h}`);
+          assert.ok(distance(z.subarray(h * headDim, (h + 1) * headDim), v.subarray(at, at + headDim)) < (bound === HALF ? 2e-3 : 1e-6), `z.${n} of head ${h}`);
+        }
+      }
+      // the checkpoint's own weights, applied to what goes in, give what comes out
+      if (bound && existsSync(join(FIXTURES, "models", model, "model.safetensors"))) {
+        for (const [kind, project] of Object.entries(projections(model, resolved))) {
+          const off = distance(hook(`${kind}.1`), project(hook(kind === "mlp_act" ? "mlp_in.1" : "attn_in.1")));
+          assert.ok(off <= bound, `${kind} from its input: ${off}`);
         }
       }
       if (!bound) assert.deepEqual(got.logits.data, unhooked, "hooked and not edited = not hooked");
