@@ -154,7 +154,7 @@ const files: (File & { bound: number })[] = existsSync(join(FIXTURES, "models"))
   ? readdirSync(join(FIXTURES, "models")).flatMap((model) => {
     const folder = join(FIXTURES, "models", model, "onnx");
     return !existsSync(folder) ? [] : readdirSync(folder).filter((name) => name.endsWith(".onnx"))
-      .map((name) => ({ model, folder, name, bound: /quantized|int4/.test(name) ? 0 : /fp16/.test(name) ? HALF : 1e-5 }));
+      .map((name) => ({ model, folder, name, bound: /quantized|int4|q4/.test(name) ? 0 : /fp16/.test(name) ? HALF : 1e-5 }));
   })
   : [];
 
