@@ -1,5 +1,5 @@
 import { ModelError } from "./errors";
-import { ELEMENT, attributeTensor, usedNames, wholeNumbers, type Initializer, type Node, type OnnxModel } from "./onnx";
+import { ELEMENT, attributeTensor, sparseNames, usedNames, wholeNumbers, type Initializer, type Node, type OnnxModel } from "./onnx";
 
 /**
  * What flows where in a graph: who makes and who reads each tensor, which tensors are constants, which hold a function of the token's
@@ -55,7 +55,7 @@ export function inOrder(graph: OnnxModel, where: string): Node[] {
   const damaged = (node: Node, expected: string, found: string): never => {
     throw new ModelError(`${where}: ${node.op} "${node.name ?? ""}": expected ${expected}, found ${found}. The file is damaged: copy or export it again.`);
   };
-  const given = new Set([...graph.inputs, ...graph.initializers].map(({ name }) => name));
+  const given = new Set([...[...graph.inputs, ...graph.initializers].map(({ name }) => name), ...sparseNames(graph)]);
   const maker = new Map<string, Node>();
   for (const node of graph.nodes) {
     for (const name of node.outputs) {
@@ -97,7 +97,7 @@ export function readFlow(graph: OnnxModel, ids: string): Flow {
   const consumers = new Map<string, Node[]>();
   const reads = new Map<Node, string[]>();
   const types = new Map<string, number>();
-  const constant = new Set<string>();
+  const constant = new Set<string>(sparseNames(graph));
   const activation = new Set<string>();
   const embedded: string[] = [];
   const tensors = new Map<string, Initializer>(graph.initializers.map((tensor) => [tensor.name, tensor]));

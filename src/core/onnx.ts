@@ -390,6 +390,16 @@ function takenBy(wire: Wire, graphs: Field[], depth: number): Set<string> {
   return taken;
 }
 
+/** Names of the sparse initialisers, which are carried along in `graphRest`. */
+export function sparseNames({ graphRest }: OnnxModel): string[] {
+  if (!graphRest) return [];
+  const wire = readWire(bytesSource(graphRest), "sparse initialisers");
+  return [...wire.fields()].filter(({ field }) => field === 15).flatMap((sparse) => {
+    const values = [...wire.fields(sparse.from, sparse.to)].find(({ field }) => field === 1);
+    return values ? [readInitializer(wire, values, {}).name] : [];
+  });
+}
+
 /** The tensor that an attribute holds (of Constant: "value"), if it holds one. */
 export function attributeTensor(attribute: Attribute | undefined): Initializer | undefined {
   if (typeof attribute !== "object" || Array.isArray(attribute)) return undefined;

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { InferenceSession } from "onnxruntime-node";
-import { ModelError } from "../../src/core/errors";
+
 import { ELEMENT, readOnnx, readSkeleton, writeOnnx, type Node, type OnnxModel } from "../../src/core/onnx";
 import { resolve, type Resolved } from "../../src/core/resolve";
 import { bytesSource, readFloats, readHeader } from "../../src/core/safetensors";
