@@ -98,6 +98,7 @@ export function resolve(given: OnnxModel, where = "ONNX model"): Resolved {
     added.clear();
   };
   const constants = new Map<string, Initializer>();
+  const values = [...(given.values ?? [])];
   const numbers = (values: number[]): string => {
     const name = `saelab/numbers/${values.join(",")}`;
     constants.set(name, { name, type: ELEMENT.INT64, dims: [values.length], raw: new Uint8Array(BigInt64Array.from(values.map(BigInt)).buffer) });
@@ -184,14 +185,19 @@ export function resolve(given: OnnxModel, where = "ONNX model"): Resolved {
       heads ||= Number(core.attributes?.num_heads ?? core.attributes?.q_num_heads ?? 0);
       kvHeads ||= Number(core.attributes?.kv_num_heads ?? heads);
       headDim ||= heads ? branch.last!.from / heads : 0;
+      // a second attention that gives its pattern away; it is computed only where that is asked for
+      const tensor = `saelab/pattern.${n}`;
+      const place: Place = { tensor, type: flow.types.get(core.outputs[0]) ?? 0, width: 0, rank: "pattern", readOnly: `it lies inside ${core.op}, which gives it out but takes none` };
       if (core.op === "GroupQueryAttention") {
-        // a second attention that gives its pattern away; it is computed only where that is asked for
-        const tensor = `saelab/pattern.${n}`;
-        insert(flow, core.outputs[0], {
-          ...core, name: tensor, outputs: [`${tensor}/z`, `${tensor}/key`, `${tensor}/value`, tensor],
-          attributes: { ...core.attributes, qk_output: 2n },
-        });
-        hooks.set(`pattern.${n}`, { tensor, type: flow.types.get(core.outputs[0]) ?? 0, width: 0, rank: "pattern", readOnly: "it lies inside GroupQueryAttention, which gives it out but takes none" });
+        insert(flow, core.outputs[0], { ...core, name: tensor, outputs: [`${tensor}/z`, `${tensor}/key`, `${tensor}/value`, tensor], attributes: { ...core.attributes, qk_output: 2n } });
+        hooks.set(`pattern.${n}`, place);
+      } else if (core.op === "MultiHeadAttention" && place.type) {
+        // its fourth output is the scores, scaled and masked; the runtime does not infer their type
+        values.push({ name: `${tensor}/scores`, type: place.type });
+        insert(flow, core.outputs[0],
+          { ...core, name: tensor, outputs: [`${tensor}/z`, "", "", `${tensor}/scores`] },
+          { op: "Softmax", inputs: [`${tensor}/scores`], outputs: [tensor], attributes: { axis: -1n } });
+        hooks.set(`pattern.${n}`, place);
       } else lack(`it lies inside ${core.op}, which does not give it out`, `pattern.${n}`);
     } else {
       const mixing = inner.filter((node) => isMixing(flow, node));
@@ -298,6 +304,7 @@ export function resolve(given: OnnxModel, where = "ONNX model"): Resolved {
   }
   settle();
   graph.initializers.push(...constants.values());
+  if (values.length) graph.values = values;
   return { graph: concrete(graph, cache, headDim), layers: blocks.length, width, heads, kvHeads, headDim, vocabulary, hooks, missing, inputs, cache, lastLogitsOnly };
 }
 
