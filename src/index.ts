@@ -1,6 +1,6 @@
 /** The public names of saelab, one by one. */
 export { readTexts } from "./adapters/texts";
-export { openModel } from "./adapters/model";
+export { openModel } from "./adapters/open";
 export { harvest } from "./adapters/harvest";
 export { openStore, rowsOf } from "./adapters/store";
 export { trainSae } from "./adapters/train";
@@ -16,7 +16,7 @@ export { progressBar } from "./adapters/progressbar";
 export { publish } from "./adapters/publish";
 
 export type { ReadOptions } from "./adapters/texts";
-export type { OpenOptions } from "./adapters/model";
+export type { OpenOptions } from "./adapters/open";
 export type { HarvestOptions } from "./adapters/harvest";
 export type { TrainOptions } from "./adapters/train";
 export type { EvaluateOptions, Evaluation, LoadOptions } from "./adapters/sae";

@@ -3,7 +3,7 @@ import { InterruptError, OptionError } from "../core/errors";
 import type { Progress, StoreManifest } from "../core/types";
 import { harvest, harvestPart, type HarvestOptions } from "./harvest";
 import { mergeStores } from "./merge";
-import { openModel } from "./model";
+import { openModel } from "./open";
 import { progressBar, progressText } from "./progressbar";
 import { openStore } from "./store";
 import { partFolders, readState, type PartManifest } from "./storestate";

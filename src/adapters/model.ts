@@ -1,5 +1,4 @@
 import { existsSync } from "node:fs";
-import { availableParallelism } from "node:os";
 import { basename, join, resolve } from "node:path";
 import type { Built, Wanted } from "../core/build";
 import { HookError, ModelError, OptionError } from "../core/errors";
@@ -11,36 +10,14 @@ import { prune, tap } from "../core/splice";
 import type { Hook, HookKind, HookRow, Model, RunOptions, Write } from "../core/types";
 import { lowerWrite, type Lowered } from "../core/writes";
 import { generation } from "./generate";
-import { checkpointFiles, hashFiles, readJson } from "./modelfiles";
+import { hashFiles, readJson } from "./modelfiles";
 import { prepare, runtime, type Holding, type Prepared } from "./runtime";
 import { saeFiles } from "./saefile";
-import { builtSource, type GraphSource } from "./source";
+import type { GraphSource } from "./source";
 import { openTokenizer } from "./tokenizer";
-
-export interface OpenOptions {
-  threads?: number; // all cores: threads of ONNX Runtime
-  /**
-   * auto: packed when the weights of a graph, in float32, take less than 2 GB and an eighth of the memory.
-   * "packed" copies and reorders them, 0.5 to 13 % faster; "in place" reads them where they lie, so that they cost page cache only.
-   */
-  weights?: Holding;
-}
 
 /** Questions that are remembered: their graphs hold no weights. */
 const GRAPHS = 64;
-
-/**
- * Opens a Hugging Face checkpoint folder: config.json, model.safetensors (or its shards with model.safetensors.index.json), tokenizer.json;
- * float32, bfloat16 or float16. Arithmetic is float32. Nothing is computed or copied yet: a graph is built, and its weights mapped, when it is first run.
- * @param folder path; a folder of the hub's cache (symbolic links) will do
- * @throws ModelError when the folder, a file, a field or a tensor is missing or not what it should be, or the family is unknown
- */
-export async function openModel(folder: string, options: OpenOptions = {}): Promise<Model> {
-  const { threads = availableParallelism(), weights: holding = "auto" } = options;
-  if (!Number.isSafeInteger(threads) || threads < 1) throw new OptionError(`threads: expected a whole number from 1, found ${threads}.`);
-  if (!["auto", "packed", "in place"].includes(holding)) throw new OptionError(`weights: expected auto, packed or in place, found ${holding}.`);
-  return makeModel(folder, folder, builtSource(folder, checkpointFiles(folder)), { threads, holding });
-}
 
 /** What a pass is asked for, beside what goes in. */
 export interface Question extends Pick<Wanted, "hooks" | "last" | "cache" | "lens"> {
@@ -61,6 +38,12 @@ export interface Inner {
   stops: Set<number>;
 }
 
+/**
+ * A model over what makes its graphs.
+ * @param name what it was opened by
+ * @param folder with the tokenizer's files
+ * @throws ModelError when tokenizer and weights do not belong together
+ */
 export function makeModel(name: string, folder: string, source: GraphSource, settings: { threads: number; holding: Holding }): Model {
   const { anatomy, vocabulary, context } = source;
   const tokenizer = openTokenizer(folder);
@@ -218,17 +201,22 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
 
     async unembed(rows) {
       if (!rows.length || rows.length % source.width) throw new OptionError(`unembed: expected rows of ${source.width} numbers, the width of the stream, found ${rows.length} numbers.`);
-      const { prepared } = answer({ hooks: [parseHook("logits", anatomy)], lens: true }, []);
-      const feeds = (): Record<string, Feed> => ({ rows: { type: "float32", data: rows.slice(), dims: [rows.length / source.width, source.width] } });
-      return (await engine.run(prepared, { feeds, outputs: ["logits"], cache: { pairs: [] } })).logits.data;
+      const { prepared, outputs, cache } = answer({ hooks: [parseHook("logits", anatomy)], lens: true }, []);
+      const n = rows.length / source.width;
+      const pass = firstPass([new Int32Array(n)]); // a file's graph may ask for the batch's shape, though not for what is in it
+      const feeds = (inputs: Value[]): Record<string, Feed> =>
+        ({ ...standardFeeds(inputs.filter(({ name: input }) => input !== "rows"), pass), rows: { type: "float32", data: rows.slice(), dims: [n, source.width] } });
+      const out = outputs?.get("logits") ?? "logits";
+      return (await engine.run(prepared, { feeds, outputs: [out], cache: { pairs: cache.map((pair) => ({ ...pair, dims: [1, ...pair.dims.slice(1)] })) } }))[out].data;
     },
     head: source.head,
 
     describe: () => {
       const { elements, bytes, dtypes, files, facts } = source;
+      const weights = files.filter((file) => !file.endsWith("config.json")).length;
       return [
         `${basename(resolve(name))}: ${facts[0]}`,
-        `${quantity(elements)} parameters in ${dtypes.join(", ")}, ${megabytes(bytes)} in ${files.length < 3 ? "one file" : `${files.length - 1} files`}. ${facts.slice(1).join(" ")}`,
+        `${quantity(elements)} parameters in ${dtypes.join(", ")}, ${megabytes(bytes)} in ${weights === 1 ? "one file" : `${weights} files`}. ${facts.slice(1).join(" ")}`,
         engine.hold(elements * 4) === "packed"
           ? `Weights are held packed: a session copies what it reads into float32 (all of it ${megabytes(elements * 4)}) in the order the processor likes.`
           : "Weights are read in place: they cost page cache, not memory of the process; runs are a little slower.",

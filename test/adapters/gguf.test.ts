@@ -6,7 +6,7 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdir
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { openGguf } from "../../src/adapters/gguf";
-import { openModel } from "../../src/adapters/model";
+import { openModel } from "../../src/adapters/open";
 import { DiskError, FormatError, InterruptError, ModelError } from "../../src/core/errors";
 import { bytesSource, readFloats, readHeader } from "../../src/core/safetensors";
 

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { harvest, type HarvestOptions } from "../../src/adapters/harvest";
-import { openModel } from "../../src/adapters/model";
+import { openModel } from "../../src/adapters/open";
 import { fromFloat16, toFloat16 } from "../../src/core/safetensors";
 import { ModelError, OptionError, StoreError, TextError } from "../../src/core/errors";
 import type { Document } from "../../src/core/types";

@@ -6,7 +6,7 @@ import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { harvest } from "../../src/adapters/harvest";
-import { openModel } from "../../src/adapters/model";
+import { openModel } from "../../src/adapters/open";
 import { openStore } from "../../src/adapters/store";
 import { readState } from "../../src/adapters/storestate";
 import { DiskError, HookError, InterruptError, ModelError, OptionError, StoreError, TextError } from "../../src/core/errors";

@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openModel, type OpenOptions } from "../../src/adapters/model";
+import { openModel, type OpenOptions } from "../../src/adapters/open";
 import { EngineError, HookError, InterruptError, ModelError, OptionError } from "../../src/core/errors";
 import { bytesSource, readFloats, readHeader, writeSafetensors, type ByteSource, type SafetensorsHeader } from "../../src/core/safetensors";
 import type { Hook, HookRow, Model, Write } from "../../src/core/types";
