@@ -11,7 +11,7 @@ import type { Hook, HookKind, HookRow, Model, RunOptions, Write } from "../core/
 import { lowerWrite, type Lowered } from "../core/writes";
 import { generation } from "./generate";
 import { hashFiles, readJson } from "./modelfiles";
-import { prepare, runtime, type Holding, type Prepared } from "./runtime";
+import { availableMemory, prepare, runtime, type Holding, type Prepared } from "./runtime";
 import { saeFiles } from "./saefile";
 import type { GraphSource } from "./source";
 import { openTokenizer } from "./tokenizer";
@@ -44,7 +44,7 @@ export interface Inner {
  * @param folder with the tokenizer's files
  * @throws ModelError when tokenizer and weights do not belong together
  */
-export function makeModel(name: string, folder: string, source: GraphSource, settings: { threads: number; holding: Holding }): Model {
+export function makeModel(name: string, folder: string, source: GraphSource, settings: { threads: number; holding: Holding; memory?: number }): Model {
   const { anatomy, vocabulary, context } = source;
   const tokenizer = openTokenizer(folder);
   if (tokenizer.vocabularySize > vocabulary) {
@@ -217,9 +217,10 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
       return [
         `${basename(resolve(name))}: ${facts[0]}`,
         `${quantity(elements)} parameters in ${dtypes.join(", ")}, ${megabytes(bytes)} in ${weights === 1 ? "one file" : `${weights} files`}. ${facts.slice(1).join(" ")}`,
-        engine.hold(elements * 4) === "packed"
-          ? `Weights are held packed: a session copies what it reads into float32 (all of it ${megabytes(elements * 4)}) in the order the processor likes.`
-          : "Weights are read in place: they cost page cache, not memory of the process; runs are a little slower.",
+        engine.hold(source.packedBytes) === "packed"
+          ? `Weights are held packed: a session copies what it reads into float32 (all of it ${megabytes(source.packedBytes)}; ${megabytes(settings.memory ?? availableMemory())} are available) in the order the processor likes.`
+          : `Weights are read in place: they cost page cache, not memory of the process, where packed they would take ${megabytes(source.packedBytes)} of ${megabytes(settings.memory ?? availableMemory())}; ` +
+            `runs are a little slower${dtypes.some((dtype) => dtype.endsWith("16")) ? ", and half precision is widened in each" : ""}.`,
         `Arithmetic is float32 on ${settings.threads} ${settings.threads === 1 ? "thread" : "threads"} of ONNX Runtime, outside the main thread.`,
         `${source.rows.filter((row) => !row.missing).length} hooks, from embed_tokens over layers.n, layers.n.mlp, layers.n.self_attn and others (n = 0 to ${anatomy.layers - 1}) to logits: model.hooks() lists them. A pass ends at its deepest hook.`,
         `Folder ${folder}: ${files.map((file) => basename(file)).join(", ")}, tokenizer.json (${tokenizer.vocabularySize} tokens).`,

@@ -20,6 +20,7 @@ export interface OpenOptions extends HubOptions {
    * "packed" copies and reorders them, 0.5 to 13 % faster; "in place" reads them where they lie, so that they cost page cache only.
    */
   weights?: Holding;
+  memory?: number; // bytes that packed weights may take: what the system says is available
   /** auto: safetensors before ONNX before GGUF, for the first has every hook. Or which of them. */
   route?: "auto" | "checkpoint" | "onnx" | "gguf";
   dtype?: string; // of ONNX files: fp32, fp16, q8, q4 …; the one that config.json names, else fp32
@@ -45,12 +46,13 @@ const SMALL = /^(config|generation_config|tokenizer|tokenizer_config|special_tok
  *   files; HubError for what the hub refuses; OptionError
  */
 export async function openModel(source: string, options: OpenOptions = {}): Promise<Model> {
-  const { threads = availableParallelism(), weights: holding = "auto", route = "auto" } = options;
+  const { threads = availableParallelism(), weights: holding = "auto", route = "auto", memory } = options;
   if (!Number.isSafeInteger(threads) || threads < 1) throw new OptionError(`threads: expected a whole number from 1, found ${threads}.`);
   if (!["auto", "packed", "in place"].includes(holding)) throw new OptionError(`weights: expected auto, packed or in place, found ${holding}.`);
   if (!ROUTES.includes(route)) throw new OptionError(`route: expected ${ROUTES.join(", ")}, found ${route}.`);
   if (typeof source !== "string" || !source) throw new OptionError(`openModel: expected the path of a model or its name on the hub, found ${JSON.stringify(source)}.`);
-  const settings = { threads, holding };
+  if (memory !== undefined && !(memory > 0)) throw new OptionError(`memory: expected bytes above 0, found ${memory}.`);
+  const settings = { threads, holding, memory };
 
   if (!existsSync(source) && isHubId(source)) {
     const progress = options.progress ?? defaultProgress();
@@ -62,7 +64,7 @@ export async function openModel(source: string, options: OpenOptions = {}): Prom
   return openFolder(source, source, options, settings, "");
 }
 
-type Settings = { threads: number; holding: Holding };
+type Settings = Parameters<typeof makeModel>[3];
 
 /** What a repository has, of what is asked for. */
 function wanted(files: HubFile[], { route = "auto", dtype, file }: OpenOptions, where: string): HubFile[] {

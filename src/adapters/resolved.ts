@@ -42,6 +42,7 @@ export function resolvedSource(file: string, config?: string): GraphSource {
     files: [...(config ? [config] : []), ...files],
     elements: values.reduce((sum, { dims }) => sum + dims.reduce((p, q) => p * q, 1), 0),
     bytes: values.reduce((sum, { external }) => sum + external!.length, 0),
+    packedBytes: values.reduce((sum, { external, dims, type }) => sum + (type === ELEMENT.FLOAT16 || type === ELEMENT.BFLOAT16 ? 4 * dims.reduce((p, q) => p * q, 1) : external!.length), 0),
     dtypes: [...new Set(values.map(({ type }) => TYPES[type] ?? `type ${type}`))].sort(),
     facts: [
       `${a ? `A ${family} model` : "A model"} of ${found.layers} blocks, width ${found.width}, ${found.heads} heads (${found.kvHeads} for keys and values) of ${found.headDim}, vocabulary ${found.vocabulary}.`,

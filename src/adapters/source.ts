@@ -32,6 +32,8 @@ export interface GraphSource {
   /** Elements of all weights, their bytes, dtypes and number of files: for describe. */
   elements: number;
   bytes: number;
+  /** What all of them take when packed. */
+  packedBytes: number;
   dtypes: string[];
   /** Sentences about where it comes from and how it is built. */
   facts: string[];
@@ -62,6 +64,7 @@ export function builtSource(folder: string, files: { config: string; weights: st
     files: [files.config, ...files.weights],
     elements: stored.reduce((sum, { shape }) => sum + shape.reduce((p, q) => p * q, 1), 0),
     bytes: stored.reduce((sum, { bytes }) => sum + bytes, 0),
+    packedBytes: stored.reduce((sum, { shape }) => sum + 4 * shape.reduce((p, q) => p * q, 1), 0),
     dtypes: [...new Set(stored.map(({ dtype }) => dtype))].sort(),
     facts: facts(a),
   };

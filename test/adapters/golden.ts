@@ -26,7 +26,7 @@ export function golden(folder: string): Golden {
 export const goldenName = ({ kind, layer }: Pick<Hook, "kind" | "layer">): string => (["tok_embed", "embed", "final_norm", "logits"].includes(kind) ? kind : `${kind}.${layer}`);
 
 /** max|a − b| ≤ 1e-5·max|b|: float32 sums over at most 96 terms and three blocks; 1.8e-6 is reached. */
-export function close(found: Float32Array, wanted: Float32Array, what: string, tolerance = 1e-5): void {
+export function close(found: Float32Array, wanted: Float32Array, what: string, tolerance = 1e-5): number {
   assert.equal(found.length, wanted.length, what);
   let difference = 0;
   let scale = 0;
@@ -36,6 +36,7 @@ export function close(found: Float32Array, wanted: Float32Array, what: string, t
     scale = Math.max(scale, Math.abs(wanted[i]));
   }
   assert.ok(scale > 0.1 && difference <= tolerance * scale, `${what}: ${difference} of ${scale}`);
+  return difference / scale;
 }
 
 /** Numbers that a hook gives for a text of so many tokens. */

@@ -191,6 +191,20 @@ test("by name from the hub: only what is needed is fetched, once; offline it is 
   });
 });
 
+test("memory: what does not fit packed is read in place; asked for packed, it is refused before it is loaded, with what would do", async () => {
+  const little = { memory: 100_000 };
+  await opened(LLAMA, async (model) => assert.match(model.describe(), /held packed: .* are available/));
+  await opened(LLAMA, async (model) => {
+    assert.match(model.describe(), /read in place: .* of 0\.1 MB/);
+    close((await model.run([golden(LLAMA).prompts[1].ids], { logits: true })).logits, golden(LLAMA).tensor("p1.logits"), "in place");
+  }, little);
+  await opened(LLAMA, async (model) => {
+    await assert.rejects(model.run([[1, 2]], { logits: true }), (error: Error) => error instanceof ModelError && /expected memory for .* packed as float32, found .* available.*weights: "in place"/.test(error.message));
+    assert.equal((await model.run([[1, 2]], { hooks: ["embed_tokens"] })).embed_tokens.length, 96, "what fits is run");
+  }, { weights: "packed", ...little });
+  await assert.rejects(openModel(LLAMA, { memory: 0 }), OptionError);
+});
+
 test("what is neither a path nor a name is told from both", async () => {
   await assert.rejects(openModel("/no/such/model"), (error: Error) => error instanceof ModelError && /expected the folder of a checkpoint .* found nothing/.test(error.message));
   await assert.rejects(openModel(""), OptionError);
