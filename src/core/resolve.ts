@@ -185,11 +185,15 @@ export function resolve(given: OnnxModel, where = "ONNX model"): Resolved {
       heads ||= Number(core.attributes?.num_heads ?? core.attributes?.q_num_heads ?? 0);
       kvHeads ||= Number(core.attributes?.kv_num_heads ?? heads);
       headDim ||= heads ? branch.last!.from / heads : 0;
+      heads ||= headDim ? branch.last!.from / headDim : 0;
       // a second attention that gives its pattern away; it is computed only where that is asked for
       const tensor = `saelab/pattern.${n}`;
       const place: Place = { tensor, type: flow.types.get(core.outputs[0]) ?? 0, width: 0, rank: "pattern", readOnly: `it lies inside ${core.op}, which gives it out but takes none` };
       if (core.op === "GroupQueryAttention") {
         insert(flow, core.outputs[0], { ...core, name: tensor, outputs: [`${tensor}/z`, `${tensor}/key`, `${tensor}/value`, tensor], attributes: { ...core.attributes, qk_output: 2n } });
+        hooks.set(`pattern.${n}`, place);
+      } else if (core.op === "Attention" && !core.domain) {
+        insert(flow, core.outputs[0], { ...core, name: tensor, outputs: [`${tensor}/z`, "", "", tensor], attributes: { ...core.attributes, qk_matmul_output_mode: 3n } });
         hooks.set(`pattern.${n}`, place);
       } else if (core.op === "MultiHeadAttention" && place.type) {
         // its fourth output is the scores, scaled and masked; the runtime does not infer their type
