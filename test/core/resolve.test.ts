@@ -6,7 +6,7 @@ import type { InferenceSession } from "onnxruntime-node";
 
 import { ModelError } from "../../src/core/errors";
 import { ELEMENT, readOnnx, readSkeleton, writeOnnx, type Node, type OnnxModel } from "../../src/core/onnx";
-import { resolve, type Resolved } from "../../src/core/resolve";
+import { BLOCK_KINDS, resolve, type Resolved } from "../../src/core/resolve";
 import { randomNumbers } from "../../src/core/sample";
 import { bytesSource, readFloats, readHeader } from "../../src/core/safetensors";
 import { FIXTURES, found } from "../fixtures";
@@ -153,8 +153,6 @@ function projections(model: string, { heads, kvHeads, headDim, width }: Resolved
   };
 }
 
-const ALL = ["resid_pre", "attn_in", "q", "k", "v", "pattern", "z", "attn_out", "attn_add", "resid_mid", "mlp_in", "mlp_act", "mlp_out", "mlp_add", "resid_post"];
-
 const HALF = 5e-3;
 
 /** Float32 files agree with PyTorch to 1e-5 of the largest value; float16 to what its 11 bits leave after three blocks. */
@@ -175,7 +173,7 @@ for (const file of files) {
     const { layers, width, hooks, missing } = resolved;
     const absent = model === "neox" ? ["resid_mid"] : [];
     assert.equal(layers, 3);
-    assert.equal(hooks.size, 3 + layers * (ALL.length - absent.length));
+    assert.equal(hooks.size, 3 + layers * (BLOCK_KINDS.length - absent.length));
     assert.deepEqual([...missing.keys()], [0, 1, 2].flatMap((n) => absent.map((kind) => `${kind}.${n}`)));
     assert.equal(resolved.vocabulary, 320);
 
@@ -464,7 +462,7 @@ test("what cannot be followed is refused with what was found", () => {
   refused(inputs("inputs_embeds"), /input input_ids, found inputs_embeds/);
   refused(inputs("input_ids", "encoder_hidden_states"), /"encoder_hidden_states"/);
   refused(inputs("input_ids", "past_key_values.0.key"), /without its output/);
-  refused({ ...good, nodes: [...good.nodes, { op: "If", inputs: ["c"], outputs: ["logits2"] }], initializers: [...good.initializers, word("c", [])], outputs: [{ name: "logits2" }] }, /decoder_model_merged.*decoder_model\.onnx/);
+  refused({ ...inputs("input_ids", "use_cache_branch"), nodes: [...good.nodes, { op: "If", inputs: ["use_cache_branch"], outputs: ["logits2"] }], outputs: [{ name: "logits2" }] }, /decoder_model_merged.*decoder_model\.onnx/);
   refused(decoder([norm("e", "a_in"), norm("a", "m_in"), norm("m", "f")]), /no residual sum|that no residual sum follows/);
   refused({ ...good, nodes: good.nodes.map((node) => (node.op === "Gather" ? { ...node, inputs: ["table", "other"] } : node)), initializers: [...good.initializers, word("other", [1], [0])] }, /no table/);
   const cached = ["key", "value"];
