@@ -110,7 +110,10 @@ export function startDraft(given: OnnxModel, sorted: Node[], ids: string, cache:
     declare: (value) => void values.push(value),
     finish() {
       settle();
-      const all = [...(given.values ?? []), ...values];
+      // shapes noted for tensors in between are let go: exporters get some wrong (GenAI's MultiHeadAttention with a cache), and the runtime
+      // then plans buffers that do not fit; it infers them itself
+      const types = (given.values ?? []).flatMap(({ name, type }): Value[] => (type ? [{ name, type }] : []));
+      const all = [...types, ...values];
       return { ...graph, initializers: [...given.initializers, ...constants.values()], ...(all.length && { values: all }) };
     },
   };
