@@ -306,10 +306,11 @@ export const readOnnx = (data: Uint8Array, where = "ONNX model"): OnnxModel => r
  * @param location of the file, relative to the folder that the runtime will be told
  * @param sidecar for tensors that lie in further files: the location told to the runtime for the one that the file tells (untrusted: it may be
  *   absolute or point out of the folder), of which `end` bytes are needed; throws when there is no such file. By default the location stays.
+ * @param where name of the file, for messages
  * @throws FormatError when the bytes are no protobuf or hold no graph
  */
-export function readSkeleton(source: ByteSource, { location, sidecar }: { location: string; sidecar?: (location: string, end: number) => string }): OnnxModel {
-  return read(source, location, { location, sidecar });
+export function readSkeleton(source: ByteSource, { location, sidecar, where = location }: { location: string; sidecar?: (location: string, end: number) => string; where?: string }): OnnxModel {
+  return read(source, where, { location, sidecar });
 }
 
 function read(source: ByteSource, where: string, whereabouts: Whereabouts): OnnxModel {

@@ -2,86 +2,19 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import type { InferenceSession } from "onnxruntime-node";
-
-import { ELEMENT, readOnnx, readSkeleton, writeOnnx, type Node, type OnnxModel } from "../../src/core/onnx";
-import { resolve, type Resolved } from "../../src/core/resolve";
+import { ELEMENT, type Node, type OnnxModel } from "../../src/core/onnx";
+import { BLOCK_KINDS, resolve, type Resolved } from "../../src/core/resolve";
 import { bytesSource, readFloats, readHeader } from "../../src/core/safetensors";
-import { FIXTURES } from "../fixtures";
+import { FIXTURES, found } from "../fixtures";
+import { distance, edited, feeds, float, load, ort, skeleton, tapped, type File } from "../resolved";
 
-const ORACLE = join(__dirname, "../../../test/oracle/onnx");
-const ort = require("onnxruntime-node") as typeof import("onnxruntime-node");
+const ORACLE = join(__dirname, "../../../test/oracle");
 
-/** A model file and the folder it lies in. */
-interface File {
-  model: string;
-  folder: string;
-  name: string;
-}
-
-const skeleton = ({ folder, name }: File): OnnxModel => readSkeleton(bytesSource(readFileSync(join(folder, name))), { location: name });
-
-const load = (graph: OnnxModel, folder: string): Promise<InferenceSession> => ort.InferenceSession.create(writeOnnx(graph), {
-  logSeverityLevel: 3,
-  extra: { session: { model_external_initializers_file_folder_path: folder } },
-});
-
-/** Feeds for one text without padding; with an empty cache. */
-function feeds(resolved: Resolved, ids: number[]): Record<string, InstanceType<typeof ort.Tensor>> {
-  const { inputs, cache } = resolved;
-  const whole = (values: number[]) => new ort.Tensor("int64", BigInt64Array.from(values.map(BigInt)), [1, values.length]);
-  return {
-    [inputs.ids]: whole(ids),
-    ...(inputs.mask && { [inputs.mask]: whole(ids.map(() => 1)) }),
-    ...(inputs.positions && { [inputs.positions]: whole(ids.map((_, i) => i)) }),
-    ...Object.fromEntries(cache.map(({ past, shape, type }) => {
-      const dims = [1, Number(shape[1]), 0, Number(shape[3])];
-      return [past, type === ELEMENT.FLOAT16 ? new ort.Tensor("float16", new Uint16Array(0), dims) : new ort.Tensor("float32", new Float32Array(0), dims)];
-    })),
-  };
-}
-
-/** The graph with the hooks as outputs `hook/<key>`, in float32. */
-function tapped({ graph, hooks }: Resolved): OnnxModel {
-  const casts = [...hooks].map(([key, { tensor }]): Node => ({ op: "Cast", inputs: [tensor], outputs: [`hook/${key}`], attributes: { to: 1n } }));
-  return { ...graph, nodes: [...graph.nodes, ...casts], outputs: [...graph.outputs, ...casts.map(({ outputs }) => ({ name: outputs[0] }))] };
-}
-
-/** A steering vector, or zero, in place of a hook: its maker's output gets another name. A skip-norm whose sum is edited is taken apart. */
-function edited({ graph, hooks }: Resolved, key: string, edit: (from: string, to: string) => Node[], extra: OnnxModel["initializers"]): OnnxModel {
-  const { tensor } = hooks.get(key)!;
-  const nodes = graph.nodes.flatMap((node): Node[] => {
-    if (!node.outputs.includes(tensor)) return [node];
-    const changed = edit(`${tensor}/before`, tensor);
-    if (!node.op.startsWith("Skip")) return [{ ...node, outputs: node.outputs.map((name) => (name === tensor ? `${tensor}/before` : name)) }, ...changed];
-    const simple = node.op === "SkipSimplifiedLayerNormalization";
-    return [
-      { op: "Add", inputs: node.inputs.slice(0, 2), outputs: [`${tensor}/before`] }, ...changed,
-      {
-        op: simple ? "SimplifiedLayerNormalization" : "LayerNormalization", inputs: [tensor, ...node.inputs.slice(2)], outputs: [node.outputs[0]],
-        attributes: { epsilon: node.attributes!.epsilon, axis: -1n, stash_type: 1n },
-      },
-    ];
-  });
-  return { ...graph, nodes, initializers: [...graph.initializers, ...extra] };
-}
-
-const float = (name: string, values: Float32Array) =>
-  ({ name, type: ELEMENT.FLOAT, dims: [values.length], raw: new Uint8Array(values.buffer, values.byteOffset, values.byteLength) });
-
-/** max|a − b| / max|b|. */
-function distance(a: Float32Array, b: Float32Array): number {
-  assert.equal(a.length, b.length);
-  let [most, size] = [0, 0];
-  for (let i = 0; i < a.length; i++) {
-    most = Math.max(most, Math.abs(a[i] - b[i]));
-    size = Math.max(size, Math.abs(b[i]));
-  }
-  return most / size;
-}
+/** The order of computation; attention's and MLP's places of parallel blocks do not see each other. */
+const CHAINS = [["resid_pre"], ["attn_in", "q", "k", "v", "pattern", "z", "attn_out", "attn_add"], ["resid_mid"], ["mlp_in", "mlp_act", "mlp_out", "mlp_add"], ["resid_post"]];
 
 function golden(model: string): { prompts: number[][]; get(name: string): Float32Array | undefined } {
-  const folder = join(FIXTURES, "models", model);
+  const folder = found(join(FIXTURES, "models", model), join(ORACLE, "models", model))!;
   const source = bytesSource(readFileSync(join(folder, "golden.safetensors")));
   const { tensors } = readHeader(source, model);
   return {
@@ -145,28 +78,27 @@ function projections(model: string, { heads, kvHeads, headDim, width }: Resolved
   };
 }
 
-const ALL = ["resid_pre", "attn_in", "q", "k", "v", "pattern", "z", "attn_out", "attn_add", "resid_mid", "mlp_in", "mlp_act", "mlp_out", "mlp_add", "resid_post"];
-
 const HALF = 5e-3;
 
 /** Float32 files agree with PyTorch to 1e-5 of the largest value; float16 to what its 11 bits leave after three blocks. */
-const files: (File & { bound: number })[] = existsSync(join(FIXTURES, "models"))
-  ? readdirSync(join(FIXTURES, "models")).flatMap((model) => {
+const files: (File & { bound: number; half: boolean })[] = !existsSync(join(FIXTURES, "models"))
+  ? [{ model: "qwen2", folder: join(ORACLE, "onnx"), name: "qwen2_genai_int4.onnx", bound: 0, half: false }]
+  : readdirSync(join(FIXTURES, "models")).flatMap((model) => {
     const folder = join(FIXTURES, "models", model, "onnx");
     return !existsSync(folder) ? [] : readdirSync(folder).filter((name) => name.endsWith(".onnx"))
-      .map((name) => ({ model, folder, name, bound: /quantized|int4|q4/.test(name) ? 0 : /fp16/.test(name) ? HALF : 1e-5 }));
-  })
-  : [];
+      .map((name) => ({ model, folder, name, bound: /quantized|int4|q4/.test(name) ? 0 : /fp16/.test(name) ? HALF : 1e-5, half: /fp?16/.test(name) }));
+  });
 
 for (const file of files) {
-  const { model, folder, name, bound } = file;
+  const { model, folder, name, bound, half } = file;
+  const exact = half ? 2e-3 : 1e-6; // sums of numbers that were rounded
   test(`${model}/${name}: every hook is the tensor that PyTorch has there; the skeleton computes what the file does`, async (t) => {
     const want = golden(model);
     const resolved = resolve(skeleton(file), name);
     const { layers, width, hooks, missing } = resolved;
     const absent = model === "neox" ? ["resid_mid"] : [];
     assert.equal(layers, 3);
-    assert.equal(hooks.size, 3 + layers * (ALL.length - absent.length));
+    assert.equal(hooks.size, 3 + layers * (BLOCK_KINDS.length - absent.length));
     assert.deepEqual([...missing.keys()], [0, 1, 2].flatMap((n) => absent.map((kind) => `${kind}.${n}`)));
     assert.equal(resolved.vocabulary, 320);
 
@@ -183,10 +115,10 @@ for (const file of files) {
       const unhooked = (await rewritten.run(fed)).logits.data as Float32Array;
       const got = await session.run(fed);
       const hook = (key: string): Float32Array => got[`hook/${key}`].data as Float32Array;
-      assert.ok(distance(unhooked, first.logits.data as Float32Array) <= 1e-6);
+      assert.ok(distance(unhooked, first.logits.data as Float32Array) <= (half ? HALF : 1e-6));
 
       for (const [key, { tensor, width: size, rank, type }] of hooks) {
-        assert.ok(type === ELEMENT.FLOAT || (type === ELEMENT.FLOAT16 && bound === HALF), `${key} ${tensor}: type ${type}`);
+        assert.ok(type === ELEMENT.FLOAT || (type === ELEMENT.FLOAT16 && half), `${key} ${tensor}: type ${type}`);
         const { dims, data } = got[`hook/${key}`];
         if (rank === "pattern") assert.deepEqual(dims, [1, resolved.heads, ids.length, ids.length], key);
         else assert.equal(data.length, ids.length * size, `${key} ${dims}`);
@@ -201,7 +133,7 @@ for (const file of files) {
       // without PyTorch: what a model's parts have to do with each other
       for (let n = 0; n < layers; n++) {
         const sum = (...keys: string[]): Float32Array => hook(keys[0]).map((_, i) => keys.reduce((total, key) => total + hook(key)[i], 0));
-        const close = (key: string, ...parts: string[]): void => assert.ok(distance(hook(key), sum(...parts)) <= (bound === HALF ? 2e-3 : 1e-6), `${key} = ${parts.join(" + ")}`);
+        const close = (key: string, ...parts: string[]): void => assert.ok(distance(hook(key), sum(...parts)) <= exact, `${key} = ${parts.join(" + ")}`);
         if (hooks.has(`resid_mid.${n}`)) {
           close(`resid_mid.${n}`, `resid_pre.${n}`, `attn_add.${n}`);
           close(`resid_post.${n}`, `resid_mid.${n}`, `mlp_add.${n}`);
@@ -219,7 +151,7 @@ for (const file of files) {
         const { heads, kvHeads, headDim } = resolved;
         for (let h = 0; h < heads; h++) {
           const at = Math.floor(h / (heads / kvHeads)) * headDim;
-          assert.ok(distance(z.subarray(h * headDim, (h + 1) * headDim), v.subarray(at, at + headDim)) < (bound === HALF ? 2e-3 : 1e-6), `z.${n} of head ${h}`);
+          assert.ok(distance(z.subarray(h * headDim, (h + 1) * headDim), v.subarray(at, at + headDim)) < exact, `z.${n} of head ${h}`);
         }
       }
       // the checkpoint's own weights, applied to what goes in, give what comes out
@@ -229,7 +161,15 @@ for (const file of files) {
           assert.ok(off <= bound, `${kind} from its input: ${off}`);
         }
       }
-      if (!bound) assert.deepEqual(got.logits.data, unhooked, "hooked and not edited = not hooked");
+      // the last token alone, after the others through the cache
+      const start = ids.length - 1;
+      const last = await session.run(feeds(resolved, ids, start, await session.run(feeds(resolved, ids.slice(0, start)))));
+      for (const [key, { rank }] of hooks) {
+        const { dims, data } = last[`hook/${key}`];
+        if (rank === "pattern") assert.deepEqual(dims, [1, resolved.heads, 1, ids.length], key);
+        else if (bound) assert.ok(distance(data as Float32Array, hook(key).slice(-data.length)) <= bound, `${key} through the cache`);
+      }
+      if (!bound && !half) assert.deepEqual(got.logits.data, first.logits.data, "hooked and not edited = not hooked");
     }
     t.diagnostic(`${hooks.size} hooks, width ${width}, largest difference ${worst.toExponential(1)} of the largest value`);
     for (const loaded of [original, plain, rewritten, session]) await loaded.release();
@@ -239,7 +179,6 @@ for (const file of files) {
   test(`${model}/${name}: steered and ablated logits are PyTorch's`, async (t) => {
     const want = golden(model);
     const resolved = resolve(skeleton(file), name);
-    const half = [...resolved.hooks.values()].some(({ type }) => type === ELEMENT.FLOAT16);
     // in float32, whatever the file's own type is
     const inFloat = (tensor: string, make: (from: string, to: string) => Node): ((from: string, to: string) => Node[]) => (from, to) =>
       half ? [
@@ -260,5 +199,45 @@ for (const file of files) {
       await session.release();
     }
     t.diagnostic(`largest difference ${worst.toExponential(1)}`);
+  });
+}
+
+// ---- edits: what comes after a hook sees them, what comes before or beside it does not
+
+for (const [model, name] of [["gemma2", "model.onnx"], ["gpt2", "model_ort_tf.onnx"], ["neox", "model_dynamo.onnx"], ["qwen2", "model_genai_fp32.onnx"], ["llama", "model.onnx"]]) {
+  const folder = join(FIXTURES, "models", model, "onnx");
+  if (!existsSync(join(folder, name))) continue;
+  test(`${model}/${name}: an edit at any hook reaches all that follows and nothing else`, async () => {
+    const resolved = resolve(skeleton({ model, folder, name }), name);
+    const fed = feeds(resolved, golden(model).prompts[0]);
+    const run = async (graph: OnnxModel) => {
+      const session = await load(tapped({ ...resolved, graph }), folder);
+      const result = await session.run(fed);
+      await session.release();
+      return (key: string): Float32Array => result[`hook/${key}`].data as Float32Array;
+    };
+    const before = await run(resolved.graph);
+    const parallel = !resolved.hooks.has("resid_mid.1");
+    let edits = 0;
+    for (const [c, chain] of CHAINS.entries()) {
+      for (const kind of chain) {
+        const place = resolved.hooks.get(`${kind}.1`);
+        if (!place || place.readOnly) continue;
+        edits++;
+        const after = await run(edited(resolved, `${kind}.1`, (from, to) => [{ op: "Mul", inputs: [from, "test/half"], outputs: [to] }], [float("test/half", Float32Array.of(0.5))]));
+        const same = (key: string): boolean => Buffer.compare(Buffer.from(before(key).buffer), Buffer.from(after(key).buffer)) === 0;
+        for (const key of ["embed", "resid_post.0", "attn_in.0", ...CHAINS.slice(0, c).flat().map((other) => `${other}.1`)]) {
+          if (resolved.hooks.has(key) && resolved.hooks.get(key)!.tensor !== place.tensor) assert.ok(same(key), `${kind}: ${key} comes before`);
+        }
+        if (parallel && c === 1) for (const other of CHAINS[3]) assert.ok(same(`${other}.1`), `${kind}: ${other} lies beside`);
+        assert.ok(!same(`${kind}.1`));
+        for (const key of ["attn_in.2", "resid_post.2", "logits"]) assert.ok(!same(key), `${kind}: ${key} comes after`);
+        if (kind === "attn_in") for (const part of ["q", "k", "v", "z"]) assert.ok(!same(`${part}.1`), `attn_in: ${part}`);
+        if (kind === "mlp_in") assert.ok(!same("mlp_act.1") && !same("mlp_out.1"));
+        if (kind === "q") assert.ok(same("k.1") && same("v.1") && !same("pattern.1"), "q alone");
+        if (kind === "v") assert.ok(same("q.1") && same("k.1") && same("pattern.1") && !same("z.1"), "v alone");
+      }
+    }
+    assert.ok(edits >= 11, String(edits));
   });
 }
