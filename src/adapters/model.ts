@@ -225,6 +225,7 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
       return (await engine.run(prepared, { feeds: () => ({ rows: { type: "float32", data: rows.slice(), dims } }), outputs: ["logits"] })).logits.data;
     },
     head: source.head,
+    headOutput: source.headOutput,
 
     describe: () => {
       const { elements, bytes, dtypes, files, facts } = source;
