@@ -7,6 +7,7 @@ import { OptionError } from "../core/errors";
 import { installKernel, uninstallKernel } from "./kernelspec";
 import { packageRoot, version } from "./package";
 import { publish } from "./publish";
+import { hooks, trace, TRACE_USAGE } from "./tracecli";
 
 const USAGE = `saelab ${version}
 
@@ -21,10 +22,13 @@ const USAGE = `saelab ${version}
       --set NAME=VALUE                value (a TypeScript expression) for the cell tagged "parameters"; repeatable
       --keep OUT.ipynb                also keep the executed notebook
       --open                          open the page where there is a desktop
-  saelab demo                         publish notebooks/first-look.ipynb to reports/first-look.html and open it (in a clone)
+  saelab demo                         publish notebooks/first-look.ipynb to reports/first-look.html and open it (in a clone)${TRACE_USAGE}
 `;
 
 async function main(): Promise<void> {
+  const [first, ...after] = process.argv.slice(2);
+  if (first === "trace" && !after.includes("--help")) return trace(after);
+  if (first === "hooks" && !after.includes("--help")) return hooks(after);
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
@@ -64,7 +68,7 @@ async function main(): Promise<void> {
       return show(await publish(notebook, out, { parameters, notebook: values.keep, open: values.open }));
     }
     default:
-      throw new OptionError(`expected a verb (setup, install, uninstall, publish, demo), found ${verb}${existsSync(verb) ? `: did you mean saelab publish ${verb}?` : ""}.`);
+      throw new OptionError(`expected a verb (setup, install, uninstall, publish, demo, trace, hooks), found ${verb}${existsSync(verb) ? `: did you mean saelab publish ${verb}?` : ""}.`);
   }
 }
 
