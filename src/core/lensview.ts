@@ -30,7 +30,7 @@ function lastColumns(view: LensView, most: number): { view: LensView; note: stri
   if (left <= 0) return { view, note: "" };
   return {
     view: { ...view, from: view.from + left, tokens: view.tokens.slice(left), rows: view.rows.map(({ hook, cells }) => ({ hook, cells: cells.slice(left) })) },
-    note: `Positions ${view.from} to ${view.from + left - 1} are not shown, to keep this output small; .rows has them.`,
+    note: `The first ${left === 1 ? "position is" : `${left} positions are`} not shown, to keep this output small; .rows has all.`,
   };
 }
 

@@ -174,7 +174,7 @@ test("lens: writes, long texts in chunks, what it shows", async () => {
     assert.ok(html.includes("layers.2") && plain.includes("layers.2") && plain.split("\n").every((line) => line.length < 250));
     const long = Array.from({ length: 60 }, (_, t) => (t * 37) % 320);
     const shown = bundle(await logitLens(model, long));
-    assert.match(shown["text/html"], /Positions 0 to 35 are not shown/);
+    assert.match(shown["text/html"], /The first 36 positions are not shown/);
   });
 });
 
