@@ -210,6 +210,7 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
       return (await engine.run(prepared, { feeds, outputs: [out], cache: { pairs: cache.map((pair) => ({ ...pair, dims: [1, ...pair.dims.slice(1)] })) } }))[out].data;
     },
     head: source.head,
+    headOutput: source.headOutput,
 
     describe: () => {
       const { elements, bytes, dtypes, files, facts } = source;

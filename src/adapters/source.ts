@@ -5,7 +5,7 @@ import type { Feed } from "../core/feeds";
 import { allHooks, transformerLensName, type Anatomy } from "../core/hookname";
 import { ropeRegime, ropeTables } from "../core/rope";
 import { readFloats } from "../core/safetensors";
-import type { HookKind, HookRow, Model } from "../core/types";
+import type { HeadOutput, HeadRows, HookKind, HookRow, Model } from "../core/types";
 import { fileSource } from "./files";
 import { readJson, readWeights } from "./modelfiles";
 
@@ -27,6 +27,7 @@ export interface GraphSource {
   /** Tables that runs need, for so many positions; a name with the same key is sent once. */
   tables(positions: number, regime: string): { name: string; key: string; make: () => Feed }[];
   head?: Model["head"];
+  headOutput?: Model["headOutput"];
   /** Files that decide its numbers. */
   files: string[];
   /** Elements of all weights, their bytes, dtypes and number of files: for describe. */
@@ -61,6 +62,7 @@ export function builtSource(folder: string, files: { config: string; weights: st
       });
     },
     head: (tokens) => headRows(a, weights, tokens),
+    headOutput: (layer) => headOutput(a, weights, layer),
     files: [files.config, ...files.weights],
     elements: stored.reduce((sum, { shape }) => sum + shape.reduce((p, q) => p * q, 1), 0),
     bytes: stored.reduce((sum, { bytes }) => sum + bytes, 0),
@@ -96,22 +98,40 @@ function noteOn(kind: HookKind, { postNorm, embedding }: Anatomy, norm: string):
   }
 }
 
-function headRows(a: Architecture, weights: Map<string, Weight>, tokens: number[]): ReturnType<NonNullable<Model["head"]>> {
-  const read = (name: string, row?: number): Float32Array => {
-    const weight = weights.get(name)!;
-    const source = fileSource(weight.location);
-    try {
-      return row === undefined ? readFloats(source, weight) : readFloats(source, weight, row * a.width, (row + 1) * a.width);
-    } finally {
-      source.close();
-    }
-  };
+/** A stored tensor, or some of its elements, as float32. */
+function readWeight(weight: Weight, from?: number, to?: number): Float32Array {
+  const source = fileSource(weight.location);
+  try {
+    return readFloats(source, weight, from, to);
+  } finally {
+    source.close();
+  }
+}
+
+function headRows(a: Architecture, weights: Map<string, Weight>, tokens: number[]): HeadRows {
+  const matrix = weights.get(a.tied ? "embed_tokens.weight" : "lm_head.weight")!;
   const rows = new Float32Array(tokens.length * a.width);
-  tokens.forEach((token, i) => rows.set(read(a.tied ? "embed_tokens.weight" : "lm_head.weight", token), i * a.width));
-  const norm = read("norm.weight");
+  tokens.forEach((token, i) => rows.set(readWeight(matrix, token * a.width, (token + 1) * a.width), i * a.width));
+  const norm = readWeight(weights.get("norm.weight")!);
+  const [bias, offsets] = [weights.get("norm.bias"), weights.get("lm_head.bias")];
   return {
     rows, norm: a.row.norm === "rms 1+w" ? norm.map((w) => 1 + w) : norm, kind: a.row.norm === "layer" ? "layer" : "rms", epsilon: a.epsilon,
-    ...(weights.has("norm.bias") ? { bias: read("norm.bias") } : {}),
+    ...(bias ? { bias: readWeight(bias) } : {}),
+    ...(offsets ? { offsets: Float32Array.from(tokens, (token) => readWeight(offsets, token, token + 1)[0]) } : {}),
+    ...(a.logitCap ? { cap: a.logitCap } : {}),
+  };
+}
+
+function headOutput(a: Architecture, weights: Map<string, Weight>, layer: number): HeadOutput {
+  const stored = readWeight(weights.get(`layers.${layer}.o_proj.weight`)!);
+  const inner = a.heads * a.headDim;
+  // Conv1D keeps [in, out]
+  const weight = a.row.packed === "columns" ? stored.map((_, i) => stored[(i % inner) * a.width + Math.floor(i / inner)]) : stored;
+  const [bias, after] = [weights.get(`layers.${layer}.o_proj.bias`), weights.get(`layers.${layer}.attn_post_norm.weight`)];
+  const norm = after && readWeight(after);
+  return {
+    weight, heads: a.heads, epsilon: a.epsilon, ...(bias ? { bias: readWeight(bias) } : {}),
+    ...(norm ? { norm: a.row.norm === "rms 1+w" ? norm.map((w) => 1 + w) : norm } : {}),
   };
 }
 

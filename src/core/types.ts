@@ -154,15 +154,39 @@ export interface Model {
    *   of a pattern [heads, query, key] of each text, one after the other. With `logits: true` also "logits" [Σ lengths, vocabulary].
    */
   run(batch: ArrayLike<number>[] | string[] | string, options: RunOptions): Promise<Record<string, Float32Array>>;
-  /** Continues texts; seeded sampling, greedy at temperature 0; stops at the end-of-text token. `for await` gives pieces as they come. */
-  generate(prompts: (string | Document)[], options?: GenerateOptions): Generation;
+  /** Continues texts, or token ids; seeded sampling, greedy at temperature 0; stops at the end-of-text token. `for await` gives pieces as they come. */
+  generate(prompts: (string | Document | ArrayLike<number>)[], options?: GenerateOptions): Generation;
   /** Rows of the stream [n, width] → logits [n, vocabulary]: final norm and output head. */
   unembed(rows: Float32Array): Promise<Float32Array>;
   /** Weights of the head's rows for some tokens and of the final norm, as float32: what attribution needs. */
-  head?(tokens: number[]): { rows: Float32Array; norm: Float32Array; bias?: Float32Array; kind: "rms" | "layer"; epsilon: number };
+  head?(tokens: number[]): HeadRows;
+  /** Weights from a block's heads to what it adds to the stream: what attribution to heads needs. */
+  headOutput?(layer: number): HeadOutput;
   describe(): string;
   /** Ends the worker and frees the sessions. */
   close(): Promise<void>;
+}
+
+/** logit of token i = rows[i]·norm(x) + offsets[i], then cap·tanh(·/cap) where there is a cap. */
+export interface HeadRows {
+  rows: Float32Array; // [tokens, width]
+  /** The final norm: its weight and, of LayerNorm, its bias, [width]. */
+  norm: Float32Array;
+  bias?: Float32Array;
+  kind: "rms" | "layer";
+  epsilon: number;
+  /** The head's own bias, [tokens]. */
+  offsets?: Float32Array;
+  cap?: number;
+}
+
+/** attention output = weight·z + bias, then an RMS norm where there is one. */
+export interface HeadOutput {
+  weight: Float32Array; // [width, heads·headDim], heads side by side as in z
+  bias?: Float32Array; // [width]
+  heads: number;
+  norm?: Float32Array; // [width]
+  epsilon: number;
 }
 
 /** A piece of a text that is being written. */
@@ -178,6 +202,8 @@ export interface Piece {
 export interface GeneratedDocument extends Document {
   /** UTF-16 offset where what the model wrote begins. */
   prompt: number;
+  /** Where hooks were read: all tokens, the prompt's and those written. */
+  ids?: Int32Array;
   /** Rows of the hooks that were read: of the prompt's tokens and of all but the last one written, [tokens, width]. */
   rows?: Record<string, Float32Array>;
 }
