@@ -1,7 +1,11 @@
 /** The public names of saelab, one by one. */
 export { readTexts } from "./adapters/texts";
-export { openModel } from "./adapters/model";
-export { harvest } from "./adapters/harvest";
+export { openModel } from "./adapters/open";
+export { attribution, logitLens, loss } from "./adapters/lens";
+export { downloadSnapshot, listFiles } from "./adapters/hub";
+export { harvest, harvestPart } from "./adapters/harvest";
+export { mergeStores } from "./adapters/merge";
+export { partFolders } from "./adapters/storestate";
 export { openStore, rowsOf } from "./adapters/store";
 export { trainSae } from "./adapters/train";
 export { evaluate, loadSae } from "./adapters/sae";
@@ -16,8 +20,14 @@ export { progressBar } from "./adapters/progressbar";
 export { publish } from "./adapters/publish";
 
 export type { ReadOptions } from "./adapters/texts";
-export type { OpenOptions } from "./adapters/model";
-export type { HarvestOptions } from "./adapters/harvest";
+export type { OpenOptions } from "./adapters/open";
+export type { Attribution, AttributionOptions, AttributionPart, Lens, LensOptions, Loss, LossOptions, TextLoss } from "./adapters/lens";
+export type { DownloadOptions, HubFile, HubOptions } from "./adapters/hub";
+export type { HarvestOptions, StorePart } from "./adapters/harvest";
+export type { MergeOptions } from "./adapters/merge";
+export type { Part, PartManifest } from "./adapters/storestate";
+export type { ChatFormat } from "./core/chat";
+export type { Foreseen, LensCell, LossMeans } from "./core/lens";
 export type { TrainOptions } from "./adapters/train";
 export type { EvaluateOptions, Evaluation, LoadOptions } from "./adapters/sae";
 export type { CollectOptions } from "./adapters/collect";
@@ -25,8 +35,9 @@ export type { CollectedFeature, Features, TopOptions } from "./adapters/features
 export type { LabelScores, ScoreOptions } from "./adapters/score";
 export type { PublishOptions } from "./adapters/publish";
 export type {
-  Document, Example, Feature, GenerateOptions, Hook, HookKind, Model, Origin, Progress, Sae, SaeWeights, Span, Sparse, Store, StoreManifest, Tokenizer, Tokens, TrainingPoint,
+  ChatMessage, ChatOptions, Document, EditPlace, Example, Feature, GeneratedDocument, GenerateOptions, Generation, HeadOutput, HeadRows, Hook, HookKind, HookRow, Model, Origin, Piece, Positions,
+  Progress, RunOptions, Sae, SaeWeights, Span, Sparse, Store, StoreManifest, Tokenizer, Tokens, TrainingPoint, Write,
 } from "./core/types";
 export {
-  CheckpointError, DiskError, EngineError, FormatError, HookError, InterruptError, ModelError, OptionError, StoreError, TextError, TrainError,
+  CheckpointError, DiskError, EngineError, FormatError, HookError, HubError, InterruptError, ModelError, OptionError, StoreError, TextError, TrainError,
 } from "./core/errors";

@@ -21,7 +21,7 @@ export interface Engine {
 }
 
 /** The error, with the frames of another stack. */
-export function askedAt<E extends Error>(error: E, stack = ""): E {
+function askedAt<E extends Error>(error: E, stack = ""): E {
   error.stack = `${error.name}: ${error.message}\n${stack.slice(stack.indexOf("\n") + 1)}`;
   return error;
 }

@@ -46,7 +46,7 @@ interface Line {
  * from numbers of its own, so that company changes nothing.
  */
 export function generation(
-  model: Model, inner: Inner, prompts: (string | Document)[], options: GenerateOptions, find: (spelling: string, use?: "read" | "write") => Hook,
+  model: Model, inner: Inner, prompts: (string | Document | ArrayLike<number>)[], options: GenerateOptions, find: (spelling: string, use?: "read" | "write") => Hook,
 ): Generation {
   let result: Promise<GeneratedDocument[]> | undefined;
   const pieces: Piece[] = [];
@@ -92,7 +92,7 @@ export function generation(
 }
 
 async function write(
-  model: Model, inner: Inner, prompts: (string | Document)[], options: GenerateOptions, find: (spelling: string, use?: "read" | "write") => Hook,
+  model: Model, inner: Inner, prompts: (string | Document | ArrayLike<number>)[], options: GenerateOptions, find: (spelling: string, use?: "read" | "write") => Hook,
   tell: (piece: Piece) => void, left: () => boolean,
 ): Promise<GeneratedDocument[]> {
   const settings = check(options);
@@ -102,12 +102,13 @@ async function write(
   for (const [spelling, hook] of hooks) if (hook.kind === "pattern") throw new HookError(`"${spelling}": expected a place with one row a token, found a pattern, whose rows grow with the text. Read it with run.`);
   for (const one of settings.writes) find(one.hook, "write");
   const formatted = (text: string): string => (options.chat ? tokenizer.chat([{ role: "user", content: text }], { addGenerationPrompt: true }) : text);
-  const documents = prompts.map((prompt, i): Document => {
-    const document = typeof prompt === "string" ? { id: `prompt-${i}`, text: prompt, spans: [] } : prompt;
-    return options.chat ? { ...document, text: formatted(document.text), spans: [] } : document;
-  });
-  const lines = documents.map((document, i): Line => {
-    const { ids } = tokenizer.encode(document.text);
+  const lines = prompts.map((prompt, i): Line => {
+    const given = typeof prompt !== "string" && "length" in prompt ? Int32Array.from(prompt) : undefined;
+    if (given?.length) inner.check([given]);
+    if (given && options.chat) throw new OptionError(`generate: prompt ${i}: expected a text beside chat: true, found token ids. Leave chat out.`);
+    const plain = typeof prompt === "string" || "length" in prompt ? { id: `prompt-${i}`, text: given ? tokenizer.decode(given) : (prompt as string), spans: [] } : prompt;
+    const document: Document = options.chat ? { ...plain, text: formatted(plain.text), spans: [] } : plain;
+    const ids = given ?? tokenizer.encode(document.text).ids;
     if (!ids.length) throw new OptionError(`generate: prompt ${i}: expected at least one token, found none. Give it a text.`);
     if (ids.length + 1 > context) throw new OptionError(`generate: prompt ${i}: expected fewer than ${context} tokens, found ${ids.length}. Shorten it.`);
     return {
@@ -124,9 +125,9 @@ async function write(
     finished += group.length * settings.maxTokens; // texts that ended early are done too
   }
   told(total);
-  return lines.map(({ document: { id, text, split }, text: added, rows }): GeneratedDocument => ({
+  return lines.map(({ document: { id, text, split }, ids, added: written, text: added, rows }): GeneratedDocument => ({
     id, text: text + added, spans: [], ...(split ? { split } : {}), prompt: text.length,
-    ...(hooks.size ? { rows: Object.fromEntries([...rows].map(([spelling, parts]) => [spelling, joined(parts)])) } : {}),
+    ...(hooks.size ? { ids: Int32Array.from([...ids, ...written]), rows: Object.fromEntries([...rows].map(([spelling, parts]) => [spelling, joined(parts)])) } : {}),
   }));
 }
 
@@ -158,7 +159,7 @@ interface Work {
 async function writeGroup(group: Line[], { inner, hooks, settings, tokenizer, tell, left, made, finished, all }: Work): Promise<void> {
   const { source } = inner;
   const prompt = group.map(({ ids }) => ids.length);
-  const start = (ids: ArrayLike<number>[]): Pass => firstPass(ids, { flat: source.flat, prompt, index: group.map(({ index }) => index), rows: undefined });
+  const start = (ids: ArrayLike<number>[]): Pass => firstPass(ids, { prompt, index: group.map(({ index }) => index), rows: undefined });
   let pass = start(group.map(({ ids }) => ids));
   let cache = ++caches;
   try {

@@ -1,76 +1,104 @@
-import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
-import { cutContexts, planBatches, planShards, wholeDocuments, type Context, type ShardPlan } from "../core/batches";
-import { EngineError, HookError, ModelError, OptionError, StoreError, TextError } from "../core/errors";
-import { rowNorms } from "../core/norms";
+import { cutContexts, leadOf, partOf, planShards, wholeContexts, type Context, type Unread } from "../core/batches";
+import { asUserMessage, type ChatFormat } from "../core/chat";
+import { OptionError, StoreError, TextError } from "../core/errors";
 import { writeSafetensors } from "../core/safetensors";
-import { closeGaps, keptRows, normLimit, type SinkRules } from "../core/sinks";
-import type { Document, Hook, Model, Progress, Store, StoreManifest, Tokens } from "../core/types";
+import type { Document, Model, Progress, Store, Tokens } from "../core/types";
 import { fileSource, requireSpace, writeAtomic } from "./files";
-import { breathe, interrupted, stopIfInterrupted } from "./interrupt";
-import { isAlive, takeLock } from "./lock";
+import { checkDocuments, checkFolder, checkPart, checkSettings, findHooks, hashPieces, identityHash, identityOf, type Identity, type Settings } from "./harvestsettings";
+import { breathe, stopIfInterrupted } from "./interrupt";
+import { takeLock } from "./lock";
 import { meter } from "./progress";
 import { defaultProgress } from "./progressbar";
+import { fillShards } from "./shards";
+import { openStore } from "./store";
 import {
-  DOCUMENTS, MANIFEST, openStore, ORIGIN_TENSORS, ownFiles, readState, shardFile, sizeOf, TOKENS, UNFINISHED,
-  type ShardEntry, type StoreState, type Unfinished,
-} from "./store";
-import { TOKENIZER_FILES, vocabularyFile } from "./tokenizer";
+  clear, DOCUMENTS, isWhole, LOCK, MANIFEST, ORIGIN_TENSORS, partFolder, readState, sizeOf, storeManifest, TOKENS, UNFINISHED, writeJson,
+  type Part, type PartManifest, type ShardEntry, type StoreState, type Unfinished,
+} from "./storestate";
+import { TOKENIZER_FILES } from "./tokenizer";
 
 export interface HarvestOptions {
   /** Places to read, in any of the three spellings and in any order; all in one pass. */
   hooks: string[];
   folder?: string; // .saelab/stores/<hash of model, texts and settings> under the current directory
-  context?: number; // 512 tokens: longer documents are cut into contexts of this length
+  dtype?: "F32" | "F16"; // F32; F16 takes half the disk and keeps 11 bits (a relative error of 2⁻¹¹, 0.05 %)
+  cut?: "windows" | "whole"; // windows: documents longer than `context` go on in the next; whole: a document is one context
+  context?: number; // windows of 512 tokens; documents kept whole: as many as the model was made for
+  tooLong?: "error" | "skip" | "cut"; // error: what happens to a document longer than `context` that is to be kept whole
+  chat?: boolean | ChatFormat; // false: texts as they are; true: each is a user's message in the checkpoint's chat format
+  mask?: "prompt"; // none; prompt: no rows of tokens before `document.prompt`, which the model reads all the same
   batchTokens?: number; // 2048 tokens a forward pass, padding included: larger ones pad more and leave the cache
-  shardRows?: number; // rows a file, at most: 64 MB, and no less than a context; what a killed run may lose
+  shardRows?: number; // rows a file, at most: 64 MB, and no less than a window; what a killed run may lose
   dropFirst?: boolean; // true: the first position of each context is an attention sink
   dropNorm?: number | false; // 10: drop rows whose norm is over 10 × the median of their hook
   progress?: Progress; // a bar in a notebook, nothing elsewhere
   resume?: boolean; // true: shards kept by a run that was stopped are taken over; false: made again
 }
 
-const SHARD_BYTES = 64e6;
-
-/** Held while a store is being made: names the process at work. */
-const LOCK = "harvest.lock";
+/** A part of a store, to be merged. */
+export interface StorePart {
+  path: string;
+  manifest: PartManifest;
+}
 
 /**
  * Runs a model over documents and keeps the activations of some hooks on disk, one row a token.
  *
  * A row is dropped from all hooks (rows of all hooks stay side by side) when it is an attention sink: the first position of a
- * context, or a norm ‖x‖ over `dropNorm` × the median norm of its hook, the median being that of the first shard's rows without
- * first positions. What was dropped is counted in the manifest; its tokens are kept.
+ * context, or a norm ‖x‖ over `dropNorm` × the median norm of its hook, the median being that of at most eight batches of the first
+ * shard, without first positions. What was dropped is counted in the manifest; its tokens are kept.
  *
- * Documents are cut into contexts of `context` tokens and never joined. A shard holds consecutive contexts; inside it they are
- * sorted by length for right-padded batches and written in document order. Each shard is written aside, flushed and renamed, so
- * that a killed run goes on with what is whole and ends with the same bytes. A store that is already finished is opened; if only
- * spans or sides of the split have changed, its documents.jsonl is replaced. One process at a time works in a folder.
+ * Documents are cut into contexts of `context` tokens, or kept whole, and never joined. A shard holds consecutive contexts; inside it
+ * they are sorted by length for right-padded batches and written in document order. Each shard is written aside, flushed and renamed,
+ * so that a killed run goes on with what is whole and ends with the same bytes. A store that is already finished is opened; if only
+ * spans, prompts that are not masked or sides of the split have changed, its documents.jsonl is replaced. One process at a time works
+ * in a folder; {@link harvestPart} is for several.
+ *
+ * With `chat`, the store's documents are the formatted texts, their spans moved along.
  *
  * A token that the tokenizer itself puts before a text (Llama's and Mistral's `<s>`) is read again before each later context of a
  * long document, as the model expects it there; it is the sink then, gives no row, and counts towards `context`.
  *
  * @throws HookError, OptionError, TextError, StoreError (the folder holds something else, or another process is at work in it),
  *   DiskError: before the model runs
- * @throws ModelError if an activation is not finite; InterruptError, whole shards kept
+ * @throws ModelError if an activation is not finite, or too large for float16; InterruptError, whole shards kept
  * @see Sun et al., "Massive Activations in Large Language Models", arXiv 2402.17762: sinks
  */
 export async function harvest(model: Model, documents: Document[], options: HarvestOptions): Promise<Store> {
+  if ("part" in options) throw new OptionError("part: expected harvestPart, which makes one part of a store, found harvest, which makes the whole. Call the other, or leave part out.");
+  return openStore(await make(model, documents, options));
+}
+
+/**
+ * {@link harvest} for several workers, on one disk or on many: makes the shards index, index + of, … in a folder of its own,
+ * `<folder>/part-<index>-of-<of>`. Nothing passes between workers: which shards there are follows from model, texts and settings
+ * alone, which have to be the same for all. `mergeStores` makes the store, byte for byte the one that a single process makes. Each
+ * worker cuts all texts into tokens, and runs up to eight batches of the first shard for the norm limits.
+ * @param options part: which this is, counted from 0: { index: 3, of: 16 }
+ * @throws as harvest does
+ */
+export async function harvestPart(model: Model, documents: Document[], options: HarvestOptions & { part: Part }): Promise<StorePart> {
+  checkPart(options.part);
+  const path = await make(model, documents, options, options.part);
+  return { path, manifest: (readState(path) as { manifest: PartManifest }).manifest };
+}
+
+/** @returns the folder of a store, or of a part, that is whole */
+async function make(model: Model, given: Document[], options: HarvestOptions, part?: Part): Promise<string> {
   const hooks = findHooks(model, options.hooks);
   const settings = checkSettings(model, hooks, options);
-  checkDocuments(documents);
-  const identity = {
-    model: { source: model.source, family: model.family, sha256: await model.hash() },
-    texts: { documents: documents.length, sha256: hashPieces(textPieces(documents)) },
-    hooks,
-    settings: { ...settings, tokenizer: hashFile(vocabularyFile(model.source)) },
-  };
-  const folder = options.folder ?? join(".saelab", "stores", identityHash(identity));
+  checkDocuments(given, settings);
+  const progress = options.progress ?? defaultProgress();
+  const documents = settings.chat ? await formatted(model, given, settings.chat, progress) : given;
+  const identity = await identityOf(model, hooks, settings, options.dtype ?? "F32", documents);
+  const together = options.folder ?? join(".saelab", "stores", identityHash(identity));
+  const folder = part ? join(together, partFolder(part)) : together;
   const isDone = (state: StoreState): boolean =>
-    state.kind === "finished" && options.resume !== false && isWhole(folder, state.manifest);
-  if (!isDone(checkFolder(folder, identity)) || existsSync(join(folder, UNFINISHED))) {
+    (state.kind === "finished" || state.kind === "part") && options.resume !== false && isWhole(folder, state.manifest);
+  if (!isDone(checkFolder(folder, identity, part)) || existsSync(join(folder, UNFINISHED))) {
     const existed = existsSync(folder);
     try {
       await requireSpace(folder, 0);
@@ -78,68 +106,64 @@ export async function harvest(model: Model, documents: Document[], options: Harv
         `${folder}: expected no other harvest in this folder, found one at work: ${holder}. ` +
         `Wait for it, or choose another folder; if that process is gone, delete ${join(folder, LOCK)}.`));
       try {
-        const state = checkFolder(folder, identity); // whoever had the lock before may have finished it
-        if (!isDone(state)) await fill(model, documents, folder, state, identity, options);
+        const state = checkFolder(folder, identity, part); // whoever had the lock before may have finished it
+        if (!isDone(state)) await fill(model, documents, folder, state, identity, options.resume !== false, part, progress);
         await rm(join(folder, UNFINISHED), { force: true });
       } finally {
         release();
       }
     } catch (error) {
-      if (!existed) await rmdir(folder).catch(() => {}); // only if nothing was kept in it
+      if (!existed) await rmdir(folder).catch(() => {}); // only if nothing was kept in it; the folder of all parts is for others too
       throw error;
     }
   }
-  await relabel(folder, documents);
-  return openStore(folder);
+  if (!part?.index) await relabel(folder, documents);
+  return folder;
 }
 
 /** Makes what is missing of a store. @throws as harvest does; whole shards are kept, of a run without any nothing is left */
 async function fill(
-  model: Model, documents: Document[], folder: string, state: StoreState, identity: Identity, options: HarvestOptions,
+  model: Model, documents: Document[], folder: string, state: StoreState, identity: Identity, resume: boolean, part?: Part, progress?: Progress,
 ): Promise<void> {
-  const { settings } = identity;
-  const progress = options.progress ?? defaultProgress();
+  const { settings, hooks, dtype } = identity;
   const tokens = await tokenize(model, documents, progress);
-  const lead = leadOf(model, tokens[0]);
-  if (settings.context <= lead) {
-    throw new OptionError(
-      `context: expected at least ${lead + 1} tokens, as the tokenizer puts ${lead} before a text, found ${settings.context}. ` +
-      "Leave it out for the default.");
-  }
-  const contexts = cutContexts(tokens.map(({ ids }) => ids.length), settings.context, lead);
+  const { contexts, unread } = planContexts(model, documents, tokens, settings);
   const plans = planShards(contexts, settings.shardRows);
-  const total = contexts.reduce((sum, { length }) => sum + length, 0);
-  const unfinished = takeOver(folder, state, options.resume !== false, {
-    format: "saelab-store", version: 1, ...identity, settings: { ...settings }, texts: { ...identity.texts, tokens: total }, dtype: "F32",
-    shards: plans.map(() => null), documentsKept: 0,
+  const mine = part ? partOf(plans.length, part) : plans.map((_, shard) => shard);
+  const total = tokens.reduce((sum, { ids }) => sum + ids.length, 0);
+  const unfinished = takeOver(folder, state, resume, {
+    format: part ? "saelab-store-part" : "saelab-store", version: 1, ...(part && { part: { index: part.index, of: part.of } }),
+    ...identity, settings: { ...settings }, texts: { ...identity.texts, tokens: total },
+    shards: plans.map(() => null), documentsKept: 0, unread,
   });
-  const rowBytes = 4 * (identity.hooks.reduce((sum, { width }) => sum + width, 0) + ORIGIN_TENSORS.length);
-  const left = plans.reduce((sum, { tokens }, i) => sum + (unfinished.shards[i] ? 0 : tokens), 0);
+  const describes = !part?.index; // one part is enough to carry documents and tokens
+  const rowBytes = (dtype === "F16" ? 2 : 4) * hooks.reduce((sum, { width }) => sum + width, 0) + 4 * ORIGIN_TENSORS.length;
+  const left = mine.reduce((sum, shard) => sum + (unfinished.shards[shard] ? 0 : plans[shard].tokens), 0);
   const textBytes = documents.reduce((sum, { text }) => sum + 2 * text.length + 200, 0);
-  await requireSpace(folder, left * rowBytes + total * 12 + textBytes);
+  await requireSpace(folder, left * rowBytes + (describes ? total * 12 + textBytes : 0));
 
   try {
     // on record before anything else happens: whenever the run is killed, the folder says what it is
     await writeJson(join(folder, UNFINISHED), unfinished);
     await clear(folder, [UNFINISHED, ...unfinished.shards.flatMap((shard) => shard?.file ?? [])]);
-    await writeAtomic(join(folder, DOCUMENTS), documentPieces(documents));
-    await writeTokens(join(folder, TOKENS), tokens, total);
-    for (const file of TOKENIZER_FILES) {
-      const from = join(model.source, file);
-      if (existsSync(from)) await writeAtomic(join(folder, file), [readFileSync(from)]);
+    if (describes) {
+      await writeAtomic(join(folder, DOCUMENTS), documentPieces(documents));
+      await writeTokens(join(folder, TOKENS), tokens, total);
+      for (const file of TOKENIZER_FILES) {
+        const from = join(model.folder ?? model.source, file);
+        if (existsSync(from)) await writeAtomic(join(folder, file), [readFileSync(from)]);
+      }
     }
-    await runModel(model, folder, unfinished, { documents, tokens, contexts, plans, total }, settings, progress);
-    const shards = unfinished.shards as ShardEntry[];
-    const sum = (of: (shard: ShardEntry) => number): number => shards.reduce((all, shard) => all + of(shard), 0);
-    const { documentsKept: _, ...rest } = unfinished;
-    const dropped = { first: sum((shard) => shard.dropped.first), norm: sum((shard) => shard.dropped.norm) };
-    const manifest: StoreManifest = { ...rest, shards, rows: sum(({ rows }) => rows), dropped };
+    await fillShards(model, folder, unfinished, { documents, tokens, contexts, plans, mine }, settings, progress);
+    if (part) {
+      const { documentsKept: _, ...manifest } = unfinished;
+      await writeJson(join(folder, MANIFEST), manifest);
+      return;
+    }
+    const manifest = storeManifest(unfinished, unfinished.shards as ShardEntry[]);
     if (!manifest.rows) {
       unfinished.shards.fill(null); // shards without rows are not worth keeping
-      throw new TextError(
-        `harvest: expected rows, found that all ${total} tokens are dropped ` +
-        `(${dropped.first} first positions, ${dropped.norm} by norm). ` +
-        "Give longer documents, or { dropFirst: false }.");
+      throw noRows(total, manifest.dropped);
     }
     await writeJson(join(folder, MANIFEST), manifest);
   } catch (error) {
@@ -149,106 +173,102 @@ async function fill(
   }
 }
 
+export const noRows = (total: number, { first, norm, prompt, long }: Record<string, number | undefined>): TextError => {
+  const reasons = [`${first} first positions`, `${norm} by norm`, prompt && `${prompt} of prompts`, long && `${long} of documents too long`];
+  return new TextError(
+    `harvest: expected rows, found that all ${total} tokens are dropped (${reasons.filter(Boolean).join(", ")}). ` +
+    "Give longer documents, or { dropFirst: false }.");
+};
+
+/** Documents as the model is to read them. */
+async function formatted(model: Model, documents: Document[], chat: ChatFormat, progress?: Progress): Promise<Document[]> {
+  const format = asUserMessage(model.tokenizer, chat);
+  return gently(documents, "format", "Nothing was changed: the texts were being put into the chat format.", progress, format);
+}
+
+/** Goes through documents with a rest now and then, so that one can look and interrupt. */
+async function gently<T>(
+  documents: Document[], stage: string, kept: string, progress: Progress | undefined, work: (document: Document, i: number) => T,
+): Promise<T[]> {
+  const tell = meter(stage, documents.length, "documents", progress);
+  const all: T[] = [];
+  let rested = Date.now();
+  for (const [i, document] of documents.entries()) {
+    all.push(work(document, i));
+    tell(i + 1);
+    if (Date.now() - rested > 50) {
+      await breathe();
+      stopIfInterrupted(kept);
+      rested = Date.now();
+    }
+  }
+  return all;
+}
+
+const tokenize = (model: Model, documents: Document[], progress?: Progress): Promise<Tokens[]> =>
+  gently(documents, "tokenize", "Nothing was changed: the texts were being cut into tokens.", progress, ({ id, text }, i) => {
+    const tokens = model.tokenizer.encode(text);
+    if (tokens.ids.length) return tokens;
+    throw new TextError(
+      `documents[${i}] ("${id}"): expected tokens, found none in ${JSON.stringify(text.slice(0, 40))}. ` +
+      "Leave this document out.");
+  });
+
+/** What the model reads, and how many tokens it never does. */
+function planContexts(
+  model: Model, documents: Document[], tokens: Tokens[], { context, cut, tooLong, mask }: Settings,
+): { contexts: Context[]; unread: Partial<Unread> } {
+  const lead = leadOf(model.tokenizer, tokens[0]);
+  if (context <= lead) {
+    throw new OptionError(
+      `context: expected at least ${lead + 1} tokens, as the tokenizer puts ${lead} before a text, found ${context}. ` +
+      "Leave it out for the default.");
+  }
+  const lengths = tokens.map(({ ids }) => ids.length);
+  const unread: Partial<Unread> = {};
+  let contexts: Context[];
+  if (cut === "whole") {
+    const longest = lengths.reduce((a, b) => Math.max(a, b), 0);
+    if (tooLong === "error" && longest > context) {
+      const worst = lengths.indexOf(longest);
+      const others = lengths.filter((length) => length > context).length - 1;
+      throw new TextError(
+        `documents[${worst}] ("${documents[worst].id}"): expected at most ${context} tokens, as documents are to be kept whole, ` +
+        `found ${longest}${others ? ` (${others} more documents are too long)` : ""}. ` +
+        'Give a larger { context } if the model takes it, or { tooLong: "skip" }, or "cut" to read the beginning.');
+    }
+    const whole = wholeContexts(lengths, context, tooLong === "cut" ? "cut" : "skip");
+    ({ contexts } = whole);
+    unread.long = whole.long;
+  } else {
+    contexts = cutContexts(lengths, context, lead);
+  }
+  if (mask) {
+    unread.prompt = 0;
+    const masked = ({ document, from, length }: Context): boolean =>
+      tokens[document].start.subarray(from, from + length).every((start) => start < documents[document].prompt!);
+    // only the context that prompt and answer share is worth reading for its prompt
+    contexts = contexts.filter((one) => {
+      if (!masked(one)) return true;
+      unread.prompt! += one.length;
+      return false;
+    });
+  }
+  if (!contexts.length) throw noRows(lengths.reduce((a, b) => a + b, 0), { first: 0, norm: 0, ...unread });
+  return { contexts, unread };
+}
+
 /** Spans and sides of the split do not change rows: texts that were labelled anew keep theirs, and give a new documents.jsonl. */
 async function relabel(folder: string, documents: Document[]): Promise<void> {
   const file = join(folder, DOCUMENTS);
   if (hashPieces(filePieces(file)) !== hashPieces(documentPieces(documents))) await writeAtomic(file, documentPieces(documents));
 }
 
-type HookRow = StoreManifest["hooks"][number];
-
-function findHooks(model: Model, names: string[]): HookRow[] {
-  if (!Array.isArray(names) || !names.length) {
-    throw new OptionError(
-      `hooks: expected a list of at least one hook, found ${JSON.stringify(names)}. ` +
-      `Such as { hooks: ["layers.${model.layers >> 1}"] }; model.hooks() lists them.`);
-  }
-  const offered = model.hooks();
-  return names.map((asked, i) => {
-    const hook: Hook = model.hook(asked);
-    const before = names.findIndex((name) => model.hook(name).name === hook.name);
-    if (before < i) {
-      throw new OptionError(
-        `hooks: expected each place once, found "${names[before]}" and "${asked}", which are one place. Leave one out.`);
-    }
-    const found = offered.find(({ name }) => name === hook.name);
-    if (!found) {
-      throw new HookError(
-        `hooks: expected a hook of ${model.source} (${offered.map(({ name }) => name).join(", ")}), found "${asked}". ` +
-        "Take one of these.");
-    }
-    return { name: hook.name, kind: hook.kind, layer: hook.layer, width: found.width };
-  });
-}
-
-interface Settings extends SinkRules {
-  context: number;
-  batchTokens: number;
-  shardRows: number;
-}
-
-function checkSettings(model: Model, hooks: HookRow[], options: HarvestOptions): Settings {
-  const longest = longestContext(model);
-  const context = options.context ?? Math.min(512, longest);
-  const wanted = Math.floor(SHARD_BYTES / (4 * hooks.reduce((sum, { width }) => sum + width, 0)));
-  const settings: Settings = {
-    context,
-    batchTokens: options.batchTokens ?? 2048,
-    shardRows: options.shardRows ?? Math.max(context, Math.min(2 ** 18, wanted)),
-    dropFirst: options.dropFirst ?? true,
-    dropNorm: options.dropNorm ?? 10,
-  };
-  const count = (name: "context" | "batchTokens" | "shardRows", unit: string): void => {
-    if (!Number.isSafeInteger(settings[name]) || settings[name] < 1) {
-      throw new OptionError(
-        `${name}: expected a whole number of ${unit}, 1 or more, found ${settings[name]}. Leave it out for the default.`);
-    }
-  };
-  count("context", "tokens");
-  count("batchTokens", "tokens");
-  count("shardRows", "rows");
-  if (context > longest) {
-    throw new OptionError(
-      `context: expected at most ${longest} tokens, as many as ${model.source} was made for, found ${context}. ` +
-      "Leave it out for the default.");
-  }
-  if (context === 1 && settings.dropFirst) {
-    throw new OptionError(
-      "context: expected 2 tokens or more, as first positions are dropped, found 1. Give a longer one, or { dropFirst: false }.");
-  }
-  if (settings.dropNorm !== false && !(settings.dropNorm > 1 && settings.dropNorm < Infinity)) {
-    throw new OptionError(
-      `dropNorm: expected a multiple of the median norm, over 1, or false, found ${settings.dropNorm}. The default is 10.`);
-  }
-  return settings;
-}
-
-/** Positions a model was made for, as its config.json says; Infinity if it does not. */
-function longestContext(model: Model): number {
-  const path = join(model.source, "config.json");
-  if (!existsSync(path)) return Infinity;
-  const config = JSON.parse(readFileSync(path, "utf8"));
-  return config.max_position_embeddings ?? config.n_positions ?? Infinity;
-}
-
-function checkDocuments(documents: Document[]): void {
-  if (!Array.isArray(documents) || !documents.length) {
-    throw new TextError("documents: expected at least one document, found none. readTexts(path) reads them.");
-  }
-  documents.forEach((document, i) => {
-    if (typeof document?.text !== "string" || !document.text) {
-      throw new TextError(
-        `documents[${i}] ("${document?.id}"): text: expected text, found ${JSON.stringify(document?.text)}. ` +
-        "Leave this document out.");
-    }
-  });
-}
-
 /** Lines of documents.jsonl, about a megabyte at a time. */
 function* documentPieces(documents: Document[]): Generator<string> {
   let piece = "";
-  for (const { id, text, spans, split } of documents) {
-    piece += JSON.stringify({ id, text, spans, split }) + "\n";
+  for (const { id, text, spans, split, prompt } of documents) {
+    piece += JSON.stringify({ id, text, spans, split, prompt }) + "\n";
     if (piece.length > 1e6) {
       yield piece;
       piece = "";
@@ -266,76 +286,6 @@ function* filePieces(path: string): Generator<Uint8Array> {
     file.close();
   }
 }
-
-/** What decides the rows: names and texts, in order; neither labels nor sides of the split. */
-function* textPieces(documents: Document[]): Generator<string> {
-  for (const { id, text } of documents) yield JSON.stringify([id, text]);
-}
-
-function hashPieces(pieces: Iterable<string | Uint8Array>): string {
-  const hash = createHash("sha256");
-  for (const piece of pieces) hash.update(piece);
-  return hash.digest("hex");
-}
-
-const sha256 = (bytes: string | Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
-const hashFile = (path: string): string | null => (existsSync(path) ? sha256(readFileSync(path)) : null);
-
-interface Identity extends Pick<StoreManifest, "model" | "hooks"> {
-  texts: { documents: number; sha256: string };
-  settings: Settings & { tokenizer: string | null };
-}
-
-/** The settings that decide which rows there are and how they lie. */
-const DECIDING = ["tokenizer", "context", "batchTokens", "shardRows", "dropFirst", "dropNorm"] as const;
-
-/** What makes two stores the same, name by name. */
-const facts = ({ model, texts, hooks, settings }: Identity | StoreManifest | Unfinished): Record<string, unknown> => ({
-  model: model.sha256,
-  texts: texts.sha256,
-  hooks: hooks.map(({ name }) => name).sort().join(", "),
-  ...Object.fromEntries(DECIDING.map((name) => [name, (settings as Record<string, unknown>)[name]])),
-});
-
-const identityHash = (identity: Identity): string => sha256(JSON.stringify(facts(identity))).slice(0, 16);
-
-/** What the folder holds, if it is ours to write to. @throws StoreError if it holds something else */
-function checkFolder(folder: string, identity: Identity): StoreState {
-  const state = readState(folder);
-  if (state.kind === "none") {
-    let names: string[] = [];
-    try {
-      names = readdirSync(folder);
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code !== "ENOENT") throw new StoreError(`${folder}: expected a folder to write to, found ${code}. Choose another folder.`);
-    }
-    const other = names.filter((name) => !isPart(name) && name !== LOCK);
-    if (other.length) {
-      const found = other.slice(0, 3).join(", ") + (other.length > 3 ? ` and ${other.length - 3} more` : "");
-      throw new StoreError(
-        `${folder}: expected an empty folder or a store, found ${found}. ` +
-        "Choose another folder, or leave the option out.");
-    }
-    return state;
-  }
-  const asked = facts(identity);
-  const found = facts(state.manifest);
-  const differing = Object.keys(asked).filter((name) => asked[name] !== found[name]);
-  if (differing.length) {
-    const short = (value: unknown): string =>
-      typeof value === "string" && value.length === 64 ? `${value.slice(0, 12)}…` : JSON.stringify(value);
-    throw new StoreError(
-      `${folder}: expected a store of the same model, texts and settings, found another: ` +
-      `${differing.map((name) => `${name} is ${short(found[name])}, asked for was ${short(asked[name])}`).join("; ")}. ` +
-      "Choose another folder, leave the option out, or delete this one.");
-  }
-  return state;
-}
-
-const isWhole = (folder: string, { shards }: StoreManifest): boolean =>
-  [DOCUMENTS, TOKENS].every((file) => existsSync(join(folder, file))) &&
-  shards.every(({ file, bytes }) => sizeOf(join(folder, file)) === bytes);
 
 /** The state to go on from: what an earlier run kept, less the shards that are not as long as it says. */
 function takeOver(folder: string, state: StoreState, resume: boolean, fresh: Unfinished): Unfinished {
@@ -356,48 +306,6 @@ function takeOver(folder: string, state: StoreState, resume: boolean, fresh: Unf
   };
 }
 
-/** Half a file of files.writeAtomic, by its name: `.<name>.<pid>.<random>.part`. */
-const isPart = (name: string): boolean => /^\..+\.part$/.test(name);
-
-/** Half a file that no other process is writing any more. */
-function isLeft(name: string): boolean {
-  const pid = Number(/\.(\d+)\.\w+\.part$/.exec(name)?.[1]);
-  return isPart(name) && (!pid || pid === process.pid || !isAlive(pid));
-}
-
-/** Removes the store's own files but those to be kept, and what killed writers left. */
-async function clear(folder: string, keep: string[]): Promise<void> {
-  const kept = new Set(keep);
-  const files = ownFiles(folder).filter((name) => !kept.has(name) && name !== MANIFEST && name !== UNFINISHED);
-  // the manifest first: a folder without it is not taken for a finished store; the run's record last: it tells that this is one
-  const order = [MANIFEST, ...readdirSync(folder).filter(isLeft), ...files, ...(kept.has(UNFINISHED) ? [] : [UNFINISHED])];
-  for (const name of order) await rm(join(folder, name), { force: true });
-}
-
-const writeJson = (path: string, value: unknown): Promise<void> => writeAtomic(path, [JSON.stringify(value, null, 2) + "\n"]);
-
-async function tokenize(model: Model, documents: Document[], progress?: Progress): Promise<Tokens[]> {
-  const tell = meter("tokenize", documents.length, "documents", progress);
-  const all: Tokens[] = [];
-  let rested = Date.now();
-  for (const [i, document] of documents.entries()) {
-    const tokens = model.tokenizer.encode(document.text);
-    if (!tokens.ids.length) {
-      throw new TextError(
-        `documents[${i}] ("${document.id}"): expected tokens, found none in ${JSON.stringify(document.text.slice(0, 40))}. ` +
-        "Leave this document out.");
-    }
-    all.push(tokens);
-    tell(i + 1);
-    if (Date.now() - rested > 50) {
-      await breathe();
-      stopIfInterrupted("Nothing was changed: the texts were being cut into tokens.");
-      rested = Date.now();
-    }
-  }
-  return all;
-}
-
 async function writeTokens(path: string, tokens: Tokens[], total: number): Promise<void> {
   const first = new Int32Array(tokens.length + 1);
   tokens.forEach(({ ids }, i) => (first[i + 1] = first[i] + ids.length));
@@ -410,157 +318,4 @@ async function writeTokens(path: string, tokens: Tokens[], total: number): Promi
     ...(["ids", "start", "end"] as const).map((name) => ({ name, shape: [total], data: joined(name) })),
     { name: "first", shape: [first.length], data: first },
   ]));
-}
-
-interface Work {
-  documents: Document[];
-  tokens: Tokens[];
-  contexts: Context[];
-  plans: ShardPlan[];
-  total: number;
-}
-
-/** Fills the shards that are missing. `unfinished` is kept up to date in memory and on disk. */
-async function runModel(
-  model: Model, folder: string, unfinished: Unfinished, work: Work, settings: Settings, progress?: Progress,
-): Promise<void> {
-  const { documents, tokens, contexts, plans, total } = work;
-  const { hooks } = unfinished;
-  const names = hooks.map(({ name }) => name);
-  const missing = plans.map((_, shard) => shard).filter((shard) => !unfinished.shards[shard]);
-  const batchesOf = (shard: number): number[][] => planBatches(contexts, plans[shard], settings.batchTokens);
-  const jobs = missing.flatMap((shard) => batchesOf(shard).map((batch) => ({ shard, batch })));
-
-  // A shard is gathered in document order in one of two buffers while the one before is being written out of the other.
-  const capacity = missing.reduce((most, shard) => Math.max(most, plans[shard].tokens), 0);
-  const newBuffer = (): ShardBuffer => ({
-    x: hooks.map(({ width }) => new Float32Array(capacity * width)),
-    norms: hooks.map(() => new Float64Array(capacity)),
-  });
-  const buffers = missing.length > 1 ? [newBuffer(), newBuffer()] : [newBuffer()];
-  const places = new Int32Array(contexts.length); // row of each context's first token in its shard's buffer
-  for (const { first, end } of plans) {
-    for (let i = first + 1; i < end; i++) places[i] = places[i - 1] + contexts[i - 1].length;
-  }
-
-  let done = plans.reduce((sum, plan, i) => sum + (unfinished.shards[i] ? plan.tokens : 0), 0);
-  const tell = meter("harvest", total, "tokens", progress, done);
-  let writing: Promise<void> = Promise.resolve();
-  const waiting: Promise<Record<string, Float32Array>>[] = [];
-  try {
-    for (let job = 0, sent = 0, turn = 0; job < jobs.length; job++) {
-      // Two batches are with the model's worker at a time: it has the next one at hand while this one's rows are put away.
-      for (; sent < jobs.length && sent <= job + 1; sent++) {
-        const run = model.run(jobs[sent].batch.map((i) => idsOf(tokens, contexts[i])), { hooks: names });
-        run.catch(() => {}); // awaited below, or given up with the run
-        waiting.push(run);
-      }
-      const { shard, batch } = jobs[job];
-      const result = await waiting.shift()!;
-      const buffer = buffers[turn % buffers.length];
-      hooks.forEach(({ name, width }, h) => place(result[name], name, width, batch, buffer.x[h], buffer.norms[h]));
-      for (const i of batch) done += contexts[i].length;
-      if (jobs[job + 1]?.shard !== shard) {
-        await writing; // its buffer is the one that comes next
-        writing = writeShard(shard, buffer);
-        writing.catch(() => {});
-        turn++;
-      }
-      if (job === jobs.length - 1) await writing;
-      tell(done, `shard ${shard + 1} of ${plans.length}`);
-      await breathe();
-      if (interrupted() && job < jobs.length - 1) {
-        await writing;
-        const { documentsKept } = unfinished;
-        stopIfInterrupted(
-          unfinished.shards.some(Boolean)
-            ? `${documentsKept} of ${documents.length} documents are kept in ${folder}: run harvest again to go on.`
-            : "The first shard was not full yet, so nothing is kept: smaller { shardRows } keep more.");
-      }
-    }
-  } finally {
-    await Promise.allSettled([writing, ...waiting]); // nothing of this run happens after it has ended
-  }
-
-  /** Copies a batch's rows to their places and takes their norms. */
-  function place(
-    rows: Float32Array | undefined, hook: string, width: number, batch: number[], into: Float32Array, norms: Float64Array,
-  ): void {
-    const count = batch.reduce((sum, i) => sum + contexts[i].lead + contexts[i].length, 0);
-    if (rows?.length !== count * width) {
-      throw new EngineError(
-        `${hook}: expected ${count} rows of ${width} from the model, found ${rows ? `${rows.length} numbers` : "nothing"}. ` +
-        "The model's graph does not fit its config.json.");
-    }
-    let at = 0;
-    for (const i of batch) {
-      const { length, document, from, lead } = contexts[i];
-      at += lead;
-      const piece = rows.subarray(at * width, (at + length) * width);
-      const bad = rowNorms(piece, width, norms.subarray(places[i], places[i] + length));
-      if (bad >= 0) {
-        const found = piece.subarray(bad * width, (bad + 1) * width).find((value) => !Number.isFinite(value));
-        throw new ModelError(
-          `${hook}: expected finite activations, found ${found} ` +
-          `at document ${document} ("${documents[document].id}"), position ${from + bad}. ` +
-          "Half-precision weights can overflow: open the model in float32. If it is in float32, its files are damaged.");
-      }
-      into.set(piece, places[i] * width);
-      at += length;
-    }
-  }
-
-  /** Drops sinks, closes the gaps and puts the shard on disk, then on record. */
-  async function writeShard(shard: number, { x, norms }: ShardBuffer): Promise<void> {
-    const { first, end, tokens: count } = plans[shard];
-    const isFirst = new Uint8Array(count);
-    for (let i = first; i < end; i++) if (!contexts[i].lead) isFirst[places[i]] = 1; // behind a lead, that is the sink
-    unfinished.settings.normLimits ??= norms.map((of) => normLimit(of.subarray(0, count), isFirst, settings));
-    const { runs, dropped } = keptRows(norms, unfinished.settings.normLimits as (number | null)[], isFirst, settings.dropFirst);
-
-    const ints = (): Int32Array => new Int32Array(count);
-    const origin = { document: ints(), position: ints(), token: ints(), start: ints(), end: ints() };
-    for (let i = first; i < end; i++) {
-      const { document, from, length } = contexts[i];
-      const { ids, start, end: ends } = tokens[document];
-      origin.document.fill(document, places[i], places[i] + length);
-      origin.token.set(ids.subarray(from, from + length), places[i]);
-      origin.start.set(start.subarray(from, from + length), places[i]);
-      origin.end.set(ends.subarray(from, from + length), places[i]);
-      for (let t = 0; t < length; t++) origin.position[places[i] + t] = from + t;
-    }
-    const rows = runs.reduce((sum, { from, to }) => sum + to - from, 0);
-    const pieces = writeSafetensors([
-      ...hooks.map(({ name, width }, h) => ({ name, shape: [rows, width], data: closeGaps(x[h], width, runs) })),
-      ...ORIGIN_TENSORS.map((name) => ({ name, shape: [rows], data: closeGaps(origin[name], 1, runs) })),
-    ]);
-    await writeAtomic(join(folder, shardFile(shard)), pieces);
-    const bytes = pieces.reduce((sum, { byteLength }) => sum + byteLength, 0);
-    unfinished.shards[shard] = { file: shardFile(shard), rows, bytes, dropped };
-    unfinished.documentsKept = wholeDocuments(unfinished.shards.map(Boolean), plans, contexts, documents.length);
-    await writeJson(join(folder, UNFINISHED), unfinished);
-  }
-}
-
-interface ShardBuffer {
-  /** Rows of each hook, [capacity, width]. */
-  x: Float32Array[];
-  /** Their norms, [capacity]. */
-  norms: Float64Array[];
-}
-
-/** Tokens that the tokenizer itself puts before a text, such as `<s>`: special, and of none of its characters. */
-function leadOf({ tokenizer }: Model, { ids, start, end }: Tokens): number {
-  let lead = 0;
-  while (lead < ids.length && tokenizer.isSpecial(ids[lead]) && start[lead] === 0 && end[lead] === 0) lead++;
-  return lead;
-}
-
-function idsOf(tokens: Tokens[], { document, from, length, lead }: Context): Int32Array {
-  const { ids } = tokens[document];
-  if (!lead) return ids.subarray(from, from + length);
-  const out = new Int32Array(lead + length);
-  out.set(ids.subarray(0, lead));
-  out.set(ids.subarray(from, from + length), lead);
-  return out;
 }

@@ -14,7 +14,7 @@ export type Request =
    * Runs a session. Inputs that are not fed are looked up in the slot, then among the tables, then taken as empty. `outputs` are given
    * back; of a slot's `keep`, each output stays here under another name: keys and values for the next step, or what a later segment reads.
    */
-  | { do: "run"; session: string; feeds: Record<string, Feed>; outputs: string[]; slot?: { id: number; keep: [output: string, as: string][]; empty: Record<string, Pick<Feed, "type" | "dims">> } }
+  | { do: "run"; session: string; feeds: Record<string, Feed>; outputs: string[]; empty: Record<string, Pick<Feed, "type" | "dims">>; slot?: { id: number; keep: [output: string, as: string][] } }
   | { do: "forget"; slot: number }
   /** Frees everything and ends the thread. */
   | { do: "end" };
@@ -85,7 +85,7 @@ function serve(port: NonNullable<typeof parentPort>, flags: Int32Array): void {
         port.close();
         return { reply: {}, transfer: [] };
       case "run": {
-        const { slot, outputs } = request;
+        const { slot, outputs, empty } = request;
         const held = slot ? slots.get(slot.id) ?? {} : {};
         if (slot) slots.set(slot.id, held);
         const feeds: Record<string, Tensor> = {};
@@ -96,8 +96,8 @@ function serve(port: NonNullable<typeof parentPort>, flags: Int32Array): void {
         const session = sessions.get(request.session); // after the tables are kept: the next run counts on them
         if (!session) throw new Error(`no session "${request.session}"`);
         for (const name of session.inputNames) {
-          const empty = slot?.empty[name];
-          const found = feeds[name] ?? held[name] ?? tables.get(name) ?? (empty && new ort.Tensor(empty.type, (empty.type === "float16" ? new Uint16Array(0) : new Float32Array(0)) as never, empty.dims));
+          const nothing = empty[name];
+          const found = feeds[name] ?? held[name] ?? tables.get(name) ?? (nothing && new ort.Tensor(nothing.type, (nothing.type === "float16" ? new Uint16Array(0) : new Float32Array(0)) as never, nothing.dims));
           if (!found) throw new Error(`no input "${name}"`);
           feeds[name] = found;
         }

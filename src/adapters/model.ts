@@ -1,46 +1,23 @@
 import { existsSync } from "node:fs";
-import { availableParallelism } from "node:os";
 import { basename, join, resolve } from "node:path";
-import type { CachePair, Wanted } from "../core/build";
+import type { Built, Wanted } from "../core/build";
 import { HookError, ModelError, OptionError } from "../core/errors";
 import { firstPass, reach, standardFeeds, type Feed, type Pass } from "../core/feeds";
 import { deeper, parseHook } from "../core/hookname";
-import type { Value } from "../core/onnx";
+import { ELEMENT, type Node, type Value } from "../core/onnx";
 import { withoutPadding, withPadding } from "../core/pad";
 import { prune, tap } from "../core/splice";
 import type { Hook, HookKind, HookRow, Model, RunOptions, Write } from "../core/types";
 import { lowerWrite, type Lowered } from "../core/writes";
 import { generation } from "./generate";
-import { checkpointFiles, hashFiles, readJson } from "./modelfiles";
-import { prepare, runtime, type Holding, type Prepared } from "./runtime";
+import { hashFiles, readJson } from "./modelfiles";
+import { availableMemory, prepare, runtime, type Holding, type Prepared } from "./runtime";
 import { saeFiles } from "./saefile";
-import { builtSource, type GraphSource } from "./source";
+import type { GraphSource } from "./source";
 import { openTokenizer } from "./tokenizer";
-
-export interface OpenOptions {
-  threads?: number; // all cores: threads of ONNX Runtime
-  /**
-   * auto: packed when the weights of a graph, in float32, take less than 2 GB and an eighth of the memory.
-   * "packed" copies and reorders them, 0.5 to 13 % faster; "in place" reads them where they lie, so that they cost page cache only.
-   */
-  weights?: Holding;
-}
 
 /** Questions that are remembered: their graphs hold no weights. */
 const GRAPHS = 64;
-
-/**
- * Opens a Hugging Face checkpoint folder: config.json, model.safetensors (or its shards with model.safetensors.index.json), tokenizer.json;
- * float32, bfloat16 or float16. Arithmetic is float32. Nothing is computed or copied yet: a graph is built, and its weights mapped, when it is first run.
- * @param folder path; a folder of the hub's cache (symbolic links) will do
- * @throws ModelError when the folder, a file, a field or a tensor is missing or not what it should be, or the family is unknown
- */
-export async function openModel(folder: string, options: OpenOptions = {}): Promise<Model> {
-  const { threads = availableParallelism(), weights: holding = "auto" } = options;
-  if (!Number.isSafeInteger(threads) || threads < 1) throw new OptionError(`threads: expected a whole number from 1, found ${threads}.`);
-  if (!["auto", "packed", "in place"].includes(holding)) throw new OptionError(`weights: expected auto, packed or in place, found ${holding}.`);
-  return makeModel(folder, folder, builtSource(folder, checkpointFiles(folder)), { threads, holding });
-}
 
 /** What a pass is asked for, beside what goes in. */
 export interface Question extends Pick<Wanted, "hooks" | "last" | "cache" | "lens"> {
@@ -48,10 +25,8 @@ export interface Question extends Pick<Wanted, "hooks" | "last" | "cache" | "len
 }
 
 /** A question, its graph and how to feed it: kept as long as the same is asked. */
-interface Known {
+interface Known extends Pick<Built, "tensors" | "outputs" | "cache"> {
   prepared: Prepared;
-  tensors: Map<string, string>;
-  pairs: CachePair[];
 }
 
 /** What generation and lenses use of a model, beside its public face. */
@@ -63,7 +38,13 @@ export interface Inner {
   stops: Set<number>;
 }
 
-export function makeModel(name: string, folder: string, source: GraphSource, settings: { threads: number; holding: Holding }): Model {
+/**
+ * A model over what makes its graphs.
+ * @param name what it was opened by
+ * @param folder with the tokenizer's files
+ * @throws ModelError when tokenizer and weights do not belong together
+ */
+export function makeModel(name: string, folder: string, source: GraphSource, settings: { threads: number; holding: Holding; memory?: number }): Model {
   const { anatomy, vocabulary, context } = source;
   const tokenizer = openTokenizer(folder);
   if (tokenizer.vocabularySize > vocabulary) {
@@ -100,9 +81,9 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
       for (const { hook, insert } of lowered) {
         const tensor = built.tensors.get(hook.name)!;
         // a place beyond what is read changes nothing that is asked for
-        if (model.nodes.some(({ outputs }) => outputs.includes(tensor))) model = tap(model, tensor, insert);
+        if (model.nodes.some(({ outputs }) => outputs.includes(tensor))) model = tap(model, tensor, around(insert, built.kept?.get(hook.name)));
       }
-      found = { prepared: prepare(key, prune(model)), tensors: built.tensors, pairs: built.cache };
+      found = { ...built, prepared: prepare(key, prune(model)) };
       if (known.size >= GRAPHS) known.delete(known.keys().next().value!);
     }
     known.delete(key);
@@ -144,10 +125,11 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
     },
     async pass(question, pass, cache) {
       const lowered = (question.writes ?? []).map((write, i) => lowerWrite(write, find(write.hook, "write"), `write.${i}`, shape, saes.initializers));
-      const { prepared, tensors, pairs } = answer(question, lowered);
+      const { prepared, tensors, outputs: named, cache: pairs } = answer(question, lowered);
+      const outputOf = (hook: Hook): string => named?.get(hook.name) ?? tensors.get(hook.name)!;
       const regime = source.regime(Math.max(...pass.past.map((past, b) => past + pass.lengths[b])));
       const heads = (hook: Hook): number | undefined => (hook.kind === "pattern" ? rowOf.get(hook.name)!.width : undefined);
-      const outputs = [...new Set(question.hooks.map((hook) => tensors.get(hook.name)!))];
+      const outputs = [...new Set(question.hooks.map(outputOf))];
       const made = await engine.run(prepared, {
         feeds: (inputs) => {
           const names = new Set(inputs.map((input) => input.name));
@@ -155,7 +137,7 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
           return { ...standardFeeds(inputs, pass), ...tables(pass, inputs, regime), ...Object.fromEntries(Object.entries(written).filter(([input]) => names.has(input))) };
         },
         outputs: [...outputs, ...(question.last ? ["logits.last"] : [])],
-        cache: cache === undefined ? undefined : { id: cache, pairs: pairs.map((pair) => ({ ...pair, dims: [pass.batch, ...pair.dims.slice(1)] })) },
+        cache: { id: cache, pairs: pairs.map((pair) => ({ ...pair, dims: [pass.batch, ...pair.dims.slice(1)] })) },
         edit: async (name, data) => {
           const one = lowered[Number(name.split(".")[1])];
           const rows = withoutPadding(data, pass, heads(one.hook));
@@ -167,7 +149,7 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
         },
       });
       const result: Record<string, Float32Array> = {};
-      for (const hook of question.hooks) result[hook.name] = withoutPadding(made[tensors.get(hook.name)!].data, pass, heads(hook));
+      for (const hook of question.hooks) result[hook.name] = withoutPadding(made[outputOf(hook)].data, pass, heads(hook));
       if (question.last) result["logits.last"] = made["logits.last"].data;
       return result;
     },
@@ -177,11 +159,11 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
   const run = async (batch: ArrayLike<number>[], hooks: Hook[], writes: Write[] | undefined): Promise<Record<string, Float32Array>> => {
     const regimes = batch.map((ids) => source.regime(ids.length));
     const kinds = [...new Set(regimes)];
-    if (kinds.length === 1) return inner.pass({ hooks, writes }, firstPass(batch, { flat: source.flat }));
+    if (kinds.length === 1) return inner.pass({ hooks, writes }, firstPass(batch));
     const parts: Record<string, Float32Array>[] = new Array(batch.length);
     const { rows } = firstPass(batch);
     for (const [i, ids] of batch.entries()) {
-      parts[i] = await inner.pass({ hooks, writes }, firstPass([ids], { flat: source.flat, index: [i], rows: { from: [rows!.from[i]], all: rows!.all } }));
+      parts[i] = await inner.pass({ hooks, writes }, firstPass([ids], { index: [i], rows: { from: [rows!.from[i]], all: rows!.all } }));
     }
     return Object.fromEntries(hooks.map((hook) => [hook.name, joined(parts.map((part) => part[hook.name]))]));
   };
@@ -221,21 +203,27 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
 
     async unembed(rows) {
       if (!rows.length || rows.length % source.width) throw new OptionError(`unembed: expected rows of ${source.width} numbers, the width of the stream, found ${rows.length} numbers.`);
-      const { prepared } = answer({ hooks: [parseHook("logits", anatomy)], lens: true }, []);
+      const { prepared, outputs, cache } = answer({ hooks: [parseHook("logits", anatomy)], lens: true }, []);
       const n = rows.length / source.width;
-      const dims = source.flat ? [n, source.width] : [1, n, source.width];
-      return (await engine.run(prepared, { feeds: () => ({ rows: { type: "float32", data: rows.slice(), dims } }), outputs: ["logits"] })).logits.data;
+      const pass = firstPass([new Int32Array(n)]); // a file's graph may ask for the batch's shape, though not for what is in it
+      const feeds = (inputs: Value[]): Record<string, Feed> =>
+        ({ ...standardFeeds(inputs.filter(({ name: input }) => input !== "rows"), pass), rows: { type: "float32", data: rows.slice(), dims: [n, source.width] } });
+      const out = outputs?.get("logits") ?? "logits";
+      return (await engine.run(prepared, { feeds, outputs: [out], cache: { pairs: cache.map((pair) => ({ ...pair, dims: [1, ...pair.dims.slice(1)] })) } }))[out].data;
     },
     head: source.head,
+    headOutput: source.headOutput,
 
     describe: () => {
       const { elements, bytes, dtypes, files, facts } = source;
+      const weights = files.filter((file) => !file.endsWith("config.json")).length;
       return [
         `${basename(resolve(name))}: ${facts[0]}`,
-        `${quantity(elements)} parameters in ${dtypes.join(", ")}, ${megabytes(bytes)} in ${files.length < 3 ? "one file" : `${files.length - 1} files`}. ${facts.slice(1).join(" ")}`,
-        engine.hold(elements * 4) === "packed"
-          ? `Weights are held packed: a session copies what it reads into float32 (all of it ${megabytes(elements * 4)}) in the order the processor likes.`
-          : "Weights are read in place: they cost page cache, not memory of the process; runs are a little slower.",
+        `${quantity(elements)} parameters in ${dtypes.join(", ")}, ${megabytes(bytes)} in ${weights === 1 ? "one file" : `${weights} files`}. ${facts.slice(1).join(" ")}`,
+        engine.hold(source.packedBytes) === "packed"
+          ? `Weights are held packed: a session copies what it reads into float32 (all of it ${megabytes(source.packedBytes)}; ${megabytes(settings.memory ?? availableMemory())} are available) in the order the processor likes.`
+          : `Weights are read in place: they cost page cache, not memory of the process, where packed they would take ${megabytes(source.packedBytes)} of ${megabytes(settings.memory ?? availableMemory())}; ` +
+            `runs are a little slower${dtypes.some((dtype) => dtype.endsWith("16")) ? ", and half precision is widened in each" : ""}.`,
         `Arithmetic is float32 on ${settings.threads} ${settings.threads === 1 ? "thread" : "threads"} of ONNX Runtime, outside the main thread.`,
         `${source.rows.filter((row) => !row.missing).length} hooks, from embed_tokens over layers.n, layers.n.mlp, layers.n.self_attn and others (n = 0 to ${anatomy.layers - 1}) to logits: model.hooks() lists them. A pass ends at its deepest hook.`,
         `Folder ${folder}: ${files.map((file) => basename(file)).join(", ")}, tokenizer.json (${tokenizer.vocabularySize} tokens).`,
@@ -248,6 +236,33 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
     },
   };
   return model;
+}
+
+/** A write's nodes on a tensor that is not float32 [N, width]: made so before, and as it was after. */
+function around(insert: Lowered["insert"], kept?: { type: number; width?: number }): Lowered["insert"] {
+  if (!kept) return insert;
+  const { type, width } = kept;
+  return (x, out) => {
+    const before: Node[] = [];
+    const after: Node[] = [];
+    let [from, to] = [x, out];
+    if (width) {
+      before.push(
+        { op: "Shape", inputs: [x], outputs: [`${x}/shape`] }, { op: "Constant", inputs: [], outputs: [`${x}/flat`], attributes: { value_ints: [-1n, BigInt(width)] } },
+        { op: "Reshape", inputs: [from, `${x}/flat`], outputs: [`${x}/rows`] });
+      from = `${x}/rows`;
+      after.unshift({ op: "Reshape", inputs: [`${x}/restored`, `${x}/shape`], outputs: [to] });
+      to = `${x}/restored`;
+    }
+    if (type !== ELEMENT.FLOAT) {
+      before.push({ op: "Cast", inputs: [from], outputs: [`${x}/wide`], attributes: { to: BigInt(ELEMENT.FLOAT) } });
+      from = `${x}/wide`;
+      after.unshift({ op: "Cast", inputs: [`${x}/changed`], outputs: [to], attributes: { to: BigInt(type) } });
+      to = `${x}/changed`;
+    }
+    const made = insert(from, to);
+    return { ...made, nodes: [...before, ...made.nodes, ...after] };
+  };
 }
 
 function joined(parts: Float32Array[]): Float32Array {

@@ -2,9 +2,10 @@ import { readFileSync } from "node:fs";
 import { freemem, totalmem } from "node:os";
 import { dirname, relative, sep } from "node:path";
 import type { InferenceSession } from "onnxruntime-node";
+import type { CachePair } from "../core/build";
 import { InterruptError, ModelError } from "../core/errors";
 import type { Feed } from "../core/feeds";
-import { writeOnnx, type OnnxModel, type Value } from "../core/onnx";
+import { ELEMENT, writeOnnx, type Initializer, type OnnxModel, type Value } from "../core/onnx";
 import { segments, type Edit } from "../core/splice";
 import { startEngine } from "./engine";
 import { interrupted } from "./interrupt";
@@ -27,8 +28,8 @@ export interface RunRequest {
   feeds: (inputs: Value[]) => Record<string, Feed>;
   /** Outputs given back; the others that the graph has are left alone, or kept. */
   outputs: string[];
-  /** Keys and values: under which number, which output becomes which input, and what an empty one looks like. */
-  cache?: { id: number; pairs: { past: string; present: string; dims: number[]; type?: "float32" | "float16" }[] };
+  /** Keys and values: which output becomes which input, and what an empty one looks like; without a number they are not kept. */
+  cache: { id?: number; pairs: CachePair[] };
   /** What the caller computes at the edit of this name: padded rows in, padded rows out. */
   edit?: (name: string, data: Float32Array, dims: number[]) => Promise<Float32Array>;
 }
@@ -44,9 +45,11 @@ export interface Runtime {
 
 const product = (shape: number[]): number => shape.reduce((p, q) => p * q, 1);
 
-/** Bytes that a session of this graph copies when packed: its stored weights in float32. */
+const isHalf = ({ external, type }: Initializer): boolean => external !== undefined && (type === ELEMENT.FLOAT16 || type === ELEMENT.BFLOAT16);
+
+/** Bytes that a session of this graph copies when packed: its stored weights, half precision widened. */
 const packedBytes = (model: OnnxModel): number =>
-  model.initializers.reduce((sum, { external, dims }) => sum + (external ? product(dims) * 4 : 0), 0);
+  model.initializers.reduce((sum, one) => sum + (isHalf(one) ? product(one.dims) * 4 : one.external?.length ?? 0), 0);
 
 /** Memory that can still be had, bytes: what the system calls available, or what a container leaves. */
 export function availableMemory(): number {
@@ -113,9 +116,9 @@ export function runtime(what: string, options: { threads: number; holding: Holdi
     tables,
     hold,
     async run(parts, { feeds, outputs, cache, edit }) {
-      const id = cache?.id ?? (parts.length > 1 ? -++slots : 0);
+      const id = cache.id ?? (parts.length > 1 ? -++slots : 0);
       const empty: Record<string, Pick<Feed, "type" | "dims">> = {};
-      for (const { past, dims, type = "float32" } of cache?.pairs ?? []) empty[past] = { type, dims };
+      for (const { past, dims, type = "float32" } of cache.pairs) empty[past] = { type, dims };
       const given: Record<string, { data: Float32Array; dims: number[] }> = {};
       let edited: Record<string, Feed> = {};
       /** What edits are to read, by segments or other edits. */
@@ -126,13 +129,13 @@ export function runtime(what: string, options: { threads: number; holding: Holdi
             const here = new Set(part.model.outputs.map(({ name }) => name));
             const keep: [string, string][] = [
               ...part.kept.map((name): [string, string] => [name, name]),
-              ...(cache?.pairs ?? []).filter(({ present }) => here.has(present)).map(({ present, past }): [string, string] => [present, past]),
+              ...(cache.id === undefined ? [] : cache.pairs).filter(({ present }) => here.has(present)).map(({ present, past }): [string, string] => [present, past]),
             ];
             const back = new Set([...outputs, ...parts.slice(i).flatMap((other) => other.edit?.from ?? [])].filter((name) => here.has(name)));
             const ready = session(part.key, part.model);
             const asked = engine.ask({
-              do: "run", session: part.key, feeds: { ...feeds(part.model.inputs), ...copies(edited, part.model.inputs) }, outputs: [...back],
-              slot: id ? { id, keep, empty } : undefined,
+              do: "run", session: part.key, feeds: { ...feeds(part.model.inputs), ...copies(edited, part.model.inputs) }, outputs: [...back], empty,
+              slot: id ? { id, keep } : undefined,
             });
             const [, reply] = await untilInterrupted(Promise.all([ready, asked])); // where loading fails, its error is the one to see
             for (const name of back) read.set(name, reply.outputs![name]);
@@ -170,7 +173,7 @@ function sessionOf(model: OnnxModel, inPlace: boolean, threads: number): { model
     while (folder !== common && !folder.startsWith(common.endsWith(sep) ? common : common + sep)) common = dirname(common);
     return common;
   }, files.length ? dirname(files[0]) : "/");
-  const half = model.initializers.some(({ external, type }) => external && type !== 1);
+  const half = model.initializers.some(isHalf);
   const initializers = model.initializers.map((one) =>
     one.external ? { ...one, external: { ...one.external, location: relative(root, one.external.location) } } : one);
   return {

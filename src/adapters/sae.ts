@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, realpathSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { checkWeights, CFG, configText, isSparsify, parseConfig, readWeights, weightBytes, WEIGHTS } from "../core/checkpoint";
@@ -22,7 +22,7 @@ import { tensorflow } from "./tensorflow";
 /** Our own file beside sparsify's two: where the SAE comes from, and how training went. */
 const CARD = "saelab.json";
 
-export interface SaeDetails {
+export interface SaeDetails extends Pick<Sae, "stored"> {
   hook?: string;
   card?: Record<string, unknown>;
   curve?: TrainingPoint[];
@@ -32,12 +32,13 @@ export interface SaeDetails {
  * An SAE over weights, which must not change afterwards. TensorFlow is loaded when it is first needed.
  * @throws CheckpointError when the arrays do not fit each other
  */
-export function saeOf(weights: SaeWeights, { hook, card = {}, curve }: SaeDetails = {}): Sae {
+export function saeOf(weights: SaeWeights, { hook, card = {}, curve, stored }: SaeDetails = {}): Sae {
   checkWeights(weights, "SAE");
   let packed: Coder | undefined;
   const code = (): Coder => (packed ??= coder(weights.d, weights.latents, weights.k, weights));
   return {
     weights,
+    ...(stored ? { stored } : {}),
     hook,
     card,
     curve,
@@ -97,10 +98,11 @@ export async function loadSae(source: string, { hook }: LoadOptions = {}): Promi
   }
   const bytes = fileSource(file);
   try {
-    const { weights, warnings } = readWeights(bytes, config, file);
+    const { weights, offsets, warnings } = readWeights(bytes, config, file);
     const known = readCard(join(folder, CARD));
     const all = [...config.warnings, ...warnings];
     return saeOf(weights, {
+      stored: offsets && { file: realpathSync(file), offsets },
       hook: hook ?? known.hook ?? (folder === source ? undefined : folder.slice(source.length).replace(/^[\\/]+/, "")),
       card: { ...(known.card ?? { source: folder }), ...(all.length ? { warnings: all } : {}) },
       curve: known.curve,

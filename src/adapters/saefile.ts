@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { weightBytes } from "../core/checkpoint";
 import { ELEMENT, type Initializer } from "../core/onnx";
 import { readHeader } from "../core/safetensors";
-import type { SaeWeights } from "../core/types";
+import type { Sae, SaeWeights } from "../core/types";
 import type { SaeInitializers } from "../core/writes";
 import { fileSource } from "./files";
 
@@ -22,14 +22,14 @@ export function saeFiles(): { initializers: SaeInitializers; close(): void } {
     process.off("exit", remove);
   };
   return {
-    initializers(weights) {
+    initializers({ weights, stored }) {
       let found = known.get(weights);
       if (!found) {
-        if (!weights.stored && !folder) {
+        if (!stored && !folder) {
           folder = mkdtempSync(join(realpathSync(tmpdir()), "saelab-sae-"));
           process.once("exit", remove);
         }
-        const { file, offsets } = weights.stored ?? write(weights, join(folder!, `${known.size}.safetensors`));
+        const { file, offsets } = stored ?? write(weights, join(folder!, `${known.size}.safetensors`));
         const key = `sae.${known.size}`;
         const { latents, d } = weights;
         const sizes = { wEnc: [latents, d], bEnc: [latents], wDec: [latents, d], bDec: [d] };
@@ -46,7 +46,7 @@ export function saeFiles(): { initializers: SaeInitializers; close(): void } {
   };
 }
 
-function write(weights: SaeWeights, file: string): NonNullable<SaeWeights["stored"]> {
+function write(weights: SaeWeights, file: string): NonNullable<Sae["stored"]> {
   const out = openSync(file, "wx");
   try {
     for (const piece of weightBytes(weights)) for (let at = 0; at < piece.byteLength;) at += writeSync(out, piece, at, Math.min(piece.byteLength - at, 2 ** 30));

@@ -5,7 +5,7 @@ import type { Feed } from "../core/feeds";
 import { allHooks, transformerLensName, type Anatomy } from "../core/hookname";
 import { ropeRegime, ropeTables } from "../core/rope";
 import { readFloats } from "../core/safetensors";
-import type { HookKind, HookRow, Model } from "../core/types";
+import type { HeadOutput, HeadRows, HookKind, HookRow, Model } from "../core/types";
 import { fileSource } from "./files";
 import { readJson, readWeights } from "./modelfiles";
 
@@ -20,8 +20,6 @@ export interface GraphSource {
   rows: HookRow[];
   headDim(kind: HookKind): number | undefined;
   build(wanted: Wanted): Built;
-  /** Rows lie as [N, w] in its graphs, not as [B, T, w]. */
-  flat: boolean;
   /** Its cache takes texts of unequal lengths side by side. */
   ragged: boolean;
   /** Which of two ways of rotating a text of this length takes: texts that differ in it go apart. */
@@ -29,11 +27,14 @@ export interface GraphSource {
   /** Tables that runs need, for so many positions; a name with the same key is sent once. */
   tables(positions: number, regime: string): { name: string; key: string; make: () => Feed }[];
   head?: Model["head"];
+  headOutput?: Model["headOutput"];
   /** Files that decide its numbers. */
   files: string[];
   /** Elements of all weights, their bytes, dtypes and number of files: for describe. */
   elements: number;
   bytes: number;
+  /** What all of them take when packed. */
+  packedBytes: number;
   dtypes: string[];
   /** Sentences about where it comes from and how it is built. */
   facts: string[];
@@ -50,7 +51,6 @@ export function builtSource(folder: string, files: { config: string; weights: st
     rows: hookRows(anatomy, (kind) => hookWidth(a, kind), a.row.norm),
     headDim: (kind) => (["q", "k", "v", "rot_q", "rot_k", "z"].includes(kind) ? a.headDim : kind === "pattern" ? 1 : undefined),
     build: (wanted) => buildGraph(a, weights, wanted),
-    flat: true,
     ragged: true,
     regime: (length) => ropeRegime(a.ropes, length),
     tables(positions, regime) {
@@ -62,9 +62,11 @@ export function builtSource(folder: string, files: { config: string; weights: st
       });
     },
     head: (tokens) => headRows(a, weights, tokens),
+    headOutput: (layer) => headOutput(a, weights, layer),
     files: [files.config, ...files.weights],
     elements: stored.reduce((sum, { shape }) => sum + shape.reduce((p, q) => p * q, 1), 0),
     bytes: stored.reduce((sum, { bytes }) => sum + bytes, 0),
+    packedBytes: stored.reduce((sum, { shape }) => sum + 4 * shape.reduce((p, q) => p * q, 1), 0),
     dtypes: [...new Set(stored.map(({ dtype }) => dtype))].sort(),
     facts: facts(a),
   };
@@ -96,22 +98,40 @@ function noteOn(kind: HookKind, { postNorm, embedding }: Anatomy, norm: string):
   }
 }
 
-function headRows(a: Architecture, weights: Map<string, Weight>, tokens: number[]): ReturnType<NonNullable<Model["head"]>> {
-  const read = (name: string, row?: number): Float32Array => {
-    const weight = weights.get(name)!;
-    const source = fileSource(weight.location);
-    try {
-      return row === undefined ? readFloats(source, weight) : readFloats(source, weight, row * a.width, (row + 1) * a.width);
-    } finally {
-      source.close();
-    }
-  };
+/** A stored tensor, or some of its elements, as float32. */
+function readWeight(weight: Weight, from?: number, to?: number): Float32Array {
+  const source = fileSource(weight.location);
+  try {
+    return readFloats(source, weight, from, to);
+  } finally {
+    source.close();
+  }
+}
+
+function headRows(a: Architecture, weights: Map<string, Weight>, tokens: number[]): HeadRows {
+  const matrix = weights.get(a.tied ? "embed_tokens.weight" : "lm_head.weight")!;
   const rows = new Float32Array(tokens.length * a.width);
-  tokens.forEach((token, i) => rows.set(read(a.tied ? "embed_tokens.weight" : "lm_head.weight", token), i * a.width));
-  const norm = read("norm.weight");
+  tokens.forEach((token, i) => rows.set(readWeight(matrix, token * a.width, (token + 1) * a.width), i * a.width));
+  const norm = readWeight(weights.get("norm.weight")!);
+  const [bias, offsets] = [weights.get("norm.bias"), weights.get("lm_head.bias")];
   return {
     rows, norm: a.row.norm === "rms 1+w" ? norm.map((w) => 1 + w) : norm, kind: a.row.norm === "layer" ? "layer" : "rms", epsilon: a.epsilon,
-    ...(weights.has("norm.bias") ? { bias: read("norm.bias") } : {}),
+    ...(bias ? { bias: readWeight(bias) } : {}),
+    ...(offsets ? { offsets: Float32Array.from(tokens, (token) => readWeight(offsets, token, token + 1)[0]) } : {}),
+    ...(a.logitCap ? { cap: a.logitCap } : {}),
+  };
+}
+
+function headOutput(a: Architecture, weights: Map<string, Weight>, layer: number): HeadOutput {
+  const stored = readWeight(weights.get(`layers.${layer}.o_proj.weight`)!);
+  const inner = a.heads * a.headDim;
+  // Conv1D keeps [in, out]
+  const weight = a.row.packed === "columns" ? stored.map((_, i) => stored[(i % inner) * a.width + Math.floor(i / inner)]) : stored;
+  const [bias, after] = [weights.get(`layers.${layer}.o_proj.bias`), weights.get(`layers.${layer}.attn_post_norm.weight`)];
+  const norm = after && readWeight(after);
+  return {
+    weight, heads: a.heads, epsilon: a.epsilon, ...(bias ? { bias: readWeight(bias) } : {}),
+    ...(norm ? { norm: a.row.norm === "rms 1+w" ? norm.map((w) => 1 + w) : norm } : {}),
   };
 }
 

@@ -1,42 +1,13 @@
-import { closeSync, existsSync, fstatSync, openSync, readdirSync, readFileSync, readSync, statSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { OptionError, StoreError } from "../core/errors";
 import { parseHook } from "../core/hookname";
-import { readHeader, type ByteSource, type SafetensorsHeader } from "../core/safetensors";
+import { readHeader, widenFloat16, type ByteSource, type SafetensorsHeader } from "../core/safetensors";
 import { splitRanges, type Range } from "../core/split";
 import type { Document, Store, StoreManifest, Tokenizer } from "../core/types";
 import { fewOpen } from "./files";
+import { damaged, DOCUMENTS, MANIFEST, readState, sizeOf, TOKENS, type Unfinished } from "./storestate";
 import { openTokenizer, TOKENIZER_FILES, vocabularyFile } from "./tokenizer";
-
-/**
- * An activation store on disk:
- *
- *   manifest.json        what it is and its shards; written last, so a folder with it is whole
- *   unfinished.json      the same while a run is under way or was stopped
- *   documents.jsonl      the documents, a line each
- *   tokens.safetensors   ids, start, end [tokens] of all documents, first [documents + 1]
- *   shard-00000.safetensors …  for each hook [rows, width]; document, position, token, start, end [rows]
- *   tokenizer.json, tokenizer_config.json  as the model's folder had them
- */
-export const MANIFEST = "manifest.json";
-export const UNFINISHED = "unfinished.json";
-export const DOCUMENTS = "documents.jsonl";
-export const TOKENS = "tokens.safetensors";
-
-export const shardFile = (shard: number): string => `shard-${String(shard).padStart(5, "0")}.safetensors`;
-
-/** What a shard says of each row beside its activations. */
-export const ORIGIN_TENSORS = ["document", "position", "token", "start", "end"] as const;
-
-/** A shard that is on disk, and how many of its tokens gave no row. */
-export type ShardEntry = StoreManifest["shards"][number] & { dropped: { first: number; norm: number } };
-
-/** The state of a run that has not come to its end: `null` for a shard still to be made. */
-export interface Unfinished extends Omit<StoreManifest, "rows" | "dropped" | "shards"> {
-  shards: (ShardEntry | null)[];
-  /** Documents all of whose rows are on disk. */
-  documentsKept: number;
-}
 
 const OPEN_SHARDS = 64; // file descriptors a store holds at most: far below the usual limit of 1,024 a process
 
@@ -70,13 +41,14 @@ export async function openStore(path: string): Promise<Store> {
 
   /** Elements of a tensor that runs through all shards, rows from … to, into `out`. */
   const gather = (
-    tensor: string, width: number, dtype: string, from: number, to: number, out: Float32Array | Int32Array,
+    tensor: string, width: number, dtype: "F32" | "F16" | "I32", from: number, to: number, out: Float32Array | Int32Array | Uint16Array,
   ): void => {
-    const bytes = new Uint8Array(out.buffer);
+    const bytes = new Uint8Array(out.buffer, out.byteOffset, out.byteLength);
+    const size = out.BYTES_PER_ELEMENT;
     for (let shard = shardOf(starts, from), row = from; row < to; shard++) {
       const end = Math.min(to, starts[shard + 1]);
       if (end <= row) continue; // a shard all of whose rows were dropped
-      const into = bytes.subarray((row - from) * width * 4, (end - from) * width * 4);
+      const into = bytes.subarray((row - from) * width * size, (end - from) * width * size);
       file(shards[shard].file).read(tensor, dtype, [shards[shard].rows, width], (row - starts[shard]) * width, into);
       row = end;
     }
@@ -141,7 +113,12 @@ export async function openStore(path: string): Promise<Store> {
       const { name, width } = hookInfo(hook);
       checkRange(from, to);
       const out = new Float32Array((to - from) * width);
-      gather(name, width, "F32", from, to, out);
+      if (manifest.dtype === "F32") gather(name, width, "F32", from, to, out);
+      else {
+        const half = new Uint16Array(out.buffer, out.length * 2); // where the widened ones come later than they are read
+        gather(name, width, "F16", from, to, half);
+        widenFloat16(half, out);
+      }
       return out;
     },
     documentRows() {
@@ -193,72 +170,18 @@ export function readManifest(path: string): StoreManifest {
       `${path}: expected a folder with ${MANIFEST}, found ${existsSync(path) ? "none in it" : "no such folder"}. ` +
       "harvest(model, documents, { hooks, folder }) makes a store.");
   }
-  const { shards, documentsKept, texts } = state.manifest;
+  const { part, shards, texts } = state.manifest as Unfinished;
+  if (part) {
+    throw new StoreError(
+      `${path}: expected a whole store, found ${state.kind === "part" ? "" : "an unfinished "}part ${part.index} of ${part.of}, counted from 0. ` +
+      "mergeStores(parts, folder), or saelab merge, makes the store out of all of them.");
+  }
+  const { documentsKept } = state.manifest as Unfinished;
   throw new StoreError(
     `${path}: expected a finished store, found one that was stopped: ${documentsKept} of ${texts.documents} documents ` +
     `(${shards.filter(Boolean).length} of ${shards.length} shards) are there. ` +
     `Run harvest again with the same model, documents and options and { folder: "${path}" }: it goes on from there.`);
 }
-
-export type StoreState =
-  | { kind: "none" }
-  | { kind: "finished"; manifest: StoreManifest }
-  | { kind: "unfinished"; manifest: Unfinished };
-
-/** What a folder holds. @throws StoreError if its manifest cannot be understood */
-export function readState(path: string): StoreState {
-  for (const [file, kind] of [[MANIFEST, "finished"], [UNFINISHED, "unfinished"]] as const) {
-    const where = join(path, file);
-    if (!existsSync(where)) continue;
-    let manifest: StoreManifest & Unfinished;
-    try {
-      manifest = JSON.parse(readFileSync(where, "utf8"));
-    } catch (error) {
-      throw damaged(where, "JSON", (error as Error).message);
-    }
-    const { format } = manifest ?? {};
-    if (format !== "saelab-store") throw damaged(where, 'format "saelab-store"', JSON.stringify(format));
-    if (manifest.version !== 1) {
-      throw new StoreError(
-        `${where}: version: expected 1, found ${JSON.stringify(manifest.version)}. ` +
-        "Another version of saelab wrote this store: use that one, or harvest again into another folder.");
-    }
-    const problem = manifestProblem(manifest, kind);
-    if (problem) throw damaged(where, ...problem);
-    return { kind, manifest };
-  }
-  return { kind: "none" };
-}
-
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
-
-/** The first field that is not as it should be: [expected, found]. */
-function manifestProblem(manifest: StoreManifest & Unfinished, kind: StoreState["kind"]): [string, string] | undefined {
-  const { model, texts, hooks, dtype, shards, settings } = manifest;
-  if (typeof model?.sha256 !== "string") return ["model.sha256: a hash", JSON.stringify(model)];
-  if (typeof texts?.sha256 !== "string" || !isCount(texts.documents) || !isCount(texts.tokens)) {
-    return ["texts: documents, tokens, sha256", JSON.stringify(texts)];
-  }
-  if (!Array.isArray(hooks) || !hooks.length || !hooks.every((h) => typeof h?.name === "string" && isCount(h.width))) {
-    return ["hooks: a list of names and widths", JSON.stringify(hooks)];
-  }
-  if (dtype !== "F32") return ['dtype: "F32"', JSON.stringify(dtype)];
-  if (typeof settings !== "object" || settings === null) return ["settings", JSON.stringify(settings)];
-  const isShard = (shard: ShardEntry | null, i: number): boolean => {
-    if (shard === null) return kind === "unfinished";
-    return shard?.file === shardFile(i) && [shard.rows, shard.bytes, shard.dropped?.first, shard.dropped?.norm].every(isCount);
-  };
-  if (!Array.isArray(shards) || !shards.every(isShard)) {
-    return ["shards: a list of file, rows, bytes, in order", JSON.stringify(shards)];
-  }
-  if (kind === "finished" && !isCount(manifest.rows)) return ["rows: a count", JSON.stringify(manifest.rows)];
-  return undefined;
-}
-
-const damaged = (where: string, expected: string, found: string): StoreError =>
-  new StoreError(
-    `${where}: expected ${expected}, found ${found}. ` +
-    "The store is damaged: run harvest again with the same options and folder, or delete the folder first.");
 
 /** Another spelling of a hook's name in ours; a name that is none stays as it is. */
 function ourName(name: string): string {
@@ -268,9 +191,6 @@ function ourName(name: string): string {
     return name;
   }
 }
-
-/** Bytes of a file, or -1. */
-export const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? -1;
 
 function readDocuments(path: string, count: number): Document[] {
   const bytes = readFileSync(path); // line by line: all of it may be more than one string holds
@@ -301,8 +221,8 @@ function shardOf(starts: Float64Array, row: number): number {
 }
 
 interface OpenFile {
-  /** Fills `into` with elements of 4 bytes of a tensor, from element `from` on. */
-  read(tensor: string, dtype: string, shape: number[], from: number, into: Uint8Array): void;
+  /** Fills `into` with elements of a tensor, from element `from` on. */
+  read(tensor: string, dtype: "F32" | "F16" | "I32", shape: number[], from: number, into: Uint8Array): void;
   close(): void;
 }
 
@@ -335,18 +255,13 @@ function openFile(path: string): OpenFile {
     read(tensor, dtype, shape, from, into) {
       const info = header.tensors.get(tensor);
       const elements = shape.reduce((a, b) => a * b, 1);
-      if (!info || info.dtype !== dtype || info.bytes !== elements * 4) {
+      const size = dtype === "F16" ? 2 : 4;
+      if (!info || info.dtype !== dtype || info.bytes !== elements * size) {
         const found = info ? `${info.dtype} [${info.shape}]` : "none of this name";
         throw damaged(path, `tensor "${tensor}" ${dtype} [${shape}]`, found);
       }
-      fill(into, info.offset + from * 4);
+      fill(into, info.offset + from * size);
     },
     close: () => closeSync(descriptor),
   };
-}
-
-/** Names in a folder that are a store's own. */
-export function ownFiles(path: string): string[] {
-  const names: string[] = [MANIFEST, UNFINISHED, DOCUMENTS, TOKENS, ...TOKENIZER_FILES];
-  return readdirSync(path).filter((name) => names.includes(name) || /^shard-\d{5,}\.safetensors$/.test(name));
 }

@@ -16,7 +16,7 @@ const LARGEST = 2 ** 29 - 1; // bytes: what certainly fits into one JavaScript s
  * - `.txt`: one document a file; its id is the file's name.
  * - `.jsonl`: one document a line: `text` (or `question` and `answer`, or what `fields` names), and if there are any `id`,
  *   `spans` [{ start, end, label }] (UTF-16 offsets, end exclusive) and `split` ("train", "heldout"; "test" and "validation"
- *   mean "heldout").
+ *   mean "heldout") and `prompt`, a number (UTF-16 offset where what a model wrote begins; a text of that name is passed over).
  *   A line without id is called `<file>:<line>`. Blank lines are passed over.
  * - a folder: every .txt and .jsonl in it and in the folders below, ordered by path; hidden files and other endings are
  *   passed over. Ids then begin with the file's path in the folder, so that files with the same ids can stand side by side.
@@ -172,7 +172,7 @@ function parseLine(line: string, where: string, fields?: string | string[]): Omi
     }
   }
   const text = names.map((name) => required(record[name], where)).join("\n");
-  const { id, spans, split } = record;
+  const { id, spans, split, prompt } = record;
   if (id !== undefined && !(typeof id === "string" && id || Number.isSafeInteger(id))) {
     throw new TextError(
       `${where}: id: expected a string or a whole number, found ${JSON.stringify(id)}. Leave it out to have lines numbered.`);
@@ -187,7 +187,15 @@ function parseLine(line: string, where: string, fields?: string | string[]): Omi
     text,
     spans: parseSpans(spans, text, where),
     ...(typeof split === "string" && { split: SPLITS[split] }),
+    ...(typeof prompt === "number" && { prompt: checkedPrompt(prompt, text, where) }),
   };
+}
+
+function checkedPrompt(prompt: number, text: string, where: string): number {
+  if (Number.isSafeInteger(prompt) && prompt >= 0 && prompt <= text.length) return prompt;
+  throw new TextError(
+    `${where}: prompt: expected a whole number from 0 to ${text.length} (UTF-16 units of the text), found ${prompt}. ` +
+    "Leave it out if it is not known where the prompt ends.");
 }
 
 function parseSpans(spans: unknown, text: string, where: string): Span[] {

@@ -1,3 +1,5 @@
+import type { Tokenizer, Tokens } from "./types";
+
 /**
  * How a corpus is put before a model: documents are cut into contexts, contexts are gathered into shards (the unit that a killed
  * run keeps), and inside a shard into batches. The plan depends on lengths and settings alone, so that a run that goes on makes
@@ -12,6 +14,13 @@ export interface Context {
   length: number;
   /** How many of the document's first tokens the model reads again before these. */
   lead: number;
+}
+
+/** How many tokens the tokenizer itself puts before a text, such as `<s>`: special, and of none of its characters. */
+export function leadOf(tokenizer: Pick<Tokenizer, "isSpecial">, { ids, start, end }: Tokens): number {
+  let lead = 0;
+  while (lead < ids.length && tokenizer.isSpecial(ids[lead]) && start[lead] === 0 && end[lead] === 0) lead++;
+  return lead;
 }
 
 /** Tokens that the model reads. */
@@ -46,6 +55,36 @@ export function cutContexts(lengths: ArrayLike<number>, context: number, lead = 
   return contexts;
 }
 
+/** What a plan leaves out before the model runs: tokens of no context. */
+export interface Unread {
+  /** Of documents too long to be kept whole. */
+  long: number;
+  /** Of contexts that are all prompt. */
+  prompt: number;
+}
+
+/**
+ * Keeps documents whole: one context each. Of one longer than `context` the first tokens are read (`"cut"`) or none (`"skip"`).
+ * @returns contexts in document order, and the tokens left out
+ */
+export function wholeContexts(lengths: ArrayLike<number>, context: number, tooLong: "cut" | "skip"): { contexts: Context[]; long: number } {
+  const contexts: Context[] = [];
+  let long = 0;
+  for (let document = 0; document < lengths.length; document++) {
+    const length = lengths[document] <= context ? lengths[document] : tooLong === "cut" ? context : 0;
+    if (length) contexts.push({ document, from: 0, length, lead: 0 });
+    long += lengths[document] - length;
+  }
+  return { contexts, long };
+}
+
+/**
+ * Which shards a part of the work makes: every `of`-th from `index` on. Corpora are often sorted by source or length, so that
+ * neighbours are alike: taken in turns, no part gets the long or the slow ones alone, and none gets more than one shard more.
+ */
+export const partOf = (shards: number, { index, of }: { index: number; of: number }): number[] =>
+  Array.from({ length: Math.max(0, Math.ceil((shards - index) / of)) }, (_, i) => index + i * of);
+
 /** Consecutive contexts, as many as fit into `shardTokens` tokens and at least one. */
 export function planShards(contexts: Context[], shardTokens: number): ShardPlan[] {
   const shards: ShardPlan[] = [];
@@ -77,6 +116,12 @@ export function planBatches(contexts: Context[], { first, end }: ShardPlan, batc
   }
   return batches;
 }
+
+/** At most eight of a shard's batches, spread evenly over their lengths: whose rows stand for all where a median is wanted. */
+export const sampleOf = (batches: number[][]): number[][] => {
+  const step = Math.ceil(batches.length / 8);
+  return batches.filter((_, i) => i % step === 0);
+};
 
 /** Share of the padded tokens that are padding: what sorting by length is there to keep small. */
 export function padding(contexts: Context[], batches: number[][]): number {

@@ -46,17 +46,19 @@ export interface CachePair {
   past: string;
   present: string;
   dims: number[];
+  type?: "float32" | "float16";
 }
 
 export interface Built {
   model: OnnxModel;
   /** Tensor of each hook that was asked for, read or written, by the hook's name. */
   tensors: Map<string, string>;
+  /** Output that gives a hook's rows as float32, where that is not the tensor itself. */
+  outputs?: Map<string, string>;
+  /** What a write finds in a hook's tensor, where that is not float32 [N, width]. */
+  kept?: Map<string, { type: number; width?: number }>;
+  /** Where it is not asked for, inputs that must be fed empty all the same. */
   cache: CachePair[];
-  /** Elements of the checkpoint's tensors that are read: what the graph weighs, times four bytes in float32. */
-  elements: number;
-  /** Some of them are in half precision. */
-  half: boolean;
 }
 
 const DTYPES: Record<string, number> = { F32: ELEMENT.FLOAT, F16: ELEMENT.FLOAT16, BF16: ELEMENT.BFLOAT16 };
@@ -317,10 +319,5 @@ export function buildGraph(a: Architecture, weights: Map<string, Weight>, wanted
     inputs,
     outputs: outputs.map((name) => ({ name })), // the runtime infers type and shape
   });
-  const used = model.initializers.flatMap(({ name }) => weights.get(name) ?? []);
-  return {
-    model, tensors, cache,
-    elements: used.reduce((sum, { shape }) => sum + product(shape), 0),
-    half: used.some(({ dtype }) => dtype !== "F32"),
-  };
+  return { model, tensors, cache };
 }

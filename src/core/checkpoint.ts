@@ -1,6 +1,6 @@
 import { CheckpointError } from "./errors";
 import { readFloats, readHeader, writeSafetensors, type ByteSource } from "./safetensors";
-import type { SaeWeights } from "./types";
+import type { Sae, SaeWeights } from "./types";
 
 /**
  * The sparsify layout of an SAE ↔ plain arrays.
@@ -94,7 +94,12 @@ export function isSparsify(text: string): boolean {
  * @throws CheckpointError when tensors are missing, of other shapes than cfg.json says, or hold NaN or infinity;
  *   FormatError when it is no safetensors file
  */
-export function readWeights(source: ByteSource, { d, latents, k }: Config, where: string): { weights: SaeWeights; warnings: string[] } {
+export function readWeights(source: ByteSource, { d, latents, k }: Config, where: string): {
+  weights: SaeWeights;
+  /** Where the arrays begin in the file, if they are stored as float32. */
+  offsets?: NonNullable<Sae["stored"]>["offsets"];
+  warnings: string[];
+} {
   const { tensors } = readHeader(source, where);
   const read = (name: string, shape: number[], meaning: string): Float32Array => {
     const info = tensors.get(name);
@@ -134,8 +139,11 @@ export function readWeights(source: ByteSource, { d, latents, k }: Config, where
     wEnc: read("encoder.weight", [latents, d], "num_latents × d_in"),
     wDec: read("W_dec", [latents, d], "num_latents × d_in"),
   };
+  const stored = { wEnc: tensors.get("encoder.weight")!, bEnc: tensors.get("encoder.bias")!, wDec: tensors.get("W_dec")!, bDec: tensors.get("b_dec")! };
+  const offsets = Object.values(stored).every(({ dtype }) => dtype === "F32")
+    ? { wEnc: stored.wEnc.offset, bEnc: stored.bEnc.offset, wDec: stored.wDec.offset, bDec: stored.bDec.offset } : undefined;
   const extra = [...tensors.keys()].filter((name) => !["b_dec", "encoder.bias", "encoder.weight", "W_dec"].includes(name));
-  return { weights, warnings: extra.length ? [`${where}: ignored tensors that are not known: ${extra.join(", ")}.`] : [] };
+  return { weights, offsets, warnings: extra.length ? [`${where}: ignored tensors that are not known: ${extra.join(", ")}.`] : [] };
 }
 
 /** cfg.json, as sparsify writes and reads it. */

@@ -212,7 +212,7 @@ export function readArchitecture(config: unknown, where: string): Architecture {
   return {
     family: family.type, row: family, layers, width, heads, kvHeads, headDim, vocabulary: count("vocab_size"), context, activation,
     inner: c.n_inner === null || (c.n_inner === undefined && c.intermediate_size === undefined && family.type === "gpt2") ? 4 * width : count("intermediate_size", "n_inner"),
-    epsilon: positive(...named("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon")),
+    epsilon: positive(...named("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_epsilon")),
     scale: c.query_pre_attn_scalar == null ? (c.scale_attn_weights === false ? 1 : 1 / Math.sqrt(headDim)) : positive("query_pre_attn_scalar", c.query_pre_attn_scalar) ** -0.5,
     scoreCap: cap("attn_logit_softcapping"), logitCap: cap("final_logit_softcapping"),
     parallel: family.parallel === "one norm" || (family.parallel !== undefined && c[family.parallel] === true),

@@ -25,8 +25,6 @@ export interface Pass {
   rows?: { from: number[]; all: number };
   /** Position that each column of a decomposed cache holds, of each text; −1 for padding. The last T columns are this pass's. */
   columns: Int32Array[];
-  /** Rows lie as [N, w] in the graph, not as [B, T, w]. */
-  flat: boolean;
 }
 
 /** A batch that is the first pass of its texts. */
@@ -36,7 +34,7 @@ export function firstPass(ids: ArrayLike<number>[], rest: Partial<Pass> = {}): P
   const from = ids.map(({ length }) => (all += length) - length);
   return {
     ids, lengths: ids.map(({ length }) => length), batch: ids.length, tokens, past: ids.map(() => 0), prompt: ids.map(({ length }) => length), index: ids.map((_, b) => b), rows: { from, all },
-    columns: ids.map(({ length }) => Int32Array.from({ length: tokens }, (_, t) => (t < length ? t : -1))), flat: true, ...rest,
+    columns: ids.map(({ length }) => Int32Array.from({ length: tokens }, (_, t) => (t < length ? t : -1))), ...rest,
   };
 }
 

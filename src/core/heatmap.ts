@@ -317,7 +317,7 @@ const TEXT_LEFT = 44; // columns before the peak and after it
 const TEXT_RIGHT = 32;
 
 /** Colours of a terminal, whose background is unknown: both colours are set, black on pale to full orange. */
-const ansiShade = (t: number): string => `38;2;0;0;0;48;2;255;${Math.round(236 - 96 * t)};${Math.round(214 - 188 * t)}`;
+export const ansiShade = (t: number): string => `38;2;0;0;0;48;2;255;${Math.round(236 - 96 * t)};${Math.round(214 - 188 * t)}`;
 
 function lineText(example: HeatMapExample, max: number, color: boolean): string {
   const paint = ansi(color);

@@ -102,18 +102,64 @@ export function fromBfloat16(bytes: Uint8Array): Float32Array {
   return new Float32Array(out.buffer);
 }
 
-/** IEEE half to float32, subnormal numbers, infinities and NaN included: exact. */
+/** What each of the 65,536 halves is as float32: 256 KB, made when the first is read. */
+let halves: Float32Array | undefined;
+
+function halfTable(): Float32Array {
+  if (halves) return halves;
+  halves = new Float32Array(2 ** 16);
+  for (let half = 0; half < halves.length; half++) {
+    const sign = half & 0x8000 ? -1 : 1;
+    const exponent = (half >> 10) & 31;
+    const fraction = half & 1023;
+    halves[half] = exponent === 31 ? (fraction ? NaN : sign * Infinity)
+      : sign * (exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25));
+  }
+  return halves;
+}
+
+/**
+ * IEEE halves to float32, subnormal numbers, infinities and NaN included: exact.
+ * @param out as many; the halves may lie in its own second half, as number i is read before it is written over
+ */
+export function widenFloat16(half: Uint16Array, out: Float32Array): void {
+  const table = halfTable();
+  for (let i = 0; i < half.length; i++) out[i] = table[half[i]];
+}
+
+/** {@link widenFloat16} of the bytes of a file. */
 export function fromFloat16(bytes: Uint8Array): Float32Array {
   const half = new Uint16Array(aligned(bytes, 2), 0, bytes.byteLength / 2);
   const out = new Float32Array(half.length);
-  for (let i = 0; i < half.length; i++) {
-    const sign = half[i] & 0x8000 ? -1 : 1;
-    const exponent = (half[i] >> 10) & 31;
-    const fraction = half[i] & 1023;
-    out[i] = exponent === 31 ? (fraction ? NaN : sign * Infinity)
-      : sign * (exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25));
-  }
+  widenFloat16(half, out);
   return out;
+}
+
+const rounding = new Float32Array(1);
+const roundingBits = new Uint32Array(rounding.buffer);
+
+/**
+ * float32 to IEEE halves, rounded to nearest, ties to even: 11 bits stay, a relative error of at most 2⁻¹¹ from 2⁻¹⁴ on, steps of 2⁻²⁴
+ * below. From 65,520 on it is infinity; NaN stays one.
+ * @param out as many, filled from 0
+ * @see IEEE 754-2019, 4.3.1
+ */
+export function toFloat16(x: Float32Array, out: Uint16Array): void {
+  const bits = new Uint32Array(x.buffer, x.byteOffset, x.length);
+  for (let i = 0; i < bits.length; i++) {
+    const size = bits[i] & 0x7fffffff;
+    let half: number;
+    if (size >= 0x38800000 && size < 0x47800000) {
+      // 2⁻¹⁴ ≤ |x| < 2¹⁶: another bias, and half a step added (a little less where the last bit that stays is 0) that carries on its own
+      half = (size - 0x38000000 + 0xfff + ((size >>> 13) & 1)) >>> 13;
+    } else if (size < 0x38800000) {
+      rounding[0] = Math.abs(x[i]) + 0.5; // floats of 0.5 to 1 lie 2⁻²⁴ apart, as subnormal halves do: storing rounds
+      half = roundingBits[0] - 0x3f000000;
+    } else {
+      half = size > 0x7f800000 ? 0x7e00 : 0x7c00;
+    }
+    out[i] = half | ((bits[i] >>> 16) & 0x8000);
+  }
 }
 
 /** An ArrayBuffer that begins with these bytes and holds just them: typed arrays want aligned offsets. */
@@ -144,7 +190,8 @@ export function readInts(source: ByteSource, info: TensorInfo, from = 0, to = in
 export interface TensorToWrite {
   name: string;
   shape: number[];
-  data: Float32Array | Int32Array;
+  /** Uint16Array: the bits of float16, as {@link toFloat16} makes them. */
+  data: Float32Array | Int32Array | Uint16Array;
 }
 
 /** The bytes of a file, in pieces to be written one after the other; the data are views, not copies. The header is padded so that data begin on 8 bytes. */
@@ -154,7 +201,7 @@ export function writeSafetensors(tensors: TensorToWrite[], metadata?: Record<str
   for (const { name, shape, data } of tensors) {
     const count = shape.reduce((a, b) => a * b, 1);
     if (count !== data.length) throw new RangeError(`${name}: expected ${count} elements for [${shape}], found ${data.length}`);
-    header[name] = { dtype: data instanceof Int32Array ? "I32" : "F32", shape, data_offsets: [at, at + data.byteLength] };
+    header[name] = { dtype: data instanceof Int32Array ? "I32" : data instanceof Uint16Array ? "F16" : "F32", shape, data_offsets: [at, at + data.byteLength] };
     at += data.byteLength;
   }
   let json = JSON.stringify(header);

@@ -29,8 +29,8 @@ export function normLimit(norms: Float64Array, isFirst: Uint8Array, { dropFirst,
 export interface Kept {
   /** Rows that stay, in ascending runs with gaps between them. */
   runs: Range[];
-  /** How many rows do not, by the first rule that says so. */
-  dropped: { first: number; norm: number };
+  /** How many rows do not, by the first rule that says so; `prompt` where some rows are masked by a prompt. */
+  dropped: { first: number; norm: number; prompt?: number };
 }
 
 /**
@@ -38,12 +38,17 @@ export interface Kept {
  * @param norms of each hook's rows, [hooks][≥ rows]
  * @param limits of each hook, as normLimit gives them
  * @param isFirst [rows]
+ * @param isPrompt [rows], 1 for what the model was given, where that is to be left out too
  */
-export function keptRows(norms: Float64Array[], limits: (number | null)[], isFirst: Uint8Array, dropFirst: boolean): Kept {
+export function keptRows(
+  norms: Float64Array[], limits: (number | null)[], isFirst: Uint8Array, dropFirst: boolean, isPrompt?: Uint8Array,
+): Kept {
   const runs: Range[] = [];
-  const dropped = { first: 0, norm: 0 };
+  const dropped: Kept["dropped"] = { first: 0, norm: 0 };
+  let prompt = 0;
   for (let row = 0; row < isFirst.length; row++) {
     if (dropFirst && isFirst[row]) dropped.first++;
+    else if (isPrompt?.[row]) prompt++;
     else if (limits.some((limit, hook) => limit !== null && norms[hook][row] > limit)) dropped.norm++;
     else {
       const last = runs.at(-1);
@@ -51,6 +56,7 @@ export function keptRows(norms: Float64Array[], limits: (number | null)[], isFir
       else runs.push({ from: row, to: row + 1 });
     }
   }
+  if (isPrompt) dropped.prompt = prompt;
   return { runs, dropped };
 }
 
@@ -59,7 +65,7 @@ export function keptRows(norms: Float64Array[], limits: (number | null)[], isFir
  * @param x rows of `width` numbers
  * @returns x as far as it holds them
  */
-export function closeGaps<Rows extends Float32Array | Int32Array>(x: Rows, width: number, runs: Range[]): Rows {
+export function closeGaps<Rows extends Float32Array | Int32Array | Uint16Array>(x: Rows, width: number, runs: Range[]): Rows {
   let rows = 0;
   for (const { from, to } of runs) {
     if (from !== rows) x.copyWithin(rows * width, from * width, to * width);

@@ -1,4 +1,4 @@
-import { ELEMENT, type Initializer, type Node, type OnnxModel, type Value } from "./onnx";
+import { ELEMENT, usedNames, type Initializer, type Node, type OnnxModel, type Value } from "./onnx";
 
 /**
  * Surgery on a graph, whoever made it: leave out what no output needs, put nodes in the way of a tensor, cut at places where
@@ -21,7 +21,7 @@ export function prune(model: OnnxModel): OnnxModel {
     const used = node.outputs.filter((name) => name && needed.has(name));
     if (!used.length) continue;
     const nodes = isSkipNorm(node) && used.length === 1 && used[0] === node.outputs[3] ? part(node).slice(0, -1) : [node];
-    for (const one of nodes) for (const input of one.inputs) if (input) needed.add(input);
+    for (const one of nodes) for (const name of usedNames(one)) needed.add(name);
     kept.push(...nodes.reverse());
   }
   const read = ({ name }: { name: string }): boolean => needed.has(name);

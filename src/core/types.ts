@@ -116,7 +116,7 @@ export type Write = {
   | { ablate: "mean" | "resample"; of: Float32Array; seed?: number } // rows [n, width]: their mean, or one of them for each token
   | { projectOut: ArrayLike<number> } // x − (x·u)u/‖u‖²
   /** The SAE's reconstruction; or x with one latent at another value, what the SAE does not explain kept unless `keepError` is false. */
-  | { sae: Pick<Sae, "weights">; latent?: number; clamp?: number; times?: number; keepError?: boolean }
+  | { sae: Pick<Sae, "weights" | "stored">; latent?: number; clamp?: number; times?: number; keepError?: boolean }
   /** Anything: gets rows [Σ lengths, width] ([heads, query, key] of each text for a pattern), may change them or give others. */
   | { edit: (rows: Float32Array, place: EditPlace) => Float32Array | void | Promise<Float32Array | void> }
 );
@@ -156,15 +156,39 @@ export interface Model {
    *   of a pattern [heads, query, key] of each text, one after the other. With `logits: true` also "logits" [Σ lengths, vocabulary].
    */
   run(batch: ArrayLike<number>[] | string[] | string, options: RunOptions): Promise<Record<string, Float32Array>>;
-  /** Continues texts; seeded sampling, greedy at temperature 0; stops at the end-of-text token. `for await` gives pieces as they come. */
-  generate(prompts: (string | Document)[], options?: GenerateOptions): Generation;
+  /** Continues texts, or token ids; seeded sampling, greedy at temperature 0; stops at the end-of-text token. `for await` gives pieces as they come. */
+  generate(prompts: (string | Document | ArrayLike<number>)[], options?: GenerateOptions): Generation;
   /** Rows of the stream [n, width] → logits [n, vocabulary]: final norm and output head. */
   unembed(rows: Float32Array): Promise<Float32Array>;
   /** Weights of the head's rows for some tokens and of the final norm, as float32: what attribution needs. */
-  head?(tokens: number[]): { rows: Float32Array; norm: Float32Array; bias?: Float32Array; kind: "rms" | "layer"; epsilon: number };
+  head?(tokens: number[]): HeadRows;
+  /** Weights from a block's heads to what it adds to the stream: what attribution to heads needs. */
+  headOutput?(layer: number): HeadOutput;
   describe(): string;
   /** Ends the worker and frees the sessions. */
   close(): Promise<void>;
+}
+
+/** logit of token i = rows[i]·norm(x) + offsets[i], then cap·tanh(·/cap) where there is a cap. */
+export interface HeadRows {
+  rows: Float32Array; // [tokens, width]
+  /** The final norm: its weight and, of LayerNorm, its bias, [width]. */
+  norm: Float32Array;
+  bias?: Float32Array;
+  kind: "rms" | "layer";
+  epsilon: number;
+  /** The head's own bias, [tokens]. */
+  offsets?: Float32Array;
+  cap?: number;
+}
+
+/** attention output = weight·z + bias, then an RMS norm where there is one. */
+export interface HeadOutput {
+  weight: Float32Array; // [width, heads·headDim], heads side by side as in z
+  bias?: Float32Array; // [width]
+  heads: number;
+  norm?: Float32Array; // [width]
+  epsilon: number;
 }
 
 /** A piece of a text that is being written. */
@@ -180,6 +204,8 @@ export interface Piece {
 export interface GeneratedDocument extends Document {
   /** UTF-16 offset where what the model wrote begins. */
   prompt: number;
+  /** Where hooks were read: all tokens, the prompt's and those written. */
+  ids?: Int32Array;
   /** Rows of the hooks that were read: of the prompt's tokens and of all but the last one written, [tokens, width]. */
   rows?: Record<string, Float32Array>;
 }
@@ -235,10 +261,15 @@ export interface StoreManifest {
   model: { source: string; family: string; sha256: string };
   texts: { documents: number; tokens: number; sha256: string };
   hooks: { name: string; kind: HookKind; layer: number; width: number }[];
-  dtype: "F32";
+  /** How rows lie on disk; they are read as float32 always. */
+  dtype: "F32" | "F16";
   rows: number;
   shards: { file: string; rows: number; bytes: number }[];
-  dropped: { first: number; norm: number };
+  /**
+   * Tokens that gave no row, by reason: first of a context, norm, part of the prompt (with mask), in a document that was too long
+   * (kept whole). Together with the rows these are all tokens.
+   */
+  dropped: { first: number; norm: number; prompt?: number; long?: number };
   /** Settings that change the rows: context length, drop rules. */
   settings: Record<string, unknown>;
 }
@@ -252,8 +283,6 @@ export interface SaeWeights {
   bEnc: Float32Array; // [F]
   wDec: Float32Array; // [F, d]
   bDec: Float32Array; // [d]
-  /** Where the same numbers lie as float32: a real path and byte offsets. A model's graph reads them there. */
-  stored?: { file: string; offsets: Record<"wEnc" | "bEnc" | "wDec" | "bDec", number> };
 }
 
 /** The k chosen latents of each row, larger first, ties by smaller index; a value of 0 may carry any index. */
@@ -266,6 +295,8 @@ export interface Sparse {
 
 export interface Sae {
   weights: SaeWeights;
+  /** Where the weights lie as float32: a real path and byte offsets. A model's graph reads them there. */
+  stored?: { file: string; offsets: Record<"wEnc" | "bEnc" | "wDec" | "bDec", number> };
   /** Hook the SAE was trained on, when known. */
   hook?: string;
   /** How it was made: recipe, data hashes, metrics, choices made by measurement. Written to the model card. */

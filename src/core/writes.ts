@@ -3,7 +3,7 @@ import { ELEMENT, type Node, type Value } from "./onnx";
 import { randomNumbers } from "./sample";
 import type { Feed, Pass } from "./feeds";
 import { EDIT, type Insert } from "./splice";
-import type { Hook, HookKind, Positions, SaeWeights, Write } from "./types";
+import type { Hook, HookKind, Positions, Sae, SaeWeights, Write } from "./types";
 
 /**
  * Writes, as a user says them → nodes in the way of a tensor, and what is fed to them in each pass.
@@ -33,7 +33,7 @@ export interface Shape {
 }
 
 /** Where an SAE's weights lie, for the graph to read them there: names of initialisers, added by whoever knows the file. */
-export type SaeInitializers = (weights: SaeWeights) => { key: string; names: Record<"wEnc" | "bEnc" | "wDec" | "bDec", string>; insert: Pick<Insert, "initializers" | "inputs"> };
+export type SaeInitializers = (sae: Pick<Sae, "weights" | "stored">) => { key: string; names: Record<"wEnc" | "bEnc" | "wDec" | "bDec", string>; insert: Pick<Insert, "initializers" | "inputs"> };
 
 const BOOL = 9;
 const VERBS = ["add", "scale", "set", "ablate", "projectOut", "sae", "edit"] as const;
@@ -97,7 +97,7 @@ export function lowerWrite(write: Write, hook: Hook, id: string, shape: Shape, s
       if ((clamp === undefined) === (times === undefined)) fail("latent: expected either clamp (its new value) or times (a factor), found both or neither.");
       finite("clamp or times", clamp ?? times!);
     }
-    const known = saeInitializers(sae);
+    const known = saeInitializers(write.sae);
     key = `sae ${known.key} ${latent === undefined ? "" : clamp !== undefined ? "clamp" : "times"} ${write.keepError === false ? "bare" : ""}`;
     const which = latent === undefined ? "" : input("latent", ELEMENT.INT64);
     const amount = latent === undefined ? "" : input("amount");
@@ -215,9 +215,6 @@ function meanRow(rows: Float32Array, width: number): Float32Array {
   return Float32Array.from(sums, (sum) => (sum * width) / rows.length);
 }
 
-/** Row dimensions as the graph keeps them: [N, w] or [B, T, w]. */
-const dimsOf = ({ batch, tokens, flat }: Pass, width: number): number[] => (flat ? [batch * tokens, width] : [batch, tokens, width]);
-
 /** One row for all, or rows of all tokens put where the padded batch has them. */
 function placed(value: Float32Array, width: number, pass: Pass, fail: (what: string) => never): Feed {
   if (value.length === width) return { type: "float32", data: value.slice(), dims: [1, width] };
@@ -226,7 +223,7 @@ function placed(value: Float32Array, width: number, pass: Pass, fail: (what: str
   if (value.length !== rows.all * width) fail(`expected one row of ${width}, or rows of all ${rows.all} tokens of this pass, found ${value.length / width} rows.`);
   const data = new Float32Array(pass.batch * pass.tokens * width);
   pass.lengths.forEach((length, b) => data.set(value.subarray(rows.from[b] * width, (rows.from[b] + length) * width), b * pass.tokens * width));
-  return { type: "float32", data, dims: dimsOf(pass, width) };
+  return { type: "float32", data, dims: [pass.batch * pass.tokens, width] };
 }
 
 /** A row of `of` for every token, by seed and position, whatever the company. */
@@ -239,7 +236,7 @@ function drawn({ of, seed }: { of: Float32Array; seed: number }, width: number, 
       data.set(of.subarray(row * width, (row + 1) * width), (b * pass.tokens + t) * width);
     }
   });
-  return { type: "float32", data, dims: dimsOf(pass, width) };
+  return { type: "float32", data, dims: [pass.batch * pass.tokens, width] };
 }
 
 function checkPositions(field: string, given: unknown, fail: (what: string) => never): void {
@@ -276,7 +273,7 @@ function rowMask({ at }: Write, heads: number[] | undefined, width: number, head
     const chosen = chooser(at, pass.prompt[b]);
     for (let t = 0; t < length; t++) if (chosen(pass.past[b] + t)) data.set(column, (b * pass.tokens + t) * columns);
   });
-  return { type: "bool", data, dims: dimsOf(pass, columns) };
+  return { type: "bool", data, dims: [pass.batch * pass.tokens, columns] };
 }
 
 /** [B, H or 1, T, S], by head, query and key: of those that a query may look at. */

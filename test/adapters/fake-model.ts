@@ -23,9 +23,11 @@ export interface FakeOptions {
   onRun?: (lengths: number[]) => unknown;
   /** Token whose rows are not finite. */
   poison?: number;
+  /** Token whose rows are beyond float16. */
+  huge?: number;
 }
 
-export function fakeModel({ hash = "a".repeat(64), delay = 0, onRun, poison }: FakeOptions = {}): Model {
+export function fakeModel({ hash = "a".repeat(64), delay = 0, onRun, poison, huge }: FakeOptions = {}): Model {
   const layers = 3;
   return {
     source: "fake",
@@ -43,7 +45,8 @@ export function fakeModel({ hash = "a".repeat(64), delay = 0, onRun, poison }: F
       decode: (ids) => String.fromCharCode(...Array.from(ids)),
       bytes: (id) => new TextEncoder().encode(String.fromCharCode(id)),
       isSpecial: () => false,
-      chat: (messages) => messages.map(({ content }) => content).join(""),
+      chat: (messages, { addGenerationPrompt } = {}) =>
+        messages.map(({ role, content }) => `<${role}>${content.trim()}</${role}>`).join("") + (addGenerationPrompt ? "<assistant>" : ""),
     },
     hash: async () => hash,
     hooks: () => allHooks(layers).map((hook) => ({ ...hook, transformerLens: transformerLensName(hook), width: WIDTH, shape: `[tokens, ${WIDTH}]` })),
@@ -62,6 +65,7 @@ export function fakeModel({ hash = "a".repeat(64), delay = 0, onRun, poison }: F
           for (let position = 0; position < ids.length; position++, at += WIDTH) {
             rows.set(fakeRow(hook, ids[position], position), at);
             if (ids[position] === poison) rows[at + 3] = NaN;
+            if (ids[position] === huge) rows[at + 5] = -70_000;
           }
         }
         return [hook, rows];

@@ -1,5 +1,5 @@
 import { cutContexts, planShards } from "../../src/core/batches";
-import { readState } from "../../src/adapters/store";
+import { readState } from "../../src/adapters/storestate";
 import { harvest } from "../../src/adapters/harvest";
 import { fakeDocuments, fakeModel } from "./fake-model";
 

@@ -4,44 +4,13 @@ import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openModel, type OpenOptions } from "../../src/adapters/model";
+import { openModel, type OpenOptions } from "../../src/adapters/open";
 import { EngineError, HookError, InterruptError, ModelError, OptionError } from "../../src/core/errors";
-import { bytesSource, readFloats, readHeader, writeSafetensors, type ByteSource, type SafetensorsHeader } from "../../src/core/safetensors";
-import type { Hook, HookRow, Model, Write } from "../../src/core/types";
+import { bytesSource, readFloats, readHeader, writeSafetensors } from "../../src/core/safetensors";
+import type { Model, Write } from "../../src/core/types";
+import { close, golden, goldenName, sizeOf, type Golden } from "./golden";
 
 const ORACLE = join(__dirname, "../../../test/oracle/models");
-
-interface Golden {
-  model_type: string;
-  layers: number;
-  prompts: { text: string; ids: number[] }[];
-  generate: { plain: number[][]; steered: number[][] };
-  steer: { point: string };
-  ablate: { point: string };
-  has(name: string): boolean;
-  tensor(name: string): Float32Array;
-}
-
-function golden(folder: string): Golden {
-  const source: ByteSource = bytesSource(new Uint8Array(readFileSync(join(folder, "golden.safetensors"))));
-  const header: SafetensorsHeader = readHeader(source, "golden.safetensors");
-  return { ...JSON.parse(readFileSync(join(folder, "golden.json"), "utf8")), has: (name) => header.tensors.has(name), tensor: (name) => readFloats(source, header.tensors.get(name)!) };
-}
-
-const goldenName = ({ kind, layer }: Pick<Hook, "kind" | "layer">): string => (["tok_embed", "embed", "final_norm", "logits"].includes(kind) ? kind : `${kind}.${layer}`);
-
-/** max|a − b| ≤ 1e-5·max|b|: float32 sums over at most 96 terms and three blocks; 1.8e-6 is reached. */
-function close(found: Float32Array, wanted: Float32Array, what: string, tolerance = 1e-5): void {
-  assert.equal(found.length, wanted.length, what);
-  let difference = 0;
-  let scale = 0;
-  for (let i = 0; i < wanted.length; i++) {
-    assert.ok(Number.isFinite(found[i]), what);
-    difference = Math.max(difference, Math.abs(found[i] - wanted[i]));
-    scale = Math.max(scale, Math.abs(wanted[i]));
-  }
-  assert.ok(scale > 0.1 && difference <= tolerance * scale, `${what}: ${difference} of ${scale}`);
-}
 
 async function opened(folder: string, work: (model: Model) => Promise<unknown>, options?: OpenOptions): Promise<void> {
   const model = await openModel(folder, options);
@@ -62,9 +31,6 @@ async function scratch(work: (folder: string) => Promise<void>): Promise<void> {
 }
 
 const copy = (model: string, to: string): void => cpSync(join(ORACLE, model), to, { recursive: true });
-
-/** Numbers that a hook gives for a text of so many tokens. */
-const sizeOf = (hook: HookRow, length: number): number => (hook.kind === "pattern" ? hook.width * length * length : length * hook.width);
 
 /** Every hook of every prompt, in one right-padded batch, the logits among them. Details of the attention are kept of block 1 only. */
 async function agrees(model: Model, want: Golden, what: string): Promise<number> {
@@ -332,7 +298,7 @@ test("a folder that is no checkpoint is refused, with what is missing", async ()
       await assert.rejects(openModel(path), (error: Error) => error instanceof ModelError && pattern.test(error.message), String(pattern));
     };
     await message(join(folder, "nowhere"), /expected the folder of a checkpoint .*found nothing/);
-    await message(join(ORACLE, "llama", "config.json"), /found a file/);
+    await message(join(ORACLE, "llama", "config.json"), /expected a folder, a \.gguf or a \.onnx file/);
     await message(folder, /expected config\.json, found an empty folder/);
     const model = join(folder, "m");
     const broken = async (edit: () => void, pattern: RegExp): Promise<void> => {
@@ -419,7 +385,7 @@ test("describe says family, sizes, dtype, memory, holding, hooks and files", asy
 
 test("the process may exit, and a model be closed, in the middle of a run: ONNX Runtime would abort it", () => {
   const script = (end: string): string => `
-    const { openModel } = require(${JSON.stringify(join(__dirname, "../../src/adapters/model.js"))});
+    const { openModel } = require(${JSON.stringify(join(__dirname, "../../src/adapters/open.js"))});
     openModel(${JSON.stringify(join(ORACLE, "llama"))}, { threads: 1 }).then(async (model) => {
       await model.run([[5]], { hooks: ["layers.2"] });
       const batch = Array.from({ length: 32 }, () => new Int32Array(256).fill(9));
@@ -434,7 +400,7 @@ test("the process may exit, and a model be closed, in the middle of a run: ONNX 
 
 test("a process that is done ends although its models are open, and TensorFlow is not loaded", () => {
   const script = `
-    const { openModel } = require(${JSON.stringify(join(__dirname, "../../src/adapters/model.js"))});
+    const { openModel } = require(${JSON.stringify(join(__dirname, "../../src/adapters/open.js"))});
     openModel(${JSON.stringify(join(ORACLE, "llama"))}).then(async (model) => {
       const { "layers.1": rows } = await model.run([[5, 6, 7]], { hooks: ["layers.1"] });
       console.log(rows.length, Object.keys(require.cache).filter((file) => /tfjs|tensorflow/.test(file)).length);

@@ -2,7 +2,7 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { openModel } from "../../src/adapters/model";
+import { openModel } from "../../src/adapters/open";
 import { FAMILIES } from "../../src/core/families";
 import { random, type Random } from "../../src/core/random";
 import type { HookRow, Model, Positions, SaeWeights, Write } from "../../src/core/types";

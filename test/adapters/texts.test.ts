@@ -48,6 +48,16 @@ test("JSONL lines give id, spans and split; lines without id are numbered as in 
   ]);
 });
 
+test("a number called prompt is where the prompt ends; a text of that name is not ours", async () => {
+  const path = write("prompts.jsonl", '{"id":"a","text":"Why? So.","prompt":4}\n{"id":"b","text":"So.","prompt":"Why?"}\n{"id":"c","text":"So.","prompt":0}\n');
+  assert.deepEqual(await readTexts(path), [
+    { id: "a", text: "Why? So.", spans: [], prompt: 4 }, { id: "b", text: "So.", spans: [] }, { id: "c", text: "So.", spans: [], prompt: 0 },
+  ]);
+  for (const prompt of ["4", "-1", "0.5"]) {
+    await fails(write("far.jsonl", `{"text":"So.","prompt":${prompt}}\n`), /far\.jsonl:1: prompt: expected a whole number from 0 to 3/);
+  }
+});
+
 test("question and answer are joined by a line break; fields names others", async () => {
   const path = write("qa.jsonl", '{"question":"How many?","answer":"7","hint":"odd"}\n');
   assert.equal((await readTexts(path))[0].text, "How many?\n7");

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openModel, type OpenOptions } from "../../src/adapters/model";
+import { openModel, type OpenOptions } from "../../src/adapters/open";
 import { bytesSource, readFloats, readHeader } from "../../src/core/safetensors";
 import type { Model } from "../../src/core/types";
 

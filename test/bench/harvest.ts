@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { harvest } from "../../src/adapters/harvest";
-import { openModel } from "../../src/adapters/model";
+import { openModel } from "../../src/adapters/open";
 import { readTexts } from "../../src/adapters/texts";
 import { cutContexts, padding, planBatches, planShards, type Context } from "../../src/core/batches";
 import type { Document, Model, Tokens } from "../../src/core/types";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cutContexts, padding, planBatches, planShards, wholeDocuments } from "../../src/core/batches";
+import { cutContexts, leadOf, padding, partOf, planBatches, planShards, sampleOf, wholeContexts, wholeDocuments } from "../../src/core/batches";
 import { median, rowNorms } from "../../src/core/norms";
 import { splitDocuments, splitRanges } from "../../src/core/split";
 import { invalidUtf8 } from "../../src/core/utf8";
@@ -31,6 +31,38 @@ test("first tokens that stand before later contexts too count towards context an
   assert.equal(padding(contexts, [[0, 1], [2]]), 0);
   assert.ok(Math.abs(padding(contexts, [[0, 2]]) - 1 / 8) < 1e-12);
   assert.throws(() => cutContexts([9], 2, 2), /more than the 2 tokens/);
+});
+
+test("documents kept whole are a context each; those too long are read in their beginning or not at all", () => {
+  const [a, c] = [{ document: 0, from: 0, length: 3, lead: 0 }, { document: 2, from: 0, length: 4, lead: 0 }];
+  assert.deepEqual(wholeContexts([3, 9, 4, 0], 4, "skip"), { contexts: [a, c], long: 9 });
+  assert.deepEqual(wholeContexts([3, 9, 4, 0], 4, "cut"), { contexts: [a, { document: 1, from: 0, length: 4, lead: 0 }, c], long: 5 });
+});
+
+test("parts together make every shard once, none more than one shard more", () => {
+  for (const shards of [0, 1, 5, 16, 37]) {
+    for (const of of [1, 4, 16]) {
+      const parts = Array.from({ length: of }, (_, index) => partOf(shards, { index, of }));
+      assert.deepEqual(parts.flat().sort((a, b) => a - b), Array.from({ length: shards }, (_, i) => i));
+      const sizes = parts.map(({ length }) => length);
+      assert.ok(Math.max(...sizes) - Math.min(...sizes) <= 1, `${sizes}`);
+    }
+  }
+  assert.deepEqual(partOf(10, { index: 3, of: 4 }), [3, 7]);
+});
+
+test("a sample is all of few batches, and at most eight of many, from the longest on", () => {
+  const batches = (n: number) => Array.from({ length: n }, (_, i) => [i]);
+  for (const n of [0, 1, 8]) assert.deepEqual(sampleOf(batches(n)), batches(n));
+  assert.deepEqual(sampleOf(batches(9)).flat(), [0, 2, 4, 6, 8]);
+  assert.deepEqual(sampleOf(batches(128)).flat(), [0, 16, 32, 48, 64, 80, 96, 112]);
+});
+
+test("the lead is what the tokenizer puts before a text: special and of no character", () => {
+  const tokens = { ids: Int32Array.of(1, 2, 1), start: Int32Array.of(0, 0, 0), end: Int32Array.of(0, 0, 0) };
+  assert.equal(leadOf({ isSpecial: (id) => id === 1 }, tokens), 1);
+  assert.equal(leadOf({ isSpecial: () => true }, { ...tokens, end: Int32Array.of(0, 0, 3) }), 2);
+  assert.equal(leadOf({ isSpecial: () => false }, tokens), 0);
 });
 
 test("shards hold consecutive contexts up to their size; batches hold each context once, longest first, within the budget", () => {

@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { FormatError } from "../../src/core/errors";
-import { bytesSource, fromBfloat16, fromFloat16, readFloats, readHeader, readInts, writeSafetensors } from "../../src/core/safetensors";
+import { bytesSource, fromBfloat16, fromFloat16, readFloats, readHeader, readInts, toFloat16, widenFloat16, writeSafetensors } from "../../src/core/safetensors";
 
 const join = (pieces: Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(pieces));
 
@@ -48,6 +48,54 @@ test("float16: normal, subnormal, infinite and not a number (IEEE 754 table of v
   ];
   assert.deepEqual([...fromFloat16(new Uint8Array(Uint16Array.from(table.map(([code]) => code)).buffer))], table.map(([, value]) => value));
   assert.ok(Number.isNaN(fromFloat16(Uint8Array.of(0x00, 0x7e))[0]));
+});
+
+const toHalf = (...values: number[]): number[] => {
+  const out = new Uint16Array(values.length);
+  toFloat16(Float32Array.from(values), out);
+  return [...out];
+};
+
+test("float16 is rounded to nearest, ties to even: at, between and beside all its values, of both signs", () => {
+  const codes = Uint16Array.from({ length: 0x7c00 }, (_, i) => i); // 0 to 65,504
+  const exact = fromFloat16(new Uint8Array(codes.buffer));
+  const nearest = (x: number): number[] => toHalf(x, -x);
+  const bits = new Int32Array(1);
+  const beside = (x: number, by: number): number => {
+    const float = new Float32Array(bits.buffer);
+    float[0] = x;
+    bits[0] += by; // the next float32
+    return float[0];
+  };
+  const wrong: number[] = [];
+  for (const code of codes) {
+    const upper = code + 1 < 0x7c00 ? exact[code + 1] : 65536; // from 65,520, halfway, on: infinity
+    const middle = (exact[code] + upper) / 2; // 12 bits: a float32
+    const want: [number, number][] = [
+      [exact[code], code], [beside(exact[code], 1), code], [beside(middle, -1), code], [middle, code + (code & 1)], [beside(middle, 1), code + 1], [beside(upper, -1), code + 1],
+    ];
+    if (want.some(([x, half]) => `${nearest(x)}` !== `${[half, half | 0x8000]}`)) wrong.push(code);
+  }
+  assert.deepEqual(wrong, []);
+  assert.deepEqual(toHalf(Infinity, -Infinity, NaN, 1e30, -65520, 1e-40, -0), [0x7c00, 0xfc00, 0x7e00, 0x7c00, 0xfc00, 0, 0x8000]);
+});
+
+test("float16 is written by its bits, read as float32, and widened within its own memory", () => {
+  const half = Uint16Array.from(toHalf(1, -2, 0.1, 65504));
+  const bytes = join(writeSafetensors([{ name: "h", shape: [2, 2], data: half }, { name: "i", shape: [1], data: Int32Array.of(5) }]));
+  const source = bytesSource(bytes);
+  const { tensors } = readHeader(source, "x");
+  assert.deepEqual([tensors.get("h")!.dtype, tensors.get("h")!.bytes], ["F16", 8]);
+  assert.deepEqual([...readFloats(source, tensors.get("h")!)], [1, -2, 0.0999755859375, 65504]);
+  assert.deepEqual([...readInts(source, tensors.get("i")!)], [5]);
+  for (const length of [1, 2, 3, 1000]) {
+    const all = Uint16Array.from({ length }, (_, i) => (i * 7919) % 0x7c00);
+    const out = new Float32Array(length);
+    const inside = new Uint16Array(out.buffer, 2 * length);
+    inside.set(all);
+    widenFloat16(inside, out);
+    assert.deepEqual(out, fromFloat16(new Uint8Array(all.buffer)));
+  }
 });
 
 test("half precision and float64 are read as float32", () => {

@@ -24,6 +24,13 @@ test("kept rows: a sink at one hook is dropped from all; each is counted once, b
   assert.deepEqual(keptRows(norms, [0, 0], isFirst, true), { runs: [], dropped: { first: 2, norm: 5 } });
 });
 
+test("kept rows: what a prompt masks is counted after first positions and before norms", () => {
+  const norms = [floats(9, 1, 9, 9, 1, 1)];
+  assert.deepEqual(
+    keptRows(norms, [5], Uint8Array.of(1, 0, 0, 0, 0, 0), true, Uint8Array.of(1, 1, 1, 0, 0, 0)),
+    { runs: [{ from: 4, to: 6 }], dropped: { first: 1, norm: 1, prompt: 2 } });
+});
+
 test("gaps are closed in place, rows stay whole", () => {
   const x = Float32Array.from({ length: 14 }, (_, i) => i);
   const kept = closeGaps(x, 2, [{ from: 1, to: 3 }, { from: 5, to: 6 }]);

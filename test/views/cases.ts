@@ -9,6 +9,7 @@ import {
   type ShownFeature,
   type Words,
 } from "../../src/core/heatmap";
+import { attributionHtml, attributionText, lensHtml, lensText, type AttributionView, type LensView } from "../../src/core/lensview";
 import {
   scoresHtml,
   scoresText,
@@ -17,6 +18,7 @@ import {
   type LabelScore,
   type ScoresView,
 } from "../../src/core/scoretable";
+import { visible } from "../../src/core/token";
 import { traceHtml, traceText, traceView } from "../../src/core/trace";
 import type { Document, Example } from "../../src/core/types";
 
@@ -206,6 +208,35 @@ const scores: ScoresView = {
   ],
 };
 
+const seen = (token: number, probability: number, next?: number): LensView["rows"][number]["cells"][number] => ({
+  top: [{ token, probability }, { token: 11, probability: probability / 4 }],
+  ...(next === undefined ? {} : { next: { token: next, rank: next === token ? 1 : 1204, logProbability: Math.log(next === token ? probability : 2e-4) } }),
+  targets: [{ token: 13, rank: 2, logProbability: -1.5 }],
+  kl: 2.5 * (1 - probability),
+});
+
+const lens: LensView = {
+  from: 0,
+  tokens: [12, 13, 4, 20].map((token) => visible(VOCABULARY[token])),
+  word: (token) => visible(VOCABULARY[token]),
+  rows: [
+    { hook: "embed_tokens", cells: [seen(12, 0.04, 13), seen(4, 0.08, 4), seen(16, 0.002, 20), seen(17, 0.2)] },
+    { hook: "layers.0", cells: [seen(0, 0.31, 13), seen(5, 0.5, 4), seen(20, 0.7, 20), seen(22, 0.99)] },
+  ],
+};
+
+const shares: AttributionView = {
+  title: "logit of “ <b>” after position 15",
+  total: 8.956,
+  parts: [
+    { name: "embed_tokens", value: 1.68 },
+    { name: "layers.0.self_attn", value: -4.2, heads: [-3, -1.5, 0.2], bias: 0.1 },
+    { name: "layers.0.mlp", value: 11.4 },
+    { name: "norm.bias", value: 0.076 },
+  ],
+  notes: ["Remainder 1.0e-7."],
+};
+
 export const cases: ViewCase[] = [
   heat("heatmap", [backtracking, dense, dead]),
   heat("heatmap-wrap", [backtracking], { layout: "wrap", context: 5 }),
@@ -243,4 +274,7 @@ export const cases: ViewCase[] = [
     });
     return { name: "trace-shaded", html: traceHtml(view), text: traceText(view, false) };
   })(),
+  { name: "lens", html: lensHtml(lens), text: lensText(lens, false) },
+  { name: "lens-left-out", html: lensHtml(lens, 2_500), text: lensText({ ...lens, tokens: Array(20).fill("x"), rows: [{ hook: "layers.0", cells: Array(20).fill(seen(0, 0.3)) }] }, false) },
+  { name: "attribution", html: attributionHtml(shares), text: attributionText(shares) },
 ];
