@@ -1,4 +1,4 @@
-import { test } from "node:test";
+import { after, test } from "node:test";
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { spawnSync } from "node:child_process";
@@ -9,10 +9,14 @@ import { openGguf } from "../../src/adapters/gguf";
 import { openModel } from "../../src/adapters/open";
 import { DiskError, FormatError, InterruptError, ModelError } from "../../src/core/errors";
 import { bytesSource, readFloats, readHeader } from "../../src/core/safetensors";
+import { llamaGguf } from "../ggufllama";
 
 const ORACLE = join(__dirname, "../../../test/oracle");
-const LLAMA = join(ORACLE, "gguf", "llama-f32.gguf");
 const QWEN2 = join(ORACLE, "gguf", "qwen2-mixed.gguf");
+const written = mkdtempSync(join(tmpdir(), "saelab-gguf-"));
+const LLAMA = join(written, "llama-f32.gguf");
+writeFileSync(LLAMA, llamaGguf(join(ORACLE, "models", "llama")));
+after(() => rmSync(written, { recursive: true, force: true }));
 
 async function scratch(work: (folder: string) => Promise<void>): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "saelab-gguf-"));
@@ -34,6 +38,7 @@ function tensors(path: string): Map<string, { shape: number[]; data: Float32Arra
 const listed = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder).sort() : []);
 
 test("llama in float32: the checkpoint's own weights, bit for bit, and PyTorch's logits and tokens", () => scratch(async (cache) => {
+  assert.equal(createHash("sha256").update(readFileSync(LLAMA)).digest("hex"), json(ORACLE, "gguf", "golden.json")["llama-f32"], "what llama.cpp's package writes");
   const { folder, did, made } = await openGguf(LLAMA, { cache });
   assert.ok(made);
   assert.match(did, /^llama-f32\.gguf: F32 copied, 0\.4 MB in /);

@@ -20,7 +20,21 @@ export interface Golden {
 export function golden(folder: string): Golden {
   const source: ByteSource = bytesSource(new Uint8Array(readFileSync(join(folder, "golden.safetensors"))));
   const header: SafetensorsHeader = readHeader(source, "golden.safetensors");
-  return { ...JSON.parse(readFileSync(join(folder, "golden.json"), "utf8")), has: (name) => header.tensors.has(name), tensor: (name) => readFloats(source, header.tensors.get(name)!) };
+  const meta = JSON.parse(readFileSync(join(folder, "golden.json"), "utf8"));
+  /** resid_mid, where it is not stored: the two whose float32 sum it is, bit for bit (the maker checks it). */
+  const sum = (name: string): [string, string] | undefined => {
+    const [, k, i] = /^(p\d+)\.resid_mid\.(\d+)$/.exec(name) ?? [];
+    if (k === undefined || !meta.points["resid_mid.{i}"] || header.tensors.has(name)) return undefined;
+    const added = [`${k}.attn_add.${i}`, `${k}.attn_out.${i}`].find((part) => header.tensors.has(part))!;
+    return [i === "0" ? `${k}.embed` : `${k}.resid_post.${Number(i) - 1}`, added];
+  };
+  const tensor = (name: string): Float32Array => {
+    const parts = sum(name);
+    if (!parts) return readFloats(source, header.tensors.get(name)!);
+    const [before, added] = parts.map(tensor);
+    return before.map((x, j) => x + added[j]);
+  };
+  return { ...meta, has: (name) => header.tensors.has(name) || sum(name) !== undefined, tensor };
 }
 
 export const goldenName = ({ kind, layer }: Pick<Hook, "kind" | "layer">): string => (["tok_embed", "embed", "final_norm", "logits"].includes(kind) ? kind : `${kind}.${layer}`);

@@ -9,13 +9,13 @@ import { readSkeleton, writeOnnx } from "../../src/core/onnx";
 import { bytesSource } from "../../src/core/safetensors";
 import type { Model, Write } from "../../src/core/types";
 import { FIXTURES } from "../fixtures";
+import { llamaGguf } from "../ggufllama";
 import { close, golden, goldenName, sizeOf } from "./golden";
 import { startHub } from "./hub-server";
 
 /** The ways into openModel: which is taken, why, and what is said when none can be. */
 const ORACLE = join(__dirname, "../../../test/oracle");
 const LLAMA = join(ORACLE, "models/llama");
-const GGUF = join(ORACLE, "gguf");
 
 async function scratch(work: (folder: string) => Promise<void>): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "saelab-open-"));
@@ -128,11 +128,14 @@ test("an ONNX file with its weights beside it; one that points elsewhere, and on
 
 test("a GGUF file, or a folder with one, is expanded once and says so", async () => {
   await scratch(async (folder) => {
-    const file = join(GGUF, "llama-f32.gguf");
+    const file = join(folder, "given.gguf");
+    writeFileSync(file, llamaGguf(LLAMA));
+    const one = join(folder, "one");
+    mkdirSync(one);
+    symlinkSync(file, join(one, "llama.gguf"));
     const want = golden(LLAMA);
     const cache = join(folder, "cache");
-    for (const source of [file, folder]) {
-      if (source === folder) symlinkSync(file, join(folder, "llama.gguf"));
+    for (const source of [file, one]) {
       await opened(source, async (model) => {
         close((await model.run([want.prompts[1].ids], { logits: true })).logits, want.tensor("p1.logits"), source);
         assert.match(model.describe(), /dequantised|F32/);

@@ -1,11 +1,12 @@
 """make_gguf.py [OUTDIR]: GGUF files written by the gguf package, and what it says they hold. See gguf/README.md.
 
     quants.gguf          one tensor a type, quants.safetensors: gguf.dequantize of each
-    llama-f32.gguf       models/llama as llama.cpp stores it: q/k rows interleaved, rope_freqs.weight for its llama3 scaling
+    (llama-f32.gguf)     models/llama as llama.cpp stores it: q/k rows interleaved, rope_freqs.weight for its llama3 scaling;
+                         only its sha256 is kept, in golden.json: ../ggufllama.ts makes the same bytes at test time
     qwen2-mixed.gguf     models/qwen2 in six types, golden.json: sha256 of each tensor, dequantised, under its Hugging Face name
     spm.gguf             no tensors, a SentencePiece vocabulary: pieces with scores, golden.json: texts with llama.cpp's way of merging
 """
-import hashlib, heapq, json, math, os, struct, sys
+import hashlib, json, math, os, re, struct, sys
 import numpy as np, gguf
 from gguf import GGMLQuantizationType as Q, GGUFWriter, TokenType
 
@@ -124,13 +125,15 @@ def model(file, family, pre, kind_of):
 
 
 model('llama-f32.gguf', 'llama', 'gpt-2', lambda name, x: Q.F32)
+golden['llama-f32'] = hashlib.sha256(open(f'{OUT}/llama-f32.gguf', 'rb').read()).hexdigest()
+os.remove(f'{OUT}/llama-f32.gguf')
 by_part = {'q_proj': Q.Q4_0, 'k_proj': Q.Q4_1, 'v_proj': Q.Q5_0, 'o_proj': Q.Q5_1, 'gate_proj': Q.BF16, 'up_proj': Q.F16}
 golden['qwen2-mixed'] = model('qwen2-mixed.gguf', 'qwen2', 'qwen2',
     lambda name, x: Q.F32 if x.ndim == 1 else next((q for part, q in by_part.items() if part in name), Q.Q8_0))
 
 
 # 3. SentencePiece: pieces with scores; merged as llama.cpp does it, always the pair of best score, the leftmost of equals
-TEXT = open(os.path.join(HERE, 'make_tiny.py')).read() + ' the theory of the other thing; where there is, there is no other. ' * 3
+TEXT = re.search('TEXT = """(.*?)"""', open(os.path.join(HERE, 'tiny.py')).read(), re.S)[1] + ' the theory of the other thing; where there is, there is no other. ' * 3
 pieces = [('<unk>', 0.0, TokenType.UNKNOWN), ('<s>', 0.0, TokenType.CONTROL), ('</s>', 0.0, TokenType.CONTROL)]
 pieces += [(f'<0x{b:02X}>', 0.0, TokenType.BYTE) for b in range(256)]
 words = ['▁' + x for x in TEXT.split()]

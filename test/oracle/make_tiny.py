@@ -54,5 +54,5 @@ MODELS = {
 if __name__ == '__main__':
     t, args = time.time(), [a for a in sys.argv[1:] if a != '--all']
     for n in args[1:] or MODELS:
-        tiny.make(args[0], n, seed=100 * (1 + list(MODELS).index(n)), keep='all' if '--all' in sys.argv else 'edits' if n in ('llama', 'qwen2') else 'slim', **MODELS[n]())
+        tiny.make(args[0], n, seed=100 * (1 + list(MODELS).index(n)), keep='all' if '--all' in sys.argv else 'edits' if n == 'llama' else 'slim', **MODELS[n]())
     print(f'{time.time() - t:.0f} s')
