@@ -1,11 +1,12 @@
 import { closeSync, copyFileSync, existsSync, ftruncateSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync, writeSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileSource } from "../../src/adapters/files";
 import { packageRoot } from "../../src/adapters/package";
+import { openTokenizer } from "../../src/adapters/tokenizer";
 import { random } from "../../src/core/random";
 import { readFloats, readHeader } from "../../src/core/safetensors";
 
-/** The models that bench model runs: SmolLM2-135M in float32, and files as large as real ones whose zeros take no room on the disk. */
+/** The models that bench model runs: SmolLM2-135M in float32, and files as large as real ones that are holes but for a few bytes. */
 
 const SMOLLM2 = {
   model_type: "llama", architectures: ["LlamaForCausalLM"], hidden_size: 576, intermediate_size: 1536, num_hidden_layers: 30, num_attention_heads: 9,
@@ -83,10 +84,11 @@ export function smollm2(to: string, from?: string): string {
     const rng = random(0);
     const noise = Float32Array.from({ length: 1 << 20 }, () => rng.normal() / Math.sqrt(SMOLLM2.hidden_size));
     writeSync(file, head(list, "F32").bytes);
-    for (const { shape } of list) {
-      // a piece of the noise, from another place each time; norms are near one
-      const begin = rng.below(1 << 19);
-      writeSync(file, Float32Array.from({ length: elements(shape) }, (_, i) => (shape.length === 1 ? 1 : 0) + noise[(begin + i) % noise.length]));
+    const { vocabularySize } = openTokenizer(dirname(tokenizerOf()));
+    for (const { name, shape } of list) {
+      // a piece of the noise, from another place each time; norms are near one. Tokens that the tokenizer does not know are zero, so that none is chosen
+      const begin = rng.below(1 << 19), known = name === "model.embed_tokens.weight" ? vocabularySize * SMOLLM2.hidden_size : Infinity;
+      writeSync(file, Float32Array.from({ length: elements(shape) }, (_, i) => (i < known ? (shape.length === 1 ? 1 : 0) + noise[(begin + i) % noise.length] : 0)));
     }
   }
   closeSync(file);
@@ -98,14 +100,22 @@ export function smollm2(to: string, from?: string): string {
 }
 
 /**
- * A checkpoint of the size of Qwen3-4B, all zeros: a hole in the file, so that it takes a block of the disk; 16.1 GB in F32, 8.0 GB in BF16.
+ * A checkpoint of the size of Qwen3-4B, a hole in the file: 16.1 GB in F32, 8.0 GB in BF16, on the disk a block for each tensor. Its first number is
+ * not zero and unlike those of the others, as ONNX Runtime keeps equal weights once.
  * @param tokenizer folder whose tokenizer.json is taken: fewer tokens than the vocabulary has
  */
 export function sparseQwen3(folder: string, dtype: "F32" | "BF16", tokenizer?: string): { bytes: number; layers: number } {
   mkdirSync(folder, { recursive: true });
-  const { bytes, data } = head(tensors(QWEN3), dtype);
+  const list = tensors(QWEN3);
+  const { bytes, data } = head(list, dtype);
   const file = openSync(join(folder, "model.safetensors"), "w");
-  writeSync(file, bytes);
+  let at = writeSync(file, bytes);
+  const size = dtype === "F32" ? 4 : 2;
+  list.forEach(({ shape }, i) => {
+    const own = (1 + (i % 128) / 128) / 2 ** Math.floor(i / 128); // exact in bfloat16, which is the upper half of a float32
+    writeSync(file, new Uint8Array(Float32Array.of(own).buffer, 4 - size), 0, size, at);
+    at += elements(shape) * size;
+  });
   ftruncateSync(file, bytes.length + data);
   closeSync(file);
   copyFileSync(tokenizerOf(tokenizer), join(folder, "tokenizer.json"));
