@@ -6,15 +6,16 @@ import { packageRoot } from "../../src/adapters/package";
 import { benchCollect } from "./collect";
 import { benchHarvest } from "./harvest";
 import { benchKernel } from "./kernel";
+import { benchModel } from "./model";
 import { benchTrain } from "./train";
 
 /**
- * npm run bench [-- train harvest collect kernel] [--record] [--rounds=N]: one JSON line each. Ours and its physical limit (the kernel: its peers) take
- * turns in one run, so that the share travels from machine to machine although the rates do not. --record appends a row to RESULTS.md; --rounds is the
- * kernel's: 30, some eight minutes.
+ * npm run bench [-- train harvest collect kernel model] [--record] [--rounds=N] [--peers]: one JSON line each. Ours and its physical limit (kernel and
+ * model: their peers) take turns in one run, so that the share travels from machine to machine although the rates do not. --record appends a row to
+ * RESULTS.md; --rounds is the kernel's (30, some eight minutes) and the model's (5, some five); --peers installs the model's peer first (1 GB).
  */
-const BENCHES: Record<string, (options: { rounds?: number }) => Promise<object>> = {
-  train: benchTrain, harvest: () => benchHarvest(), collect: benchCollect, kernel: benchKernel,
+const BENCHES: Record<string, (options: { rounds?: number; peers?: boolean }) => Promise<object>> = {
+  train: benchTrain, harvest: () => benchHarvest(), collect: benchCollect, kernel: benchKernel, model: benchModel,
 };
 
 async function main(): Promise<void> {
@@ -25,7 +26,7 @@ async function main(): Promise<void> {
   const rounds = words.find((word) => word.startsWith("--rounds="))?.slice("--rounds=".length);
   if (rounds !== undefined && !(Number(rounds) >= 1)) throw new Error(`--rounds: expected a number of at least 1, found ${rounds}`);
   for (const name of names.length ? names : Object.keys(BENCHES)) {
-    const result = await BENCHES[name](rounds === undefined ? {} : { rounds: Number(rounds) });
+    const result = await BENCHES[name]({ rounds: rounds === undefined ? undefined : Number(rounds), peers: words.includes("--peers") });
     const line = JSON.stringify(result);
     console.log(line);
     if (words.includes("--record")) record(name, line);
