@@ -165,14 +165,15 @@ async function writeGroup(group: Line[], { inner, hooks, settings, tokenizer, te
   try {
     for (;;) {
       stopIfInterrupted(`${finished()} of ${all} texts were finished; none is kept.`);
-      const question = { hooks: [...hooks.values()], last: true, cache: true, writes: settings.writes };
+      // rows beyond the tokenizer's are padding of the embedding: no text has them
+      const greedy = settings.temperature === 0 ? tokenizer.vocabularySize : undefined;
+      const question = { hooks: [...hooks.values()], last: true, greedy, cache: true, writes: settings.writes };
       const outputs = await inner.pass(question, pass, cache);
-      const vocabulary = outputs["logits.last"].length / group.length;
+      const vocabulary = inner.source.vocabulary;
       for (const [spelling, hook] of hooks) keepRows(group, spelling, outputs[hook.name], pass);
       const next = group.map((line, b) => {
         if (line.done) return [0];
-        // rows beyond the tokenizer's are padding of the embedding: no text has them
-        const id = draw(outputs["logits.last"].subarray(b * vocabulary, b * vocabulary + tokenizer.vocabularySize), settings, line.random);
+        const id = greedy ? outputs["token.last"][b] : draw(outputs["logits.last"].subarray(b * vocabulary, b * vocabulary + tokenizer.vocabularySize), settings, line.random);
         if (inner.stops.has(id)) finish(line, -1, tell);
         else take(line, id, tokenizer.bytes(id), settings, pass.past[b] + pass.lengths[b] + 1 >= source.context, tell);
         return [id];

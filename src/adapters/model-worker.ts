@@ -4,7 +4,9 @@ import type { Feed } from "../core/feeds";
 
 /**
  * ONNX Runtime on a thread of its own: its addon computes synchronously and would hold up timers, sockets and interrupts.
- * Messages are served one after the other; arrays come and go by transfer, not by copy.
+ * Messages are served one after the other; arrays come and go by transfer, not by copy. All models of a process share the thread:
+ * the setting that flushes denormal numbers to zero (masked scores underflow, and cost a tenth of a pass) is taken from the process's
+ * first session, for the thread that makes it, and no other.
  */
 
 export type Request =
@@ -16,8 +18,17 @@ export type Request =
    */
   | { do: "run"; session: string; feeds: Record<string, Feed>; outputs: string[]; empty: Record<string, Pick<Feed, "type" | "dims">>; slot?: { id: number; keep: [output: string, as: string][] } }
   | { do: "forget"; slot: number }
-  /** Frees everything and ends the thread. */
+  /** Frees everything of a model. */
   | { do: "end" };
+
+export interface Message {
+  id: number;
+  /** Whose sessions, slots and tables are meant. */
+  model: number;
+  /** [1] once the model is being closed: what has not begun is turned down. */
+  stop: Int32Array;
+  request: Request;
+}
 
 /**
  * Two flags that both threads see at once. ONNX Runtime's addon aborts the whole process when its thread is ended within a call,
@@ -45,17 +56,20 @@ if (parentPort && told?.serves === "saelab model") serve(parentPort, told.flags)
 function serve(port: NonNullable<typeof parentPort>, flags: Int32Array): void {
   // loaded here, on the thread, and only when there is one: importing this file for its types costs nothing
   const ort = require("onnxruntime-node") as typeof import("onnxruntime-node");
-  const sessions = new Map<string, InferenceSession>();
-  const slots = new Map<number, Record<string, Tensor>>();
-  /** Tables that do not change from run to run: sent once, kept by name. */
-  const tables = new Map<string, Tensor>();
+  interface Held {
+    sessions: Map<string, InferenceSession>;
+    slots: Map<number, Record<string, Tensor>>;
+    /** Tables that do not change from run to run: sent once, kept by name. */
+    tables: Map<string, Tensor>;
+  }
+  const models = new Map<number, Held>();
   const isTable = (name: string): boolean => name.startsWith("cos.") || name.startsWith("sin.");
 
   /** A call into the addon, between two signs to the other thread. */
-  const busy = async <T>(call: () => Promise<T>): Promise<T> => {
+  const busy = async <T>(stop: Int32Array, call: () => Promise<T>): Promise<T> => {
     Atomics.store(flags, BUSY, 1);
     try {
-      if (Atomics.load(flags, STOP)) throw new Error("the model was closed");
+      if (Atomics.load(flags, STOP) || Atomics.load(stop, 0)) throw new Error("the model was closed");
       return await call();
     } finally {
       Atomics.store(flags, BUSY, 0);
@@ -63,10 +77,13 @@ function serve(port: NonNullable<typeof parentPort>, flags: Int32Array): void {
     }
   };
 
-  const handle = async (request: Request): Promise<{ reply: Omit<Reply, "id">; transfer: ArrayBuffer[] }> => {
+  const handle = async ({ model, stop, request }: Message): Promise<{ reply: Omit<Reply, "id">; transfer: ArrayBuffer[] }> => {
+    const own = models.get(model) ?? { sessions: new Map(), slots: new Map(), tables: new Map() };
+    models.set(model, own);
+    const { sessions, slots, tables } = own;
     switch (request.do) {
       case "load":
-        sessions.set(request.session, await busy(() => ort.InferenceSession.create(request.model, request.options)));
+        sessions.set(request.session, await busy(stop, () => ort.InferenceSession.create(request.model, request.options)));
         return { reply: {}, transfer: [] };
       case "release": {
         const session = sessions.get(request.session);
@@ -78,11 +95,8 @@ function serve(port: NonNullable<typeof parentPort>, flags: Int32Array): void {
         slots.delete(request.slot);
         return { reply: {}, transfer: [] };
       case "end":
-        slots.clear();
-        tables.clear();
+        models.delete(model);
         for (const session of sessions.values()) await session.release();
-        sessions.clear();
-        port.close();
         return { reply: {}, transfer: [] };
       case "run": {
         const { slot, outputs, empty } = request;
@@ -104,7 +118,7 @@ function serve(port: NonNullable<typeof parentPort>, flags: Int32Array): void {
         for (const name of Object.keys(feeds)) if (!session.inputNames.includes(name)) delete feeds[name];
         const keep = slot?.keep ?? [];
         const begin = performance.now();
-        const results = await busy(() => session.run(feeds, [...new Set([...outputs, ...keep.map(([name]) => name)])]));
+        const results: InferenceSession.OnnxValueMapType = await busy(stop, () => session.run(feeds, [...new Set([...outputs, ...keep.map(([name]) => name)])]));
         const milliseconds = performance.now() - begin;
         for (const [name, as] of keep) held[as] = results[name] as Tensor;
         const shared = new Set(keep.map(([name]) => name));
@@ -119,8 +133,9 @@ function serve(port: NonNullable<typeof parentPort>, flags: Int32Array): void {
   };
 
   let queue = Promise.resolve();
-  port.on("message", ({ id, request }: { id: number; request: Request }) => {
-    queue = queue.then(() => handle(request)).then(
+  port.on("message", (message: Message) => {
+    const { id } = message;
+    queue = queue.then(() => handle(message)).then(
       ({ reply, transfer }) => port.postMessage({ id, ...reply } satisfies Reply, transfer),
       (error: unknown) => port.postMessage({ id, error: error instanceof Error ? error.message : String(error) } satisfies Reply),
     );

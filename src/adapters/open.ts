@@ -17,7 +17,9 @@ export interface OpenOptions extends HubOptions {
   threads?: number; // all cores: threads of ONNX Runtime
   /**
    * auto: packed when the weights of a graph, in float32, take less than 2 GB and an eighth of the memory.
-   * "packed" copies and reorders them, 0.5 to 13 % faster; "in place" reads them where they lie, so that they cost page cache only.
+   * "packed" copies and reorders them, 0.5 to 13 % faster; "in place" reads them where they lie, so that they cost page cache only, and
+   * widens half precision in every run; "widened" does that once, on loading, and takes memory for it: dearer at first than in place,
+   * cheaper after a few hundred tokens.
    */
   weights?: Holding;
   memory?: number; // bytes that packed weights may take: what the system says is available
@@ -48,7 +50,7 @@ const SMALL = /^(config|generation_config|tokenizer|tokenizer_config|special_tok
 export async function openModel(source: string, options: OpenOptions = {}): Promise<Model> {
   const { threads = availableParallelism(), weights: holding = "auto", route = "auto", memory } = options;
   if (!Number.isSafeInteger(threads) || threads < 1) throw new OptionError(`threads: expected a whole number from 1, found ${threads}.`);
-  if (!["auto", "packed", "in place"].includes(holding)) throw new OptionError(`weights: expected auto, packed or in place, found ${holding}.`);
+  if (!["auto", "packed", "widened", "in place"].includes(holding)) throw new OptionError(`weights: expected auto, packed, widened or in place, found ${holding}.`);
   if (!ROUTES.includes(route)) throw new OptionError(`route: expected ${ROUTES.join(", ")}, found ${route}.`);
   if (typeof source !== "string" || !source) throw new OptionError(`openModel: expected the path of a model or its name on the hub, found ${JSON.stringify(source)}.`);
   if (memory !== undefined && !(memory > 0)) throw new OptionError(`memory: expected bytes above 0, found ${memory}.`);

@@ -1,6 +1,6 @@
 import { existsSync, realpathSync, statSync } from "node:fs";
 import { basename, dirname, isAbsolute, join, resolve as absolute, sep } from "node:path";
-import type { Built, CachePair, Wanted } from "../core/build";
+import { mostLikely, type Built, type CachePair, type Wanted } from "../core/build";
 import { FormatError, HookError, ModelError } from "../core/errors";
 import { anatomyOf, FAMILIES, readArchitecture, type Architecture } from "../core/families";
 import type { Anatomy } from "../core/hookname";
@@ -141,7 +141,8 @@ function build(found: Resolved, wanted: Wanted): Built {
   if (wanted.last) {
     nodes.push({ op: "Reshape", inputs: [give(logits), ints("saelab/flat", [-1, found.vocabulary])], outputs: ["saelab/logits"] });
     nodes.push(found.lastLogitsOnly ? { op: "Identity", inputs: ["saelab/logits"], outputs: ["logits.last"] } : { op: "Gather", inputs: ["saelab/logits", "last"], outputs: ["logits.last"], attributes: { axis: 0n } });
-    names.push("logits.last");
+    if (wanted.greedy) mostLikely(nodes, ints, wanted.greedy);
+    names.push(wanted.greedy ? "token.last" : "logits.last");
   }
   const cache = found.cache.map(({ past, present, shape, type }): CachePair => ({
     past, present, type: type === ELEMENT.FLOAT16 ? "float16" : "float32", dims: [0, Number(shape[1]) || found.kvHeads, 0, Number(shape[3]) || found.headDim],

@@ -13,7 +13,7 @@ import type { Reply } from "./model-worker";
 
 /** Graphs → sessions on the worker: which are loaded, how their weights are held, how one with edits is run piece by piece. */
 
-export type Holding = "auto" | "packed" | "in place";
+export type Holding = "auto" | "packed" | "widened" | "in place";
 
 /** Sessions that stay loaded, if their copies of weights fit into a quarter of the memory; the one unused for longest makes room. */
 const SESSIONS = 6;
@@ -39,7 +39,7 @@ export interface Runtime {
   forget(slot: number): void;
   /** Tables that the worker has, by name: how long, and for what. Emptied when the worker is lost. */
   tables: Map<string, string>;
-  hold(bytes: number): "packed" | "in place";
+  hold(bytes: number): Exclude<Holding, "auto">;
   close(): Promise<void>;
 }
 
@@ -80,7 +80,7 @@ export function runtime(what: string, options: { threads: number; holding: Holdi
   });
   let slots = 0;
 
-  const hold = (bytes: number): "packed" | "in place" =>
+  const hold = (bytes: number): Exclude<Holding, "auto"> =>
     holding === "auto" ? (bytes < Math.min(2e9, totalmem() / 8, (options.memory ?? availableMemory()) * 0.8) ? "packed" : "in place") : holding;
 
   /** Asks for a session when it is not there: the worker serves in order, so that it is loaded by the time of a run asked for after. */
@@ -88,12 +88,12 @@ export function runtime(what: string, options: { threads: number; holding: Holdi
     let found = sessions.get(key);
     if (!found) {
       const weight = packedBytes(model);
-      const inPlace = hold(weight) === "in place";
-      const bytes = inPlace ? 0 : weight;
+      const held = hold(weight);
+      const bytes = held === "packed" ? weight : held === "widened" ? model.initializers.reduce((sum, one) => sum + (isHalf(one) ? product(one.dims) * 4 : 0), 0) : 0;
       const available = options.memory ?? availableMemory();
       if (bytes > available) {
         throw new ModelError(
-          `${what}: expected memory for ${gigabytes(bytes)} of weights, packed as float32, found ${gigabytes(available)} available. ` +
+          `${what}: expected memory for ${gigabytes(bytes)} of weights, ${held} as float32, found ${gigabytes(available)} available. ` +
           'Open it with { weights: "in place" }, which costs page cache only, or ask for hooks of earlier blocks: a pass ends at its deepest hook.');
       }
       const room = (): boolean => sessions.size < SESSIONS && [...sessions.values()].reduce((sum, other) => sum + other.bytes, bytes) <= totalmem() / 4;
@@ -102,7 +102,7 @@ export function runtime(what: string, options: { threads: number; holding: Holdi
         sessions.delete(oldest);
         void engine.ask({ do: "release", session: oldest }).catch(() => {});
       }
-      const ready = engine.ask({ do: "load", session: key, ...sessionOf(model, inPlace, threads) });
+      const ready = engine.ask({ do: "load", session: key, ...sessionOf(model, held, threads) });
       ready.catch(() => sessions.delete(key));
       found = { ready, bytes };
     }
@@ -167,7 +167,7 @@ function copies(feeds: Record<string, Feed>, inputs: Value[]): Record<string, Fe
 }
 
 /** Model and options of a session. Locations are made relative to a folder above all files, for the runtime takes no others. */
-function sessionOf(model: OnnxModel, inPlace: boolean, threads: number): { model: Uint8Array; options: InferenceSession.SessionOptions } {
+function sessionOf(model: OnnxModel, held: Exclude<Holding, "auto">, threads: number): { model: Uint8Array; options: InferenceSession.SessionOptions } {
   const files = model.initializers.flatMap(({ external }) => external?.location ?? []);
   const root = files.map(dirname).reduce((common, folder) => {
     while (folder !== common && !folder.startsWith(common.endsWith(sep) ? common : common + sep)) common = dirname(common);
@@ -183,14 +183,15 @@ function sessionOf(model: OnnxModel, inPlace: boolean, threads: number): { model
       intraOpNumThreads: threads,
       logSeverityLevel: 4, // an error is thrown; it need not be printed too
       // half precision in place: not widened on loading but in every run, and no arena that would keep what was widened
-      ...(inPlace && half ? { enableCpuMemArena: false, enableMemPattern: false } : {}),
+      ...(held === "in place" && half ? { enableCpuMemArena: false, enableMemPattern: false } : {}),
       extra: {
         session: {
           model_external_initializers_file_folder_path: root,
           intra_op: { allow_spinning: "0" }, // idle threads would take the cores from the main thread
-          ...(inPlace ? { disable_prepacking: "1" } : {}),
+          set_denormal_as_zero: "1",
+          ...(held === "packed" ? {} : { disable_prepacking: "1" }),
         },
-        ...(inPlace && half ? { optimization: { disable_specified_optimizers: "ConstantFolding" } } : {}),
+        ...(held === "in place" && half ? { optimization: { disable_specified_optimizers: "ConstantFolding" } } : {}),
       },
     },
   };

@@ -2,7 +2,7 @@ import { attention, headRoom, maskName, rotatesInside, type AttentionForm } from
 import { draft } from "./draft";
 import { ModelError } from "./errors";
 import { expectedTensors, type Architecture } from "./families";
-import { ELEMENT, type OnnxModel, type Value } from "./onnx";
+import { ELEMENT, type Node, type OnnxModel, type Value } from "./onnx";
 import { prune } from "./splice";
 import type { Hook, HookKind } from "./types";
 
@@ -33,6 +33,8 @@ export interface Wanted {
   hooks: Hook[];
   /** Also "logits.last" [B, V], one row a text, as told by the input `last`. */
   last?: boolean;
+  /** With `last`: "token.last" [B] in its stead, the most likely token of each text below this number (first of equals). */
+  greedy?: number;
   /** Keys and values of every block as inputs `past.i.key` and outputs `present.i.key`. */
   cache?: boolean;
   /** Places that will be written: they decide how attention is built. */
@@ -112,6 +114,13 @@ export function checkWeights(a: Architecture, weights: Map<string, Weight>, wher
 /** The tensor that a hook reads or writes. */
 export const tensorOf = (hook: Hook): string =>
   hook.kind === "resid_pre" ? (hook.layer ? `layers.${hook.layer - 1}` : "embed_tokens") : hook.name;
+
+/** logits.last [B, V] → token.last [B], among the first `below`. */
+export function mostLikely(nodes: Node[], ints: (name: string, values: number[]) => string, below: number): void {
+  nodes.push(
+    { op: "Slice", inputs: ["logits.last", ints("token/from", [0]), ints("token/below", [below]), ints("token/axis", [1])], outputs: ["logits.last/drawn"] },
+    { op: "ArgMax", inputs: ["logits.last/drawn"], outputs: ["token.last"], attributes: { axis: 1n, keepdims: 0n } });
+}
 
 /** Numbers in a hook's row; of a pattern, heads. */
 export function hookWidth(a: Architecture, kind: HookKind): number {
@@ -286,6 +295,7 @@ export function buildGraph(a: Architecture, weights: Map<string, Weight>, wanted
     if (all || !wanted.last) head("norm", "logits");
     if (wanted.last && all) g.add("Gather", ["logits", "last"], "logits.last", { axis: 0n });
     else if (wanted.last) head(g.add("Gather", ["norm", "last"], "norm/last", { axis: 0n }), "logits.last");
+    if (wanted.last && wanted.greedy) mostLikely(g.nodes, g.ints, wanted.greedy);
   }
 
   const room = headRoom(a);
@@ -295,7 +305,7 @@ export function buildGraph(a: Architecture, weights: Map<string, Weight>, wanted
   const tensors = new Map([...wanted.hooks, ...(wanted.written ?? [])].map((hook) => [hook.name, tensorOf(hook)]));
   const outputs = [
     ...new Set(wanted.hooks.map((hook) => tensors.get(hook.name)!)),
-    ...(wanted.last ? ["logits.last"] : []),
+    ...(wanted.last ? [wanted.greedy ? "token.last" : "logits.last"] : []),
     ...cache.map(({ present }) => present),
   ];
   const inputs: Value[] = [

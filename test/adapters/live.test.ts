@@ -22,7 +22,7 @@ async function interruptible(work: (interrupt: () => void) => Promise<void>): Pr
   }
 }
 
-/** A pass of a second or so. */
+/** A run of a second or so, in passes of two texts. */
 const LONG = Array.from({ length: 48 }, () => new Int32Array(256).fill(9));
 
 test("an interrupt ends a run while the worker still computes, and the model is as good as before", async () => {
@@ -44,9 +44,11 @@ test("an interrupt ends a run while the worker still computes, and the model is 
         setImmediate(interrupt);
         await running;
       });
-      assert.deepEqual(events, ["InterruptError"], "the rejection does not wait for the answer");
+      const before = events.length - 1;
+      assert.equal(events[before], "InterruptError");
+      assert.ok(before < 12, `the rejection does not wait for the ${LONG.length / 2} parts of the run: ${before} were answered`);
       assert.deepEqual(await model.run([[5, 6, 7]], { logits: true }), wanted);
-      assert.deepEqual(events, ["InterruptError", "answer", "answer"], "the answer came after all, to nobody");
+      assert.ok(events.length - 1 - before <= 3, "what was with the worker came after all, to nobody, and no more was asked of it");
     } finally {
       Worker.prototype.emit = emit;
     }

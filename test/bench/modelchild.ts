@@ -3,7 +3,7 @@ import { basename } from "node:path";
 import { performance } from "node:perf_hooks";
 import { createInterface } from "node:readline";
 import { fileSource } from "../../src/adapters/files";
-import { openModel, type OpenOptions } from "../../src/adapters/model";
+import { openModel, type OpenOptions } from "../../src/adapters/open";
 import type { Model } from "../../src/core/types";
 
 /** Our side of bench model, in a process of its own: a line of JSON comes in, the work is done, a line with its times and memory goes out. */
