@@ -7,7 +7,7 @@ import { deeper, parseHook } from "../core/hookname";
 import { ELEMENT, type Node, type Value } from "../core/onnx";
 import { withoutPadding, withPadding } from "../core/pad";
 import { prune, tap } from "../core/splice";
-import type { Hook, HookKind, HookRow, Model, RunOptions, Write } from "../core/types";
+import type { Hook, HookKind, HookRow, Model, RunOptions, Tokenizer, Write } from "../core/types";
 import { lowerWrite, type Lowered } from "../core/writes";
 import { generation } from "./generate";
 import { interrupted } from "./interrupt";
@@ -15,7 +15,7 @@ import { hashFiles, readJson } from "./modelfiles";
 import { availableMemory, prepare, runtime, type Holding, type Prepared } from "./runtime";
 import { saeFiles } from "./saefile";
 import type { GraphSource } from "./source";
-import { openTokenizer } from "./tokenizer";
+import { openTokenizer, vocabularyFile } from "./tokenizer";
 
 /** Rows of a pass, padding included, and hooks with which it is worth keeping to them. Measured on SmolLM2: 6 % faster than 1,024 rows; with 90 hooks nothing. */
 const PASS_ROWS = 512;
@@ -47,16 +47,20 @@ export interface Inner {
  * A model over what makes its graphs.
  * @param name what it was opened by
  * @param folder with the tokenizer's files
- * @throws ModelError when tokenizer and weights do not belong together
+ * @throws ModelError when there is no tokenizer; when it is first used, if it does not belong to the weights
  */
 export function makeModel(name: string, folder: string, source: GraphSource, settings: { threads: number; holding: Holding; memory?: number }): Model {
   const { anatomy, vocabulary, context } = source;
-  const tokenizer = openTokenizer(folder);
-  if (tokenizer.vocabularySize > vocabulary) {
+  // its library and its table take a quarter of a second: only where text is read or written
+  let tokenizer: Tokenizer | undefined;
+  const openedTokenizer = (): Tokenizer => {
+    tokenizer ??= openTokenizer(folder);
+    if (tokenizer.vocabularySize <= vocabulary) return tokenizer;
     throw new ModelError(
       `${folder}: tokenizer.json: expected ids below vocab_size ${vocabulary} of config.json, found ids up to ${tokenizer.vocabularySize - 1}. ` +
       "Tokenizer and weights belong to different models: copy both again.");
-  }
+  };
+  if (!existsSync(vocabularyFile(folder))) openTokenizer(folder); // says what is missing
   const generationConfig = join(folder, "generation_config.json");
   const stops = new Set<number>([...source.eos, ...(existsSync(generationConfig) ? [readJson(generationConfig).eos_token_id ?? []].flat() : [])]);
 
@@ -196,14 +200,16 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
     width: source.width,
     vocabularySize: vocabulary,
     context,
-    tokenizer,
+    get tokenizer() {
+      return openedTokenizer();
+    },
     hash: () => (hash ??= hashFiles(source.files)),
     hooks: () => source.rows.map((row): HookRow => ({ ...row })),
     hook: (spelling) => parseHook(spelling, anatomy),
 
     async run(texts, { hooks: names = [], logits = false, writes, upTo }: RunOptions) {
       const batch = [texts].flat().every((text) => typeof text === "string") && [texts].flat().length
-        ? ([texts].flat() as string[]).map((text) => tokenizer.encode(text).ids) : (texts as ArrayLike<number>[]);
+        ? ([texts].flat() as string[]).map((text) => openedTokenizer().encode(text).ids) : (texts as ArrayLike<number>[]);
       const wanted = new Map<string, Hook>(names.map((spelling) => [spelling, find(spelling)]));
       if (logits) wanted.set("logits", find("logits"));
       const end = upTo === undefined ? undefined : find(upTo);
@@ -245,7 +251,7 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
             `runs are a little slower${dtypes.some((dtype) => dtype.endsWith("16")) ? ", and half precision is widened in each" : ""}.`,
         `Arithmetic is float32 on ${settings.threads} ${settings.threads === 1 ? "thread" : "threads"} of ONNX Runtime, outside the main thread.`,
         `${source.rows.filter((row) => !row.missing).length} hooks, from embed_tokens over layers.n, layers.n.mlp, layers.n.self_attn and others (n = 0 to ${anatomy.layers - 1}) to logits: model.hooks() lists them. A pass ends at its deepest hook.`,
-        `Folder ${folder}: ${files.map((file) => basename(file)).join(", ")}, tokenizer.json (${tokenizer.vocabularySize} tokens).`,
+        `Folder ${folder}: ${files.map((file) => basename(file)).join(", ")}, ${basename(vocabularyFile(folder))}.`,
       ].join("\n");
     },
 
