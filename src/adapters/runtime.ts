@@ -159,7 +159,7 @@ function copies(feeds: Record<string, Feed>, inputs: Value[]): Record<string, Fe
 }
 
 /** Model and options of a session. Locations are made relative to a folder above all files, for the runtime takes no others. */
-function sessionOf(model: OnnxModel, inPlace: boolean, threads: number): { model: Uint8Array; options: InferenceSession.SessionOptions } {
+export function sessionOf(model: OnnxModel, inPlace: boolean, threads: number): { model: Uint8Array; options: InferenceSession.SessionOptions } {
   const files = model.initializers.flatMap(({ external }) => external?.location ?? []);
   const root = files.map(dirname).reduce((common, folder) => {
     while (folder !== common && !folder.startsWith(common.endsWith(sep) ? common : common + sep)) common = dirname(common);

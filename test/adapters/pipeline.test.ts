@@ -1,0 +1,271 @@
+import { after, before, test } from "node:test";
+import assert from "node:assert/strict";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openModel } from "../../src/adapters/open";
+import { hookPipeline, type PipelineHookOptions } from "../../src/adapters/pipeline";
+import { HookError, ModelError, OptionError } from "../../src/core/errors";
+import type { HookRow, Write } from "../../src/core/types";
+import { FIXTURES } from "../fixtures";
+import { close, golden, goldenName, sizeOf } from "./golden";
+
+/** Pipelines of transformers.js, offline, with hooks: held against PyTorch, and against openModel of the same file. */
+const ORACLE = join(__dirname, "../../../test/oracle");
+const INT4 = join(ORACLE, "onnx/qwen2_genai_int4.onnx");
+
+/** Family, file, dtype; whether left padding is exact, which it is not with GroupQueryAttention. */
+const EXPORTS = ([
+  ["llama", "model.onnx", "fp32", true], ["gpt2", "model.onnx", "fp32", true], ["gemma2", "model.onnx", "fp32", true], ["qwen2", "model_genai_fp32.onnx", "fp32", false],
+] as const).filter(([family, name]) => existsSync(join(FIXTURES, "models", family, "onnx", name)));
+
+let root: string;
+let library: any;
+
+before(async () => {
+  root = mkdtempSync(join(tmpdir(), "saelab-pipeline-"));
+  library = await import("@huggingface/transformers");
+  Object.assign(library.env, { allowRemoteModels: false, localModelPath: `${root}/`, cacheDir: join(root, "cache"), logLevel: library.LogLevel?.NONE ?? 50 });
+  for (const [family, name] of EXPORTS) lay(family, join(FIXTURES, "models", family, "onnx", name));
+});
+after(() => rmSync(root, { recursive: true, force: true }));
+
+/** A model as transformers.js wants it. */
+function lay(family: string, file: string, name = family, as = "model.onnx"): string {
+  const folder = join(root, name);
+  const own = join(ORACLE, "models", family);
+  cpSync(own, folder, { recursive: true, filter: (path) => path === own || path.endsWith(".json") });
+  mkdirSync(join(folder, "onnx"), { recursive: true });
+  symlinkSync(file, join(folder, "onnx", as));
+  return folder;
+}
+
+const pipelineOf = (name: string, dtype = "fp32", task = "text-generation"): Promise<any> => library.pipeline(task, name, { dtype, device: "cpu" });
+
+const SETTINGS = { add_special_tokens: true, max_new_tokens: 12, do_sample: false, return_full_text: false };
+
+/** New ids of each prompt: what the tokenizer would do to texts is left out. */
+async function idsOf(generate: any, prompts: number[][], more: object = {}): Promise<number[][]> {
+  const out: number[][] = [];
+  for (const ids of prompts) {
+    const tensor = (value: (i: number) => number): unknown => new library.Tensor("int64", BigInt64Array.from(ids, (_, i) => BigInt(value(i))), [1, ids.length]);
+    const made = await generate.model.generate({ input_ids: tensor((i) => ids[i]), attention_mask: tensor(() => 1), max_new_tokens: 12, do_sample: false, ...more });
+    out.push(made.tolist()[0].map(Number).slice(ids.length));
+  }
+  return out;
+}
+
+async function withHooks<T>(generate: any, options: PipelineHookOptions, work: (hooked: Awaited<ReturnType<typeof hookPipeline>>) => Promise<T>): Promise<T> {
+  const hooked = await hookPipeline(generate, { threads: 1, ...options });
+  try {
+    return await work(hooked);
+  } finally {
+    await hooked.close();
+  }
+}
+
+for (const [family, name, dtype, padded] of EXPORTS) {
+  const want = golden(join(FIXTURES, "models", family));
+  const prompts = want.prompts.map(({ ids }) => ids);
+  const texts = want.prompts.map(({ text }) => text);
+  const layer = want.steer.point.split(".")[1];
+  const steer: Write = { hook: `layers.${layer}`, add: want.tensor("steer.v") };
+
+  test(`${family}/${name}: a pipeline with hooks generates as PyTorch, plain and steered, and gives every row`, async () => {
+    const generate = await pipelineOf(family, dtype);
+    const own = generate.model.sessions.model;
+    const there = await withHooks(generate, {}, async (hooked) => hooked.hooks().filter(({ missing }: HookRow) => !missing));
+    await withHooks(generate, { hooks: there.map((row) => row.name) }, async (hooked) => {
+      assert.deepEqual(await idsOf(generate, prompts), want.generate.plain);
+      const starts = hooked.passes.filter(({ past }) => past[0] === 0);
+      assert.deepEqual(starts.map(({ lengths }) => lengths[0]), prompts.map(({ length }) => length));
+      let compared = 0;
+      for (const [k, { rows }] of starts.entries()) for (const row of there) {
+        const golden = `p${k}.${goldenName(row)}`;
+        if (row.kind === "logits") { // of the last token, where the pipeline can ask for that
+          const V = row.width;
+          close(rows.logits.subarray(-V), want.tensor(golden).subarray(-V), golden);
+        } else {
+          assert.equal(rows[row.name].length, sizeOf(row, prompts[k].length), row.name);
+          if (want.has(golden) && ++compared) close(rows[row.name], want.tensor(golden), golden);
+        }
+      }
+      assert.ok(compared > 20);
+      for (const [i, { lengths, past }] of hooked.passes.entries()) if (past[0]) {
+        assert.deepEqual([lengths, past[0]], [[1], hooked.passes[i - 1].past[0] + hooked.passes[i - 1].lengths[0]]);
+      }
+    });
+    for (const weights of ["in place", "packed"] as const) {
+      await withHooks(generate, { writes: [steer], weights }, async () => assert.deepEqual(await idsOf(generate, prompts), want.generate.steered));
+    }
+    assert.equal(generate.model.sessions.model, own);
+    assert.deepEqual(await idsOf(generate, prompts), want.generate.plain, "as before");
+    await generate.dispose();
+  });
+
+  test(`${family}/${name}: texts side by side give each its own rows and writes, as openModel does`, async () => {
+    const generate = await pipelineOf(family, dtype);
+    const model = await openModel(join(root, family, "onnx/model.onnx"), { threads: 1 });
+    const ask = async (inputs: string | string[]): Promise<string[]> => [await generate(inputs, SETTINGS)].flat(2).map((one: { generated_text: string }) => one.generated_text);
+    const names = [`layers.${layer}`, "blocks.0.hook_mlp_out", "model.layers.1.self_attn", "norm"];
+    const rows = [want.tensor("p0.resid_post.0"), want.tensor("p1.resid_post.0")];
+    const of = rows[1];
+    const direction = want.tensor("steer.v");
+    const cases: Write[][] = [
+      [], [{ ...steer, at: [0, -1] }], [{ ...steer, at: { from: 1, to: -1 } }], [{ hook: "layers.0.mlp", scale: 0.5, at: -2 }], [{ hook: "layers.0", projectOut: direction }],
+      [{ hook: "layers.0", set: 0.25, at: 1 }], [{ hook: "layers.0.self_attn", ablate: "zero" }, { ...steer, times: 2 }], [{ hook: "layers.1.attn.z", ablate: "zero", heads: 0 }],
+      [{ hook: "layers.0", ablate: "mean", of, at: "prompt" }], [{ hook: "layers.0", ablate: "resample", of, seed: 3 }],
+      [{ hook: "layers.0", add: Float32Array.from({ length: model.width * prompts.slice(0, 2).flat().length }, (_, i) => Math.sin(i)) }],
+    ];
+    const two = texts.slice(0, 2);
+    const encoded = two.map((text) => [...generate.tokenizer.encode(text)] as number[]);
+    const batch = encoded[0].length === encoded[1].length ? [two[0], texts[2]] : two;
+    const ids = batch.map((text) => [...generate.tokenizer.encode(text)] as number[]);
+    const aside = await ask(batch);
+    try {
+      for (const writes of cases) {
+        const everyToken = writes.some((write) => "add" in write && write.add.length > model.width);
+        if (everyToken) Object.assign(writes[0], { add: Float32Array.from({ length: model.width * ids.flat().length }, (_, i) => Math.sin(i)) });
+        await withHooks(generate, { hooks: names, writes }, async ({ passes }) => {
+          const told = JSON.stringify(writes.map(({ hook, at }) => [hook, at]));
+          const run = (): Promise<string[]> => generate(batch, { ...SETTINGS, max_new_tokens: everyToken ? 1 : 3 });
+          if (!padded) return; // the pipeline itself is inexact here; each text alone is looked at above
+          await run();
+          assert.deepEqual(passes[0].lengths, ids.map(({ length }) => length));
+          assert.deepEqual(passes[0].past, [0, 0]);
+          const expected = await model.run(ids, { hooks: names, writes });
+          for (const hook of names) close(passes[0].rows[hook], expected[hook], `${hook}, ${told}`);
+          if (passes.length > 1) assert.deepEqual([passes[1].lengths, passes[1].past], [[1, 1], ids.map(({ length }) => length)]);
+        });
+      }
+      // what was written shows in what is generated only
+      await withHooks(generate, { hooks: names, writes: [{ ...steer, at: "generated" }] }, async ({ passes }) => {
+        await idsOf(generate, [ids[0]]);
+        const unwritten = await model.run([ids[0]], { hooks: names });
+        for (const hook of names) close(passes[0].rows[hook], unwritten[hook], hook);
+        const steered = [...model.tokenizer.encode(batch[0]).ids];
+        assert.deepEqual(steered, ids[0]);
+        const texts = await model.generate([ids[0]], { maxTokens: 12, temperature: 0, writes: [{ ...steer, at: "generated" }] });
+        passes.length = 0;
+        const [again] = await idsOf(generate, [ids[0]]);
+        assert.equal(texts[0].text, batch[0] + Buffer.concat(again.map((id) => model.tokenizer.bytes(id))).toString());
+      });
+      assert.deepEqual(await ask(batch), aside, "as before");
+    } finally {
+      await model.close();
+      await generate.dispose();
+    }
+  });
+}
+
+test("forward() of a model without a pipeline: padding on the right, every logit, a pattern", async () => {
+  if (!EXPORTS.some(([family]) => family === "llama")) return;
+  const want = golden(join(FIXTURES, "models/llama"));
+  const model = await library.AutoModelForCausalLM.from_pretrained("llama", { dtype: "fp32", device: "cpu" });
+  const tokenizer = await library.AutoTokenizer.from_pretrained("llama");
+  const opened = await openModel(join(root, "llama/onnx/model.onnx"), { threads: 1 });
+  const texts = want.prompts.map(({ text }) => text);
+  const hooks = ["layers.1.attn.pattern", "logits", "layers.0"];
+  const writes: Write[] = [{ hook: "layers.0.attn.pattern", ablate: "zero", heads: 1, keys: 0 }, { hook: "layers.0", scale: 1.5, at: -1 }];
+  for (const padding_side of ["right", "left"]) {
+    tokenizer.padding_side = padding_side;
+    const inputs = tokenizer(texts, { padding: true });
+    await withHooks(model, { hooks, writes }, async ({ passes }) => {
+      const out = await model(inputs);
+      const ids = texts.map((text) => [...tokenizer.encode(text)] as number[]);
+      const expected = await opened.run(ids, { hooks, writes });
+      assert.deepEqual(passes[0].lengths, ids.map(({ length }) => length));
+      for (const hook of hooks) close(passes[0].rows[hook], expected[hook], `${hook}, padded on the ${padding_side}`);
+      assert.ok(Object.keys(out).includes("logits"));
+      assert.deepEqual(out.logits.dims, [texts.length, inputs.input_ids.dims[1], opened.vocabularySize]);
+      assert.ok(out instanceof Object && out.logits instanceof library.Tensor);
+    });
+  }
+  await opened.close();
+  await model.dispose();
+});
+
+test("an SAE's reconstruction in a pipeline is that of openModel", async () => {
+  if (!EXPORTS.some(([family]) => family === "llama")) return;
+  const want = golden(join(FIXTURES, "models/llama"));
+  const generate = await pipelineOf("llama");
+  const opened = await openModel(join(root, "llama/onnx/model.onnx"), { threads: 1 });
+  const d = opened.width;
+  const latents = 4 * d;
+  const wave = (length: number, step: number): Float32Array => Float32Array.from({ length }, (_, i) => Math.sin(1 + step * i) / 4);
+  const weights = { d, latents, k: 8, wEnc: wave(latents * d, 0.37), bEnc: wave(latents, 0.11), wDec: wave(latents * d, 0.53), bDec: wave(d, 0.7) };
+  const writes: Write[] = [{ hook: "layers.0", sae: { weights } }, { hook: "layers.1", sae: { weights }, latent: 3, clamp: 2, at: -1 }];
+  await withHooks(generate, { hooks: ["layers.0", "layers.1"], writes }, async ({ passes }) => {
+    await idsOf(generate, [want.prompts[0].ids]);
+    const expected = await opened.run([want.prompts[0].ids], { hooks: ["layers.0", "layers.1"], writes });
+    for (const hook of ["layers.0", "layers.1"]) close(passes[0].rows[hook], expected[hook], hook);
+  });
+  await opened.close();
+  await generate.dispose();
+});
+
+test("a pipeline over int4 weights with packed projections: writes that change nothing, and one that does", async () => {
+  lay("qwen2", INT4, "quantized", "model_q4.onnx");
+  const generate = await pipelineOf("quantized", "q4");
+  const opened = await openModel(INT4, { threads: 1 });
+  const { ids } = golden(join(ORACLE, "models/qwen2")).prompts[1];
+  const hooks = ["layers.1.attn.q", "layers.1", "norm"];
+  const steer: Write = { hook: "layers.1", add: golden(join(ORACLE, "models/qwen2")).tensor("steer.v") };
+  for (const writes of [[], [{ hook: "layers.0", scale: 1 }], [steer]] as Write[][]) {
+    await withHooks(generate, { hooks, writes }, async ({ passes, file }) => {
+      assert.match(file, /qwen2_genai_int4\.onnx$/);
+      const [made] = await idsOf(generate, [ids]);
+      const expected = await opened.run([ids], { hooks, writes });
+      for (const hook of hooks) close(passes[0].rows[hook], expected[hook], hook, 1e-4);
+      const [{ text }] = await opened.generate([ids], { maxTokens: 12, temperature: 0, writes });
+      assert.ok(text.endsWith(Buffer.concat(made.map((id) => opened.tokenizer.bytes(id))).toString()) && made.length > 3);
+    });
+  }
+  await opened.close();
+  await generate.dispose();
+});
+
+test("what cannot be hooked is told, and leaves the pipeline as it was", async () => {
+  lay("qwen2", INT4, "one");
+  const generate = await pipelineOf("one");
+  const own = generate.model.sessions.model;
+  const refused = async (what: unknown, options: PipelineHookOptions, kind: new (message: string) => Error, message: RegExp): Promise<void> => {
+    await assert.rejects(hookPipeline(what as { model: { sessions: object } }, options), (error: Error) => {
+      assert.ok(error instanceof kind && message.test(error.message), `${error.constructor.name}: ${error.message}`);
+      return true;
+    });
+    assert.equal(generate.model.sessions.model, own);
+  };
+  await refused(undefined, {}, ModelError, /expected a pipeline or model of transformers\.js/);
+  await refused({ model: {} }, {}, ModelError, /with model\.sessions/);
+  await refused({ model: { sessions: { model: { inputNames: ["pixel_values"] }, decoder: {} } } }, {}, ModelError, /found "model" \(pixel_values\), "decoder"/);
+  await refused(generate, { file: join(root, "nowhere.onnx") }, ModelError, /nowhere\.onnx: expected the ONNX file .* found nothing/);
+  await refused(generate, { hooks: ["layers.99"] }, HookError, /layers\.99/);
+  await refused(generate, { hooks: ["layers.0.attn.rot_q"] }, HookError, /not searched for rotated q and k.*\.hooks\(\) lists/);
+  await refused(generate, { writes: [{ hook: "layers.0", add: [1, 2, 3] }] }, OptionError, /expected rows of \d+ numbers.*found 3/);
+  await refused(generate, { writes: [{ hook: "layers.0", edit: () => {} }] }, OptionError, /found a function\. Open the model with openModel/);
+  await refused(generate, { weights: "auto" as "packed" }, OptionError, /weights/);
+  await refused(generate, { threads: 0 }, OptionError, /threads/);
+  const hooked = await hookPipeline(generate, { hooks: ["layers.0"] });
+  await assert.rejects(hookPipeline(generate), (error: Error) => error instanceof ModelError && /Close those first/.test(error.message));
+  await hooked.close();
+  await hooked.close();
+  assert.equal(generate.model.sessions.model, own);
+
+  // the same config and names, other weights
+  const folder = lay("qwen2", INT4, "two");
+  await refused(generate, {}, ModelError, /expected one ONNX file of dtype fp32|logits differ|found/).catch(() => {}); // both link to one file: that is one
+  const other = new Uint8Array(readFileSync(INT4));
+  for (let i = Math.floor(other.length * 0.4); i < other.length * 0.5; i++) other[i] ^= 0x11;
+  rmSync(join(folder, "onnx/model.onnx"));
+  writeFileSync(join(folder, "onnx/model.onnx"), other);
+  await refused(generate, {}, ModelError, /found 2: .*say \{ file \}/);
+  await refused(generate, { file: folder }, ModelError, /its logits differ by [\d.]+ % of the largest/);
+  await refused(generate, { file: folder, writes: [{ hook: "layers.0", scale: 2 }] }, ModelError, /its logits differ/);
+  const named = await hookPipeline(generate, { file: join(root, "one") });
+  assert.match(named.file, /one\/onnx\/model\.onnx$/);
+  await generate.dispose(); // takes the hooks with it
+  assert.equal(generate.model.sessions.model, own);
+  rmSync(folder, { recursive: true });
+  rmSync(join(root, "one"), { recursive: true });
+});
