@@ -27,18 +27,19 @@ export async function pipelineFile({ config, dtype }: Loaded, given?: string): P
   }
   const roots = await rootsOf();
   const named = typeof config?._name_or_path === "string" && existsSync(config._name_or_path) ? [resolve(config._name_or_path)] : [];
-  const found = new Set<string>();
+  const found = new Map<string, string>(); // by the file that a link leads to, the link: data files and config lie beside it
   for (const folder of [...named, ...roots.flatMap((root) => [...modelFolders(root)])]) {
     if (!existsSync(join(folder, "config.json")) || !sameConfig(readJson(join(folder, "config.json")), config)) continue;
     const files = filesOf(folder);
     try {
-      found.add(realpathSync(join(folder, chooseOnnx(files, dtype, config, folder).file)));
+      const file = join(folder, chooseOnnx(files, dtype, config, folder).file);
+      if (!found.has(realpathSync(file))) found.set(realpathSync(file), file);
     } catch {
       // a folder of that model without a file of that dtype
     }
   }
-  if (found.size === 1) return [...found][0];
-  const list = [...found].sort();
+  const list = [...found.values()].sort();
+  if (list.length === 1) return list[0];
   throw new ModelError(
     `hookPipeline: expected one ONNX file${dtype ? ` of dtype ${dtype}` : ""} with the pipeline's config.json in ${roots.join(", ") || "no folder"}, found ${list.length ? `${list.length}: ${list.slice(0, 4).join(", ")}` : "none"}. ` +
     "transformers.js does not keep what it loaded: say { file }, the .onnx or the model's folder.");

@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { openModel } from "../../src/adapters/open";
 import { hookPipeline, type PipelineHookOptions } from "../../src/adapters/pipeline";
 import { HookError, ModelError, OptionError } from "../../src/core/errors";
+import { readSkeleton } from "../../src/core/onnx";
+import { bytesSource } from "../../src/core/safetensors";
 import type { HookRow, Write } from "../../src/core/types";
 import { FIXTURES } from "../fixtures";
 import { close, golden, goldenName, sizeOf } from "./golden";
@@ -14,7 +16,10 @@ import { close, golden, goldenName, sizeOf } from "./golden";
 const ORACLE = join(__dirname, "../../../test/oracle");
 const INT4 = join(ORACLE, "onnx/qwen2_genai_int4.onnx");
 
-/** Family, file, dtype; whether left padding is exact, which it is not with GroupQueryAttention. */
+/**
+ * Family, file, dtype; whether transformers.js runs it alone, texts padded on the left among them: with GroupQueryAttention these are
+ * inexact, and of a builder's file it takes the width of a head for 0, which the hooked session puts right.
+ */
 const EXPORTS = ([
   ["llama", "model.onnx", "fp32", true], ["gpt2", "model.onnx", "fp32", true], ["gemma2", "model.onnx", "fp32", true], ["qwen2", "model_genai_fp32.onnx", "fp32", false],
 ] as const).filter(([family, name]) => existsSync(join(FIXTURES, "models", family, "onnx", name)));
@@ -64,7 +69,7 @@ async function withHooks<T>(generate: any, options: PipelineHookOptions, work: (
   }
 }
 
-for (const [family, name, dtype, padded] of EXPORTS) {
+for (const [family, name, dtype, alone] of EXPORTS) {
   const want = golden(join(FIXTURES, "models", family));
   const prompts = want.prompts.map(({ ids }) => ids);
   const texts = want.prompts.map(({ text }) => text);
@@ -99,11 +104,11 @@ for (const [family, name, dtype, padded] of EXPORTS) {
       await withHooks(generate, { writes: [steer], weights }, async () => assert.deepEqual(await idsOf(generate, prompts), want.generate.steered));
     }
     assert.equal(generate.model.sessions.model, own);
-    assert.deepEqual(await idsOf(generate, prompts), want.generate.plain, "as before");
+    if (alone) assert.deepEqual(await idsOf(generate, prompts), want.generate.plain, "as before");
     await generate.dispose();
   });
 
-  test(`${family}/${name}: texts side by side give each its own rows and writes, as openModel does`, async () => {
+  if (alone) test(`${family}/${name}: texts side by side give each its own rows and writes, as openModel does`, async () => {
     const generate = await pipelineOf(family, dtype);
     const model = await openModel(join(root, family, "onnx/model.onnx"), { threads: 1 });
     const ask = async (inputs: string | string[]): Promise<string[]> => [await generate(inputs, SETTINGS)].flat(2).map((one: { generated_text: string }) => one.generated_text);
@@ -122,6 +127,7 @@ for (const [family, name, dtype, padded] of EXPORTS) {
     const batch = encoded[0].length === encoded[1].length ? [two[0], texts[2]] : two;
     const ids = batch.map((text) => [...generate.tokenizer.encode(text)] as number[]);
     const aside = await ask(batch);
+    const plain = await idsOf(generate, ids);
     try {
       for (const writes of cases) {
         const everyToken = writes.some((write) => "add" in write && write.add.length > model.width);
@@ -129,7 +135,6 @@ for (const [family, name, dtype, padded] of EXPORTS) {
         await withHooks(generate, { hooks: names, writes }, async ({ passes }) => {
           const told = JSON.stringify(writes.map(({ hook, at }) => [hook, at]));
           const run = (): Promise<string[]> => generate(batch, { ...SETTINGS, max_new_tokens: everyToken ? 1 : 3 });
-          if (!padded) return; // the pipeline itself is inexact here; each text alone is looked at above
           await run();
           assert.deepEqual(passes[0].lengths, ids.map(({ length }) => length));
           assert.deepEqual(passes[0].past, [0, 0]);
@@ -148,7 +153,14 @@ for (const [family, name, dtype, padded] of EXPORTS) {
         const texts = await model.generate([ids[0]], { maxTokens: 12, temperature: 0, writes: [{ ...steer, at: "generated" }] });
         passes.length = 0;
         const [again] = await idsOf(generate, [ids[0]]);
-        assert.equal(texts[0].text, batch[0] + Buffer.concat(again.map((id) => model.tokenizer.bytes(id))).toString());
+        assert.ok(again.length > 3 && texts[0].text === model.tokenizer.decode(ids[0]) + Buffer.concat(again.map((id) => model.tokenizer.bytes(id))).toString());
+      });
+      // each text's own beginning is remembered, whoever else generates meanwhile
+      await withHooks(generate, { writes: [{ ...steer, times: 3, at: "generated" }] }, async () => {
+        const apart = await idsOf(generate, ids);
+        const together = await Promise.all(ids.map((one) => idsOf(generate, [one])));
+        assert.deepEqual(together.flat(), apart);
+        assert.notDeepEqual(apart, plain);
       });
       assert.deepEqual(await ask(batch), aside, "as before");
     } finally {
@@ -185,6 +197,22 @@ test("forward() of a model without a pipeline: padding on the right, every logit
   await model.dispose();
 });
 
+test("feature-extraction over a decoder works with hooks", async () => {
+  if (!EXPORTS.some(([family]) => family === "gpt2")) return;
+  const want = golden(join(FIXTURES, "models/gpt2"));
+  const extract = await pipelineOf("gpt2", "fp32", "feature-extraction");
+  const texts = want.prompts.map(({ text }) => text);
+  const plain = await extract(texts[0]);
+  await withHooks(extract, { hooks: ["layers.0", "transformer.h.1"] }, async ({ passes }) => {
+    const out = await extract(texts[0]);
+    assert.deepEqual(out.dims, plain.dims);
+    close(Float32Array.from(out.data), Float32Array.from(plain.data), "what the pipeline gives");
+    close(passes[0].rows["layers.0"], want.tensor("p0.resid_post.0"), "layers.0");
+    close(passes[0].rows["transformer.h.1"], want.tensor("p0.resid_post.1"), "layers.1");
+  });
+  await extract.dispose();
+});
+
 test("an SAE's reconstruction in a pipeline is that of openModel", async () => {
   if (!EXPORTS.some(([family]) => family === "llama")) return;
   const want = golden(join(FIXTURES, "models/llama"));
@@ -207,13 +235,13 @@ test("an SAE's reconstruction in a pipeline is that of openModel", async () => {
 test("a pipeline over int4 weights with packed projections: writes that change nothing, and one that does", async () => {
   lay("qwen2", INT4, "quantized", "model_q4.onnx");
   const generate = await pipelineOf("quantized", "q4");
-  const opened = await openModel(INT4, { threads: 1 });
+  const opened = await openModel(join(root, "quantized/onnx/model_q4.onnx"), { threads: 1 });
   const { ids } = golden(join(ORACLE, "models/qwen2")).prompts[1];
   const hooks = ["layers.1.attn.q", "layers.1", "norm"];
   const steer: Write = { hook: "layers.1", add: golden(join(ORACLE, "models/qwen2")).tensor("steer.v") };
   for (const writes of [[], [{ hook: "layers.0", scale: 1 }], [steer]] as Write[][]) {
     await withHooks(generate, { hooks, writes }, async ({ passes, file }) => {
-      assert.match(file, /qwen2_genai_int4\.onnx$/);
+      assert.match(file, /quantized\/onnx\/model_q4\.onnx$/);
       const [made] = await idsOf(generate, [ids]);
       const expected = await opened.run([ids], { hooks, writes });
       for (const hook of hooks) close(passes[0].rows[hook], expected[hook], hook, 1e-4);
@@ -227,6 +255,7 @@ test("a pipeline over int4 weights with packed projections: writes that change n
 
 test("what cannot be hooked is told, and leaves the pipeline as it was", async () => {
   lay("qwen2", INT4, "one");
+  rmSync(join(root, "qwen2"), { recursive: true, force: true });
   const generate = await pipelineOf("one");
   const own = generate.model.sessions.model;
   const refused = async (what: unknown, options: PipelineHookOptions, kind: new (message: string) => Error, message: RegExp): Promise<void> => {
@@ -244,7 +273,7 @@ test("what cannot be hooked is told, and leaves the pipeline as it was", async (
   await refused(generate, { hooks: ["layers.0.attn.rot_q"] }, HookError, /not searched for rotated q and k.*\.hooks\(\) lists/);
   await refused(generate, { writes: [{ hook: "layers.0", add: [1, 2, 3] }] }, OptionError, /expected rows of \d+ numbers.*found 3/);
   await refused(generate, { writes: [{ hook: "layers.0", edit: () => {} }] }, OptionError, /found a function\. Open the model with openModel/);
-  await refused(generate, { weights: "auto" as "packed" }, OptionError, /weights/);
+  await refused(generate, { weights: "mapped" as "packed" }, OptionError, /weights/);
   await refused(generate, { threads: 0 }, OptionError, /threads/);
   const hooked = await hookPipeline(generate, { hooks: ["layers.0"] });
   await assert.rejects(hookPipeline(generate), (error: Error) => error instanceof ModelError && /Close those first/.test(error.message));
@@ -254,9 +283,11 @@ test("what cannot be hooked is told, and leaves the pipeline as it was", async (
 
   // the same config and names, other weights
   const folder = lay("qwen2", INT4, "two");
-  await refused(generate, {}, ModelError, /expected one ONNX file of dtype fp32|logits differ|found/).catch(() => {}); // both link to one file: that is one
+  await (await hookPipeline(generate)).close(); // both folders link to one file
   const other = new Uint8Array(readFileSync(INT4));
-  for (let i = Math.floor(other.length * 0.4); i < other.length * 0.5; i++) other[i] ^= 0x11;
+  for (const { external } of readSkeleton(bytesSource(other), { location: "" }).initializers) {
+    if (external && external.length > 1000) other.subarray(external.offset, external.offset + external.length).copyWithin(0, 256);
+  }
   rmSync(join(folder, "onnx/model.onnx"));
   writeFileSync(join(folder, "onnx/model.onnx"), other);
   await refused(generate, {}, ModelError, /found 2: .*say \{ file \}/);
