@@ -157,7 +157,9 @@ function replace(sessions: Record<string, any>, session: InferenceSession, { fil
     await session.release();
     free();
   })());
-  const inputs = session.inputMetadata.filter(({ name }) => original.inputNames.includes(name)); // with the width of heads, where the file has a name for it
+  // transformers.js makes an empty cache from these, and takes a name that it does not know for 0: exporters differ in them
+  const cacheDims = new Map(built.cache.map(({ past, dims }) => [past, ["batch_size", dims[1], "past_sequence_length", dims[3]]]));
+  const inputs = original.inputMetadata.map((one: { name: string }) => (cacheDims.has(one.name) ? { ...one, shape: cacheDims.get(one.name) } : one));
   const proxy = new Proxy(original, {
     get(target, key) {
       if (key === "run") return run;
