@@ -150,7 +150,7 @@ function build(found: Resolved, wanted: Wanted): Built {
   let model: OnnxModel = {
     ...graph, nodes, initializers: constants, values: undefined, // what is said of tensors' types and shapes need not hold after surgery
     inputs: [...graph.inputs, ...(wanted.last && !found.lastLogitsOnly ? [{ name: "last", type: ELEMENT.INT32, dims: ["batch"] }] : [])],
-    outputs: [...new Set([...names, ...(wanted.cache ? cache.map(({ present }) => present) : [])])].map((name) => ({ name })),
+    outputs: [...new Set([...(wanted.whole ? graph.outputs.map(({ name }) => name) : []), ...names, ...(wanted.cache ? cache.map(({ present }) => present) : [])])].map((name) => ({ name })),
   };
   if (wanted.lens) {
     const { tensor, type } = found.hooks.get(`resid_post.${found.layers - 1}`)!;
@@ -163,7 +163,7 @@ function build(found: Resolved, wanted: Wanted): Built {
       initializers: constants.slice(-1),
     }));
   }
-  if (inputs.keep) model = { ...model, inputs: model.inputs.filter(({ name }) => name !== inputs.keep), initializers: [...model.initializers, scalar(inputs.keep)] };
+  if (inputs.keep && !wanted.whole) model = { ...model, inputs: model.inputs.filter(({ name }) => name !== inputs.keep), initializers: [...model.initializers, scalar(inputs.keep)] };
   return { model, tensors, outputs, kept, cache };
 }
 

@@ -88,7 +88,8 @@ export function runtime(what: string, options: { threads: number; holding: Holdi
     let found = sessions.get(key);
     if (!found) {
       const weight = packedBytes(model);
-      const held = hold(weight);
+      // four-bit products are another computation unpacked, by percents
+      const held = holding === "auto" && model.nodes.some(({ op }) => op === "MatMulNBits") ? "packed" : hold(weight);
       const bytes = held === "packed" ? weight : held === "widened" ? model.initializers.reduce((sum, one) => sum + (isHalf(one) ? product(one.dims) * 4 : 0), 0) : 0;
       const available = options.memory ?? availableMemory();
       if (bytes > available) {
@@ -167,7 +168,7 @@ function copies(feeds: Record<string, Feed>, inputs: Value[]): Record<string, Fe
 }
 
 /** Model and options of a session. Locations are made relative to a folder above all files, for the runtime takes no others. */
-function sessionOf(model: OnnxModel, held: Exclude<Holding, "auto">, threads: number): { model: Uint8Array; options: InferenceSession.SessionOptions } {
+export function sessionOf(model: OnnxModel, held: Exclude<Holding, "auto">, threads: number): { model: Uint8Array; options: InferenceSession.SessionOptions } {
   const files = model.initializers.flatMap(({ external }) => external?.location ?? []);
   const root = files.map(dirname).reduce((common, folder) => {
     while (folder !== common && !folder.startsWith(common.endsWith(sep) ? common : common + sep)) common = dirname(common);

@@ -1,11 +1,13 @@
 import { rotatesInside } from "../core/attention";
 import { buildGraph, checkWeights, hookWidth, type Built, type Wanted, type Weight } from "../core/build";
+import { HookError } from "../core/errors";
 import { anatomyOf, readArchitecture, type Architecture } from "../core/families";
 import type { Feed } from "../core/feeds";
-import { allHooks, transformerLensName, type Anatomy } from "../core/hookname";
+import { allHooks, parseHook, transformerLensName, type Anatomy } from "../core/hookname";
 import { ropeRegime, ropeTables } from "../core/rope";
 import { readFloats } from "../core/safetensors";
-import type { HeadOutput, HeadRows, HookKind, HookRow, Model } from "../core/types";
+import type { HeadOutput, HeadRows, Hook, HookKind, HookRow, Model } from "../core/types";
+import type { Shape } from "../core/writes";
 import { fileSource } from "./files";
 import { readJson, readWeights } from "./modelfiles";
 
@@ -69,6 +71,30 @@ export function builtSource(folder: string, files: { config: string; weights: st
     packedBytes: stored.reduce((sum, { shape }) => sum + 4 * shape.reduce((p, q) => p * q, 1), 0),
     dtypes: [...new Set(stored.map(({ dtype }) => dtype))].sort(),
     facts: facts(a),
+  };
+}
+
+/**
+ * How the places of a source are found, and what a write must know of them.
+ * @param name of the model, for messages
+ * @param list what lists them all
+ */
+export function places({ anatomy, rows, headDim }: GraphSource, name: string, list = "model.hooks()") {
+  const rowOf = new Map(rows.map((row) => [row.name, row]));
+  const widths = new Map(rows.map((row): [HookKind, number] => [row.kind, row.width]));
+  for (const [alias, kind] of [["attn_add", "attn_out"], ["mlp_add", "mlp_out"], ["tok_embed", "embed"]] as const) if (!widths.has(alias)) widths.set(alias, widths.get(kind)!);
+  return {
+    shape: { width: (kind: HookKind) => widths.get(kind)!, headDim } satisfies Shape,
+    /** Heads of a pattern; of other places undefined: they have rows. */
+    heads: ({ kind, name: hook }: Hook): number | undefined => (kind === "pattern" ? rowOf.get(hook)!.width : undefined),
+    /** @throws HookError when there is no such place, or it cannot be had: with the reason */
+    find(spelling: string, use: "read" | "write" = "read"): Hook {
+      const hook = parseHook(spelling, anatomy);
+      const row = rowOf.get(hook.name);
+      const reason = row?.missing ?? (use === "write" ? row?.readOnly : undefined);
+      if (reason) throw new HookError(`"${spelling}": expected a place that can be ${use === "read" ? "read" : "written"} in ${name}, found that it cannot: ${reason}. ${list} lists what this file offers.`);
+      return hook;
+    },
   };
 }
 

@@ -39,6 +39,8 @@ export interface Wanted {
   cache?: boolean;
   /** Places that will be written: they decide how attention is built. */
   written?: Hook[];
+  /** Of an ONNX file: its own inputs and outputs stay, and hooks come beside them. */
+  whole?: boolean;
   /** Rows of the stream → logits, and nothing else: input `rows` [N, D]. */
   lens?: boolean;
 }

@@ -8,7 +8,7 @@ export interface Feed {
   dims: number[];
 }
 
-/** One pass over a right-padded batch, some tokens of each text being in the cache already. */
+/** One pass over a padded batch, some tokens of each text being in the cache already. */
 export interface Pass {
   ids: ArrayLike<number>[];
   /** Tokens of each text; of one that is done 0, although a row goes through the graph. */
@@ -23,6 +23,8 @@ export interface Pass {
   index: number[];
   /** Where the rows of each text begin among those of all tokens that were given, and how many these are; absent while texts grow. */
   rows?: { from: number[]; all: number };
+  /** Columns of padding before each text in this pass; absent: all padding is on the right. */
+  before?: number[];
   /** Position that each column of a decomposed cache holds, of each text; −1 for padding. The last T columns are this pass's. */
   columns: Int32Array[];
 }
@@ -37,6 +39,9 @@ export function firstPass(ids: ArrayLike<number>[], rest: Partial<Pass> = {}): P
     columns: ids.map(({ length }) => Int32Array.from({ length: tokens }, (_, t) => (t < length ? t : -1))), ...rest,
   };
 }
+
+/** Which of the padded rows is that of token t of text b. */
+export const paddedRow = ({ tokens, before }: Pick<Pass, "tokens" | "before">, b: number, t: number): number => b * tokens + (before?.[b] ?? 0) + t;
 
 /** The pass after `before`, of one more token each. Texts that are done have none, and stay where they are, for the context may end there. */
 export function nextPass(before: Pass, ids: ArrayLike<number>[], done: boolean[]): Pass {

@@ -1,4 +1,4 @@
-import type { Pass } from "./feeds";
+import { paddedRow, type Pass } from "./feeds";
 
 /** Between the padded rows of a pass and those of its tokens, text after text. A pattern is [B, H, T, S]; columns that hold nothing go. */
 
@@ -12,7 +12,8 @@ export function withoutPadding(data: Float32Array, pass: Pass, heads?: number): 
   const out = new Float32Array(total * width);
   let at = 0;
   lengths.forEach((length, b) => {
-    out.set(data.subarray(b * tokens * width, (b * tokens + length) * width), at);
+    const row = paddedRow(pass, b, 0);
+    out.set(data.subarray(row * width, (row + length) * width), at);
     at += length * width;
   });
   return out;
@@ -20,12 +21,12 @@ export function withoutPadding(data: Float32Array, pass: Pass, heads?: number): 
 
 const valid = (column: Int32Array): number[] => Array.from(column.keys()).filter((s) => column[s] >= 0);
 
-function* cells({ lengths, tokens, columns }: Pass, heads: number): Generator<[padded: number, plain: number]> {
+function* cells({ lengths, tokens, columns, before }: Pass, heads: number): Generator<[padded: number, plain: number]> {
   const S = columns[0].length;
   let at = 0;
   for (const [b, length] of lengths.entries()) {
     const there = valid(columns[b]);
-    for (let h = 0; h < heads; h++) for (let t = 0; t < length; t++) for (const s of there) yield [((b * heads + h) * tokens + t) * S + s, at++];
+    for (let h = 0; h < heads; h++) for (let t = 0; t < length; t++) for (const s of there) yield [((b * heads + h) * tokens + (before?.[b] ?? 0) + t) * S + s, at++];
   }
 }
 
@@ -45,7 +46,7 @@ export function withPadding(rows: Float32Array, before: Float32Array, pass: Pass
   const width = before.length / (pass.batch * pass.tokens);
   let at = 0;
   pass.lengths.forEach((length, b) => {
-    out.set(rows.subarray(at, at + length * width), b * pass.tokens * width);
+    out.set(rows.subarray(at, at + length * width), paddedRow(pass, b, 0) * width);
     at += length * width;
   });
   return out;

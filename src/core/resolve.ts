@@ -50,7 +50,7 @@ export interface Resolved {
   };
   /** Of each block: key, value. Empty in files made without a cache. */
   cache: Cached[];
-  /** The file computes logits of the last position only. */
+  /** The file computes logits of the last position only, and cannot be told otherwise (inputs.keep). */
   lastLogitsOnly: boolean;
 }
 
@@ -91,7 +91,8 @@ export function resolve(given: OnnxModel, where = "ONNX model"): Resolved {
   const { width, heads, kvHeads, headDim, hooks, missing } = draft;
   return {
     graph: concrete(draft.finish(), cache, headDim), layers: blocks.length, width, heads, kvHeads, headDim, vocabulary,
-    hooks: new Map(order.flatMap((key) => (hooks.has(key) ? [[key, hooks.get(key)!]] : []))), missing, inputs, cache, lastLogitsOnly,
+    hooks: new Map(order.flatMap((key) => (hooks.has(key) ? [[key, hooks.get(key)!]] : []))), missing, inputs, cache,
+    lastLogitsOnly: lastLogitsOnly && inputs.keep === undefined,
   };
 }
 

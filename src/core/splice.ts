@@ -12,6 +12,9 @@ export interface Insert {
   inputs?: Value[];
 }
 
+/** Given the names of what is read and what is to be made. */
+export type Inserter = (x: string, out: string) => Insert;
+
 /** Nodes that some output needs, in order; likewise inputs and initialisers. Of a sum and its norm, the sum alone if that is all. */
 export function prune(model: OnnxModel): OnnxModel {
   const needed = new Set(model.outputs.map(({ name }) => name));
@@ -32,7 +35,7 @@ export function prune(model: OnnxModel): OnnxModel {
  * Puts nodes in the way of a tensor: its producer gives another name, the nodes make the old one again, so that whoever reads it,
  * later reads included, sees what was written. Where a norm computes the sum itself it is parted first, for it would read the sum unwritten.
  */
-export function tap(model: OnnxModel, tensor: string, insert: (x: string, out: string) => Insert): OnnxModel {
+export function tap(model: OnnxModel, tensor: string, insert: Inserter): OnnxModel {
   let nodes = model.nodes;
   let at = nodes.findIndex(({ outputs }) => outputs.includes(tensor));
   if (at < 0) throw new RangeError(`${tensor}: expected a tensor that a node of the graph makes, found none.`);
@@ -51,6 +54,33 @@ export function tap(model: OnnxModel, tensor: string, insert: (x: string, out: s
     nodes: nodes.toSpliced(at, 1, producer, ...more),
     initializers: [...model.initializers, ...fresh(initializers)],
     inputs: [...model.inputs, ...fresh(inputs)],
+  };
+}
+
+/** A write's nodes on a tensor that is not float32 [N, width]: made so before, and as it was after. */
+export function around(insert: Inserter, kept?: { type: number; width?: number }): Inserter {
+  if (!kept) return insert;
+  const { type, width } = kept;
+  return (x, out) => {
+    const before: Node[] = [];
+    const after: Node[] = [];
+    let [from, to] = [x, out];
+    if (width) {
+      before.push(
+        { op: "Shape", inputs: [x], outputs: [`${x}/shape`] }, { op: "Constant", inputs: [], outputs: [`${x}/flat`], attributes: { value_ints: [-1n, BigInt(width)] } },
+        { op: "Reshape", inputs: [from, `${x}/flat`], outputs: [`${x}/rows`] });
+      from = `${x}/rows`;
+      after.unshift({ op: "Reshape", inputs: [`${x}/restored`, `${x}/shape`], outputs: [to] });
+      to = `${x}/restored`;
+    }
+    if (type !== ELEMENT.FLOAT) {
+      before.push({ op: "Cast", inputs: [from], outputs: [`${x}/wide`], attributes: { to: BigInt(ELEMENT.FLOAT) } });
+      from = `${x}/wide`;
+      after.unshift({ op: "Cast", inputs: [`${x}/changed`], outputs: [to], attributes: { to: BigInt(type) } });
+      to = `${x}/changed`;
+    }
+    const made = insert(from, to);
+    return { ...made, nodes: [...before, ...made.nodes, ...after] };
   };
 }
 

@@ -1,8 +1,9 @@
+import type { Built } from "./build";
 import { HookError, OptionError } from "./errors";
-import { ELEMENT, type Node, type Value } from "./onnx";
+import { ELEMENT, type Node, type OnnxModel, type Value } from "./onnx";
 import { randomNumbers } from "./sample";
-import type { Feed, Pass } from "./feeds";
-import { EDIT, type Insert } from "./splice";
+import { paddedRow, type Feed, type Pass } from "./feeds";
+import { around, EDIT, tap, type Insert } from "./splice";
 import type { Hook, HookKind, Positions, Sae, SaeWeights, Write } from "./types";
 
 /**
@@ -167,6 +168,14 @@ export function lowerWrite(write: Write, hook: Hook, id: string, shape: Shape, s
   };
 }
 
+/** A graph with writes put into it; a place beyond what is read changes nothing that is asked for, and is left out. */
+export function applyWrites({ model, tensors, kept }: Pick<Built, "model" | "tensors" | "kept">, lowered: Lowered[]): OnnxModel {
+  return lowered.reduce((written, { hook, insert }) => {
+    const tensor = tensors.get(hook.name)!;
+    return written.nodes.some(({ outputs }) => outputs.includes(tensor)) ? tap(written, tensor, around(insert, kept?.get(hook.name))) : written;
+  }, model);
+}
+
 function saeNodes(
   x: string, y: string, id: string, sae: SaeWeights, w: Record<"wEnc" | "bEnc" | "wDec" | "bDec", string>,
   change: { latent: string; amount: string; clamps: boolean; bare: boolean },
@@ -222,7 +231,7 @@ function placed(value: Float32Array, width: number, pass: Pass, fail: (what: str
   if (!rows) return fail(`expected one row of ${width} while texts are written, found ${value.length / width} rows. Rows of all tokens are for run; or give them with edit.`);
   if (value.length !== rows.all * width) fail(`expected one row of ${width}, or rows of all ${rows.all} tokens of this pass, found ${value.length / width} rows.`);
   const data = new Float32Array(pass.batch * pass.tokens * width);
-  pass.lengths.forEach((length, b) => data.set(value.subarray(rows.from[b] * width, (rows.from[b] + length) * width), b * pass.tokens * width));
+  pass.lengths.forEach((length, b) => data.set(value.subarray(rows.from[b] * width, (rows.from[b] + length) * width), paddedRow(pass, b, 0) * width));
   return { type: "float32", data, dims: [pass.batch * pass.tokens, width] };
 }
 
@@ -233,7 +242,7 @@ function drawn({ of, seed }: { of: Float32Array; seed: number }, width: number, 
   pass.lengths.forEach((length, b) => {
     for (let t = 0; t < length; t++) {
       const row = Math.floor(randomNumbers(seed, pass.index[b] * 0x10000 + pass.past[b] + t)() * n);
-      data.set(of.subarray(row * width, (row + 1) * width), (b * pass.tokens + t) * width);
+      data.set(of.subarray(row * width, (row + 1) * width), paddedRow(pass, b, t) * width);
     }
   });
   return { type: "float32", data, dims: [pass.batch * pass.tokens, width] };
@@ -271,7 +280,7 @@ function rowMask({ at }: Write, heads: number[] | undefined, width: number, head
   const data = new Uint8Array(pass.batch * pass.tokens * columns);
   pass.lengths.forEach((length, b) => {
     const chosen = chooser(at, pass.prompt[b]);
-    for (let t = 0; t < length; t++) if (chosen(pass.past[b] + t)) data.set(column, (b * pass.tokens + t) * columns);
+    for (let t = 0; t < length; t++) if (chosen(pass.past[b] + t)) data.set(column, paddedRow(pass, b, t) * columns);
   });
   return { type: "bool", data, dims: [pass.batch * pass.tokens, columns] };
 }
@@ -285,7 +294,7 @@ function patternMask({ at, keys }: Write, heads: number[] | undefined, count: nu
     const [query, key] = [chooser(at, pass.prompt[b]), chooser(keys, pass.prompt[b])];
     for (const h of heads ?? [0]) for (let t = 0; t < length; t++) {
       if (!query(pass.past[b] + t)) continue;
-      const row = ((b * H + h) * pass.tokens + t) * S;
+      const row = ((b * H + h) * pass.tokens + (pass.before?.[b] ?? 0) + t) * S;
       for (let s = 0; s < S; s++) {
         const position = pass.columns[b][s];
         if (position >= 0 && position <= pass.past[b] + t && key(position)) data[row + s] = 1;
