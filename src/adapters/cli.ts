@@ -30,7 +30,7 @@ async function main(): Promise<void> {
   const [first, ...rest] = process.argv.slice(2);
   const command = { harvest: harvestCommand, merge: mergeCommand, trace, hooks }[first];
   if (command) {
-    if (rest.includes("--help") || rest.includes("-h")) return void console.log(USAGE);
+    if (rest.includes("--help") || rest.includes("-h")) return void console.log(usageOf(first));
     process.exitCode = (await command(rest)) ?? 0;
     return;
   }
@@ -44,7 +44,7 @@ async function main(): Promise<void> {
   });
   const [verb, ...words] = positionals;
   if (values.version) return void console.log(version);
-  if (values.help || !verb) return void console.log(USAGE);
+  if (values.help || !verb) return void console.log(verb ? usageOf(verb) : USAGE);
   switch (verb) {
     case "setup":
       process.exitCode = spawnSync(process.execPath, [path.join(packageRoot, "kernel-ext", "setup.mjs")], { stdio: "inherit" }).status ?? 1;
@@ -77,9 +77,14 @@ async function main(): Promise<void> {
   }
 }
 
+/** What the usage says of one verb; all of it where it does not know it. */
+const usageOf = (verb: string): string => USAGE.split(/\n(?=  saelab )/).find((part) => part.split(/\s+/)[2] === verb)?.trimEnd() ?? USAGE;
+
 const show = (page: string): void => console.log(`\nReport: ${page}`);
 
-main().catch((error: Error) => {
-  console.error(`saelab: ${error.message}`);
+main().catch((error: Error & { code?: string }) => {
+  // of an unknown option Node also says how to pass it as a file's name, which nobody meant
+  const message = error.code?.startsWith("ERR_PARSE_ARGS") ? `${error.message.split(". ")[0].replace(/\.$/, "")}. saelab VERB --help lists a verb's options.` : error.message;
+  console.error(`saelab: ${message}`);
   process.exitCode = 1;
 });

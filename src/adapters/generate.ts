@@ -1,10 +1,12 @@
 import { EngineError, HookError, ModelError, OptionError, TextError } from "../core/errors";
 import { firstPass, nextPass, type Pass } from "../core/feeds";
+import { writtenHtml, writtenText } from "../core/passview";
 import { draw, randomNumbers } from "../core/sample";
 import type { Document, GeneratedDocument, GenerateOptions, Generation, Hook, Model, Piece } from "../core/types";
 import { breathe, stopIfInterrupted } from "./interrupt";
 import type { Inner } from "./model";
 import { meter } from "./progress";
+import { colored, inCell } from "./show";
 
 /** Texts that are continued side by side. */
 const BATCH = 16;
@@ -125,10 +127,12 @@ async function write(
     finished += group.length * settings.maxTokens; // texts that ended early are done too
   }
   told(total);
-  return lines.map(({ document: { id, text, split }, ids, added: written, text: added, rows }): GeneratedDocument => ({
+  const documents = lines.map(({ document: { id, text, split }, ids, added: written, text: added, rows }): GeneratedDocument => ({
     id, text: text + added, spans: [], ...(split ? { split } : {}), prompt: text.length,
     ...(hooks.size ? { ids: Int32Array.from([...ids, ...written]), rows: Object.fromEntries([...rows].map(([spelling, parts]) => [spelling, joined(parts)])) } : {}),
   }));
+  const widths = Object.fromEntries([...hooks].map(([spelling, { name }]) => [spelling, inner.source.rows.find((row) => row.name === name)!.width]));
+  return inCell(documents, () => ({ "text/html": writtenHtml(documents, widths), "text/plain": writtenText(documents, widths, colored()) }));
 }
 
 /** Texts of like length go together, so that little is padded; of equal length where the cache wants it; alone where their rotation may change on the way. */

@@ -1,8 +1,9 @@
 import { HookError, ModelError, OptionError } from "../core/errors";
+import { short } from "../core/html";
 import { divergence, dot, headShares, largest, lensCell, logSumExp, lossMeans, towardToken, type LensCell, type LossMeans } from "../core/lens";
 import { attributionHtml, attributionText, lensHtml, lensText } from "../core/lensview";
 import { bytesToText, visible } from "../core/token";
-import type { Document, Model, Progress, Write } from "../core/types";
+import type { Document, Model, Positions, Progress, Write } from "../core/types";
 import { breathe, stopIfInterrupted } from "./interrupt";
 import { meter } from "./progress";
 import { colored, showing, type ShownNow } from "./show";
@@ -106,7 +107,7 @@ export async function logitLens(model: Model, text: Text, options: LensOptions =
       }
     }
   }
-  const view = { from: 0, tokens: Array.from(ids, (id) => wordOf(model, id)), rows, word: (token: number) => wordOf(model, token) };
+  const view = { from: 0, tokens: Array.from(ids, (id) => wordOf(model, id)), rows, targets, word: (token: number) => wordOf(model, token) };
   return showing({ ids, rows, targets }, () => ({ "text/html": lensHtml(view), "text/plain": lensText(view, colored()) }));
 }
 
@@ -208,7 +209,7 @@ export async function attribution(model: Model, text: Text, options: Attribution
     parts, total: logit,
     notes: [
       ...(head.cap ? [`Shares of the logit before the model's cap; after it ${modelLogit.toPrecision(4)}.`] : []),
-      `Remainder ${remainder.toExponential(1)}.`, ...(warning ? [warning] : []),
+      `Logits; the model's own less the sum of the parts: ${short(remainder)}.`, ...(warning ? [warning] : []),
     ],
   };
   return showing(
@@ -262,6 +263,7 @@ type Texts = string | Document | ArrayLike<number> | (string | Document | ArrayL
  *
  * Bytes are those that the tokenizer's tokens stand for; special tokens stand for none, and the first token of a text is not foretold.
  * Logits of some rows at a time are held; but a write to "norm" or "logits" needs those of a whole text.
+ * In a document with `prompt`, `at: "generated"` means the tokens that begin there or later; of any other text all count as generated.
  * A write's rows of all tokens lie as `run` takes them for all texts; a resample's draws begin anew in each batch.
  * @param texts a text, document or list of token ids, or several of them, each as long as the model's context at most
  * @returns also shows itself as a small table
@@ -271,16 +273,20 @@ export async function loss(model: Model, texts: Texts, options: LossOptions = {}
   const { writes, batchTokens = 2048, progress } = options;
   if (!Number.isSafeInteger(batchTokens) || batchTokens < 1) throw new OptionError(`batchTokens: expected a whole number from 1, found ${batchTokens}.`);
   const several = Array.isArray(texts) && typeof texts[0] !== "number";
+  const prompts = new Map<Int32Array, number>(); // tokens that were given
   const read = (several ? (texts as (string | Document | ArrayLike<number>)[]) : [texts as string]).map((text): TextLoss => {
     const document = typeof text === "string" || "length" in text ? undefined : text;
     const ids = idsOf(model, document ? document.text : (text as Text));
+    prompts.set(ids, document?.prompt ? promptTokens(model, document.text, document.prompt) : 0);
     return { ...(document ? { id: document.id } : {}), ids, loss: new Float64Array(ids.length - 1), ...(writes ? { written: new Float64Array(ids.length - 1), kl: new Float64Array(ids.length) } : {}) };
   });
   const total = read.reduce((sum, { ids }) => sum + ids.length, 0);
   if (total === read.length) throw new OptionError("texts: expected one of at least two tokens, found none: the first token of a text is not foretold.");
   const V = model.vocabularySize;
   const whole = writes?.some(({ hook }) => behind(model, hook)) ?? false;
-  const most = whole ? Math.min(batchTokens, Math.max(1, Math.floor(LOGITS / V))) : batchTokens;
+  // what is meant by these differs from text to text
+  const apart = writes?.some(({ at, keys }) => [at, keys].some((where) => typeof where === "string")) ?? false;
+  const most = apart ? 1 : whole ? Math.min(batchTokens, Math.max(1, Math.floor(LOGITS / V))) : batchTokens;
   const told = meter("loss", total, "tokens", progress);
   let done = 0;
   for (const batch of batchesOf(read, most)) {
@@ -288,7 +294,7 @@ export async function loss(model: Model, texts: Texts, options: LossOptions = {}
     const ids = batch.map((text) => text.ids);
     const n = ids.reduce((sum, { length }) => sum + length, 0);
     const clean = await logitsOf(model, ids, undefined, whole);
-    const written = writes && (await logitsOf(model, ids, batchWrites(model, writes, done, n, total), whole));
+    const written = writes && (await logitsOf(model, ids, batchWrites(model, writes, done, n, total).map((write) => placed(write, prompts.get(ids[0])!)), whole));
     const chunk = Math.max(1, Math.floor(LOGITS / V));
     const places = batch.flatMap((text) => Array.from(text.ids, (_, t): [TextLoss, number] => [text, t]));
     for (let from = 0; from < n; from += chunk) {
@@ -321,10 +327,23 @@ export async function loss(model: Model, texts: Texts, options: LossOptions = {}
   };
   const row = (name: string, { mean, perplexity, bitsPerByte }: LossMeans): (string | number)[] => [name, mean, perplexity, bitsPerByte];
   return showing(result, () => tableBundle({
-    columns: ["", "nats a token", "perplexity", "bits a byte", ...(after ? ["difference", "KL(clean ‖ written)"] : [])],
+    columns: ["", "nats a token", "perplexity", "bits a byte", ...(after ? ["difference, nats a token", "KL(clean ‖ written), nats"] : [])],
     rows: [row(`${result.tokens.toLocaleString("en")} tokens`, means).concat(after ? ["", ""] : []), ...(after ? [[...row("with writes", after), result.written!.difference, kl!]] : [])],
     total: after ? 2 : 1,
   }));
+}
+
+/** Tokens of a text that begin before a UTF-16 offset. */
+function promptTokens(model: Model, text: string, offset: number): number {
+  const { start } = model.tokenizer.encode(text);
+  const first = start.findIndex((at) => at >= offset);
+  return first < 0 ? start.length : first;
+}
+
+/** A text that is only read has no part that the model writes now: "prompt" and "generated" as positions. */
+function placed(write: Write, prompt: number): Write {
+  const positions = (where: Positions | undefined): Positions | undefined => (where === "prompt" ? (prompt ? { to: prompt } : []) : where === "generated" ? { from: prompt } : where);
+  return { ...write, at: positions(write.at), keys: positions(write.keys) };
 }
 
 /** Neighbouring texts, as many as fit; one that is longer stands alone. */

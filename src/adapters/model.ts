@@ -3,9 +3,12 @@ import { basename, join, resolve } from "node:path";
 import type { Built, Wanted } from "../core/build";
 import { InterruptError, ModelError, OptionError } from "../core/errors";
 import { firstPass, reach, standardFeeds, type Feed, type Pass } from "../core/feeds";
+import { tableHtml, tableText } from "../core/featuretable";
 import { deeper, parseHook } from "../core/hookname";
+import { foldHooks, hookTable, hookTableHtml } from "../core/hooktable";
 import type { Value } from "../core/onnx";
 import { withoutPadding, withPadding } from "../core/pad";
+import { rowsTable } from "../core/passview";
 import { prune } from "../core/splice";
 import type { Hook, HookRow, Model, RunOptions, Tokenizer, Write } from "../core/types";
 import { applyWrites, lowerWrite, type Lowered } from "../core/writes";
@@ -14,6 +17,7 @@ import { interrupted } from "./interrupt";
 import { hashFiles, readJson } from "./modelfiles";
 import { availableMemory, prepare, runtime, type Holding, type Prepared } from "./runtime";
 import { saeFiles } from "./saefile";
+import { inCell } from "./show";
 import { places, type GraphSource } from "./source";
 import { openTokenizer, vocabularyFile } from "./tokenizer";
 
@@ -186,7 +190,10 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
       return openedTokenizer();
     },
     hash: () => (hash ??= hashFiles(source.files)),
-    hooks: () => source.rows.map((row): HookRow => ({ ...row })),
+    hooks: () => inCell(source.rows.map((row): HookRow => ({ ...row })), () => {
+      const rows = foldHooks(source.rows);
+      return { "text/html": hookTableHtml(rows), "text/plain": hookTable(rows) };
+    }),
     hook: (spelling) => parseHook(spelling, anatomy),
 
     async run(texts, { hooks: names = [], logits = false, writes, upTo }: RunOptions) {
@@ -203,7 +210,11 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
       const rows = await run(batch, [...wanted.values(), ...(end ? [end] : [])], writes);
       const result: Record<string, Float32Array> = {};
       for (const [spelling, hook] of wanted) result[spelling] = rows[hook.name];
-      return result;
+      return inCell(result, () => {
+        const width = (hook: Hook): number => source.rows.find((row) => row.name === hook.name)!.width;
+        const table = rowsTable([...wanted].map(([spelling, hook]) => ({ name: spelling, kind: hook.kind, width: width(hook), data: rows[hook.name] })), batch.map(({ length }) => length));
+        return { "text/html": tableHtml(table), "text/plain": tableText(table) };
+      });
     },
 
     generate: (prompts, options) => generation(model, inner, prompts, options ?? {}, find),
@@ -242,7 +253,7 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
       saes.close();
     },
   };
-  return model;
+  return inCell(model, () => ({ "text/plain": model.describe() }));
 }
 
 function joined(parts: Float32Array[]): Float32Array {

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
-import { ModelError, OptionError } from "../core/errors";
+import { HubError, ModelError, OptionError } from "../core/errors";
 import { chooseOnnx } from "../core/onnxchoice";
 import type { Model, Progress } from "../core/types";
 import { openGguf } from "./gguf";
@@ -58,7 +58,11 @@ export async function openModel(source: string, options: OpenOptions = {}): Prom
 
   if (!existsSync(source) && isHubId(source)) {
     const progress = options.progress ?? defaultProgress();
-    const found = await downloadSnapshot(source, { ...options, files: (files) => wanted(files, options, source), progress });
+    const found = await downloadSnapshot(source, { ...options, files: (files) => wanted(files, options, source), progress }).catch((error: unknown) => {
+      // a misspelt path looks like a name
+      if (error instanceof HubError) error.message = `${source}: no such path from ${process.cwd()}, so taken for a name on the hub. ${error.message}`;
+      throw error;
+    });
     const at = found.commit ? `${source} at ${found.commit.slice(0, 12)}` : source;
     return openFolder(source, found.folder, options, settings, `From the hub: ${at}.`);
   }

@@ -51,6 +51,11 @@ export function showing<T extends object>(
   return value as T & Shown;
 }
 
+/** Shows a value so as the last line of a cell only; to a program, and to console.log, it is what it was. */
+export function inCell<T extends object>(value: T, bundle: () => Bundle): T {
+  return Object.defineProperty(value, DISPLAY, { value: bundle, enumerable: false, configurable: true });
+}
+
 /** A value that does nothing but show itself. */
 export const shown = (bundle: () => Bundle): ShownNow => showing({}, bundle);
 

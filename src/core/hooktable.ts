@@ -1,8 +1,8 @@
 import { HookError } from "./errors";
-import { padEnd } from "./html";
+import { escapeHtml, MONO, padEnd, PLAIN, RULE, SANS } from "./html";
 import type { HookRow } from "./types";
 
-/** Places of a model, for a terminal: many names at once, and a table that is not as long as the model is deep. */
+/** Places of a model, for a reader: many names at once, and a table that is not as long as the model is deep. */
 
 /**
  * Patterns → names. A `*` stands for the number of a block, in any spelling (`layers.*.mlp`, `blocks.*.hook_mlp_out`), or else for a
@@ -48,11 +48,35 @@ export function foldHooks(rows: HookRow[]): FoldedRow[] {
   });
 }
 
+const COLUMNS = ["hook", "TransformerLens", "shape", "note"];
+
+function cellsOf(row: FoldedRow): string[] {
+  const { layer, to, missing, readOnly } = row;
+  const named = (name: string): string => (to === undefined ? name : name.replace(`.${layer}`, `.${layer}…${to}`));
+  const note = [missing ? `missing: ${missing}` : "", readOnly ? `read only: ${readOnly}` : "", row.note ?? ""].filter(Boolean).join("; ");
+  return [named(row.name), named(row.transformerLens ?? ""), row.shape, note];
+}
+
 export function hookTable(rows: FoldedRow[]): string {
-  const named = (name: string, { layer, to }: FoldedRow): string => (to === undefined ? name : name.replace(`.${layer}`, `.${layer}…${to}`));
-  const note = ({ note: said, missing, readOnly }: HookRow): string =>
-    [missing ? `missing: ${missing}` : "", readOnly ? `read only: ${readOnly}` : "", said ?? ""].filter(Boolean).join("; ");
-  const cells = [["hook", "TransformerLens", "shape", "note"], ...rows.map((row) => [named(row.name, row), named(row.transformerLens ?? "", row), row.shape, note(row)])];
+  const cells = [COLUMNS, ...rows.map(cellsOf)];
   const width = [0, 1, 2].map((c) => Math.max(...cells.map((row) => row[c].length)));
   return cells.map((row) => row.map((cell, c) => padEnd(cell, width[c] ?? 0)).join("  ").trimEnd()).join("\n");
+}
+
+/** The same for a cell; what the file does not offer is pale. Survives JupyterLab's sanitiser unchanged. */
+export function hookTableHtml(rows: FoldedRow[]): string {
+  const style = (c: number): string => `text-align:left;vertical-align:top;padding:0.1em 1em 0.1em 0;border:0;white-space:${c === 3 ? "normal" : "nowrap"}`;
+  const head = COLUMNS.map((name, c) => `<th style="${style(c)};border-bottom:${RULE};font-weight:600">${name}</th>`).join("");
+  const body = rows.map((row) => {
+    const pale = row.missing ? ";opacity:0.6" : "";
+    const cells = cellsOf(row).map((text, c) => `<td style="${style(c)}${pale}">${c < 2 && text ? `<code style="font-family:${MONO};background:transparent;white-space:pre">${escapeHtml(text)}</code>` : escapeHtml(text)}</td>`);
+    return `<tr style="background:transparent">${cells.join("")}</tr>`;
+  });
+  const folded = rows.find(({ to }) => to !== undefined);
+  const [name] = folded ? cellsOf(folded) : [""];
+  const note = folded ? `<p style="font-size:12px;opacity:0.85;margin:0.3em 0 0">${escapeHtml(`${name}: one in each of these blocks, such as ${folded.name}.`)}</p>` : "";
+  return (
+    `<div class="saelab-hooks ${PLAIN}" style="font-family:${SANS};font-size:13px;line-height:1.5;overflow-x:auto">` +
+    `<table style="border-collapse:collapse;border:0;margin:0"><thead><tr>${head}</tr></thead><tbody>${body.join("")}</tbody></table>${note}</div>`
+  );
 }

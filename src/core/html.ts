@@ -14,7 +14,7 @@ export function short(x: number): string {
   if (!Number.isFinite(x)) return x === Infinity ? "∞" : x === -Infinity ? "−∞" : "–";
   const size = Math.abs(x);
   if (size === 0) return "0";
-  if (size >= 1e6 || size < 1e-3) return x.toExponential(1).replace("e+", "e").replace("-", "−");
+  if (size >= 1e6 || size < 1e-3) return x.toExponential(1).replace("e+", "e").replaceAll("-", "−");
   if (size >= 100) return Math.round(x).toLocaleString("en").replace("-", "−");
   return x.toPrecision(3).replace("-", "−");
 }

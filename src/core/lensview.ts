@@ -10,6 +10,8 @@ export interface LensView {
   /** Tokens of the text, made visible. */
   tokens: string[];
   rows: { hook: string; cells: LensCell[] }[];
+  /** Of the last position: ranks of these are a column each. */
+  targets: number[];
   /** A token's visible text. */
   word: (token: number) => string;
 }
@@ -36,31 +38,53 @@ function lastColumns(view: LensView, most: number): { view: LensView; note: stri
 
 const WIDEST = 24;
 
+/** Characters of a token that a column shows; all of it is in the cell's title. */
+const LONGEST = 14;
+
+/** Characters side by side that a page takes without scrolling, the room between them included; and those of a rank. */
+const PAGE = 118;
+const RANK = 11;
+
+const brief = (text: string): string => (wide(text) <= LONGEST ? text : `${[...text].slice(0, LONGEST - 1).join("")}…`);
+
+/** As many of the last columns as the page is wide. */
+function fitting({ tokens, rows, targets, word }: LensView): number {
+  const room = PAGE - RANK * targets.length;
+  let used = Math.max(...rows.map(({ hook }) => hook.length));
+  for (let t = tokens.length - 1; t >= 0; t--) {
+    used += 2 + Math.max(...[tokens[t], ...rows.map(({ cells }) => word(cells[t].top[0].token))].map((text) => wide(brief(text))));
+    if (used > room) return Math.max(1, tokens.length - 1 - t);
+  }
+  return tokens.length;
+}
+
 /** A table of hooks × positions, at most `bytes` long; survives JupyterLab's sanitiser unchanged. */
 export function lensHtml(all: LensView, bytes = 200_000): string {
-  for (let most = WIDEST; ; most = Math.floor(most * 0.75)) {
+  for (let most = Math.min(WIDEST, fitting(all)); ; most = Math.floor(most * 0.75)) {
     const { view, note } = lastColumns(all, most);
     const html = tableOf(view, note);
     if (most === 1 || new TextEncoder().encode(html).length <= bytes) return html;
   }
 }
 
-function tableOf({ from, tokens, rows, word }: LensView, note: string): string {
+function tableOf({ from, tokens, rows, targets, word }: LensView, note: string): string {
   const code = (text: string, ink = ""): string => `<code style="font-family:${MONO};background:transparent;white-space:pre${ink}">${escapeHtml(text)}</code>`;
   const side = "text-align:left;padding:0.1em 0.6em 0.1em 0;border:0;white-space:nowrap";
-  const head = (name: string, cells: string[]): string =>
-    `<tr style="background:transparent"><th style="${side};font-weight:400;opacity:0.75">${name}</th>${cells.map((cell) => `<th style="text-align:left;padding:0.1em 0.4em;border:0;border-bottom:${RULE};font-weight:600">${cell}</th>`).join("")}</tr>`;
+  const last = from + tokens.length - 1;
+  const rank = "text-align:right;padding:0.1em 0.4em 0.1em 1em;border:0;white-space:nowrap";
+  const head = (name: string, cells: string[], more: string[]): string =>
+    `<tr style="background:transparent"><th style="${side};font-weight:400;opacity:0.75">${name}</th>${cells.map((cell) => `<th style="text-align:left;padding:0.1em 0.4em;border:0;border-bottom:${RULE};font-weight:600">${cell}</th>`).join("")}${more.map((cell) => `<th style="${rank};border-bottom:${RULE};font-weight:600">${cell}</th>`).join("")}</tr>`;
   const body = rows.map(({ hook, cells }) =>
     `<tr style="background:transparent"><th style="${side};font-weight:400">${escapeHtml(hook)}</th>${cells.map((cell) => {
       const [{ token, probability: p }] = cell.top;
-      const text = code(word(token), p >= 0.66 ? ";color:#000" : "");
+      const text = code(brief(word(token)), p >= 0.66 ? ";color:#000" : "");
       const right = token === cell.next?.token;
       return `<td style="text-align:left;padding:0.1em 0.4em;border:0;white-space:nowrap;background:${shade(p)}" title="${escapeHtml(told(cell, word))}">${right ? `<b><u>${text}</u></b>` : text}</td>`;
-    }).join("")}</tr>`);
+    }).join("")}${targets.map((_, i) => `<td style="${rank}">${cells.at(-1)!.targets[i].rank.toLocaleString("en")}</td>`).join("")}</tr>`);
   return (
     `<div class="saelab-lens ${PLAIN}" style="font-family:${SANS};font-size:13px;line-height:1.5;overflow-x:auto">` +
-    `<table style="border-collapse:collapse;border:0;margin:0"><thead>${head("position", tokens.map((_, t) => String(from + t)))}${head("token", tokens.map((token) => code(token)))}</thead><tbody>${body.join("")}</tbody></table>` +
-    `<p style="font-size:12px;opacity:0.85;margin:0.3em 0 0">Each cell: the most likely next token there, shaded by its probability from 0 to 1; underlined where it is the token that follows. ${escapeHtml(note)}</p></div>`
+    `<table style="border-collapse:collapse;border:0;margin:0"><thead>${head("position", tokens.map((_, t) => String(from + t)), targets.map(() => "rank of"))}${head("token", tokens.map((token) => code(brief(token))), targets.map((token) => code(brief(word(token)))))}</thead><tbody>${body.join("")}</tbody></table>` +
+    `<p style="font-size:12px;opacity:0.85;margin:0.3em 0 0">Each cell: the most likely next token there, shaded by its probability from 0 to 1; underlined where it is the token that follows.${targets.length ? ` Ranks: after position ${last}, 1 the most likely.` : ""} ${escapeHtml(note)}</p></div>`
   );
 }
 
@@ -79,17 +103,19 @@ const fit = (text: string, width: number): string => {
 
 /** The same for a terminal: shaded in colour, or each with its probability in percent. */
 export function lensText(all: LensView, color = true): string {
-  const { view: { tokens, rows, word }, note } = lastColumns(all, TERMINAL);
+  const { targets } = all;
+  const { view: { tokens, rows, word }, note } = lastColumns(all, Math.max(1, TERMINAL - targets.length));
   const paint = ansi(color);
   const side = Math.max(5, ...rows.map(({ hook }) => hook.length));
   const line = (name: string, cells: string[]): string => `${padEnd(name, side)}  ${cells.join(" ")}`.trimEnd();
   return [
-    line("token", tokens.map((token) => fit(token, CELL))),
-    ...rows.map(({ hook, cells }) => line(hook, cells.map((cell) => {
+    line("token", [...tokens.map((token) => fit(token, CELL)), ...targets.map((token) => fit(`#${word(token)}`, CELL))]),
+    ...rows.map(({ hook, cells }) => line(hook, [...cells.map((cell) => {
       const [{ token, probability: p }] = cell.top;
       return color ? paint(p < 0.005 ? "" : ansiShade(p), fit(word(token), CELL)) : `${fit(word(token), CELL - 4)} ${`${Math.round(100 * p)}`.padStart(3)}`;
-    }))),
+    }), ...targets.map((_, i) => fit(cells.at(-1)!.targets[i].rank.toLocaleString("en"), CELL))])),
     color ? "shade: probability of the most likely next token" : "number: probability of the most likely next token, %",
+    targets.length ? "#: a token's rank after the last position, 1 the most likely" : "",
     note,
   ].filter(Boolean).join("\n");
 }
@@ -122,10 +148,10 @@ export function attributionHtml(view: AttributionView): string {
   const bar = (value: number, strong: boolean): string => {
     const width = Math.round((BAR * Math.abs(value)) / most);
     const paint = `display:inline-block;height:0.8em;width:${width}px;background:${value < 0 ? "rgba(58,134,214,0.8)" : "rgba(255,140,26,0.8)"}${strong ? "" : ";opacity:0.6"}`;
-    return `<span style="display:inline-block;width:${BAR}px;text-align:right">${value < 0 ? `<span style="${paint}"></span>` : ""}</span><span style="display:inline-block;width:${BAR}px">${value < 0 ? "" : `<span style="${paint}"></span>`}</span>`;
+    return `<span style="display:inline-block;width:${BAR}px;text-align:right">${value < 0 ? `<span style="${paint}"></span>` : ""}</span><span style="display:inline-block;width:${BAR}px;text-align:left">${value < 0 ? "" : `<span style="${paint}"></span>`}</span>`;
   };
   const row = (name: string, value: number, part: boolean): string =>
-    `<tr style="background:transparent"><td style="${cell};text-align:left">${part ? "" : "&nbsp;&nbsp;"}${escapeHtml(name)}</td><td style="${cell};text-align:right">${part ? `<b>${signed(value)}</b>` : signed(value)}</td><td style="${cell}">${bar(value, part)}</td></tr>`;
+    `<tr style="background:transparent"><td style="${cell};text-align:left">${part ? "" : "&nbsp;&nbsp;"}${escapeHtml(name)}</td><td style="${cell};text-align:right">${part ? `<b>${signed(value)}</b>` : signed(value)}</td><td style="${cell};text-align:left">${bar(value, part)}</td></tr>`;
   return (
     `<div class="saelab-attribution ${PLAIN}" style="font-family:${SANS};font-size:13px;line-height:1.4;overflow-x:auto"><strong>${escapeHtml(view.title)}: ${short(view.total)}</strong>` +
     `<table style="border-collapse:collapse;border:0;margin:0.3em 0"><tbody>${all.map(({ name, value, part }) => row(name, value, part)).join("")}</tbody></table>` +

@@ -1,5 +1,5 @@
 import { type FeatureList } from "../../src/adapters/show";
-import { featureRows, FEATURE_COLUMNS, tableHtml } from "../../src/core/featuretable";
+import { featureRows, FEATURE_COLUMNS, tableHtml, tableText } from "../../src/core/featuretable";
 import {
   heatMapHtml,
   heatMapText,
@@ -9,7 +9,9 @@ import {
   type ShownFeature,
   type Words,
 } from "../../src/core/heatmap";
+import { foldHooks, hookTable, hookTableHtml } from "../../src/core/hooktable";
 import { attributionHtml, attributionText, lensHtml, lensText, type AttributionView, type LensView } from "../../src/core/lensview";
+import { rowsTable, writtenHtml, writtenText } from "../../src/core/passview";
 import {
   scoresHtml,
   scoresText,
@@ -20,7 +22,7 @@ import {
 } from "../../src/core/scoretable";
 import { visible } from "../../src/core/token";
 import { traceHtml, traceText, traceView } from "../../src/core/trace";
-import type { Document, Example } from "../../src/core/types";
+import type { Document, Example, GeneratedDocument, HookRow } from "../../src/core/types";
 
 /**
  * One case each of what a cell can show; `npm run views` draws them anew. The page beside it is what it must look like,
@@ -218,6 +220,7 @@ const seen = (token: number, probability: number, next?: number): LensView["rows
 const lens: LensView = {
   from: 0,
   tokens: [12, 13, 4, 20].map((token) => visible(VOCABULARY[token])),
+  targets: [13],
   word: (token) => visible(VOCABULARY[token]),
   rows: [
     { hook: "embed_tokens", cells: [seen(12, 0.04, 13), seen(4, 0.08, 4), seen(16, 0.002, 20), seen(17, 0.2)] },
@@ -236,6 +239,24 @@ const shares: AttributionView = {
   ],
   notes: ["Remainder 1.0e-7."],
 };
+
+const places: HookRow[] = [
+  { name: "embed_tokens", kind: "embed", layer: -1, transformerLens: "hook_embed", width: 8, shape: "[tokens, 8]" },
+  ...[0, 1, 2].flatMap((layer): HookRow[] => [
+    { name: `layers.${layer}.attn.pattern`, kind: "pattern", layer, transformerLens: `blocks.${layer}.attn.hook_pattern`, width: 2, shape: "[2, query, key]", missing: "the file's graph has one <fused> node for the attention" },
+    { name: `layers.${layer}`, kind: "resid_post", layer, transformerLens: `blocks.${layer}.hook_resid_post`, width: 8, shape: "[tokens, 8]", ...(layer === 2 ? { readOnly: "nothing after it reads it & stays" } : {}) },
+  ]),
+  { name: "logits", kind: "logits", layer: 3, width: 30, shape: "[tokens, 30]", note: "before the cap" },
+];
+const folded = foldHooks(places);
+const given = rowsTable([
+  { name: "layers.0", kind: "resid_post", width: 2, data: Float32Array.of(3, -4, 0, 1e-8, 1234.5, 0.5) },
+  { name: "blocks.0.attn.hook_pattern", kind: "pattern", width: 1, data: Float32Array.of(1, 0, 0.25, 0.75, 1) },
+], [2, 1]);
+const generated: GeneratedDocument[] = [
+  { id: "prompt-0", text: "<|user|>\nIs 221 <b>prime</b>?\n13 · 17 = 221 & $5", spans: [], prompt: 30 },
+  { id: "gsm-17", text: "日本", spans: [], prompt: 1, ids: Int32Array.of(20, 21), rows: { "layers.0": new Float32Array(2_000_000) } },
+];
 
 export const cases: ViewCase[] = [
   heat("heatmap", [backtracking, dense, dead]),
@@ -277,4 +298,7 @@ export const cases: ViewCase[] = [
   { name: "lens", html: lensHtml(lens), text: lensText(lens, false) },
   { name: "lens-left-out", html: lensHtml(lens, 2_500), text: lensText({ ...lens, tokens: Array(20).fill("x"), rows: [{ hook: "layers.0", cells: Array(20).fill(seen(0, 0.3)) }] }, false) },
   { name: "attribution", html: attributionHtml(shares), text: attributionText(shares) },
+  { name: "hooks", html: hookTableHtml(folded), text: hookTable(folded) },
+  { name: "rows", html: tableHtml(given), text: tableText(given) },
+  { name: "written", html: writtenHtml(generated, { "layers.0": 1000 }), text: writtenText(generated, { "layers.0": 1000 }, false) },
 ];
