@@ -26,6 +26,7 @@ function check(options: GenerateOptions): Settings {
   if (!Number.isSafeInteger(maxTokens) || maxTokens < 1) throw new OptionError(`maxTokens: expected a whole number from 1, found ${maxTokens}.`);
   if (!Number.isSafeInteger(seed)) throw new OptionError(`seed: expected a whole number, found ${seed}.`);
   if (!Array.isArray(stop) || stop.some((text) => typeof text !== "string" || !text)) throw new OptionError(`stop: expected texts that are not empty, found ${JSON.stringify(stop)}.`);
+  if (!Array.isArray(hooks) || !Array.isArray(writes)) throw new OptionError(`${Array.isArray(hooks) ? "writes" : "hooks"}: expected a list, found one value. Put it in brackets.`);
   return { temperature, topK, topP, maxTokens, seed, stop, hooks, writes, progress };
 }
 
@@ -97,6 +98,7 @@ async function write(
   model: Model, inner: Inner, prompts: (string | Document | ArrayLike<number>)[], options: GenerateOptions, find: (spelling: string, use?: "read" | "write") => Hook,
   tell: (piece: Piece) => void, left: () => boolean,
 ): Promise<GeneratedDocument[]> {
+  if (!Array.isArray(prompts)) throw new OptionError(`generate: expected a list of texts, documents or token ids, found ${typeof prompts === "string" ? "one text" : typeof prompts}. Put it in brackets.`);
   const settings = check(options);
   const { tokenizer } = model;
   const context = inner.source.context;

@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { InterruptError, OptionError } from "../core/errors";
+import { expandHooks } from "../core/hooktable";
 import type { Progress, StoreManifest } from "../core/types";
 import { harvest, harvestPart, type HarvestOptions } from "./harvest";
 import { mergeStores } from "./merge";
@@ -8,9 +9,10 @@ import { progressBar, progressText } from "./progressbar";
 import { openStore } from "./store";
 import { partFolders, readState, type PartManifest } from "./storestate";
 import { readTexts } from "./texts";
+import { isPlace } from "./tracecli";
 
 export const HARVEST_USAGE = `  saelab harvest MODEL TEXTS          activations of a model's hooks over texts, one row a token, on disk
-      --hooks A,B --out DIR           such as layers.10,layers.10.mlp; a run that was stopped goes on in its folder
+      --hooks A,B --out DIR           such as layers.10,layers.*.mlp; a run that was stopped goes on in its folder
       --dtype F16                     half the disk (F32)
       --context N                     tokens of a window (512); longest document with --whole
       --whole                         documents are not cut; --too-long error, skip or cut
@@ -78,7 +80,8 @@ export async function harvestCommand(args: string[]): Promise<number> {
     const model = await openModel(source, threads ? { threads } : {});
     try {
       const begun = Date.now();
-      const made = part ? await harvestPart(model, documents, { ...options, part }) : await harvest(model, documents, options);
+      const hooks = expandHooks(options.hooks, model.hooks(), model.layers, (name) => isPlace(model, name));
+      const made = part ? await harvestPart(model, documents, { ...options, hooks, part }) : await harvest(model, documents, { ...options, hooks });
       console.log(summary(made.path, made.manifest, (Date.now() - begun) / 1000));
       if ("close" in made) made.close();
     } finally {
@@ -173,6 +176,7 @@ function summary(path: string, manifest: StoreManifest | PartManifest, seconds: 
     `${hooks.map(({ name, width }) => `${name} (${width})`).join(", ")} from ${number(texts.tokens)} tokens of ${number(texts.documents)} documents, ` +
     `${dtype}, ${number(shards.length)} ${shards.length === 1 ? "shard" : "shards"}, ${number(Math.round(sum(({ bytes }) => bytes) / 1e5) / 10)} MB`,
     ...(dropped.length ? [`dropped: ${dropped.map(([why, count]) => `${number(count)} ${why}`).join(", ")}`] : []),
+    ...("part" in manifest && !shards.length ? ["nothing is left for this part: there are fewer shards than parts, --shard-rows makes them smaller (for all parts)"] : []),
     `${seconds.toFixed(1)} s`,
   ].join("; ");
 }

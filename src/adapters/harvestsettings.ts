@@ -34,6 +34,7 @@ export function findHooks(model: Model, names: string[]): HookRow[] {
   const offered = model.hooks();
   return names.map((asked, i) => {
     const hook: Hook = model.hook(asked);
+    if (hook.kind === "pattern") throw new HookError(`"${asked}": expected a place with one row a token, found a pattern, whose rows are as long as the text. Read it with model.run.`);
     const before = names.findIndex((name) => model.hook(name).name === hook.name);
     if (before < i) {
       throw new OptionError(

@@ -107,6 +107,7 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
     check(batch) {
       if (!batch.length) throw new OptionError("batch: expected at least one text, found none.");
       batch.forEach((ids, row) => {
+        if (typeof ids === "string" || typeof ids?.length !== "number") throw new OptionError(`batch: expected texts, or lists of token ids, found ${JSON.stringify(ids)} at ${row}. Of one text's ids: [ids].`);
         if (!ids.length) throw new OptionError(`batch: text ${row}: expected at least one token, found none. Leave empty texts out.`);
         if (ids.length > context) {
           throw new OptionError(`batch: text ${row}: expected at most ${context} tokens (max_position_embeddings of config.json), found ${ids.length}. Cut it into contexts.`);
@@ -196,7 +197,9 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
     }),
     hook: (spelling) => parseHook(spelling, anatomy),
 
-    async run(texts, { hooks: names = [], logits = false, writes, upTo }: RunOptions) {
+    async run(texts, { hooks: names = [], logits = false, writes, upTo }: RunOptions = {}) {
+      if (!Array.isArray(names) || names.some((one) => typeof one !== "string")) throw new OptionError(`run: hooks: expected a list of names, such as ["layers.3"], found ${JSON.stringify(names)}.`);
+      if (writes !== undefined && !Array.isArray(writes)) throw new OptionError("run: writes: expected a list, found one value. Put it in brackets.");
       const batch = [texts].flat().every((text) => typeof text === "string") && [texts].flat().length
         ? ([texts].flat() as string[]).map((text) => openedTokenizer().encode(text).ids) : (texts as ArrayLike<number>[]);
       const wanted = new Map<string, Hook>(names.map((spelling) => [spelling, find(spelling)]));

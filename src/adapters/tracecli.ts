@@ -104,7 +104,8 @@ function rowOf(model: Model, name: string): HookRow {
   return model.hooks().find((row) => row.name === ours)!;
 }
 
-function isPlace(model: Model, name: string): boolean {
+/** Whether a name is one of a model's places, in any spelling. */
+export function isPlace(model: Model, name: string): boolean {
   try {
     return Boolean(model.hook(name));
   } catch (error) {

@@ -49,7 +49,7 @@ export function lowerWrite(write: Write, hook: Hook, id: string, shape: Shape, s
     throw new OptionError(`write to "${write.hook}": ${what}`);
   };
   const verbs = VERBS.filter((verb) => ((write as Record<string, unknown>)[verb] ?? undefined) !== undefined);
-  if (verbs.length !== 1) fail(`expected one of ${VERBS.join(", ")}, found ${verbs.length ? verbs.join(" and ") : "none"}. Make it one write each.`);
+  if (verbs.length !== 1) fail(`expected one of ${VERBS.join(", ")}, found ${verbs.length ? `${verbs.join(" and ")}. Make it one write each` : `none in { ${Object.keys(write).join(", ")} }`}.`);
   const [verb] = verbs;
   const width = shape.width(hook.kind);
   const pattern = hook.kind === "pattern";

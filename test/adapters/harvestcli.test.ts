@@ -162,5 +162,5 @@ test("what cannot be understood ends with exit code 1, one line and no folder", 
   }
   const { code, out } = await run("harvest", "--help");
   assert.equal(code, 0);
-  assert.match(out, /saelab harvest MODEL TEXTS[^]*saelab merge OUT/);
+  assert.match(out, /^  saelab harvest MODEL TEXTS[^]*--no-resume[^\n]*\n$/);
 });
