@@ -1,6 +1,7 @@
 import { EngineError, HookError, ModelError, OptionError, TextError } from "../core/errors";
 import { firstPass, nextPass, type Pass } from "../core/feeds";
 import { writtenHtml, writtenText } from "../core/passview";
+import { joined } from "../core/pad";
 import { draw, randomNumbers } from "../core/sample";
 import type { Document, GeneratedDocument, GenerateOptions, Generation, Hook, Model, Piece } from "../core/types";
 import { breathe, stopIfInterrupted } from "./interrupt";
@@ -232,14 +233,4 @@ function finish(line: Line, at: number, tell: (piece: Piece) => void): void {
   if (at >= 0) line.text = line.text.slice(0, at);
   if (line.text.length > line.told) tell({ prompt: line.index, token: line.added.at(-1)!, text: line.text.slice(line.told) });
   line.told = line.text.length;
-}
-
-function joined(parts: Float32Array[]): Float32Array {
-  const out = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
 }

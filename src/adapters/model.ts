@@ -7,7 +7,7 @@ import { tableHtml, tableText } from "../core/featuretable";
 import { deeper, parseHook } from "../core/hookname";
 import { foldHooks, hookTable, hookTableHtml } from "../core/hooktable";
 import type { Value } from "../core/onnx";
-import { withoutPadding, withPadding } from "../core/pad";
+import { joined, withoutPadding, withPadding } from "../core/pad";
 import { rowsTable } from "../core/passview";
 import { prune } from "../core/splice";
 import type { Hook, HookRow, Model, RunOptions, Tokenizer, Write } from "../core/types";
@@ -257,16 +257,6 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
     },
   };
   return inCell(model, () => ({ "text/plain": model.describe() }));
-}
-
-function joined(parts: Float32Array[]): Float32Array {
-  const out = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
 }
 
 const quantity = (n: number): string => (n >= 1e9 ? `${(n / 1e9).toFixed(2)} billion` : n >= 1e6 ? `${(n / 1e6).toFixed(1)} million` : n.toLocaleString("en"));

@@ -12,7 +12,7 @@ import { breathe, stopIfInterrupted } from "./interrupt";
 import { meter } from "./progress";
 import { defaultProgress } from "./progressbar";
 import { chunks, requireFinite, rowCount } from "./rows";
-import { showing, type Shown } from "./show";
+import { inCell, showing, type Shown } from "./show";
 import { rowsOf } from "./store";
 import { tableBundle } from "./table";
 import { tensorflow } from "./tensorflow";
@@ -36,7 +36,8 @@ export function saeOf(weights: SaeWeights, { hook, card = {}, curve, stored }: S
   checkWeights(weights, "SAE");
   let packed: Coder | undefined;
   const code = (): Coder => (packed ??= coder(weights.d, weights.latents, weights.k, weights));
-  return {
+  const { d, latents, k } = weights;
+  const sae: Sae = {
     weights,
     ...(stored ? { stored } : {}),
     hook,
@@ -46,6 +47,7 @@ export function saeOf(weights: SaeWeights, { hook, card = {}, curve, stored }: S
     decode: (sparse) => decodeRows(tensorflow(), code(), sparse),
     save: (folder) => save({ weights, hook, card, curve }, folder),
   };
+  return inCell(sae, () => ({ "text/plain": `A top-${k} SAE of ${latents.toLocaleString("en")} latents, rows of width ${d}${hook ? `, for ${hook}` : ""}. evaluate(sae, store) measures it.` }));
 }
 
 /**

@@ -51,3 +51,14 @@ export function withPadding(rows: Float32Array, before: Float32Array, pass: Pass
   });
   return out;
 }
+
+/** Rows after rows. */
+export function joined(parts: Float32Array[]): Float32Array {
+  const out = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
+}
