@@ -39,6 +39,7 @@ function thread(): Thread {
     for (const { reject } of started.waiting.values()) reject(what, cause);
     started.waiting.clear();
     for (const lost of started.lost) lost();
+    started.lost.clear(); // an error is followed by the end: by then there may be another thread
   };
   worker.on("message", (reply: Reply) => {
     const one = started.waiting.get(reply.id);
@@ -91,7 +92,13 @@ export function startEngine(what: string, lost: () => void): Engine {
     });
     answer.then(() => mine.delete(id), () => mine.delete(id));
     worker.ref();
-    worker.postMessage({ id, model, stop, request } satisfies Message, transfer);
+    try {
+      worker.postMessage({ id, model, stop, request } satisfies Message, transfer);
+    } catch (error) { // what cannot be sent is not answered: waiting for it would keep the process alive
+      waiting.get(id)!.reject(`expected arrays that can be handed over, found: ${(error as Error).message}`, error as Error);
+      waiting.delete(id);
+      if (!waiting.size) worker.unref();
+    }
     return answer;
   };
   return {

@@ -4,6 +4,7 @@ import { writtenHtml, writtenText } from "../core/passview";
 import { joined } from "../core/pad";
 import { draw, randomNumbers } from "../core/sample";
 import type { Document, GeneratedDocument, GenerateOptions, Generation, Hook, Model, Piece } from "../core/types";
+import type { Lowered } from "../core/writes";
 import { breathe, stopIfInterrupted } from "./interrupt";
 import type { Inner } from "./model";
 import { meter } from "./progress";
@@ -15,20 +16,20 @@ const BATCH = 16;
 /** Numbers of key-value caches, unique in the process; those of edits are negative. */
 let caches = 0;
 
-interface Settings extends Required<Pick<GenerateOptions, "temperature" | "topK" | "topP" | "maxTokens" | "seed" | "stop" | "hooks" | "writes">> {
+interface Settings extends Required<Pick<GenerateOptions, "temperature" | "topK" | "topP" | "maxTokens" | "seed" | "stop" | "hooks">> {
   progress: GenerateOptions["progress"];
 }
 
 function check(options: GenerateOptions): Settings {
-  const { temperature = 0, topK = 0, topP = 1, maxTokens = 256, seed = 0, stop = [], hooks = [], writes = [], progress } = options;
+  const { temperature = 0, topK = 0, topP = 1, maxTokens = 256, seed = 0, stop = [], hooks = [], progress } = options;
   if (!(temperature >= 0 && Number.isFinite(temperature))) throw new OptionError(`temperature: expected a number from 0 (greedy), found ${temperature}.`);
   if (!Number.isSafeInteger(topK) || topK < 0) throw new OptionError(`topK: expected a whole number from 0 (all), found ${topK}.`);
   if (!(topP > 0 && topP <= 1)) throw new OptionError(`topP: expected a number above 0, up to 1 (all), found ${topP}.`);
   if (!Number.isSafeInteger(maxTokens) || maxTokens < 1) throw new OptionError(`maxTokens: expected a whole number from 1, found ${maxTokens}.`);
   if (!Number.isSafeInteger(seed)) throw new OptionError(`seed: expected a whole number, found ${seed}.`);
   if (!Array.isArray(stop) || stop.some((text) => typeof text !== "string" || !text)) throw new OptionError(`stop: expected texts that are not empty, found ${JSON.stringify(stop)}.`);
-  if (!Array.isArray(hooks) || !Array.isArray(writes)) throw new OptionError(`${Array.isArray(hooks) ? "writes" : "hooks"}: expected a list, found one value. Put it in brackets.`);
-  return { temperature, topK, topP, maxTokens, seed, stop, hooks, writes, progress };
+  if (!Array.isArray(hooks)) throw new OptionError("hooks: expected a list, found one value. Put it in brackets.");
+  return { temperature, topK, topP, maxTokens, seed, stop, hooks, progress };
 }
 
 /** A text on its way. */
@@ -99,17 +100,20 @@ async function write(
   model: Model, inner: Inner, prompts: (string | Document | ArrayLike<number>)[], options: GenerateOptions, find: (spelling: string, use?: "read" | "write") => Hook,
   tell: (piece: Piece) => void, left: () => boolean,
 ): Promise<GeneratedDocument[]> {
-  if (!Array.isArray(prompts)) throw new OptionError(`generate: expected a list of texts, documents or token ids, found ${typeof prompts === "string" ? "one text" : typeof prompts}. Put it in brackets.`);
   const settings = check(options);
   const { tokenizer } = model;
   const context = inner.source.context;
   const hooks = new Map(settings.hooks.map((spelling) => [spelling, find(spelling)]));
   for (const [spelling, hook] of hooks) if (hook.kind === "pattern") throw new HookError(`"${spelling}": expected a place with one row a token, found a pattern, whose rows grow with the text. Read it with run.`);
-  for (const one of settings.writes) find(one.hook, "write");
+  const writes = inner.lower(options.writes);
+  if (!Array.isArray(prompts)) throw new OptionError(`generate: expected a list of prompts, found ${typeof prompts}. One is a list too: generate([prompt]).`);
   const formatted = (text: string): string => (options.chat ? tokenizer.chat([{ role: "user", content: text }], { addGenerationPrompt: true }) : text);
   const lines = prompts.map((prompt, i): Line => {
+    if (typeof prompt !== "string" && !(typeof prompt === "object" && prompt && ("length" in prompt || typeof prompt.text === "string"))) {
+      throw new OptionError(`generate: prompt ${i}: expected a text, a document with a text, or token ids, found ${JSON.stringify(prompt)?.slice(0, 80)}.`);
+    }
+    if (typeof prompt !== "string" && "length" in prompt && prompt.length) inner.check([prompt]);
     const given = typeof prompt !== "string" && "length" in prompt ? Int32Array.from(prompt) : undefined;
-    if (given?.length) inner.check([given]);
     if (given && options.chat) throw new OptionError(`generate: prompt ${i}: expected a text beside chat: true, found token ids. Leave chat out.`);
     const plain = typeof prompt === "string" || "length" in prompt ? { id: `prompt-${i}`, text: given ? tokenizer.decode(given) : (prompt as string), spans: [] } : prompt;
     const document: Document = options.chat ? { ...plain, text: formatted(plain.text), spans: [] } : plain;
@@ -126,7 +130,7 @@ async function write(
   let finished = 0; // texts, times maxTokens
   for (const group of groups(lines, inner)) {
     if (left()) break;
-    await writeGroup(group, { inner, hooks, settings, tokenizer, tell, left, made: (count) => told(Math.min(finished + count, total - 1)), finished: () => finished / settings.maxTokens, all: lines.length });
+    await writeGroup(group, { inner, hooks, writes, settings, tokenizer, tell, left, made: (count) => told(Math.min(finished + count, total - 1)), finished: () => finished / settings.maxTokens, all: lines.length });
     finished += group.length * settings.maxTokens; // texts that ended early are done too
   }
   told(total);
@@ -154,6 +158,7 @@ function groups(lines: Line[], { source }: Inner): Line[][] {
 interface Work {
   inner: Inner;
   hooks: Map<string, Hook>;
+  writes: Lowered[];
   settings: Settings;
   tokenizer: Model["tokenizer"];
   tell: (piece: Piece) => void;
@@ -163,18 +168,18 @@ interface Work {
   all: number;
 }
 
-async function writeGroup(group: Line[], { inner, hooks, settings, tokenizer, tell, left, made, finished, all }: Work): Promise<void> {
+async function writeGroup(group: Line[], { inner, hooks, writes, settings, tokenizer, tell, left, made, finished, all }: Work): Promise<void> {
   const { source } = inner;
   const prompt = group.map(({ ids }) => ids.length);
   const start = (ids: ArrayLike<number>[]): Pass => firstPass(ids, { prompt, index: group.map(({ index }) => index), rows: undefined });
   let pass = start(group.map(({ ids }) => ids));
   let cache = ++caches;
+  // rows beyond the tokenizer's are padding of the embedding: no text has them
+  const greedy = settings.temperature === 0 ? tokenizer.vocabularySize : undefined;
+  const question = { hooks: [...hooks.values()], last: true, greedy, cache: true, writes };
   try {
     for (;;) {
       stopIfInterrupted(`${finished()} of ${all} texts were finished; none is kept.`);
-      // rows beyond the tokenizer's are padding of the embedding: no text has them
-      const greedy = settings.temperature === 0 ? tokenizer.vocabularySize : undefined;
-      const question = { hooks: [...hooks.values()], last: true, greedy, cache: true, writes: settings.writes };
       const outputs = await inner.pass(question, pass, cache);
       const vocabulary = inner.source.vocabulary;
       for (const [spelling, hook] of hooks) keepRows(group, spelling, outputs[hook.name], pass);
@@ -221,7 +226,8 @@ function take(line: Line, id: number, bytes: Uint8Array, { maxTokens, stop }: Se
   if (line.added.length >= maxTokens || full) return finish(line, -1, tell);
   // what may be the beginning of a stop text is held back
   const held = stop.reduce((most, text) => Math.max(most, text.length - 1), 0);
-  const end = Math.max(line.told, line.text.length - held);
+  const bound = line.text.length - held;
+  const end = Math.max(line.told, bound - (/[\uD800-\uDBFF]/.test(line.text[bound - 1] ?? "") ? 1 : 0)); // not between the halves of a character
   if (end > line.told) tell({ prompt: line.index, token: id, text: line.text.slice(line.told, end) });
   line.told = end;
 }

@@ -30,7 +30,7 @@ const GRAPHS = 64;
 
 /** What a pass is asked for, beside what goes in. */
 export interface Question extends Pick<Wanted, "hooks" | "last" | "greedy" | "cache" | "lens"> {
-  writes?: Write[];
+  writes?: Lowered[];
 }
 
 /** A question, its graph and how to feed it: kept as long as the same is asked. */
@@ -42,6 +42,8 @@ interface Known extends Pick<Built, "tensors" | "outputs" | "cache"> {
 export interface Inner {
   source: GraphSource;
   pass(question: Question, pass: Pass, cache?: number): Promise<Record<string, Float32Array>>;
+  /** Once for all passes: vectors are checked, means taken. @throws OptionError, HookError */
+  lower(writes?: Write[]): Lowered[];
   check(batch: ArrayLike<number>[]): void;
   forget(cache: number): void;
   stops: Set<number>;
@@ -107,7 +109,7 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
     check(batch) {
       if (!batch.length) throw new OptionError("batch: expected at least one text, found none.");
       batch.forEach((ids, row) => {
-        if (typeof ids === "string" || typeof ids?.length !== "number") throw new OptionError(`batch: expected texts, or lists of token ids, found ${JSON.stringify(ids)} at ${row}. Of one text's ids: [ids].`);
+        if (typeof ids !== "object" || !ids || typeof ids.length !== "number") throw new OptionError(`batch: text ${row}: expected a list of token ids, found ${JSON.stringify(ids)}. A single text is a list in a list: run([ids], …).`);
         if (!ids.length) throw new OptionError(`batch: text ${row}: expected at least one token, found none. Leave empty texts out.`);
         if (ids.length > context) {
           throw new OptionError(`batch: text ${row}: expected at most ${context} tokens (max_position_embeddings of config.json), found ${ids.length}. Cut it into contexts.`);
@@ -120,8 +122,12 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
         }
       });
     },
+    lower(writes = []) {
+      if (!Array.isArray(writes) || writes.some((write) => typeof write !== "object" || !write)) throw new OptionError(`writes: expected a list of objects such as { hook: "layers.0", scale: 0 }, found ${JSON.stringify(writes)?.slice(0, 80)}.`);
+      return writes.map((write, i) => lowerWrite(write, find(write.hook, "write"), `write.${i}`, shape, saes.initializers));
+    },
     async pass(question, pass, cache) {
-      const lowered = (question.writes ?? []).map((write, i) => lowerWrite(write, find(write.hook, "write"), `write.${i}`, shape, saes.initializers));
+      const lowered = question.writes ?? [];
       const { prepared, tensors, outputs: named, cache: pairs } = answer(question, lowered);
       const outputOf = (hook: Hook): string => named?.get(hook.name) ?? tensors.get(hook.name)!;
       const regime = source.regime(Math.max(...pass.past.map((past, b) => past + pass.lengths[b])));
@@ -153,12 +159,13 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
   };
 
   /** Texts that rotate alike go together; the answers come back in the order of the texts. */
-  const run = async (batch: ArrayLike<number>[], hooks: Hook[], writes: Write[] | undefined): Promise<Record<string, Float32Array>> => {
+  const run = async (batch: ArrayLike<number>[], hooks: Hook[], writes: Lowered[]): Promise<Record<string, Float32Array>> => {
     const regimes = batch.map((ids) => source.regime(ids.length));
     const kinds = [...new Set(regimes)];
     const { tokens, rows } = firstPass(batch);
-    // a pass of a few hundred rows stays in the processor's cache; with many outputs that is lost again
-    const side = kinds.length > 1 ? 1 : writes?.length || hooks.length > FEW_HOOKS ? batch.length : Math.max(1, Math.floor(PASS_ROWS / tokens));
+    // a pass of a few hundred rows stays in the processor's cache, and keeps small what an SAE makes of it ([rows, latents]); with many
+    // outputs that is lost again; functions are told of all texts at once
+    const side = kinds.length > 1 ? 1 : writes.some(({ edit }) => edit) || (!writes.length && hooks.length > FEW_HOOKS) ? batch.length : Math.max(1, Math.floor(PASS_ROWS / tokens));
     if (side >= batch.length) return inner.pass({ hooks, writes }, firstPass(batch));
     const firsts = Array.from({ length: Math.ceil(batch.length / side) }, (_, i) => i * side);
     const part = (first: number): Promise<Record<string, Float32Array>> => {
@@ -198,8 +205,8 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
     hook: (spelling) => parseHook(spelling, anatomy),
 
     async run(texts, { hooks: names = [], logits = false, writes, upTo }: RunOptions = {}) {
-      if (!Array.isArray(names) || names.some((one) => typeof one !== "string")) throw new OptionError(`run: hooks: expected a list of names, such as ["layers.3"], found ${JSON.stringify(names)}.`);
-      if (writes !== undefined && !Array.isArray(writes)) throw new OptionError("run: writes: expected a list, found one value. Put it in brackets.");
+      if (!Array.isArray(names)) throw new OptionError(`run: hooks: expected a list of names, found ${JSON.stringify(names)}.`);
+      if (typeof texts !== "string" && !Array.isArray(texts)) throw new OptionError(`batch: expected a text, a list of texts, or a list of token ids of each text, found ${texts === undefined ? "nothing" : Object.prototype.toString.call(texts).slice(8, -1)}.`);
       const batch = [texts].flat().every((text) => typeof text === "string") && [texts].flat().length
         ? ([texts].flat() as string[]).map((text) => openedTokenizer().encode(text).ids) : (texts as ArrayLike<number>[]);
       const wanted = new Map<string, Hook>(names.map((spelling) => [spelling, find(spelling)]));
@@ -210,7 +217,7 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
         if (end && deeper(hook, end) > 0) throw new OptionError(`run: expected hooks up to "${upTo}", found "${spelling}", which comes later. Leave upTo out: a pass ends at its deepest hook.`);
       }
       inner.check(batch);
-      const rows = await run(batch, [...wanted.values(), ...(end ? [end] : [])], writes);
+      const rows = await run(batch, [...wanted.values(), ...(end ? [end] : [])], inner.lower(writes));
       const result: Record<string, Float32Array> = {};
       for (const [spelling, hook] of wanted) result[spelling] = rows[hook.name];
       return inCell(result, () => {
@@ -223,6 +230,7 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
     generate: (prompts, options) => generation(model, inner, prompts, options ?? {}, find),
 
     async unembed(rows) {
+      if (!(rows instanceof Float32Array)) throw new OptionError(`unembed: expected a Float32Array of rows of ${source.width} numbers, found ${typeof rows}.`);
       if (!rows.length || rows.length % source.width) throw new OptionError(`unembed: expected rows of ${source.width} numbers, the width of the stream, found ${rows.length} numbers.`);
       const { prepared, outputs, cache } = answer({ hooks: [parseHook("logits", anatomy)], lens: true }, []);
       const n = rows.length / source.width;

@@ -33,7 +33,7 @@ export function checkpointFiles(folder: string): { config: string; weights: stri
   if (!existsSync(index)) {
     const remedy = there.some((name) => name.endsWith(".bin"))
       ? "Weights in PyTorch's own format are code: convert them with transformers, save_pretrained(folder, safe_serialization=True)."
-      : there.some((name) => name.endsWith(".gguf")) ? "GGUF files are not read yet: use the safetensors of the same model."
+      : there.some((name) => name.endsWith(".gguf")) ? 'There is a GGUF file: open it with { route: "gguf" }.'
         : "Download the weights into it.";
     throw new ModelError(`${folder}: expected model.safetensors, or model.safetensors.index.json with its shards, ${found}. ${remedy}`);
   }

@@ -23,7 +23,8 @@ export function resolvedSource(file: string, config?: string): GraphSource {
   const { skeleton, files } = openSkeleton(file);
   const found = resolve(skeleton, file);
   const described = config === undefined ? undefined : readJson(config);
-  const family = described?.text_config?.model_type ?? described?.model_type ?? "unknown";
+  const said = described?.text_config ?? described ?? {};
+  const family = said.model_type ?? described?.model_type ?? "unknown";
   const a = FAMILIES.some(({ type }) => type === family) ? readArchitecture(described, config!) : undefined;
   if (a && (a.layers !== found.layers || a.width !== found.width)) {
     throw new ModelError(`${file}: expected ${a.layers} blocks of width ${a.width} by ${config}, found ${found.layers} of ${found.width}. Config and weights belong to different models: copy both again.`);
@@ -32,7 +33,7 @@ export function resolvedSource(file: string, config?: string): GraphSource {
   const rows = placesOf(found, anatomy, a);
   const values = [...skeleton.initializers].filter(({ external }) => external);
   return {
-    family, anatomy, width: found.width, vocabulary: found.vocabulary, context: a?.context ?? Infinity, eos: a?.eos ?? [],
+    family, anatomy, width: found.width, vocabulary: found.vocabulary, context: a?.context ?? numbers(said.max_position_embeddings ?? said.n_positions)[0] ?? Infinity, eos: a?.eos ?? numbers(said.eos_token_id ?? described?.eos_token_id),
     rows,
     headDim: (kind) => (["q", "k", "v", "z"].includes(kind) ? found.headDim : kind === "pattern" ? 1 : undefined),
     build: (wanted) => build(found, wanted),
@@ -51,6 +52,9 @@ export function resolvedSource(file: string, config?: string): GraphSource {
     ],
   };
 }
+
+/** Whole numbers among what a config says, one or a list. */
+const numbers = (said: unknown): number[] => [said].flat().filter((one): one is number => Number.isSafeInteger(one));
 
 const TYPES: Record<number, string> = { 1: "F32", 2: "U8", 3: "I8", 10: "F16", 16: "BF16" };
 

@@ -15,20 +15,23 @@ import type { Reply } from "./model-worker";
 
 export type Holding = "auto" | "packed" | "widened" | "in place";
 
-/** Sessions that stay loaded, if their copies of weights fit into a quarter of the memory; the one unused for longest makes room. */
-const SESSIONS = 6;
+/** Graphs that stay loaded, if their copies of weights fit into a quarter of the memory; the session unused for longest makes room. */
+const LOADED = 6;
 
 /** A graph, cut at its edits, with a name for the session of each part. */
 export type Prepared = { key: string; model: OnnxModel; kept: string[]; edit?: Edit }[];
 
 export const prepare = (key: string, model: OnnxModel): Prepared => segments(model).map((part, i) => ({ key: `${key}#${i}`, ...part }));
 
+/** A session's graph. */
+const graphOf = (key: string): string => key.slice(0, key.lastIndexOf("#"));
+
 export interface RunRequest {
   /** Called once a segment, with the inputs that it has. */
   feeds: (inputs: Value[]) => Record<string, Feed>;
   /** Outputs given back; the others that the graph has are left alone, or kept. */
   outputs: string[];
-  /** Keys and values: which output becomes which input, and what an empty one looks like; without a number they are not kept. */
+  /** Keys and values: which output becomes which input, and what an empty one looks like; without a number they are not kept; `begun` where there are some. */
   cache: { id?: number; pairs: CachePair[] };
   /** What the caller computes at the edit of this name: padded rows in, padded rows out. */
   edit?: (name: string, data: Float32Array, dims: number[]) => Promise<Float32Array>;
@@ -97,7 +100,9 @@ export function runtime(what: string, options: { threads: number; holding: Holdi
           `${what}: expected memory for ${gigabytes(bytes)} of weights, ${held} as float32, found ${gigabytes(available)} available. ` +
           'Open it with { weights: "in place" }, which costs page cache only, or ask for hooks of earlier blocks: a pass ends at its deepest hook.');
       }
-      const room = (): boolean => sessions.size < SESSIONS && [...sessions.values()].reduce((sum, other) => sum + other.bytes, bytes) <= totalmem() / 4;
+      // the parts of one graph count once: were there more of them than may stay, each pass would load all of them anew
+      const graphs = (): number => new Set([key, ...sessions.keys()].map(graphOf)).size;
+      const room = (): boolean => graphs() <= LOADED && [...sessions.values()].reduce((sum, other) => sum + other.bytes, bytes) <= totalmem() / 4;
       while (sessions.size && !room()) {
         const [oldest] = sessions.keys();
         sessions.delete(oldest);

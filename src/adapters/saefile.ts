@@ -1,16 +1,17 @@
-import { closeSync, mkdtempSync, openSync, realpathSync, rmSync, writeSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { closeSync, mkdtempSync, openSync, readdirSync, realpathSync, rmSync, writeSync } from "node:fs";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { weightBytes } from "../core/checkpoint";
 import { ELEMENT, type Initializer } from "../core/onnx";
 import { readHeader } from "../core/safetensors";
 import type { Sae, SaeWeights } from "../core/types";
 import type { SaeInitializers } from "../core/writes";
-import { fileSource } from "./files";
+import { diskError, fileSource } from "./files";
+import { isAlive } from "./lock";
 
 /**
  * SAEs in a model's graph: their weights are read from a file, like the model's. Those of a float32 checkpoint are read where they
- * lie; others are put into a temporary file, once, which goes with the model.
+ * lie; others are put into a temporary file, once, which goes with the model; what a killed process left goes with the next.
  */
 export function saeFiles(): { initializers: SaeInitializers; close(): void } {
   const known = new Map<SaeWeights, ReturnType<SaeInitializers>>();
@@ -26,7 +27,7 @@ export function saeFiles(): { initializers: SaeInitializers; close(): void } {
       let found = known.get(weights);
       if (!found) {
         if (!stored && !folder) {
-          folder = mkdtempSync(join(realpathSync(tmpdir()), "saelab-sae-"));
+          folder = makeFolder();
           process.once("exit", remove);
         }
         const { file, offsets } = stored ?? write(weights, join(folder!, `${known.size}.safetensors`));
@@ -46,12 +47,33 @@ export function saeFiles(): { initializers: SaeInitializers; close(): void } {
   };
 }
 
-function write(weights: SaeWeights, file: string): NonNullable<Sae["stored"]> {
-  const out = openSync(file, "wx");
+/** @throws DiskError */
+function makeFolder(): string {
+  const root = realpathSync(tmpdir());
+  const mine = `saelab-sae-${hostname()}-`;
+  for (const name of readdirSync(root)) {
+    const pid = name.startsWith(mine) ? /^(\d+)-[^-]+$/.exec(name.slice(mine.length))?.[1] : undefined;
+    if (pid && !isAlive(Number(pid))) rmSync(join(root, name), { recursive: true, force: true });
+  }
   try {
-    for (const piece of weightBytes(weights)) for (let at = 0; at < piece.byteLength;) at += writeSync(out, piece, at, Math.min(piece.byteLength - at, 2 ** 30));
-  } finally {
-    closeSync(out);
+    return mkdtempSync(join(root, `${mine}${process.pid}-`));
+  } catch (error) {
+    throw diskError(error, root);
+  }
+}
+
+/** @throws DiskError; then there is no file */
+function write(weights: SaeWeights, file: string): NonNullable<Sae["stored"]> {
+  try {
+    const out = openSync(file, "wx");
+    try {
+      for (const piece of weightBytes(weights)) for (let at = 0; at < piece.byteLength;) at += writeSync(out, piece, at, Math.min(piece.byteLength - at, 2 ** 30));
+    } finally {
+      closeSync(out);
+    }
+  } catch (error) {
+    rmSync(file, { force: true });
+    throw diskError(error, file);
   }
   const source = fileSource(file);
   try {

@@ -1,6 +1,6 @@
 import { rotatesInside } from "../core/attention";
 import { buildGraph, checkWeights, hookWidth, type Built, type Wanted, type Weight } from "../core/build";
-import { HookError } from "../core/errors";
+import { HookError, OptionError } from "../core/errors";
 import { anatomyOf, readArchitecture, type Architecture } from "../core/families";
 import type { Feed } from "../core/feeds";
 import { allHooks, parseHook, transformerLensName, type Anatomy } from "../core/hookname";
@@ -135,6 +135,8 @@ function readWeight(weight: Weight, from?: number, to?: number): Float32Array {
 }
 
 function headRows(a: Architecture, weights: Map<string, Weight>, tokens: number[]): HeadRows {
+  const wrong = tokens.find((token) => !(Number.isInteger(token) && token >= 0 && token < a.vocabulary));
+  if (wrong !== undefined) throw new OptionError(`head: expected token ids from 0 to ${a.vocabulary - 1}, found ${wrong}.`);
   const matrix = weights.get(a.tied ? "embed_tokens.weight" : "lm_head.weight")!;
   const rows = new Float32Array(tokens.length * a.width);
   tokens.forEach((token, i) => rows.set(readWeight(matrix, token * a.width, (token + 1) * a.width), i * a.width));
@@ -149,6 +151,7 @@ function headRows(a: Architecture, weights: Map<string, Weight>, tokens: number[
 }
 
 function headOutput(a: Architecture, weights: Map<string, Weight>, layer: number): HeadOutput {
+  if (!(Number.isInteger(layer) && layer >= 0 && layer < a.layers)) throw new OptionError(`headOutput: expected a block from 0 to ${a.layers - 1}, found ${layer}.`);
   const stored = readWeight(weights.get(`layers.${layer}.o_proj.weight`)!);
   const inner = a.heads * a.headDim;
   // Conv1D keeps [in, out]

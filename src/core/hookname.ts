@@ -120,6 +120,7 @@ for (const kind of BLOCK_KINDS) {
  * @throws HookError with near matches and the range of blocks, or why this model has no such place
  */
 export function parseHook(name: string, anatomy: Anatomy | number): Hook {
+  if (typeof name !== "string") throw new HookError(`expected a hook's name, such as "layers.0", found ${JSON.stringify(name)}. model.hooks() lists all.`);
   const shape = anatomyOf(anatomy);
   const { layers } = shape;
   const range = `blocks 0 to ${layers - 1}`;

@@ -19,20 +19,35 @@ export function withoutPadding(data: Float32Array, pass: Pass, heads?: number): 
   return out;
 }
 
-const valid = (column: Int32Array): number[] => Array.from(column.keys()).filter((s) => column[s] >= 0);
+/** Columns that hold a position, as runs: one, but where padding of several passes lies between. */
+function runsOf(column: Int32Array): { from: number; count: number }[] {
+  const runs: { from: number; count: number }[] = [];
+  column.forEach((position, s) => {
+    if (position < 0) return;
+    const last = runs.at(-1);
+    if (last && last.from + last.count === s) last.count++;
+    else runs.push({ from: s, count: 1 });
+  });
+  return runs;
+}
 
-function* cells({ lengths, tokens, columns, before }: Pass, heads: number): Generator<[padded: number, plain: number]> {
+/** Pieces of rows that lie together on both sides: where they begin, and how long they are. */
+function* strips({ lengths, tokens, columns, before }: Pass, heads: number): Generator<[padded: number, plain: number, count: number]> {
   const S = columns[0].length;
   let at = 0;
   for (const [b, length] of lengths.entries()) {
-    const there = valid(columns[b]);
-    for (let h = 0; h < heads; h++) for (let t = 0; t < length; t++) for (const s of there) yield [((b * heads + h) * tokens + (before?.[b] ?? 0) + t) * S + s, at++];
+    const runs = runsOf(columns[b]);
+    for (let h = 0; h < heads; h++) for (let t = 0; t < length; t++) for (const { from, count } of runs) {
+      yield [((b * heads + h) * tokens + (before?.[b] ?? 0) + t) * S + from, at, count];
+      at += count;
+    }
   }
 }
 
 function patterns(data: Float32Array, pass: Pass, heads: number): Float32Array {
-  const out = new Float32Array(pass.lengths.reduce((sum, length, b) => sum + heads * length * valid(pass.columns[b]).length, 0));
-  for (const [padded, plain] of cells(pass, heads)) out[plain] = data[padded];
+  const held = pass.columns.map((column) => runsOf(column).reduce((sum, { count }) => sum + count, 0));
+  const out = new Float32Array(pass.lengths.reduce((sum, length, b) => sum + heads * length * held[b], 0));
+  for (const [padded, plain, count] of strips(pass, heads)) out.set(data.subarray(padded, padded + count), plain);
   return out;
 }
 
@@ -40,7 +55,7 @@ function patterns(data: Float32Array, pass: Pass, heads: number): Float32Array {
 export function withPadding(rows: Float32Array, before: Float32Array, pass: Pass, heads?: number): Float32Array {
   const out = before.slice();
   if (heads !== undefined) {
-    for (const [padded, plain] of cells(pass, heads)) out[padded] = rows[plain];
+    for (const [padded, plain, count] of strips(pass, heads)) out.set(rows.subarray(plain, plain + count), padded);
     return out;
   }
   const width = before.length / (pass.batch * pass.tokens);

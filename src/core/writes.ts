@@ -1,4 +1,5 @@
 import type { Built } from "./build";
+import { checkWeights } from "./checkpoint";
 import { HookError, OptionError } from "./errors";
 import { ELEMENT, type Node, type OnnxModel, type Value } from "./onnx";
 import { randomNumbers } from "./sample";
@@ -91,6 +92,7 @@ export function lowerWrite(write: Write, hook: Hook, id: string, shape: Shape, s
   } else if ("sae" in write && write.sae) {
     const sae = write.sae.weights ?? fail(`sae: expected an SAE, or its { weights }, found ${typeof write.sae} without weights. loadSae gives one.`);
     if (sae.d !== width) fail(`sae: expected one of width ${width}, as ${hook.name} is, found ${sae.d}. It belongs to another place or model.`);
+    checkWeights(sae, `write to "${write.hook}": sae`);
     const { latent, clamp, times } = write;
     if (latent === undefined && (clamp !== undefined || times !== undefined || write.keepError)) fail("sae: expected latent beside clamp, times or keepError, found none. Say which latent.");
     if (latent !== undefined) {

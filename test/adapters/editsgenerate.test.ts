@@ -215,6 +215,26 @@ test("a stop text ends a text before it, over the bounds of tokens, and is never
   });
 });
 
+test("a piece has whole characters, also where a stop text holds some back", async () => {
+  await opened("llama", async (model) => {
+    const { tokenizer } = model;
+    const byte = (value: number): number => Array.from({ length: tokenizer.vocabularySize }, (_, id) => id).find((id) => !tokenizer.isSpecial(id) && String(tokenizer.bytes(id)) === String([value]))!;
+    const said = [..."a😀b😀", ""].flatMap((character) => [...Buffer.from(character)]).map(byte);
+    const prompt = [1, 2, 3];
+    /** What is written, whatever the model would. */
+    const dictate: Write = { hook: "logits", edit: (rows, { past, lengths }) => {
+      const width = rows.length / lengths[0];
+      rows.fill(0);
+      rows[(lengths[0] - 1) * width + said[past[0] + lengths[0] - prompt.length]] = 1;
+    } };
+    for (const stop of [[], ["x"], ["xy"], ["xyz"]]) {
+      const found = await pieces(model.generate([prompt], { maxTokens: said.length, writes: [dictate], stop }));
+      assert.equal(found.map(({ text }) => text).join(""), "a😀b😀");
+      for (const { text } of found) assert.ok(text.isWellFormed(), JSON.stringify(found));
+    }
+  });
+});
+
 test("topK and topP: only the most likely are drawn, by seed, whatever the company; one alone is greedy", async () => {
   await opened("llama", async (model) => {
     const text = async (options: GenerateOptions, prompts = [PROMPTS[1]]): Promise<string> => (await model.generate(prompts, { maxTokens: 10, temperature: 1.5, ...options }))[0].text;

@@ -213,3 +213,26 @@ test("what is neither a path nor a name is told from both", async () => {
   await assert.rejects(openModel(""), OptionError);
   await assert.rejects(openModel(join(LLAMA, "config.json")), (error: Error) => error instanceof ModelError && /expected a folder, a \.gguf or a \.onnx file/.test(error.message));
 });
+
+test("an ONNX file of a family that is not built here: its config still tells where texts end and how long they may be", async () => {
+  const file = join(ORACLE, "onnx/qwen2_genai_int4.onnx");
+  const home = join(FIXTURES, "models/qwen2");
+  if (!existsSync(home)) return;
+  await scratch(async (folder) => {
+    for (const name of ["tokenizer.json", "tokenizer_config.json"]) cpSync(join(home, name), join(folder, name));
+    cpSync(file, join(folder, "model.onnx"));
+    const written = async (config: object): Promise<Int32Array> => {
+      writeFileSync(join(folder, "config.json"), JSON.stringify({ model_type: "another", max_position_embeddings: 32, ...config }));
+      return opened(folder, async (model) => {
+        assert.equal(model.context, 32);
+        await assert.rejects(model.run([new Int32Array(33)], { logits: true }), /at most 32 tokens/);
+        return (await model.generate([[1, 2, 3]], { maxTokens: 8, hooks: ["embed_tokens"] }))[0].ids!;
+      }) as Promise<Int32Array>;
+    };
+    const whole = await written({});
+    assert.equal(whole.length, 3 + 8);
+    const end = whole[3 + 2];
+    assert.deepEqual(await written({ eos_token_id: [end, 319] }), whole.slice(0, whole.indexOf(end, 3)));
+    assert.deepEqual(await written({ text_config: { eos_token_id: end, max_position_embeddings: 32 } }), whole.slice(0, whole.indexOf(end, 3)));
+  });
+});

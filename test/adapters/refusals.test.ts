@@ -81,3 +81,26 @@ test("options of run that cannot be are refused", async () => {
     assert.deepEqual(await model.run("The rain", { logits: true }), await model.run([model.tokenizer.encode("The rain").ids], { logits: true }));
   });
 });
+
+test("what is no batch, no list, no prompt, no token or block is refused in words, not in the runtime's", async () => {
+  await opened("llama", async (model) => {
+    const any = model as any;
+    const cases: [() => unknown, RegExp, (typeof HookError | typeof OptionError)?][] = [
+      [() => any.run(undefined, { logits: true }), /batch: expected a text, a list of texts, or .*found nothing/], [() => any.run([1, 2], { logits: true }), /text 0: expected a list of token ids, found 1\. .*run\(\[ids\], …\)/],
+      [() => any.run(Int32Array.of(1), { logits: true }), /batch: .*found Int32Array/], [() => any.run(["a", [1]], { logits: true }), /text 0: expected a list of token ids, found "a"/],
+      [() => any.run([[1]]), /expected at least one hook/], [() => any.run([[1]], { hooks: "layers.0" }), /hooks: expected a list of names, found "layers\.0"/],
+      [() => any.run([[1]], { hooks: [3] }), /expected a hook's name.*found 3/, HookError], [() => any.hook(), /expected a hook's name.*found undefined/, HookError],
+      [() => any.run([[1]], { logits: true, writes: { hook: "layers.0", scale: 1 } }), /writes: expected a list of objects/], [() => any.run([[1]], { logits: true, writes: [undefined] }), /writes: expected a list of objects/],
+      [() => any.run([[1]], { logits: true, writes: [{}] }), /expected a hook's name/, HookError],
+      [() => any.generate("The rain"), /expected a list of prompts, found string.*generate\(\[prompt\]\)/], [() => any.generate([null]), /prompt 0: expected a text, a document .*found null/],
+      [() => any.generate([{ id: "a" }]), /prompt 0: .*found \{"id":"a"\}/], [() => any.generate([[1.5]]), /token 0: expected an id .*found 1\.5/], [() => any.generate(["a"], { hooks: "layers.0" }), /hooks: expected a list/],
+      [() => any.unembed([1]), /unembed: expected a Float32Array/], [() => any.head([-1]), /head: expected token ids from 0 to 319, found -1/], [() => any.head([320]), /found 320/], [() => any.headOutput(3), /headOutput: expected a block from 0 to 2, found 3/],
+    ];
+    for (const [i, [work, message, type = OptionError]] of cases.entries()) {
+      await assert.rejects(async () => await work(), (error: Error) => {
+        assert.ok(error instanceof type && message.test(error.message), `case ${i}: ${error.name}: ${error.message}`);
+        return true;
+      });
+    }
+  });
+});

@@ -215,3 +215,24 @@ test("drawing a token: greedy takes the first largest; shares follow the softmax
   assert.notDeepEqual(take(1, 2), take(2, 2));
   assert.ok(take(0, 0).every((x) => x >= 0 && x < 1));
 });
+
+test("topK and topP draw as from the whole vocabulary in order: peaked, flat, with equals, with impossible tokens", () => {
+  const V = 500;
+  const random = randomNumbers(3, 1);
+  for (const [what, logits] of Object.entries({
+    peaked: Float32Array.from({ length: V }, () => 60 * random()), flat: new Float32Array(V).fill(2), equals: Float32Array.from({ length: V }, () => Math.round(4 * random())),
+    impossible: Float32Array.from({ length: V }, (_, i) => (i % 3 ? -Infinity : 40 * random())),
+  })) for (const temperature of [0.05, 1, 30]) for (const topK of [0, 1, 40, V - 1, V, V + 1]) for (const topP of [1e-6, 0.5, 0.95, 1]) for (const u of [0, 0.3, 0.999]) {
+    const top = logits.reduce((most, x) => Math.max(most, x));
+    const weight = (i: number): number => Math.exp((logits[i] - top) / temperature);
+    const cut = topK > 0 && topK < V || topP < 1;
+    let order = [...logits.keys()];
+    if (cut) order = order.sort((x, y) => logits[y] - logits[x] || x - y).slice(0, topK || V);
+    const total = order.reduce((sum, i) => sum + weight(i), 0);
+    let reached = 0;
+    const kept = order.filter((i, j) => (cut && j > 0 && reached >= topP * total * (1 - 1e-12) ? false : ((reached += weight(i)), true)));
+    let left = u * kept.reduce((sum, i) => sum + weight(i), 0);
+    const wanted = kept.find((i) => (left -= weight(i)) < 0);
+    assert.equal(draw(logits, { temperature, topK, topP }, () => u), wanted, `${what}, ${JSON.stringify({ temperature, topK, topP, u })}`);
+  }
+});
