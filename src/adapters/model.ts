@@ -197,7 +197,10 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
     get tokenizer() {
       return openedTokenizer();
     },
-    hash: () => (hash ??= hashFiles(source.files)),
+    hash: () => (hash ??= hashFiles(source.files).catch((error: unknown) => {
+      hash = undefined; // a file may come back
+      throw error;
+    })),
     hooks: () => inCell(source.rows.map((row): HookRow => ({ ...row })), () => {
       const rows = foldHooks(source.rows);
       return { "text/html": hookTableHtml(rows), "text/plain": hookTable(rows) };

@@ -25,7 +25,7 @@ export interface OpenOptions extends HubOptions {
   memory?: number; // bytes that packed weights may take: what the system says is available
   /** auto: safetensors before ONNX before GGUF, for the first has every hook. Or which of them. */
   route?: "auto" | "checkpoint" | "onnx" | "gguf";
-  dtype?: string; // of ONNX files: fp32, fp16, q8, q4 …; the one that config.json names, else fp32
+  dtype?: string; // takes the ONNX file of this one: fp32, fp16, q8, q4 …; else what config.json names, or fp32
   file?: string; // the only one: which .gguf or .onnx of a folder or repository with several
   gguf?: string; // .saelab/gguf: where GGUF files are expanded to
   progress?: Progress; // a bar in a notebook: of downloads, and of a GGUF that is expanded
@@ -79,7 +79,7 @@ function wanted(files: HubFile[], { route = "auto", dtype, file }: OpenOptions, 
   const safetensors = named((path) => /^model(-\d+-of-\d+)?\.safetensors$|^model\.safetensors\.index\.json$/.test(path));
   const onnx = named((path) => path.endsWith(".onnx"));
   const gguf = named((path) => path.endsWith(".gguf"));
-  const way = wayOf({ safetensors: safetensors.length > 0, onnx: onnx.length > 0, gguf: gguf.length > 0 }, route, file, where, files.map(({ path }) => path));
+  const way = wayOf({ safetensors: safetensors.length > 0, onnx: onnx.length > 0, gguf: gguf.length > 0 }, { route, file, dtype }, where, files.map(({ path }) => path));
   if (way === "checkpoint") return [...small, ...safetensors];
   if (way === "gguf") return [...small, pick(gguf, file, where)];
   const paths = files.map(({ path }) => path);
@@ -94,9 +94,9 @@ function pick<F extends { path: string }>(files: F[], file: string | undefined, 
   throw new OptionError(`${where}: file: expected one of ${list.slice(0, 12).join(", ")}${list.length > 12 ? ` and ${list.length - 12} more` : ""}, found ${file ?? "none named"}. Say { file: "${list[0]}" }.`);
 }
 
-function wayOf(has: { safetensors: boolean; onnx: boolean; gguf: boolean }, route: string, file: string | undefined, where: string, there: string[]): "checkpoint" | "onnx" | "gguf" {
+function wayOf(has: { safetensors: boolean; onnx: boolean; gguf: boolean }, { route = "auto", file, dtype }: OpenOptions, where: string, there: string[]): "checkpoint" | "onnx" | "gguf" {
   const fits = { checkpoint: has.safetensors, onnx: has.onnx, gguf: has.gguf };
-  const asked = route !== "auto" ? route : file?.endsWith(".gguf") ? "gguf" : file?.endsWith(".onnx") ? "onnx" : undefined;
+  const asked = route !== "auto" ? route : file?.endsWith(".gguf") ? "gguf" : file?.endsWith(".onnx") || dtype ? "onnx" : undefined;
   const way = (["checkpoint", "onnx", "gguf"] as const).find((one) => (asked ? one === asked : fits[one]));
   if (way && fits[way]) return way;
   const what = { checkpoint: "model.safetensors, or model.safetensors.index.json with its shards", onnx: "an .onnx file", gguf: "a .gguf file" };
@@ -120,7 +120,7 @@ async function openFolder(name: string, folder: string, options: OpenOptions, se
     gguf: there.some((file) => file.endsWith(".gguf")),
   };
   // a checkpoint without weights, or weights without a config, is told by the builder's own checks
-  const way = options.route === undefined && options.file === undefined && !has.onnx && !has.gguf ? "checkpoint" : wayOf(has, options.route ?? "auto", options.file, folder, list);
+  const way = options.route === undefined && options.file === undefined && options.dtype === undefined && !has.onnx && !has.gguf ? "checkpoint" : wayOf(has, options, folder, list);
   const reason = `${why ? `${why} ` : ""}${options.route && options.route !== "auto" ? "The way was asked for." : `Taken for its ${way === "checkpoint" ? "safetensors" : `.${way} file`}, which ${has.onnx && way === "checkpoint" ? "have every hook" : "it has"}.`}`;
   if (way === "checkpoint") {
     const built = builtSource(folder, checkpointFiles(folder));

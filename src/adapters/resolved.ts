@@ -25,7 +25,7 @@ export function resolvedSource(file: string, config?: string): GraphSource {
   const described = config === undefined ? undefined : readJson(config);
   const said = described?.text_config ?? described ?? {};
   const family = said.model_type ?? described?.model_type ?? "unknown";
-  const a = FAMILIES.some(({ type }) => type === family) ? readArchitecture(described, config!) : undefined;
+  const a = FAMILIES.some(({ type }) => type === family) ? known(described, config!) : undefined;
   if (a && (a.layers !== found.layers || a.width !== found.width)) {
     throw new ModelError(`${file}: expected ${a.layers} blocks of width ${a.width} by ${config}, found ${found.layers} of ${found.width}. Config and weights belong to different models: copy both again.`);
   }
@@ -55,6 +55,16 @@ export function resolvedSource(file: string, config?: string): GraphSource {
 
 /** Whole numbers among what a config says, one or a list. */
 const numbers = (said: unknown): number[] => [said].flat().filter((one): one is number => Number.isSafeInteger(one));
+
+/** A config that the builder would refuse need not stop a file whose graph has all that is needed. */
+function known(config: unknown, where: string): Architecture | undefined {
+  try {
+    return readArchitecture(config, where);
+  } catch (error) {
+    if (error instanceof ModelError) return undefined;
+    throw error;
+  }
+}
 
 const TYPES: Record<number, string> = { 1: "F32", 2: "U8", 3: "I8", 10: "F16", 16: "BF16" };
 
