@@ -92,7 +92,7 @@ export type Positions = number | number[] | { from?: number; to?: number } | "pr
 /** What an edit is told about the rows that it is given. */
 export interface EditPlace {
   hook: string;
-  /** Which of the texts that were given these are: a pass of `generate` has a part of them, by length. */
+  /** Which of the texts that were given these are: a pass of `generate` has a part of them, by length; one of `run`, where LongRoPE parts them. */
   texts: number[];
   /** Tokens of each text in this pass (0 once it is finished), and how many came before in the cache (0 in `run`). */
   lengths: number[];
@@ -206,7 +206,7 @@ export interface GeneratedDocument extends Document {
   prompt: number;
   /** Where hooks were read: all tokens, the prompt's and those written. */
   ids?: Int32Array;
-  /** Rows of the hooks that were read: of the prompt's tokens and of all but the last one written, [tokens, width]. */
+  /** Rows of the hooks that were read: of all tokens that went through the model, [tokens, width]: the last one written did not, unless an end-of-text token came after it. */
   rows?: Record<string, Float32Array>;
 }
 
