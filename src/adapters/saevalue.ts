@@ -1,0 +1,114 @@
+import { existsSync, readFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { checkWeights } from "../core/checkpoint";
+import { CheckpointError, OptionError } from "../core/errors";
+import { addSkip, decode as plainDecode, describeKind, encode as plainEncode, isPlain } from "../core/sae";
+import { isLens, LENS_WEIGHTS, lensFiles } from "../core/saelens";
+import { CFG, configText, isSparsify, weightBytes, WEIGHTS } from "../core/sparsify";
+import type { Sae, SaeFormat, SaeWeights, Sparse, TrainingPoint } from "../core/types";
+import { coder, decodeRows, encodeRows, requireFiniteRows, type Coder } from "./coder";
+import { requireSpace, writeAtomic } from "./files";
+import { inCell } from "./show";
+import { kernels, tensorflow } from "./tensorflow";
+
+/** An SAE as a value: encode and decode on TensorFlow, written to a folder. */
+
+/** Our own file beside a format's two: where the SAE comes from, and how training went. */
+export const CARD = "saelab.json";
+
+export interface SaeDetails extends Pick<Sae, "stored"> {
+  hook?: string;
+  card?: Record<string, unknown>;
+  curve?: TrainingPoint[];
+}
+
+/**
+ * An SAE over weights, which must not change afterwards. TensorFlow is loaded when it is first needed.
+ * @throws CheckpointError when the arrays do not fit each other
+ */
+export function saeOf(weights: SaeWeights, details: SaeDetails = {}): Sae {
+  checkWeights(weights, "SAE");
+  return saeValue(weights, details);
+}
+
+/** {@link saeOf} of weights that were checked on loading; their matrices are not touched before they are needed. */
+export function saeValue(weights: SaeWeights, { hook, card = {}, curve, stored }: SaeDetails = {}): Sae {
+  let packed: Coder | undefined;
+  const code = (): Coder => (packed ??= coder(weights.d, weights.latents, weights.k, weights));
+  const plain = isPlain(weights);
+  const { d, latents, k } = weights;
+  const encode = (x: Float32Array): Sparse => (plain ? encodeRows(tensorflow(), code(), x) : encodeAny(weights, x));
+  const decode = (sparse: Sparse): Float32Array => {
+    if (plain) return decodeRows(tensorflow(), code(), sparse);
+    checkSparse(sparse, latents);
+    return plainDecode(weights, sparse);
+  };
+  const sae: Sae = {
+    weights,
+    ...(stored ? { stored } : {}),
+    hook,
+    card,
+    curve,
+    encode,
+    decode,
+    reconstruct: (x) => addSkip(weights, x, decode(encode(x))),
+    save: (folder, { format = "sparsify" } = {}) => save({ weights, hook, card, curve }, folder, format),
+  };
+  const what = plain ? `A top-${k} SAE` : describeKind(weights).replace(/^a/, "A");
+  return inCell(sae, () => ({ "text/plain": `${what}, ${latents.toLocaleString("en")} latents, rows of width ${d}${hook ? `, for ${hook}` : ""}. evaluate(sae, store) measures it.` }));
+}
+
+/** Encoding of any kind: the product by TensorFlow, the choice by core/sae. @throws OptionError for rows that are not finite */
+function encodeAny(weights: SaeWeights, x: Float32Array): Sparse {
+  const { d, latents } = weights;
+  requireFiniteRows(x, d);
+  const engine = tensorflow();
+  const { matMul } = kernels(engine);
+  let sparse: Sparse | undefined;
+  engine.tidy(() => {
+    const wEnc = engine.tensor(weights.wEnc, [latents, d]);
+    sparse = plainEncode(weights, x, (rows, n) => engine.tidy(() => engine.floats(matMul(engine.tensor(rows, [n, d]), wEnc, { transposeB: true }))));
+  });
+  return sparse!;
+}
+
+function checkSparse({ n, k, index, value }: Sparse, latents: number): void {
+  if (index.length !== n * k || value.length !== n * k) {
+    throw new RangeError(`sparse rows: expected index and value of ${n} × ${k}, found ${index.length} and ${value.length} entries`);
+  }
+  for (let i = 0; i < index.length; i++) {
+    if (value[i] !== 0 && !(index[i] >= 0 && index[i] < latents)) throw new RangeError(`row ${Math.floor(i / k)}: expected latents 0 to ${latents - 1}, found ${index[i]}`);
+  }
+}
+
+const IS: Record<SaeFormat, (text: string) => boolean> = { sparsify: isSparsify, saelens: isLens };
+
+/**
+ * cfg.json goes first and comes last: a folder without it is no checkpoint, so that a save cut short is never taken for
+ * one, and of two SAEs saved over each other none lends its k to the other's weights.
+ */
+async function save({ weights, hook, card, curve }: Pick<Sae, "weights" | "hook" | "card" | "curve">, folder: string, format: SaeFormat): Promise<void> {
+  if (!(format in IS)) throw new OptionError(`save: format: expected ${Object.keys(IS).join(" or ")}, found ${JSON.stringify(format)}.`);
+  checkTarget(folder, format);
+  if (weights.subset) throw new CheckpointError(`save: expected a whole SAE, found ${weights.latents} of its latents. Load it without { latents }.`);
+  const { config, bytes } = format === "saelens"
+    ? lensFiles(weights, { hook, model: typeof card.model === "string" ? card.model : undefined }) : { config: configText(weights), bytes: weightBytes(weights) };
+  await requireSpace(folder, bytes.reduce((sum, { byteLength }) => sum + byteLength, 0) + 1e6);
+  await rm(join(folder, CFG), { force: true });
+  await writeAtomic(join(folder, format === "saelens" ? LENS_WEIGHTS : WEIGHTS), bytes);
+  await writeAtomic(join(folder, CARD), [`${JSON.stringify({ format: "saelab-sae", version: 1, hook, card, curve }, null, 1)}\n`]);
+  await writeAtomic(join(folder, CFG), [config]);
+}
+
+/**
+ * A folder may be saved to when it holds no cfg.json, or one of a checkpoint of the same layout, which is then replaced.
+ * @throws CheckpointError when its cfg.json is something else's
+ */
+export function checkTarget(folder: string, format: SaeFormat = "sparsify"): void {
+  const file = join(folder, CFG);
+  if (!existsSync(file) || IS[format](readFileSync(file, "utf8"))) return;
+  throw new CheckpointError(
+    `${file}: expected none, or that of an SAE in the ${format} layout to replace, found another tool's. ` +
+    "Choose another folder, or move this file away.");
+}
