@@ -1,12 +1,14 @@
+import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { checkWeights } from "../core/checkpoint";
 import { CheckpointError, OptionError } from "../core/errors";
+import { modelCard, modelOf } from "../core/modelcard";
 import { addSkip, decode as plainDecode, describeKind, encode as plainEncode, isPlain } from "../core/sae";
 import { isLens, LENS_WEIGHTS, lensFiles } from "../core/saelens";
 import { CFG, configText, isSparsify, weightBytes, WEIGHTS } from "../core/sparsify";
-import type { Sae, SaeFormat, SaeWeights, Sparse, TrainingPoint } from "../core/types";
+import type { Sae, SaeFormat, SaeWeights, SaveOptions, Sparse, TrainingPoint } from "../core/types";
 import { coder, decodeRows, encodeRows, requireFiniteRows, type Coder } from "./coder";
 import { requireSpace, writeAtomic } from "./files";
 import { inCell } from "./show";
@@ -53,7 +55,7 @@ export function saeValue(weights: SaeWeights, { hook, card = {}, curve, stored }
     encode,
     decode,
     reconstruct: (x) => addSkip(weights, x, decode(encode(x))),
-    save: (folder, { format = "sparsify" } = {}) => save({ weights, hook, card, curve }, folder, format),
+    save: (folder, options) => save({ weights, hook, card, curve }, folder, options),
   };
   const what = plain ? `A top-${k} SAE` : describeKind(weights).replace(/^a/, "A");
   return inCell(sae, () => ({ "text/plain": `${what}, ${latents.toLocaleString("en")} latents, rows of width ${d}${hook ? `, for ${hook}` : ""}. evaluate(sae, store) measures it.` }));
@@ -88,15 +90,26 @@ const IS: Record<SaeFormat, (text: string) => boolean> = { sparsify: isSparsify,
  * cfg.json goes first and comes last: a folder without it is no checkpoint, so that a save cut short is never taken for
  * one, and of two SAEs saved over each other none lends its k to the other's weights.
  */
-async function save({ weights, hook, card, curve }: Pick<Sae, "weights" | "hook" | "card" | "curve">, folder: string, format: SaeFormat): Promise<void> {
+async function save(
+  { weights, hook, card, curve }: Pick<Sae, "weights" | "hook" | "card" | "curve">, folder: string, { format = "sparsify", readme = false }: SaveOptions = {},
+): Promise<void> {
   if (!(format in IS)) throw new OptionError(`save: format: expected ${Object.keys(IS).join(" or ")}, found ${JSON.stringify(format)}.`);
   checkTarget(folder, format);
   if (weights.subset) throw new CheckpointError(`save: expected a whole SAE, found ${weights.latents} of its latents. Load it without { latents }.`);
   const { config, bytes } = format === "saelens"
-    ? lensFiles(weights, { hook, model: typeof card.model === "string" ? card.model : undefined }) : { config: configText(weights), bytes: weightBytes(weights) };
+    ? lensFiles(weights, { hook, model: modelOf(card) }) : { config: configText(weights), bytes: weightBytes(weights) };
   await requireSpace(folder, bytes.reduce((sum, { byteLength }) => sum + byteLength, 0) + 1e6);
   await rm(join(folder, CFG), { force: true });
-  await writeAtomic(join(folder, format === "saelens" ? LENS_WEIGHTS : WEIGHTS), bytes);
+  const file = format === "saelens" ? LENS_WEIGHTS : WEIGHTS;
+  await writeAtomic(join(folder, file), bytes);
+  if (readme) {
+    const files = [{ name: file, pieces: bytes }, { name: CFG, pieces: [Buffer.from(config)] }].map(({ name, pieces }) => {
+      const hash = createHash("sha256");
+      for (const piece of pieces) hash.update(piece);
+      return { name, bytes: pieces.reduce((sum, { byteLength }) => sum + byteLength, 0), sha256: hash.digest("hex") };
+    });
+    await writeAtomic(join(folder, "README.md"), [modelCard(weights, { hook, card, format, files })]);
+  }
   await writeAtomic(join(folder, CARD), [`${JSON.stringify({ format: "saelab-sae", version: 1, hook, card, curve }, null, 1)}\n`]);
   await writeAtomic(join(folder, CFG), [config]);
 }

@@ -336,6 +336,11 @@ export interface Sparse {
 /** Layouts that are written; more are read. */
 export type SaeFormat = "sparsify" | "saelens";
 
+export interface SaveOptions {
+  format?: SaeFormat; // "sparsify"
+  readme?: boolean; // false: true writes README.md too, the model card that the hub shows (recipe, data, measures, hashes)
+}
+
 export interface Sae {
   weights: SaeWeights;
   /** Where the weights lie as float32: a real path and byte offsets. A model's graph reads them there. */
@@ -356,7 +361,7 @@ export interface Sae {
    * beside them holds the card and the curve.
    * @throws CheckpointError when the layout cannot say what this SAE does, or another tool's checkpoint is in the folder
    */
-  save(folder: string, options?: { format?: SaeFormat }): Promise<void>;
+  save(folder: string, options?: SaveOptions): Promise<void>;
 }
 
 export interface TrainingPoint {

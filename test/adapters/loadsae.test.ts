@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,6 +17,7 @@ import { bytesSource, readFloats, readHeader, readInts } from "../../src/core/sa
 import type { SaeWeights } from "../../src/core/types";
 import { cases, folderOf, goldenOf, worst, worstActivation } from "../checkpoints";
 import { FIXTURES } from "../fixtures";
+import { kinds, WIDTH } from "../kinds";
 import { memoryStore } from "../planted";
 import { startHub } from "./hub-server";
 
@@ -161,30 +163,9 @@ test("from the hub: a folder of a repository, a file in it, the hook's folder am
   await assert.rejects(loadSae("no such folder"), (error: Error) => error instanceof CheckpointError && /found no such folder/.test(error.message));
 });
 
-/** One of each kind that the formats can say. */
-const kinds: [name: string, SaeWeights, ("sparsify" | "saelens")[]][] = (() => {
-  const d = 6, F = 20, numbers = (n: number, from: number) => Float32Array.from({ length: n }, (_, i) => Math.sin(from + 7 * i));
-  const parts = { d, latents: F, k: F, wEnc: numbers(F * d, 1), bEnc: numbers(F, 2), wDec: numbers(F * d, 3), bDec: numbers(d, 4) };
-  const threshold = numbers(F, 5).map((value) => value / 4);
-  return [
-    ["topk", { ...parts, k: 3 }, ["sparsify", "saelens"]],
-    ["topk without b_dec", { ...parts, k: 3, subtractBDec: false }, ["saelens"]],
-    ["topk rescaled", { ...parts, k: 3, rescaleByDecoderNorm: true, normalize: "layer_norm" }, ["saelens"]],
-    ["groupmax transcoder with a skip", { ...parts, k: 4, kind: "groupmax", transcoder: true, subtractBDec: false, wSkip: numbers(d * d, 6) }, ["sparsify"]],
-    ["relu", { ...parts, kind: "relu" }, ["saelens"]],
-    ["relu rescaled", { ...parts, kind: "relu", rescaleByDecoderNorm: true }, ["saelens"]],
-    ["jumprelu", { ...parts, kind: "jumprelu", threshold }, ["saelens"]],
-    ["batchtopk, one threshold", { ...parts, kind: "batchtopk", threshold: 0.25 }, ["saelens"]],
-    ["gated", { ...parts, kind: "gated", bGate: numbers(F, 7), rMag: numbers(F, 8).map((value) => value / 3) }, ["saelens"]],
-    ["jumprelu transcoder with a skip", {
-      ...parts, kind: "jumprelu", threshold, transcoder: true, subtractBDec: false, dOut: 5, wDec: numbers(F * 5, 9), bDec: numbers(5, 10), wSkip: numbers(5 * d, 11),
-    }, ["saelens"]],
-  ];
-})();
-
-for (const [name, weights, formats] of kinds) {
+for (const { name, weights, formats } of kinds) {
   test(`save and load: ${name}`, async () => {
-    const x = Float32Array.from({ length: 30 * 6 }, (_, i) => 2 * Math.cos(3 * i + 1));
+    const x = Float32Array.from({ length: 30 * WIDTH }, (_, i) => 2 * Math.cos(3 * i + 1));
     for (const format of ["sparsify", "saelens"] as const) {
       const folder = join(scratch, `kind ${name} ${format}`);
       const sae = saeOf(weights, { hook: "layers.1.mlp", card: { model: "a model" } });
@@ -237,4 +218,17 @@ test("evaluate: a transcoder is held against its target's rows, an SAE against i
   const own = await evaluate(sae, memoryStore(rows.x, 8, { document: 4 }), { split: "all" });
   assert.ok(Math.abs(own.fvu - fvu(rows.x, rows.recon, 8)) < 1e-5);
   await assert.rejects(evaluate(sae, store, { target: "layers.2" }), /target: expected none/);
+});
+
+test("a model card says what the SAE is, how it was made, and the hashes of its files", async () => {
+  const folder = join(scratch, "card");
+  const card = { hook: "layers.1", model: { source: "org/model", sha256: "ab" }, texts: { tokens: 12 }, fvu: 0.25, note: "a | b\nc" };
+  await saeOf(wide, { hook: "layers.1", card }).save(folder, { format: "saelens", readme: true });
+  const text = readFileSync(join(folder, "README.md"), "utf8");
+  assert.match(text, /^---\ntags: \[sparse-autoencoder, saelens\]\nbase_model: org\/model\n---\n\n# A topk SAE for layers\.1 of org\/model\n/);
+  for (const row of ["| latents | 512 |", "| active a row | 4 |", "| texts.tokens | 12 |", "| fvu | 0.25 |", "| note | a \\| b c |"]) assert.ok(text.includes(`\n${row}\n`), row);
+  for (const file of ["cfg.json", "sae_weights.safetensors"]) {
+    assert.ok(text.includes(createHash("sha256").update(readFileSync(join(folder, file))).digest("hex")), file);
+  }
+  assert.equal(JSON.parse(readFileSync(join(folder, "cfg.json"), "utf8")).metadata.model_name, "org/model");
 });
