@@ -47,7 +47,7 @@ export async function evaluate(sae: Sae, store: Store, options: EvaluateOptions 
       `found ${store.width(hook)} at ${hook} of ${store.path}. ` +
       "Name the hook it was trained on: evaluate(sae, store, { hook }).");
   }
-  if (transcoder === undefined ? options.target !== undefined : options.target === undefined) {
+  if (Boolean(transcoder) !== (options.target !== undefined)) {
     throw new OptionError(
       `evaluate: target: expected ${transcoder ? "the hook that a transcoder predicts" : "none, for an SAE rebuilds the rows that it reads"}, found ${options.target ?? "none"} for ${describeKind(sae.weights)}. ` +
       `${transcoder ? 'Say which: evaluate(sae, store, { hook: "layers.3.mlp.in", target: "layers.3.mlp" })' : "Leave it out"}.`);

@@ -5,11 +5,11 @@ import { join } from "node:path";
 import { checkWeights } from "../core/checkpoint";
 import { CheckpointError, OptionError } from "../core/errors";
 import { modelCard, modelOf } from "../core/modelcard";
-import { addSkip, decode as plainDecode, describeKind, encode as plainEncode, isPlain } from "../core/sae";
+import { addSkip, decode as plainDecode, decoderNorms, describeKind, encode as plainEncode, isPlain, prepared, wholeRows } from "../core/sae";
 import { isLens, LENS_WEIGHTS, lensFiles } from "../core/saelens";
 import { CFG, configText, isSparsify, weightBytes, WEIGHTS } from "../core/sparsify";
 import type { Sae, SaeFormat, SaeWeights, SaveOptions, Sparse, TrainingPoint } from "../core/types";
-import { coder, decodeRows, encodeRows, requireFiniteRows, type Coder } from "./coder";
+import { coder, decodeRows, encodeRows, requireFiniteRows, withBias, type Coder } from "./coder";
 import { requireSpace, writeAtomic } from "./files";
 import { inCell } from "./show";
 import { kernels, tensorflow } from "./tensorflow";
@@ -37,10 +37,16 @@ export function saeOf(weights: SaeWeights, details: SaeDetails = {}): Sae {
 /** {@link saeOf} of weights that were checked on loading; their matrices are not touched before they are needed. */
 export function saeValue(weights: SaeWeights, { hook, card = {}, curve, stored }: SaeDetails = {}): Sae {
   let packed: Coder | undefined;
-  const code = (): Coder => (packed ??= coder(weights.d, weights.latents, weights.k, weights));
   const plain = isPlain(weights);
-  const { d, latents, k } = weights;
-  const encode = (x: Float32Array): Sparse => (plain ? encodeRows(tensorflow(), code(), x) : encodeAny(weights, x));
+  const code = (): Coder => (packed ??= plain ? coder(weights.d, weights.latents, weights.k, weights) : preparedCoder(weights));
+  const { d, latents, k, kind = "topk", subset } = weights;
+  const encode = (x: Float32Array): Sparse => {
+    if (plain) return encodeRows(tensorflow(), code(), x);
+    if (kind !== "topk" || subset) return encodeAny(weights, x);
+    requireFiniteRows(x, d);
+    const { rows, units } = prepared(weights, x, wholeRows(x, d));
+    return { ...encodeRows(tensorflow(), code(), rows), ...(units ? { units } : {}) };
+  };
   const decode = (sparse: Sparse): Float32Array => {
     if (plain) return decodeRows(tensorflow(), code(), sparse);
     checkSparse(sparse, latents);
@@ -61,6 +67,15 @@ export function saeValue(weights: SaeWeights, { hook, card = {}, curve, stored }
   return inCell(sae, () => ({ "text/plain": `${what}, ${latents.toLocaleString("en")} latents, rows of width ${d}${hook ? `, for ${hook}` : ""}. evaluate(sae, store) measures it.` }));
 }
 
+/** What encodes rows that are prepared already; norms of the decoder are folded in. */
+function preparedCoder(weights: SaeWeights): Coder {
+  const { d, latents, k, wEnc, bEnc, wDec } = weights;
+  const packed = withBias(wEnc, bEnc, d);
+  const norms = weights.rescaleByDecoderNorm ? decoderNorms(weights) : undefined;
+  if (norms) for (let f = 0, width = packed.length / latents; f < latents; f++) for (let i = f * width; i < (f + 1) * width; i++) packed[i] *= norms[f];
+  return { d, latents, k, packed, wDec, bDec: new Float32Array(d) };
+}
+
 /** Encoding of any kind: the product by TensorFlow, the choice by core/sae. @throws OptionError for rows that are not finite */
 function encodeAny(weights: SaeWeights, x: Float32Array): Sparse {
   const { d, latents } = weights;
@@ -70,7 +85,13 @@ function encodeAny(weights: SaeWeights, x: Float32Array): Sparse {
   let sparse: Sparse | undefined;
   engine.tidy(() => {
     const wEnc = engine.tensor(weights.wEnc, [latents, d]);
-    sparse = plainEncode(weights, x, (rows, n) => engine.tidy(() => engine.floats(matMul(engine.tensor(rows, [n, d]), wEnc, { transposeB: true }))));
+    sparse = plainEncode(weights, x, (rows, n) => {
+      const product = engine.tidy(() => engine.floats(matMul(engine.tensor(rows, [n, d]), wEnc, { transposeB: true })));
+      let sum = 0;
+      for (let i = 0; i < product.length; i++) sum += 0 * product[i]; // NaN from the first NaN or infinity on
+      if (sum !== 0) throw new OptionError("encode: expected finite latents, found a product with NaN or infinity. The SAE's weights overflow on one of these rows: take another checkpoint, or leave the row out.");
+      return product;
+    });
   });
   return sparse!;
 }

@@ -51,9 +51,9 @@ export function readDictionary(tensors: Map<string, StoredTensor>, text: string 
         return lazyWeights({ ...all, ...sized(k, F, file.subset), bEnc: perLatent("encoder.bias"), bDec: ofRow("b_dec") }, matrices(linear));
       }
       case "BatchTopKSAE":
-        return lazyWeights({ ...all, kind: "batchtopk", threshold: threshold(), bEnc: perLatent("encoder.bias"), bDec: ofRow("b_dec") }, matrices(linear));
+        return lazyWeights({ ...all, kind: "batchtopk", threshold: file.scalar("threshold"), bEnc: perLatent("encoder.bias"), bDec: ofRow("b_dec") }, matrices(linear));
       case "MatryoshkaBatchTopKSAE":
-        return lazyWeights({ ...all, kind: "batchtopk", threshold: threshold(), bEnc: perLatent("b_enc"), bDec: ofRow("b_dec") }, matrices(plain));
+        return lazyWeights({ ...all, kind: "batchtopk", threshold: file.scalar("threshold"), bEnc: perLatent("b_enc"), bDec: ofRow("b_dec") }, matrices(plain));
       case "JumpReluAutoEncoder":
         return lazyWeights({ ...all, kind: "jumprelu", threshold: perLatent("threshold"), subtractBDec: false, bEnc: perLatent("b_enc"), bDec: ofRow("b_dec") }, matrices(plain));
       case "GatedAutoEncoder":
@@ -61,11 +61,6 @@ export function readDictionary(tensors: Map<string, StoredTensor>, text: string 
       default:
         return trainer.fail(`dict_class: expected one of ${CLASSES.join(", ")}, found ${JSON.stringify(name)}`, "This version does not read such an SAE: choose another checkpoint.");
     }
-  };
-  const threshold = (): number => {
-    const value = file.scalar("threshold");
-    if (!Number.isFinite(value)) throw new CheckpointError(`${where}: threshold: expected a finite number, found ${value}. The training diverged or the file is damaged: take another checkpoint.`);
-    return value;
   };
   const weights = read();
   const unset = weights.kind === "batchtopk" && weights.threshold === -1;

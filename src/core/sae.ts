@@ -128,8 +128,8 @@ export function decoderNorms({ d, dOut = d, latents, wDec }: SaeWeights): Float3
   return norms;
 }
 
-/** Rows as the encoder takes them: normalised, b_dec subtracted. */
-function prepared({ d, bDec, normalize = "none", subtractBDec = true }: SaeWeights, x: Float32Array, n: number): { rows: Float32Array; units?: Sparse["units"] } {
+/** Rows as the encoder takes them: normalised, b_dec subtracted; and what decoding has to undo. */
+export function prepared({ d, bDec, normalize = "none", subtractBDec = true }: SaeWeights, x: Float32Array, n: number): { rows: Float32Array; units?: Sparse["units"] } {
   if (normalize === "none" && !subtractBDec) return { rows: x };
   const rows = new Float32Array(n * d);
   const scale = new Float32Array(n).fill(1), shift = new Float32Array(n);
@@ -155,35 +155,37 @@ function prepared({ d, bDec, normalize = "none", subtractBDec = true }: SaeWeigh
   return normalize === "none" ? { rows } : { rows, units: { scale, shift } };
 }
 
-/** W_enc·x (of one row) → v before anything is chosen by rank, in place: 0 where a latent is not active. */
+/** W_enc·x of one row, q → v before anything is chosen by rank, in place: 0 where a latent is not active. */
 function activation(weights: SaeWeights): (q: Float32Array) => Float32Array {
-  const { bEnc } = weights;
+  const { bEnc, latents: F } = weights;
   const norms = weights.rescaleByDecoderNorm ? decoderNorms(weights) : undefined;
-  const each = (value: (q: number, f: number) => number) => (q: Float32Array): Float32Array => {
-    for (let f = 0; f < q.length; f++) q[f] = value(q[f], f);
+  /** p = (q + b_enc)·norm, or 0 where it is not above its bound. */
+  const above = (least: Float32Array | undefined) => (q: Float32Array): Float32Array => {
+    for (let f = 0; f < F; f++) q[f] += bEnc[f];
+    if (norms) for (let f = 0; f < F; f++) q[f] *= norms[f];
+    if (least) for (let f = 0; f < F; f++) q[f] = q[f] > least[f] ? q[f] : 0;
+    for (let f = 0; f < F; f++) q[f] = q[f] > 0 ? q[f] : 0;
     return q;
   };
-  const pre = norms ? (q: number, f: number): number => (q + bEnc[f]) * norms[f] : (q: number, f: number): number => q + bEnc[f];
   switch (weights.kind) {
     case "jumprelu":
     case "batchtopk": {
       const { threshold } = weights;
-      const least = typeof threshold === "number" ? () => threshold : (f: number) => threshold[f];
-      return each((q, f) => {
-        const p = pre(q, f);
-        return p > 0 && p > least(f) ? p : 0;
-      });
+      return above(typeof threshold === "number" ? new Float32Array(F).fill(threshold) : threshold);
     }
     case "gated": {
       const { bGate, rMag } = weights;
       const gain = rMag.map(Math.exp);
-      return each((q, f) => (q + bGate[f] > 0 ? Math.max(q * gain[f] + bEnc[f], 0) : 0));
+      return (q) => {
+        for (let f = 0; f < F; f++) q[f] = q[f] + bGate[f] > 0 ? Math.max(q[f] * gain[f] + bEnc[f], 0) : 0;
+        return q;
+      };
     }
     case undefined:
     case "topk":
     case "groupmax":
     case "relu":
-      return each((q, f) => Math.max(pre(q, f), 0));
+      return above(undefined);
     default:
       throw new CheckpointError(`encode: expected an SAE of a known kind, found ${JSON.stringify((weights as { kind: unknown }).kind)}. Set kind to topk, groupmax, relu, jumprelu, batchtopk or gated.`);
   }

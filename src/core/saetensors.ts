@@ -62,7 +62,7 @@ export function saeTensors(tensors: Map<string, StoredTensor>, where: string, la
     }
     return tensor;
   };
-  const finite = (name: string, values: Float32Array): Float32Array => {
+  const finite = <T extends Float32Array | Float64Array>(name: string, values: T): T => {
     for (let i = 0; i < values.length; i++) {
       if (Number.isFinite(values[i])) continue;
       throw new CheckpointError(
@@ -81,7 +81,7 @@ export function saeTensors(tensors: Map<string, StoredTensor>, where: string, la
     scalar: (name) => {
       const tensor = tensors.get(name);
       if (!tensor) throw new CheckpointError(`${where}: ${name}: expected a number, found tensors ${[...tensors.keys()].join(", ").slice(0, 300)}. The checkpoint is not whole: copy or download it again.`);
-      return readScalar(tensor, `${where}: ${name}`);
+      return finite(name, Float64Array.of(readScalar(tensor, `${where}: ${name}`)))[0];
     },
     vector(wanted) {
       const tensor = find(wanted);

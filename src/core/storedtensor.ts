@@ -112,10 +112,13 @@ export function readMatrix(tensor: StoredTensor, { transposed = false, rows }: {
   const out = new Float32Array(n * C);
   if (!out.length) return out;
   if (columnStep === 1 || C === 1) {
+    const bytes = new Uint8Array(out.buffer);
     for (let i = 0; i < n;) {
       let next = i + 1; // rows that lie one behind the other are read together
       if (rowStep === C) while (next < n && row(next) === row(next - 1) + 1 && (next + 1 - i) * C <= BLOCK) next++;
-      out.set(floats(tensor, row(i) * rowStep, row(i) * rowStep + (next - i) * C), i * C);
+      const from = row(i) * rowStep, to = from + (next - i) * C;
+      if (tensor.dtype === "F32") bytes.set(tensor.source.slice(tensor.offset + 4 * from, tensor.offset + 4 * to), 4 * i * C); // as it lies there
+      else out.set(floats(tensor, from, to), i * C);
       i = next;
     }
     return out;
