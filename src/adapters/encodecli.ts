@@ -43,7 +43,8 @@ export async function encodeCommand(args: string[]): Promise<number> {
     const target = y ? readFloats(file, y) : sae.weights.transcoder ? undefined : readFloats(file, x);
     if (target && target.length !== recon.length) throw new FormatError(`${values.in}: expected as many rows y as x, ${n}, found ${target.length / dOut}. Give one target a row.`);
     const active = sparse.value.reduce((count, value) => count + (value > 0 ? 1 : 0), 0);
-    console.log(`${values.out}: ${n.toLocaleString("en")} rows by ${describeKind(sae.weights)}, ${sae.weights.latents.toLocaleString("en")} latents; L0 ${(active / n).toFixed(2)}${target ? `, FVU ${quotient(target, recon, dOut)}` : ""}`);
+    const by = `${describeKind(sae.weights)}, ${sae.weights.latents.toLocaleString("en")} latents`;
+    console.log(`${values.out}: ${n.toLocaleString("en")} rows by ${by}; L0 ${(active / n).toFixed(2)}${target ? `, FVU ${quotient(target, recon, dOut)}` : ""}`);
     return 0;
   } finally {
     file.close();

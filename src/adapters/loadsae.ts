@@ -4,6 +4,7 @@ import { constants, inflateRawSync } from "node:zlib";
 import { CONFIG_FILES, openCheckpoint, WEIGHT_FILES, type CheckpointFormat } from "../core/checkpoint";
 import { CheckpointError, DiskError, HubError } from "../core/errors";
 import type { ByteSource } from "../core/safetensors";
+import { CFG } from "../core/sparsify";
 import type { Progress, Sae, TrainingPoint } from "../core/types";
 import type { Inflate } from "../core/zip";
 import { fileSource } from "./files";
@@ -93,7 +94,8 @@ async function rootOf(source: string, options: LoadOptions): Promise<{ root: str
   if (existsSync(source)) {
     const root = options.subfolder === undefined ? source : join(source, options.subfolder);
     if (existsSync(root)) return { root };
-    throw new CheckpointError(`${root}: expected a folder of ${source}, found none. Give one of: ${readdirSync(source).slice(0, 10).join(", ")}.`);
+    const inside = statSync(source).isDirectory() ? readdirSync(source).slice(0, 10).join(", ") : "none, as it is a file";
+    throw new CheckpointError(`${root}: expected a folder in ${source}, found none. There are: ${inside}.`);
   }
   const { id, inside } = hubName(source, options.subfolder);
   if (!isHubId(id)) {
@@ -142,7 +144,7 @@ function pick(folders: string[], hook: string | undefined, where: string): strin
 
 function checkpointFolder(root: string, hook: string | undefined, where: string): string {
   const entries = readdirSync(root);
-  if (entries.some((entry) => WEIGHT_FILES.includes(entry) || CONFIG_FILES.includes(entry))) return root;
+  if (entries.some((entry) => WEIGHT_FILES.includes(entry) || entry === CFG)) return root; // a repository's own config.json says nothing of its SAEs
   const hooks = entries.filter((entry) => [...WEIGHT_FILES, ...CONFIG_FILES].some((name) => existsSync(join(root, entry, name))));
   return hooks.length ? join(root, pick(hooks, hook, where)) : root;
 }

@@ -72,7 +72,8 @@ function preparedCoder(weights: SaeWeights): Coder {
   const { d, latents, k, wEnc, bEnc, wDec } = weights;
   const packed = withBias(wEnc, bEnc, d);
   const norms = weights.rescaleByDecoderNorm ? decoderNorms(weights) : undefined;
-  if (norms) for (let f = 0, width = packed.length / latents; f < latents; f++) for (let i = f * width; i < (f + 1) * width; i++) packed[i] *= norms[f];
+  const width = packed.length / latents;
+  if (norms) for (let i = 0; i < packed.length; i++) packed[i] *= norms[Math.floor(i / width)];
   return { d, latents, k, packed, wDec, bDec: new Float32Array(d) };
 }
 
@@ -89,7 +90,11 @@ function encodeAny(weights: SaeWeights, x: Float32Array): Sparse {
       const product = engine.tidy(() => engine.floats(matMul(engine.tensor(rows, [n, d]), wEnc, { transposeB: true })));
       let sum = 0;
       for (let i = 0; i < product.length; i++) sum += 0 * product[i]; // NaN from the first NaN or infinity on
-      if (sum !== 0) throw new OptionError("encode: expected finite latents, found a product with NaN or infinity. The SAE's weights overflow on one of these rows: take another checkpoint, or leave the row out.");
+      if (sum !== 0) {
+        throw new OptionError(
+          "encode: expected finite latents, found NaN or infinity. " +
+          "The SAE's weights overflow on one of these rows: take another checkpoint, or leave the row out.");
+      }
       return product;
     });
   });

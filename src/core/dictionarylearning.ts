@@ -29,7 +29,10 @@ export function readDictionary(tensors: Map<string, StoredTensor>, text: string 
   const name = trainer.text("dict_class") ?? guessed(file, where);
   const encoder = file.has("W_enc") ? file.shape("W_enc").slice().reverse() : file.shape("encoder.weight");
   const [F = 0, d = 0] = encoder.length === 2 ? encoder : [];
-  if (!F || !d) throw new CheckpointError(`${where}: expected encoder.weight [latents, d_in] or W_enc [d_in, latents], found ${file.names().join(", ").slice(0, 300) || "no tensors"}. Give a file that dictionary_learning saved.`);
+  if (!F || !d) {
+    const names = file.names().join(", ").slice(0, 300) || "no tensors";
+    throw new CheckpointError(`${where}: expected encoder.weight [latents, d_in] or W_enc [d_in, latents], found ${names}. Give a file that dictionary_learning saved.`);
+  }
   const perLatent = (tensor: string): Float32Array => file.vector({ name: tensor, shape: [F], meaning: "latents", latents: 0 });
   const ofRow = (tensor: string): Float32Array => file.vector({ name: tensor, shape: [d], meaning: "d_in" });
   const linear = {

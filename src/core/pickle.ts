@@ -90,7 +90,8 @@ export function readPickle(source: ByteSource, where: string, from = 0, to = sou
   };
   const named = (module: Pickled, name: Pickled): PickledName => {
     const full = `${module} ${name}`;
-    if (typeof module !== "string" || typeof name !== "string" || !NAMES.has(full)) return fail(`the name ${typeof name === "string" ? full.slice(0, 100).replace(" ", ".") : "of something else"}`);
+    if (typeof module !== "string" || typeof name !== "string") return fail("a name that is no text");
+    if (!NAMES.has(full)) return fail(`the name ${full.slice(0, 100).replace(" ", ".")}`);
     return { is: "name", name: full };
   };
   const setItems = (target: Pickled, items: Pickled[]): void => {

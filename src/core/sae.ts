@@ -187,7 +187,9 @@ function activation(weights: SaeWeights): (q: Float32Array) => Float32Array {
     case "relu":
       return above(undefined);
     default:
-      throw new CheckpointError(`encode: expected an SAE of a known kind, found ${JSON.stringify((weights as { kind: unknown }).kind)}. Set kind to topk, groupmax, relu, jumprelu, batchtopk or gated.`);
+      throw new CheckpointError(
+        `encode: expected an SAE of a known kind, found ${JSON.stringify((weights as { kind: unknown }).kind)}. ` +
+        "Set kind to topk, groupmax, relu, jumprelu, batchtopk or gated.");
   }
 }
 

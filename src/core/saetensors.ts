@@ -80,7 +80,10 @@ export function saeTensors(tensors: Map<string, StoredTensor>, where: string, la
     shape: (name) => tensors.get(name)?.shape ?? [],
     scalar: (name) => {
       const tensor = tensors.get(name);
-      if (!tensor) throw new CheckpointError(`${where}: ${name}: expected a number, found tensors ${[...tensors.keys()].join(", ").slice(0, 300)}. The checkpoint is not whole: copy or download it again.`);
+      if (!tensor) {
+        const names = [...tensors.keys()].join(", ").slice(0, 300);
+        throw new CheckpointError(`${where}: ${name}: expected a number, found tensors ${names}. The checkpoint is not whole: copy or download it again.`);
+      }
       return finite(name, Float64Array.of(readScalar(tensor, `${where}: ${name}`)))[0];
     },
     vector(wanted) {

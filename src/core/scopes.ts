@@ -50,6 +50,9 @@ export function readLlamaScope(tensors: Map<string, StoredTensor>, text: string,
   const normalized = json.norm_activation === "dataset-wise";
   return {
     weights, hook: word("hook_point_in"),
-    warnings: normalized ? [`${configWhere}: norm_activation is dataset-wise: rows are taken as they are, as SAELens takes them. If FVU is near 1, multiply rows by √d/norm, with the norm of config.json.`] : [],
+    warnings: normalized ? [
+      `${configWhere}: norm_activation is dataset-wise: rows are taken as they are, as SAELens takes them. ` +
+      "If FVU is near 1, multiply rows by √d/norm, with the norm of config.json.",
+    ] : [],
   };
 }

@@ -104,7 +104,9 @@ export function configText(weights: SaeWeights): string {
   const foreign = kind !== "topk" && kind !== "groupmax" ? `kind ${kind}` : rescaleByDecoderNorm ? "activations rescaled by the decoder's norms" : normalize !== "none" ? `rows normalised by ${normalize}`
     : dOut !== d ? `rows of width ${dOut} out of ${d}` : transcoder === subtractBDec ? `b_dec ${subtractBDec ? "subtracted by a transcoder" : "not subtracted"}` : undefined;
   if (foreign) {
-    throw new CheckpointError(`save: expected a top-k or groupmax SAE as sparsify has them, found ${foreign}. Save it in the other layout: sae.save(folder, { format: "saelens" }).`);
+    throw new CheckpointError(
+      `save: expected a top-k or groupmax SAE as sparsify has them, found ${foreign}. ` +
+      'Save it in the other layout: sae.save(folder, { format: "saelens" }).');
   }
   return JSON.stringify({
     activation: kind,

@@ -232,3 +232,15 @@ test("a model card says what the SAE is, how it was made, and the hashes of its 
   }
   assert.equal(JSON.parse(readFileSync(join(folder, "cfg.json"), "utf8")).metadata.model_name, "org/model");
 });
+
+test("a repository's own config.json does not hide its folders; a file has no folder in it", async () => {
+  const parent = join(scratch, "repository");
+  mkdirSync(parent);
+  writeFileSync(join(parent, "config.json"), "{}");
+  cpSync(join(TINY, "sparsify"), join(parent, "layers.0.mlp"), { recursive: true });
+  assert.equal((await loadSae(parent)).hook, "layers.0.mlp");
+  assert.equal((await loadSae(parent, { subfolder: "layers.0.mlp" })).weights.kind, "groupmax");
+  const refused = (error: Error) => error instanceof CheckpointError && /expected a folder in .*found none/.test(error.message);
+  await assert.rejects(loadSae(parent, { subfolder: "layers.1.mlp" }), refused);
+  await assert.rejects(loadSae(join(parent, "config.json"), { subfolder: "layers.1.mlp" }), refused);
+});
