@@ -221,16 +221,6 @@ export const coder = (d: number, latents: number, k: number, { wEnc, bEnc, wDec,
   d, latents, k, packed: withBias(wEnc, bEnc, d), wDec, bDec,
 });
 
-/** @throws OptionError naming the first row that holds NaN or infinity */
-export function requireFiniteRows(x: Float32Array, d: number): void {
-  const bad = x.findIndex((number) => !Number.isFinite(number));
-  if (bad >= 0) {
-    throw new OptionError(
-      `encode: row ${Math.floor(bad / d)}: expected finite numbers, found ${x[bad]}. ` +
-      "Leave this row out; if a harvest gave it, the model overflows at this hook.");
-  }
-}
-
 /**
  * Encodes rows in chunks with stock kernels, in float32.
  * @throws RangeError when x is not whole rows; OptionError when k is out of range, or x or the weights are not finite
@@ -244,7 +234,12 @@ export function encodeRows(
   if (!(k >= 1 && k <= columns)) {
     throw new OptionError(`k: expected 1 to ${columns} latents to choose from, found ${k}. Choose fewer.`);
   }
-  requireFiniteRows(x, d);
+  const bad = x.findIndex((number) => !Number.isFinite(number));
+  if (bad >= 0) {
+    throw new OptionError(
+      `encode: row ${Math.floor(bad / d)}: expected finite numbers, found ${x[bad]}. ` +
+      "Leave this row out; if a harvest gave it, the model overflows at this hook.");
+  }
   const index = new Int32Array(n * k), value = new Float32Array(n * k);
   const { K, centred, encode } = forward(engine);
   const choice: Choice = { precision: "f32", groups: defaultGroups(columns, k), chunk: 128 };

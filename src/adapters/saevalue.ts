@@ -9,7 +9,7 @@ import { addSkip, decode as plainDecode, decoderNorms, describeKind, encode as p
 import { isLens, LENS_WEIGHTS, lensFiles } from "../core/saelens";
 import { CFG, configText, isSparsify, weightBytes, WEIGHTS } from "../core/sparsify";
 import type { Sae, SaeFormat, SaeWeights, SaveOptions, Sparse, TrainingPoint } from "../core/types";
-import { coder, decodeRows, encodeRows, requireFiniteRows, withBias, type Coder } from "./coder";
+import { coder, decodeRows, encodeRows, withBias, type Coder } from "./coder";
 import { requireSpace, writeAtomic } from "./files";
 import { inCell } from "./show";
 import { kernels, tensorflow } from "./tensorflow";
@@ -63,8 +63,11 @@ export function saeValue(weights: SaeWeights, { hook, card = {}, curve, stored }
     reconstruct: (x) => addSkip(weights, x, decode(encode(x))),
     save: (folder, options) => save({ weights, hook, card, curve }, folder, options),
   };
-  const what = plain ? `A top-${k} SAE` : describeKind(weights).replace(/^a/, "A");
-  return inCell(sae, () => ({ "text/plain": `${what}, ${latents.toLocaleString("en")} latents, rows of width ${d}${hook ? `, for ${hook}` : ""}. evaluate(sae, store) measures it.` }));
+  const count = `${latents.toLocaleString("en")} latents`;
+  const what = plain ? `A top-${k} SAE of ${count}` : `${describeKind(weights).replace(/^a/, "A")}, ${count}`;
+  const { withoutFused } = card;
+  const slower = typeof withoutFused === "string" ? ` Trained by TensorFlow's own kernels, without the fused ops: ${withoutFused}.` : "";
+  return inCell(sae, () => ({ "text/plain": `${what}, rows of width ${d}${hook ? `, for ${hook}` : ""}. evaluate(sae, store) measures it.${slower}` }));
 }
 
 /** What encodes rows that are prepared already; norms of the decoder are folded in. */
@@ -99,6 +102,15 @@ function encodeAny(weights: SaeWeights, x: Float32Array): Sparse {
     });
   });
   return sparse!;
+}
+
+/** @throws OptionError naming the first row that holds NaN or infinity */
+function requireFiniteRows(x: Float32Array, d: number): void {
+  const bad = x.findIndex((number) => !Number.isFinite(number));
+  if (bad < 0) return;
+  throw new OptionError(
+    `encode: row ${Math.floor(bad / d)}: expected finite numbers, found ${x[bad]}. ` +
+    "Leave this row out; if a harvest gave it, the model overflows at this hook.");
 }
 
 function checkSparse({ n, k, index, value }: Sparse, latents: number): void {
