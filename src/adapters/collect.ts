@@ -20,8 +20,9 @@ import { OptionError, StoreError } from "../core/errors";
 import type { Pieces } from "../core/pieces";
 import { writeSafetensors, type TensorToWrite } from "../core/safetensors";
 import type { Range } from "../core/split";
+import { isPlain } from "../core/sae";
 import type { Progress, Sae, Sparse, Store } from "../core/types";
-import { codesFile, codesReader, MANIFEST, storeFacts, tidy, underWay, type FeaturesManifest } from "./family";
+import { codesFile, codesReader, MANIFEST, spread, storeFacts, tidy, underWay, type FeaturesManifest } from "./family";
 import { openFeatures, wholeNumber, type Features } from "./features";
 import { requireSpace, writeAtomic } from "./files";
 import { breathe, stopIfInterrupted } from "./interrupt";
@@ -46,10 +47,18 @@ export interface CollectOptions {
   progress?: Progress; // a bar in a notebook, nothing elsewhere
 }
 
+const ASSUMED_L0 = 256; // latents a row for which space is asked where only thresholds bound them
+
 /** SHA-256 over shapes and arrays of an SAE. */
 function* saeHash({ weights }: Sae): Pieces<string> {
   const hash = createHash("sha256").update(JSON.stringify([weights.d, weights.latents, weights.k]));
-  for (const array of [weights.wEnc, weights.bEnc, weights.wDec, weights.bDec]) {
+  const arrays = [weights.wEnc, weights.bEnc, weights.wDec, weights.bDec];
+  if (!isPlain(weights)) {
+    const others = Object.entries(weights).filter(([, value]) => !arrays.includes(value));
+    hash.update(JSON.stringify(others.filter(([, value]) => !ArrayBuffer.isView(value))));
+    for (const [, value] of others) if (ArrayBuffer.isView(value)) arrays.push(value as Float32Array);
+  }
+  for (const array of arrays) {
     const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
     for (let at = 0; at < bytes.length; at += HASHED) {
       hash.update(bytes.subarray(at, at + HASHED));
@@ -112,7 +121,8 @@ export async function collect(store: Store, sae: Sae, options: CollectOptions = 
   await tidy(folder);
   await requireFree(folder);
   const shown = examples + 4 * perQuantile + random;
-  await requireSpace(dirname(folder), rows * k * 8 + latents * (BINS * 4 + shown * (28 + (2 * context + 1) * 8)));
+  const active = k === latents ? Math.min(k, ASSUMED_L0) : k;
+  await requireSpace(dirname(folder), rows * active * 8 + latents * (BINS * 4 + shown * (28 + (2 * context + 1) * 8)));
 
   const part = join(dirname(folder), `.${basename(folder)}.${process.pid}-${(made += 1)}.part`);
   await mkdir(part);
@@ -185,16 +195,27 @@ async function writeCodes(
   part: string,
   progress?: Progress,
 ): Promise<{ list: FeaturesManifest["shards"]; statistics: ReturnType<ReturnType<typeof latentStatistics>["finish"]> }> {
-  const { latents, k } = sae.weights;
+  const { latents } = sae.weights;
   const chunk = Math.max(64, Math.min(8192, Math.floor(2 ** 23 / latents))); // the product [chunk, latents] stays within 32 MB
   const statistics = latentStatistics(latents);
   const list: FeaturesManifest["shards"] = [];
   const told = meter("collect", rows, "rows", progress);
   const size = Math.min(SHARD_ROWS, rows);
-  const index = new Int32Array(size * k);
-  const value = new Float32Array(size * k);
+  let k = 0; // columns of the shard: as many as any chunk of it has
+  let index = new Int32Array(0);
+  let value = new Float32Array(0);
   let held = 0;
   let done = 0;
+  /** Puts codes of any number of columns behind those that are held. */
+  const hold = (codes: Sparse): void => {
+    if (codes.k > k) {
+      const [wide, values] = [new Int32Array(size * codes.k), new Float32Array(size * codes.k)];
+      spread({ n: held, index, value }, k, wide, values, codes.k, 0);
+      [index, value, k] = [wide, values, codes.k];
+    }
+    spread(codes, codes.k, index, value, k, held);
+    held += codes.n;
+  };
   const flush = async (): Promise<void> => {
     const file = codesFile(list.length);
     await writeAtomic(
@@ -215,9 +236,7 @@ async function writeCodes(
       requireFinite(x, sae.weights.d, store, hook, from);
       const codes = sae.encode(x);
       statistics.add(codes);
-      index.set(codes.index, held * k);
-      value.set(codes.value, held * k);
-      held += to - from;
+      hold(codes);
       done += to - from;
       if (held === size || done === rows) await flush();
       told(done);

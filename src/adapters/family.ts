@@ -78,6 +78,8 @@ interface Tensors {
   floats(name: string, from?: number, to?: number): Float32Array;
   /** Size of a tensor of one axis. */
   length(name: string): number;
+  /** Size of the second axis. */
+  columns(name: string): number;
   close(): void;
 }
 
@@ -111,6 +113,7 @@ function openTensors(path: string, expected: Record<string, [dtype: "I32" | "F32
       ints: (name, from, to) => readInts(source, tensors.get(name)!, from, to),
       floats: (name, from, to) => readFloats(source, tensors.get(name)!, from, to),
       length: (name) => tensors.get(name)!.shape[0],
+      columns: (name) => tensors.get(name)!.shape[1],
       close: source.close,
     };
   } catch (error) {
@@ -121,32 +124,54 @@ function openTensors(path: string, expected: Record<string, [dtype: "I32" | "F32
   }
 }
 
+/** Puts codes of so many columns into arrays of at least as many, from a row on; what is left over has the value 0. */
+export function spread(codes: Pick<Sparse, "n" | "index" | "value">, columns: number, index: Int32Array, value: Float32Array, k: number, row: number): void {
+  if (columns === k) {
+    index.set(codes.index.subarray(0, codes.n * k), row * k);
+    value.set(codes.value.subarray(0, codes.n * k), row * k);
+    return;
+  }
+  index.fill(0, row * k, (row + codes.n) * k);
+  value.fill(0, row * k, (row + codes.n) * k);
+  for (let i = 0; i < codes.n; i++) {
+    index.set(codes.index.subarray(i * columns, (i + 1) * columns), (row + i) * k);
+    value.set(codes.value.subarray(i * columns, (i + 1) * columns), (row + i) * k);
+  }
+}
+
 /** Range reads of the codes, across shards. @throws FormatError if one of them is not what the manifest says */
 export function codesReader(
   folder: string,
-  { shards, sae: { k } }: FeaturesManifest,
+  { shards, sae: { k, latents } }: FeaturesManifest,
 ): { read(from: number, to: number): Sparse; close(): void } {
   const path = (i: number): string => join(folder, shards[i].file);
-  const open = (i: number): Tensors => openTensors(path(i), { index: ["I32", shards[i].rows, k], value: ["F32", shards[i].rows, k] });
-  shards.forEach((_, i) => open(i).close()); // all are looked at, few are held open
+  const width = k < latents ? k : "columns"; // where thresholds alone bound them, a shard has as many as its fullest row
+  const open = (i: number): Tensors => openTensors(path(i), { index: ["I32", shards[i].rows, width], value: ["F32", shards[i].rows, width] });
+  const columns = shards.map((_, i) => { // all are looked at, few are held open
+    const tensors = open(i);
+    tensors.close();
+    return tensors.columns("index");
+  });
   const held = fewOpen(OPEN_SHARDS, open);
   const starts = [0];
   for (const { rows } of shards) starts.push(starts.at(-1)! + rows);
   return {
     read(from, to) {
+      const columnsHere = columns.reduce((most, one, i) => (starts[i] < to && starts[i + 1] > from ? Math.max(most, one) : most), 1);
       const out: Sparse = {
         n: to - from,
-        k,
-        index: new Int32Array((to - from) * k),
-        value: new Float32Array((to - from) * k),
+        k: columnsHere,
+        index: new Int32Array((to - from) * columnsHere),
+        value: new Float32Array((to - from) * columnsHere),
       };
       for (let i = 0; i < shards.length; i++) {
         const a = Math.max(from, starts[i]);
         const b = Math.min(to, starts[i + 1]);
         if (a >= b) continue;
-        const [first, last] = [(a - starts[i]) * k, (b - starts[i]) * k];
-        out.index.set(held.get(i).ints("index", first, last), (a - from) * k);
-        out.value.set(held.get(i).floats("value", first, last), (a - from) * k);
+        const own = columns[i];
+        const [first, last] = [(a - starts[i]) * own, (b - starts[i]) * own];
+        const codes = { n: b - a, index: held.get(i).ints("index", first, last), value: held.get(i).floats("value", first, last) };
+        spread(codes, own, out.index, out.value, columnsHere, a - from);
       }
       return out;
     },

@@ -1,7 +1,7 @@
 import { closeSync, mkdtempSync, openSync, readdirSync, realpathSync, rmSync, writeSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
-import { weightBytes } from "../core/checkpoint";
+import { weightBytes } from "../core/sparsify";
 import { ELEMENT, type Initializer } from "../core/onnx";
 import { readHeader } from "../core/safetensors";
 import type { Sae, SaeWeights } from "../core/types";

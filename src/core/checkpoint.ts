@@ -1,185 +1,146 @@
-import { CheckpointError } from "./errors";
-import { readFloats, readHeader, writeSafetensors, type ByteSource } from "./safetensors";
-import type { Sae, SaeWeights } from "./types";
+import { DICTIONARY_CONFIG, readDictionary } from "./dictionarylearning";
+import { CheckpointError, OptionError } from "./errors";
+import { readNpz } from "./npz";
+import { isLens, LENS_WEIGHTS, parseLensConfig, readLens } from "./saelens";
+import type { ByteSource } from "./safetensors";
+import type { ReadSae } from "./saetensors";
+import { GEMMA_WEIGHTS, readGemmaScope, readLlamaScope } from "./scopes";
+import { CFG, isSparsify, parseConfig, readSparsify, WEIGHTS } from "./sparsify";
+import { safetensorsIn, type StoredTensor } from "./storedtensor";
+import { readTorch } from "./torchfile";
+import type { SaeWeights } from "./types";
+import type { Inflate } from "./zip";
 
 /**
- * The sparsify layout of an SAE ↔ plain arrays.
+ * Every SAE format that is read, told apart by the files that are there:
  *
- *   cfg.json          d_in, num_latents, k, activation …
- *   sae.safetensors   encoder.weight [F, d], encoder.bias [F], W_dec [F, d], b_dec [d]
- *
- * ReLU comes before top-k, b_dec is always subtracted before encoding, and nothing is normalised on load.
- * @see sparsify 1.3, config.py and sparse_coder.py
+ *   sparsify              cfg.json     sae.safetensors            core/sparsify
+ *   saelens               cfg.json     sae_weights.safetensors    core/saelens
+ *   llama_scope           config.json  sae_weights.safetensors    core/scopes
+ *   dictionary_learning   config.json  ae.pt                      core/dictionarylearning
+ *   gemma_scope                        params.npz                 core/scopes
  */
-export const CFG = "cfg.json";
-export const WEIGHTS = "sae.safetensors";
+export const FORMATS = ["sparsify", "saelens", "llama_scope", "dictionary_learning", "gemma_scope"] as const;
+export type CheckpointFormat = (typeof FORMATS)[number];
 
-/** Keys of cfg.json that are known; the others are ignored with a warning. */
-const KNOWN = [
-  "activation", "expansion_factor", "normalize_decoder", "num_latents", "k", "multi_topk", "skip_connection", "transcode", "d_in", "signed",
-];
-
-export interface Config {
-  d: number;
-  latents: number;
-  k: number;
-  /** What was ignored, in words. */
-  warnings: string[];
+/** A folder with a checkpoint, as seen from here. */
+export interface CheckpointFiles {
+  /** Path of the folder, for messages. */
+  where: string;
+  files: string[];
+  /** One of the files, when it was named: the weights. */
+  weights?: string;
+  text(file: string): string;
+  bytes(file: string): ByteSource;
+  inflate: Inflate;
 }
+
+export interface OpenedSae extends ReadSae {
+  format: CheckpointFormat;
+  /** The file with the weights, within the folder. */
+  file: string;
+}
+
+/** Names of weights by which a folder is known to hold a checkpoint. */
+export const WEIGHT_FILES = [WEIGHTS, LENS_WEIGHTS, "ae.pt", "ae.safetensors", GEMMA_WEIGHTS];
+
+/** Configurations that may lie beside them. */
+export const CONFIG_FILES = [CFG, DICTIONARY_CONFIG];
 
 /**
- * @param where path of the file, for messages
- * @throws CheckpointError when it is not a configuration, or is of an SAE with features that cannot be read
+ * Reads a checkpoint's configuration, header and small tensors; the matrices are read when they are first used.
+ * @param format by default told from the files
+ * @param latents the numbers of the only ones wanted: then just their rows are read
+ * @throws CheckpointError, FormatError saying which file and field, what was expected and what was found; OptionError for numbers that
+ *   are no latents
  */
-export function parseConfig(text: string, where: string): Config {
-  const fail = (what: string, remedy: string): never => {
-    throw new CheckpointError(`${where}: ${what}. ${remedy}`);
-  };
-  const copyAgain = "The file is damaged: copy or download it again.";
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    fail(`expected JSON, found: ${(error as Error).message}`, copyAgain);
+export function openCheckpoint(folder: CheckpointFiles, { format, latents }: { format?: CheckpointFormat; latents?: number[] } = {}): OpenedSae {
+  if (format !== undefined && !FORMATS.includes(format)) throw new OptionError(`format: expected one of ${FORMATS.join(", ")}, found ${JSON.stringify(format)}.`);
+  if (latents !== undefined && !(Array.isArray(latents) && latents.length && latents.every((one) => Number.isSafeInteger(one) && one >= 0))) {
+    throw new OptionError(`latents: expected a list of numbers of latents, from 0, found ${JSON.stringify(latents)?.slice(0, 100)}. Leave it out for all.`);
   }
-  const object = (value: unknown): value is Record<string, unknown> =>
-    typeof value === "object" && value !== null && !Array.isArray(value);
-  if (!object(json)) return fail("expected a JSON object", copyAgain);
-  // Early releases kept the whole training configuration, the SAE's own under "sae"; d_in may stay outside.
-  const cfg: Record<string, unknown> = object(json.sae)
-    ? { ...(json.d_in === undefined ? {} : { d_in: json.d_in }), ...json.sae }
-    : json;
-  const count = (key: string, from: number): number => {
-    const value = cfg[key];
-    if (!Number.isSafeInteger(value) || (value as number) < from) {
-      const found = JSON.stringify(value) ?? "nothing";
-      fail(`${key}: expected a whole number of at least ${from}, found ${found}`, "Set it to what the SAE was trained with.");
+  const told = format ?? formatOf(folder);
+  const file = weightsOf(folder, told);
+  const where = pathOf(folder, file);
+  const configOf = (name: string): string => {
+    if (folder.files.includes(name)) return folder.text(name);
+    throw new CheckpointError(`${folder.where}: expected ${name} beside ${file}, as ${told} has it, found ${listed(folder.files)}. Copy or download it too.`);
+  };
+  const read = (): ReadSae => {
+    switch (told) {
+      case "sparsify":
+        return readSparsify(tensorsOf(folder, file), parseConfig(configOf(CFG), pathOf(folder, CFG)), where, latents);
+      case "saelens":
+        return readLens(tensorsOf(folder, file), parseLensConfig(configOf(CFG), pathOf(folder, CFG)), where, latents);
+      case "llama_scope":
+        return readLlamaScope(tensorsOf(folder, file), configOf(DICTIONARY_CONFIG), pathOf(folder, DICTIONARY_CONFIG), where, latents);
+      case "dictionary_learning":
+        return readDictionary(
+          tensorsOf(folder, file), folder.files.includes(DICTIONARY_CONFIG) ? folder.text(DICTIONARY_CONFIG) : undefined, pathOf(folder, DICTIONARY_CONFIG), where, latents);
+      case "gemma_scope":
+        return readGemmaScope(tensorsOf(folder, file), where, latents);
     }
-    return value as number;
   };
-  const activation = cfg.activation ?? "topk";
-  const unsupported = (key: string, value: unknown, meaning: string): never =>
-    fail(
-      `${key}: expected a plain top-k SAE, found ${JSON.stringify(value)} (${meaning})`,
-      "This version reads top-k SAEs only: choose such a checkpoint.");
-  if (activation === "groupmax") unsupported("activation", activation, "one latent of each of k groups");
-  if (activation !== "topk") {
-    fail(`activation: expected "topk", found ${JSON.stringify(activation)}`, "sparsify knows topk and groupmax: check the file.");
-  }
-  if (cfg.transcode) unsupported("transcode", cfg.transcode, "it predicts another hook's rows");
-  if (cfg.skip_connection) unsupported("skip_connection", cfg.skip_connection, "a linear path W_skip beside the latents");
-  const d = count("d_in", 1);
-  const latents = (cfg.num_latents ?? 0) === 0 ? d * count("expansion_factor", 1) : count("num_latents", 1);
-  const k = count("k", 1);
-  if (k > latents) fail(`k: expected 1 to ${latents} (num_latents), found ${k}`, "Set it to what the SAE was trained with.");
-  const unknown = Object.keys(cfg).filter((key) => !KNOWN.includes(key));
-  const warnings = unknown.length ? [`${where}: ignored keys that are not known: ${unknown.join(", ")}.`] : [];
-  return { d, latents, k, warnings };
+  return { ...read(), format: told, file };
 }
 
-/** Whether a cfg.json is of this layout, whatever its activation: sparsify counts latents by num_latents or expansion_factor. */
-export function isSparsify(text: string): boolean {
-  try {
-    const json = JSON.parse(text);
-    const cfg = json?.sae ?? json;
-    return Number.isInteger(cfg?.k) && (Number.isInteger(cfg.num_latents) || Number.isInteger(cfg.expansion_factor));
-  } catch {
-    return false;
+function tensorsOf(folder: CheckpointFiles, file: string): Map<string, StoredTensor> {
+  const bytes = folder.bytes(file), where = pathOf(folder, file);
+  if (file.endsWith(".npz")) return readNpz(bytes, where, folder.inflate);
+  return /\.pth?$/.test(file) ? readTorch(bytes, where) : safetensorsIn(bytes, where);
+}
+
+const pathOf = ({ where }: CheckpointFiles, file: string): string => (where ? `${where.replace(/[\\/]+$/, "")}/${file}` : file);
+
+const listed = (files: string[]): string => (files.length ? files.slice(0, 10).join(", ") + (files.length > 10 ? ` and ${files.length - 10} more` : "") : "an empty folder");
+
+const USUAL: Record<CheckpointFormat, string[]> = {
+  sparsify: [WEIGHTS], saelens: [LENS_WEIGHTS], llama_scope: [LENS_WEIGHTS], dictionary_learning: ["ae.pt", "ae.safetensors"], gemma_scope: [GEMMA_WEIGHTS],
+};
+
+function weightsOf(folder: CheckpointFiles, format: CheckpointFormat): string {
+  const file = folder.weights ?? USUAL[format].find((name) => folder.files.includes(name));
+  if (file) return file;
+  throw new CheckpointError(
+    `${folder.where}: expected ${USUAL[format].join(" or ")}${format === "gemma_scope" ? "" : ` beside ${CONFIG_FILES.find((name) => folder.files.includes(name)) ?? CFG}`}, ` +
+    `found ${listed(folder.files)}. The checkpoint is not whole: copy or download it again.`);
+}
+
+function formatOf(folder: CheckpointFiles): CheckpointFormat {
+  const { files, weights = WEIGHT_FILES.find((name) => files.includes(name)) } = folder;
+  const cfg = files.includes(CFG) ? folder.text(CFG) : undefined;
+  if (weights?.endsWith(".npz")) return "gemma_scope";
+  if (weights && (/\.pth?$/.test(weights) || weights === "ae.safetensors")) return "dictionary_learning";
+  if (weights === WEIGHTS) return "sparsify";
+  if (weights === LENS_WEIGHTS) return cfg === undefined && files.includes(DICTIONARY_CONFIG) ? "llama_scope" : "saelens";
+  if (cfg !== undefined && isSparsify(cfg)) return "sparsify";
+  if (cfg !== undefined && isLens(cfg)) return "saelens";
+  if (cfg !== undefined) {
+    parseConfig(cfg, pathOf(folder, CFG)); // says what is wrong with it
+    return "sparsify";
   }
+  throw new CheckpointError(
+    `${folder.where}: expected ${CFG} and ${WEIGHTS} or ${LENS_WEIGHTS}, ae.pt and ${DICTIONARY_CONFIG}, or ${GEMMA_WEIGHTS}, found ${listed(files)}. ` +
+    "Give the folder of one checkpoint.");
 }
-
-/**
- * @param source bytes of sae.safetensors; half precision is widened exactly
- * @param where path of the file, for messages
- * @throws CheckpointError when tensors are missing, of other shapes than cfg.json says, or hold NaN or infinity;
- *   FormatError when it is no safetensors file
- */
-export function readWeights(source: ByteSource, { d, latents, k }: Config, where: string): {
-  weights: SaeWeights;
-  /** Where the arrays begin in the file, if they are stored as float32. */
-  offsets?: NonNullable<Sae["stored"]>["offsets"];
-  warnings: string[];
-} {
-  const { tensors } = readHeader(source, where);
-  const read = (name: string, shape: number[], meaning: string): Float32Array => {
-    const info = tensors.get(name);
-    if (!info) {
-      const remedy = tensors.has("W_enc")
-        ? "W_enc is the SAELens layout, which this version does not read."
-        : "The checkpoint is not whole: copy or download it again.";
-      throw new CheckpointError(
-        `${where}: ${name}: expected [${shape}] (${meaning}), found ` +
-        `tensors ${[...tensors.keys()].join(", ") || "none"}. ${remedy}`);
-    }
-    if (info.shape.length !== shape.length || info.shape.some((size, i) => size !== shape[i])) {
-      const transposed = shape.length === 2 && info.shape.length === 2 && info.shape[0] === shape[1] && info.shape[1] === shape[0];
-      const remedy = transposed
-        ? "It is transposed: store one row a latent."
-        : "cfg.json and the weights are not of one SAE: copy both from the same folder.";
-      throw new CheckpointError(`${where}: ${name}: expected [${shape}] (${meaning} in cfg.json), found [${info.shape}]. ${remedy}`);
-    }
-    if (!["F32", "F16", "BF16", "F64"].includes(info.dtype)) {
-      throw new CheckpointError(
-        `${where}: ${name}: expected F32, F16, BF16 or F64, found ${info.dtype}. ` +
-        "Quantised checkpoints are not read: choose a floating one.");
-    }
-    const values = readFloats(source, info);
-    for (let i = 0; i < values.length; i++) {
-      if (Number.isFinite(values[i])) continue;
-      throw new CheckpointError(
-        `${where}: ${name}: expected finite numbers, found ${values[i]} at ${i}. ` +
-        "The training diverged or the file is damaged: take another checkpoint.");
-    }
-    return values;
-  };
-  const weights = {
-    d, latents, k,
-    bDec: read("b_dec", [d], "d_in"),
-    bEnc: read("encoder.bias", [latents], "num_latents"),
-    wEnc: read("encoder.weight", [latents, d], "num_latents × d_in"),
-    wDec: read("W_dec", [latents, d], "num_latents × d_in"),
-  };
-  const stored = { wEnc: tensors.get("encoder.weight")!, bEnc: tensors.get("encoder.bias")!, wDec: tensors.get("W_dec")!, bDec: tensors.get("b_dec")! };
-  const offsets = Object.values(stored).every(({ dtype }) => dtype === "F32")
-    ? { wEnc: stored.wEnc.offset, bEnc: stored.bEnc.offset, wDec: stored.wDec.offset, bDec: stored.bDec.offset } : undefined;
-  const extra = [...tensors.keys()].filter((name) => !["b_dec", "encoder.bias", "encoder.weight", "W_dec"].includes(name));
-  return { weights, offsets, warnings: extra.length ? [`${where}: ignored tensors that are not known: ${extra.join(", ")}.`] : [] };
-}
-
-/** cfg.json, as sparsify writes and reads it. */
-export const configText = ({ d, latents, k }: SaeWeights): string => JSON.stringify({
-  activation: "topk",
-  expansion_factor: Math.max(1, Math.round(latents / d)), // num_latents wins over it
-  normalize_decoder: true,
-  num_latents: latents,
-  k,
-  multi_topk: false,
-  skip_connection: false,
-  transcode: false,
-  d_in: d,
-});
-
-/** sae.safetensors in pieces, to be written one after the other. */
-export const weightBytes = ({ d, latents, wEnc, bEnc, wDec, bDec }: SaeWeights): Uint8Array[] => writeSafetensors([
-  { name: "W_dec", shape: [latents, d], data: wDec },
-  { name: "b_dec", shape: [d], data: bDec },
-  { name: "encoder.bias", shape: [latents], data: bEnc },
-  { name: "encoder.weight", shape: [latents, d], data: wEnc },
-], { format: "pt" });
 
 /** A little of everything that could be wrong with weights made in memory. @throws CheckpointError */
-export function checkWeights({ d, latents, k, wEnc, bEnc, wDec, bDec }: SaeWeights, where: string): void {
+export function checkWeights(weights: SaeWeights, where: string): void {
+  const { d, dOut = d, latents, k, kind = "topk", wEnc, bEnc, wDec, bDec, wSkip } = weights;
   const sizes: [string, Float32Array, number][] = [
-    ["wEnc", wEnc, latents * d], ["bEnc", bEnc, latents], ["wDec", wDec, latents * d], ["bDec", bDec, d],
+    ["wEnc", wEnc, latents * d], ["bEnc", bEnc, latents], ["wDec", wDec, latents * dOut], ["bDec", bDec, dOut], ...(wSkip ? [["wSkip", wSkip, dOut * d] as [string, Float32Array, number]] : []),
+    ...(weights.kind === "gated" ? [["bGate", weights.bGate, latents], ["rMag", weights.rMag, latents]] as [string, Float32Array, number][] : []),
+    ...((weights.kind === "jumprelu" || weights.kind === "batchtopk") && typeof weights.threshold !== "number" ? [["threshold", weights.threshold, latents] as [string, Float32Array, number]] : []),
   ];
   for (const [name, data, size] of sizes) {
-    if (data.length !== size) {
+    if (data?.length !== size) {
       throw new CheckpointError(
         `${where}: ${name}: expected ${size} numbers for ${latents} ` +
-        `latents of width ${d}, found ${data.length}. Give whole arrays.`);
+        `latents of width ${d}${dOut === d ? "" : ` to ${dOut}`}, found ${data?.length ?? "none"}. Give whole arrays.`);
     }
   }
   if (!Number.isInteger(k) || k < 1 || k > latents) {
     throw new CheckpointError(`${where}: k: expected 1 to ${latents}, found ${k}. Choose within the number of latents.`);
   }
+  if (kind === "groupmax" && latents % k) throw new CheckpointError(`${where}: k: expected a divisor of ${latents}, as groupmax has one latent of each of k groups, found ${k}. Choose another.`);
 }

@@ -274,23 +274,71 @@ export interface StoreManifest {
   settings: Record<string, unknown>;
 }
 
-/** A top-k sparse autoencoder as plain arrays: x̂ = W_decᵀ·TopK(ReLU(W_enc·(x − b_dec) + b_enc)) + b_dec. F latents, rows of width d. */
-export interface SaeWeights {
+/**
+ * Which latents of a row are active, and how much: v, from its pre-activations p = W_enc·(x − b_dec) + b_enc. Only positive
+ * ones ever are, so that ReLU before or after the choice is the same.
+ */
+export type Activation =
+  /** v = TopK(ReLU(p)): the k largest */
+  | { kind?: "topk" }
+  /** v = ReLU(p) of the largest of each of k groups of F/k neighbours (sparsify) */
+  | { kind: "groupmax" }
+  /** v = ReLU(p) */
+  | { kind: "relu" }
+  /** v = ReLU(p)·[p > θ], a θ for each latent, or one for all; trained as such, or what batch-top-k leaves for inference */
+  | { kind: "jumprelu" | "batchtopk"; threshold: Float32Array | number }
+  /** with q = W_enc·(x − b_dec): v = [q + b_gate > 0]·ReLU(q∘exp(r_mag) + b_enc) (b_enc is b_mag of the papers) */
+  | { kind: "gated"; bGate: Float32Array; rMag: Float32Array };
+
+export interface SaeParts {
   d: number;
   latents: number;
+  /** At most so many latents of a row are active: k of a top-k, F where only thresholds bound them. */
   k: number;
   wEnc: Float32Array; // [F, d]
   bEnc: Float32Array; // [F]
-  wDec: Float32Array; // [F, d]
-  bDec: Float32Array; // [d]
+  wDec: Float32Array; // [F, dOut]
+  bDec: Float32Array; // [dOut]
+  dOut?: number; // d: width of what is rebuilt
+  transcoder?: boolean; // false: rebuilds the rows it reads, not those of another hook
+  subtractBDec?: boolean; // true: p is of x − b_dec; false: of x
+  /** false; true: v is of p∘‖W_dec row‖, and decoding divides by the norm again. */
+  rescaleByDecoderNorm?: boolean;
+  /**
+   * What is done to a row before, and undone behind b_dec. "constant_norm_rescale": x·√d/‖x‖. "layer_norm": (x − mean)/(std + 1e-5), with
+   * the unbiased std, undone by std·x̂ + mean (as SAELens does both). None by default.
+   */
+  normalize?: "none" | "constant_norm_rescale" | "layer_norm";
+  wSkip?: Float32Array; // [dOut, d]: x̂ has W_skip·x besides
+  /** Numbers of the latents in the whole SAE, where only these were loaded; ascending. */
+  subset?: Int32Array;
 }
 
-/** The k chosen latents of each row, larger first, ties by smaller index; a value of 0 may carry any index. */
+/**
+ * A sparse autoencoder as plain arrays: x̂ = W_decᵀ·v + b_dec, F latents, rows of width d. Without the optional fields a plain top-k one. Of
+ * a loaded checkpoint the matrices are read on first use.
+ */
+export type SaeWeights = SaeParts & Activation;
+
+/**
+ * The active latents of each row, larger first, ties by smaller index, in k columns: k of a top-k SAE, else as many as the row with most
+ * has (at least 1). What is left over has the value 0, and may carry any index.
+ */
 export interface Sparse {
   n: number;
   k: number;
   index: Int32Array; // [n, k]
   value: Float32Array; // [n, k]
+  /** Of an SAE that normalises its rows: what decoding multiplies by and adds, for each row. */
+  units?: { scale: Float32Array; shift: Float32Array }; // [n]
+}
+
+/** Layouts that are written; more are read. */
+export type SaeFormat = "sparsify" | "saelens";
+
+export interface SaveOptions {
+  format?: SaeFormat; // "sparsify"
+  readme?: boolean; // false: true writes README.md too, the model card that the hub shows (recipe, data, measures, hashes)
 }
 
 export interface Sae {
@@ -304,9 +352,16 @@ export interface Sae {
   /** Loss and other measures by step, of a run of this session or read from the checkpoint. */
   curve?: TrainingPoint[];
   encode(x: Float32Array): Sparse;
+  /** Without a skip connection's part, which needs x: {@link reconstruct} has it. */
   decode(sparse: Sparse): Float32Array;
-  /** Writes the sparsify layout: cfg.json, sae.safetensors, and saelab.json with the card and the curve. */
-  save(folder: string): Promise<void>;
+  /** x̂ [n, dOut] of rows x [n, d]: decode(encode(x)), and W_skip·x where there is one. */
+  reconstruct(x: Float32Array): Float32Array;
+  /**
+   * Writes a checkpoint: "sparsify" (cfg.json, sae.safetensors) by default, or "saelens" version 6 (cfg.json, sae_weights.safetensors); saelab.json
+   * beside them holds the card and the curve.
+   * @throws CheckpointError when the layout cannot say what this SAE does, or another tool's checkpoint is in the folder
+   */
+  save(folder: string, options?: SaveOptions): Promise<void>;
 }
 
 export interface TrainingPoint {

@@ -2,6 +2,7 @@ import type { Built } from "./build";
 import { checkWeights } from "./checkpoint";
 import { HookError, OptionError } from "./errors";
 import { ELEMENT, type Node, type OnnxModel, type Value } from "./onnx";
+import { describeKind, isPlain } from "./sae";
 import { randomNumbers } from "./sample";
 import { paddedRow, type Feed, type Pass } from "./feeds";
 import { around, EDIT, tap, type Insert } from "./splice";
@@ -91,6 +92,9 @@ export function lowerWrite(write: Write, hook: Hook, id: string, shape: Shape, s
     body = (x, y) => ({ nodes: [{ op: EDIT.op, domain: EDIT.domain, name: id, inputs: [x], outputs: [y] }] });
   } else if ("sae" in write && write.sae) {
     const sae = write.sae.weights ?? fail(`sae: expected an SAE, or its { weights }, found ${typeof write.sae} without weights. loadSae gives one.`);
+    if (!isPlain(sae)) {
+      fail(`sae: expected a plain top-k SAE, found ${describeKind(sae)}. Write what it gives, with edit: (rows) => sae.reconstruct(rows).`);
+    }
     if (sae.d !== width) fail(`sae: expected one of width ${width}, as ${hook.name} is, found ${sae.d}. It belongs to another place or model.`);
     checkWeights(sae, `write to "${write.hook}": sae`);
     const { latent, clamp, times } = write;

@@ -6,10 +6,11 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { collect } from "../../src/adapters/collect";
 import { openFeatures } from "../../src/adapters/features";
+import { saeOf } from "../../src/adapters/sae";
 import { DISPLAY, heatMap } from "../../src/adapters/show";
 import { featureTable } from "../../src/adapters/table";
 import { FormatError, InterruptError, OptionError, StoreError } from "../../src/core/errors";
-import type { Store } from "../../src/core/types";
+import type { Sparse, Store } from "../../src/core/types";
 import { synthetic, words } from "./synthetic";
 
 const root = mkdtempSync(join(tmpdir(), "saelab-collect-"));
@@ -54,6 +55,26 @@ test("collects what was planted, and opens again the same", async () => {
   assert.deepEqual(readdirSync(root), ["planted"]);
   features.close();
   again.close();
+});
+
+test("an SAE whose thresholds bound its latents: rows of any number of them", async () => {
+  const { store, sae } = synthetic();
+  const { weights } = sae;
+  const threshold = new Float32Array(weights.latents).fill(0.2);
+  const jump = saeOf({ ...weights, k: weights.latents, kind: "jumprelu", threshold, subtractBDec: false }, { hook: "layers.1" });
+  const features = await collect(store, jump, { folder: join(root, "jump") });
+  const codes = jump.encode(store.read("layers.1", 0, store.rows));
+  assert.ok(codes.k > 6 || codes.k < weights.latents, `${codes.k}`);
+  for (const latent of [0, 1, 5, 30]) {
+    const values = codes.value.filter((value, i) => value > 0 && codes.index[i] === latent);
+    assert.deepEqual([features.feature(latent).density, features.feature(latent).max], [values.length / store.rows, Math.max(0, ...values)]);
+  }
+  const part = features.codes(100, 150);
+  for (let row = 0; row < 50; row++) {
+    const active = ({ k, index, value }: Sparse, at: number) => Array.from({ length: k }, (_, i) => at * k + i).filter((i) => value[i] > 0).map((i) => [index[i], value[i]]);
+    assert.deepEqual(active(part, row), active(codes, 100 + row));
+  }
+  features.close();
 });
 
 test("top leaves dead and dense latents out, orders by what is asked, takes latents by number", async () => {

@@ -39,6 +39,8 @@ const refused: [string, Record<string, unknown>, RegExp, (typeof HookError | typ
   ["the mean of nothing", { ablate: "mean" }, /ablate: "mean": expected of: rows \[n, 48\] that run gave for this place, found undefined/],
   ["the mean of other rows", { ablate: "mean", of: noise(50) }, /of: expected rows of 48 numbers.*found 50/],
   ["an SAE of another width", { hook: "layers.1.mlp.act", sae: { weights: sae } }, /sae: expected one of width 96, as layers\.1\.mlp\.act is, found 48/],
+  ["an SAE of another kind", { sae: { weights: { ...sae, kind: "relu" } } }, /sae: expected a plain top-k SAE, found a relu SAE\. Write what it gives, with edit:/],
+  ["a transcoder", { sae: { weights: { ...sae, transcoder: true, subtractBDec: false } } }, /found a topk transcoder/],
   ["no SAE", { sae: {} }, /sae: expected an SAE, or its \{ weights \}, found object without weights/],
   ["clamp without latent", { sae: { weights: sae }, clamp: 1 }, /expected latent beside clamp, times or keepError, found none/],
   ["no such latent", { sae: { weights: sae }, latent: 128, clamp: 1 }, /latent: expected a number from 0 to 127, found 128/],

@@ -167,6 +167,7 @@ export function synthetic({
     card: {},
     encode: (x) => encodePlainly(x, wEnc, bEnc, d, latents, k),
     decode: () => new Float32Array(0),
+    reconstruct: () => new Float32Array(0),
     save: async () => {},
   };
   return { store, sae };
