@@ -29,6 +29,7 @@ export type { HarvestOptions, StorePart } from "./adapters/harvest";
 export type { MergeOptions } from "./adapters/merge";
 export type { Part, PartManifest } from "./adapters/storestate";
 export type { ChatFormat } from "./core/chat";
+export type { CheckpointFormat } from "./core/checkpoint";
 export type { Foreseen, LensCell, LossMeans } from "./core/lens";
 export type { TrainOptions } from "./adapters/train";
 export type { EvaluateOptions, Evaluation, LoadOptions } from "./adapters/sae";
@@ -37,8 +38,8 @@ export type { CollectedFeature, Features, TopOptions } from "./adapters/features
 export type { LabelScores, ScoreOptions } from "./adapters/score";
 export type { PublishOptions } from "./adapters/publish";
 export type {
-  ChatMessage, ChatOptions, Document, EditPlace, Example, Feature, GeneratedDocument, GenerateOptions, Generation, HeadOutput, HeadRows, Hook, HookKind, HookRow, Model, Origin, Piece, Positions,
-  Progress, RunOptions, Sae, SaeWeights, Span, Sparse, Store, StoreManifest, Tokenizer, Tokens, TrainingPoint, Write,
+  Activation, ChatMessage, ChatOptions, Document, EditPlace, Example, Feature, GeneratedDocument, GenerateOptions, Generation, HeadOutput, HeadRows, Hook, HookKind, HookRow, Model, Origin, Piece, Positions,
+  Progress, RunOptions, Sae, SaeFormat, SaeParts, SaeWeights, SaveOptions, Span, Sparse, Store, StoreManifest, Tokenizer, Tokens, TrainingPoint, Write,
 } from "./core/types";
 export {
   CheckpointError, DiskError, EngineError, FormatError, HookError, HubError, InterruptError, ModelError, OptionError, StoreError, TextError, TrainError,
