@@ -47,7 +47,9 @@ export function saeOf(weights: SaeWeights, { hook, card = {}, curve, stored }: S
     decode: (sparse) => decodeRows(tensorflow(), code(), sparse),
     save: (folder) => save({ weights, hook, card, curve }, folder),
   };
-  return inCell(sae, () => ({ "text/plain": `A top-${k} SAE of ${latents.toLocaleString("en")} latents, rows of width ${d}${hook ? `, for ${hook}` : ""}. evaluate(sae, store) measures it.` }));
+  const { withoutFused } = card;
+  const slower = typeof withoutFused === "string" ? ` Trained by TensorFlow's own kernels, without the fused ops: ${withoutFused}.` : "";
+  return inCell(sae, () => ({ "text/plain": `A top-${k} SAE of ${latents.toLocaleString("en")} latents, rows of width ${d}${hook ? `, for ${hook}` : ""}. evaluate(sae, store) measures it.${slower}` }));
 }
 
 /**
