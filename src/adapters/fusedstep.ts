@@ -21,7 +21,12 @@ export function fusedKernels({ run, tensor }: Engine) {
       const [value, index] = run("SaeTopK", {}, [pre, bEnc, tensor(Int32Array.of(k), [])], 2);
       return { value, index };
     },
-    /** x [n, d] is the rows less b_dec. stats: the loss and Σ(x − x̄)². */
+    /** The same from x [n, d], the rows less b_dec, and W_enc [F, d]; pre is never whole in memory. */
+    encodeTopK(x: Id, wEnc: Id, bEnc: Id, k: number): { value: Id; index: Id } {
+      const [value, index] = run("SaeEncodeTopK", {}, [x, wEnc, bEnc, tensor(Int32Array.of(k), [])], 2);
+      return { value, index };
+    },
+    /** stats: the loss and Σ(x − x̄)². */
     decode(x: Id, value: Id, index: Id, wDec: Id): { e: Id; g: Id; eSum: Id; stats: Id } {
       const [e, g, eSum, stats] = run("SaeDecode", {}, [x, value, index, wDec], 4);
       return { e, g, eSum, stats };
@@ -79,18 +84,11 @@ export function fusedStep(engine: Engine, initial: StepState): Step {
     };
   };
 
-  const encode = (xc: Id, wEnc: Id, bEnc: Id, count: number): { value: Id; index: Id } => {
-    const pre = K.matMul(xc, wEnc, { transposeB: true });
-    const chosen = ops.topK(pre, bEnc, count);
-    engine.free(pre); // the largest tensor of a step
-    return chosen;
-  };
-
   /** To be called inside `tidy`. `inputs`: what the gradients are made of. */
   const backward = (x: Float32Array, { dead = new Int32Array(0), auxWeight = 1 }: Omit<UpdateOptions, "learningRate">) => {
     const n = checkRows(x, d);
     const xc = K.sub(engine.tensor(x, [n, d]), P.bDec);
-    const { value, index } = encode(xc, P.wEnc, P.bEnc, k);
+    const { value, index } = ops.encodeTopK(xc, P.wEnc, P.bEnc, k);
     const { e, g, eSum, stats } = ops.decode(xc, value, index, P.wDec);
     const [fvu, variance] = engine.floats(stats);
     const revives = dead.length > 0 && auxWeight > 0;
@@ -104,7 +102,7 @@ export function fusedStep(engine: Engine, initial: StepState): Step {
     const wEnc = list ? K.gather(P.wEnc, list) : P.wEnc;
     const bEnc = list ? K.gather(P.bEnc, list) : P.bEnc;
     return encodeChunks({ d, latents, k: count, only }, x, (rows, n) => engine.tidy(() => {
-      const { value, index } = encode(K.sub(engine.tensor(rows, [n, d]), P.bDec), wEnc, bEnc, count);
+      const { value, index } = ops.encodeTopK(K.sub(engine.tensor(rows, [n, d]), P.bDec), wEnc, bEnc, count);
       return { index: engine.ints(index), value: engine.floats(value) };
     }));
   });

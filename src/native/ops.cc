@@ -3,7 +3,7 @@
 //
 // n rows of width d, F latents, k of them chosen in a row. Row-major, float32; x is the row less b_dec.
 //
-//   pre = W_enc·x + b_enc                 [n, F]   TensorFlow's MatMul; SaeTopK adds the bias
+//   pre = W_enc·x + b_enc                 [n, F]   never whole in memory; SaeTopK takes it from TensorFlow's MatMul instead
 //   i, v = the k largest of pre, ReLU     [n, k]   larger first, ties by smaller index
 //   V = Σ_b ‖x_b − x̄‖²
 //   e = (Σ_j v_j·W_dec[i_j] − x)·2/V      [n, d]   the loss' gradient in x̂; loss = Σ_b ‖x̂_b − x_b‖² / V
@@ -27,8 +27,9 @@
 // Threads. Work is cut into blocks whose number does not depend on the threads, which take them as they come; sums over
 // blocks are made in the blocks' order. So the bits are the same for any number of threads.
 //
-// SaeTopK(pre [n, F], b_enc [F], k [])                               → v [n, k], i [n, k]
-// SaeDecode(x [n, d], v, i [n, k], W_dec [F, d])                     → e [n, d], g [n, k], Σ_b e_b [d], (loss, V) [2]
+// SaeEncodeTopK(x [n, d], W_enc [F, d], b_enc [F], k [])             → v [n, k], i [n, k]
+// SaeTopK(pre [n, F], b_enc [F], k [])                               → v, i
+// SaeDecode(x, v, i, W_dec [F, d])                                   → e [n, d], g [n, k], Σ_b e_b [d], (loss, V) [2]
 // SaeGrads(x, v, i, e, g, Σe, W_enc)                                 → ∂W_enc, ∂b_enc, ∂W_dec, ∂b_dec
 // SaeUpdate(x, v, i, e, g, Σe, hyper [5], at [m], aux ∂W_enc [m, d], aux ∂b_enc [m], aux ∂W_dec [m, d],
 //           W_enc, b_enc, W_dec, b_dec, their m, their w)            → pairs of each latent [F]; changes the last 12 in place
@@ -190,8 +191,7 @@ constexpr int GROUPS = 512;
 
 // The largest bound found that at least k of the groups' maxima reach; the k-th largest itself, or a little less.
 static int32_t boundOf(const int32_t *maxima, int k) {
-  int64_t low = std::numeric_limits<int32_t>::min(), high = int64_t(*std::max_element(maxima, maxima + GROUPS)) + 1;
-  low = std::max<int64_t>(low, *std::min_element(maxima, maxima + GROUPS));
+  int64_t low = *std::min_element(maxima, maxima + GROUPS), high = int64_t(*std::max_element(maxima, maxima + GROUPS)) + 1;
   while (high - low > 1) {
     const int64_t middle = low + (high - low) / 2;
     const int32_t bound = int32_t(middle);
@@ -207,64 +207,175 @@ static int32_t boundOf(const int32_t *maxima, int k) {
   return int32_t(low);
 }
 
-struct TopKScratch {
-  std::vector<int32_t> keys;
-  std::vector<uint64_t> passed;
+// A row's candidates: key above, index below and reversed, so that descending order of these is the order of the result.
+// Columns come by ascending index: one that equals the k-th largest so far comes too late.
+struct Candidates {
+  uint64_t *kept; // [limit]
+  int64_t count = 0;
+  int32_t bound = std::numeric_limits<int32_t>::min(); // keys below it are not among the k
+
+  static int64_t limit(int k) { return 2 * int64_t(k) + 192; }
+
+  static int32_t keyOf(uint64_t kept) { return int32_t(uint32_t(kept >> 32) ^ 0x80000000u); }
+
+  // Keeps the k best.
+  void reduce(int k) {
+    if (count > k) std::nth_element(kept, kept + (k - 1), kept + count, std::greater<uint64_t>());
+    count = k;
+    const int32_t least = keyOf(kept[k - 1]);
+    bound = std::max(bound, least == std::numeric_limits<int32_t>::max() ? least : least + 1);
+  }
+
+  // Columns first … first + count − 1 of pre + bias. keys: scratch of as many.
+  void offer(Const pre, Const bias, int64_t columns, int64_t first, int k, int32_t *__restrict keys) {
+    const bool grouped = count == 0 && columns >= 2 * GROUPS && 2 * k <= GROUPS;
+    int32_t maxima[GROUPS];
+    if (grouped) std::fill(maxima, maxima + GROUPS, std::numeric_limits<int32_t>::min());
+    for (int64_t from = 0; from < columns; from += GROUPS) {
+      const int64_t size = std::min<int64_t>(GROUPS, columns - from);
+      for (int64_t c = 0; c < size; c++) {
+        const float value = pre[from + c] + bias[from + c];
+        int32_t bits;
+        std::memcpy(&bits, &value, 4);
+        keys[from + c] = ordered(bits);
+      }
+      if (grouped) for (int64_t c = 0; c < size; c++) maxima[c] = std::max(maxima[c], keys[from + c]);
+    }
+    if (grouped) bound = boundOf(maxima, k);
+    constexpr int64_t SPAN = 64;
+    for (int64_t at = 0; at < columns; at += SPAN) {
+      const int64_t size = std::min(SPAN, columns - at);
+      int some = 0;
+      if (size == SPAN) for (int64_t c = 0; c < SPAN; c++) some |= keys[at + c] >= bound;
+      else some = 1;
+      if (!some) continue;
+      if (count + SPAN > limit(k)) reduce(k);
+      for (int64_t c = at; c < at + size; c++) {
+        kept[count] = uint64_t(uint32_t(keys[c]) ^ 0x80000000u) << 32 | (0xffffffffu - uint32_t(first + c));
+        count += keys[c] >= bound;
+      }
+    }
+  }
+
+  // The k largest in order, after ReLU.
+  void finish(int k, Row v, int32_t *__restrict i) {
+    reduce(k);
+    std::sort(kept, kept + k, std::greater<uint64_t>());
+    for (int j = 0; j < k; j++) {
+      const int32_t bits = ordered(keyOf(kept[j]));
+      float value;
+      std::memcpy(&value, &bits, 4);
+      v[j] = value < 0 ? 0.0f : value; // NaN stays NaN
+      i[j] = int32_t(0xffffffffu - uint32_t(kept[j]));
+    }
+  }
 };
-
-static void topKRow(Const pre, Const bias, int64_t F, int k, Row v, int32_t *__restrict i, TopKScratch &scratch) {
-  scratch.keys.resize(F);
-  int32_t *__restrict keys = scratch.keys.data();
-  const bool grouped = F >= 2 * GROUPS && 2 * k <= GROUPS;
-  int32_t maxima[GROUPS];
-  std::fill(maxima, maxima + GROUPS, std::numeric_limits<int32_t>::min());
-  const auto keysOf = [&](int64_t from, int64_t count) {
-    for (int64_t c = 0; c < count; c++) {
-      const float value = pre[from + c] + bias[from + c];
-      int32_t bits;
-      std::memcpy(&bits, &value, 4);
-      const int32_t key = ordered(bits);
-      keys[from + c] = key;
-      maxima[c] = std::max(maxima[c], key);
-    }
-  };
-  int64_t from = 0;
-  for (; from + GROUPS <= F; from += GROUPS) keysOf(from, GROUPS);
-  keysOf(from, F - from);
-  const int32_t bound = grouped ? boundOf(maxima, k) : std::numeric_limits<int32_t>::min();
-
-  // Key above, index below and reversed: descending order of these is the order of the result.
-  std::vector<uint64_t> &passed = scratch.passed;
-  passed.clear();
-  const auto keep = [&](int64_t begin, int64_t end) {
-    for (int64_t c = begin; c < end; c++) {
-      if (keys[c] >= bound) passed.push_back(uint64_t(uint32_t(keys[c]) ^ 0x80000000u) << 32 | (0xffffffffu - uint32_t(c)));
-    }
-  };
-  constexpr int64_t SPAN = 64;
-  int64_t at = 0;
-  for (; at + SPAN <= F; at += SPAN) {
-    int some = 0;
-    for (int64_t c = 0; c < SPAN; c++) some |= keys[at + c] >= bound;
-    if (some) keep(at, at + SPAN);
-  }
-  keep(at, F);
-  if (int64_t(passed.size()) > k) std::nth_element(passed.begin(), passed.begin() + (k - 1), passed.end(), std::greater<uint64_t>());
-  std::sort(passed.begin(), passed.begin() + k, std::greater<uint64_t>());
-  for (int j = 0; j < k; j++) {
-    const int32_t bits = ordered(int32_t(uint32_t(passed[j] >> 32) ^ 0x80000000u));
-    float value;
-    std::memcpy(&value, &bits, 4);
-    v[j] = value < 0 ? 0.0f : value; // NaN stays NaN
-    i[j] = int32_t(0xffffffffu - uint32_t(passed[j]));
-  }
-}
 
 static void topK(const float *pre, const float *bias, int64_t n, int64_t F, int k, float *v, int32_t *i) {
   Blocks(n, BLOCKS).run([=](int, int64_t from, int64_t to) {
-    TopKScratch scratch;
-    for (int64_t b = from; b < to; b++) topKRow(pre + b * F, bias, F, k, v + b * k, i + b * k, scratch);
+    std::vector<int32_t> keys(F);
+    std::vector<uint64_t> kept(Candidates::limit(k) + 1);
+    for (int64_t b = from; b < to; b++) {
+      Candidates row{kept.data()};
+      row.offer(pre + b * F, bias, F, 0, k, keys.data());
+      row.finish(k, v + b * k, i + b * k);
+    }
   });
+}
+
+// ---- encoder product and top-k in one
+
+#if defined(__AVX512F__)
+constexpr int WIDTH = 16, PIECES = 4;
+#elif defined(__AVX2__) && defined(__FMA__)
+constexpr int WIDTH = 8, PIECES = 2;
+#else
+#error "The fused ops are for x86-64-v3 processors: AVX2 and FMA"
+#endif
+typedef float Lanes __attribute__((vector_size(WIDTH * 4), aligned(4), may_alias));
+
+constexpr int TILE = 6;                 // rows whose sums are in registers at a time, with PANEL latents each
+constexpr int PANEL = WIDTH * PIECES;   // latents side by side
+constexpr int64_t STRIP = 1024;         // latents whose pre-activations of some rows are in the cache, to be offered
+constexpr int64_t STRIP_ROWS = 8 * TILE;
+
+// W_enc's rows from … from + PANEL − 1 as columns [d, PANEL]; zeros beyond F.
+static void packPanel(const float *wEnc, int64_t from, int64_t F, int64_t d, float *panel) {
+  constexpr int64_t BLOCK = 16;
+  float block[PANEL][BLOCK];
+  for (int64_t j = 0; j < d; j += BLOCK) {
+    const int64_t size = std::min(BLOCK, d - j);
+    for (int64_t f = 0; f < PANEL; f++)
+      for (int64_t c = 0; c < size; c++) block[f][c] = from + f < F ? wEnc[(from + f) * d + j + c] : 0.0f;
+    for (int64_t c = 0; c < size; c++)
+      for (int64_t f = 0; f < PANEL; f++) panel[(j + c) * PANEL + f] = block[f][c];
+  }
+}
+
+// x [TILE, d] · panel [d, PANEL] → out, rows `stride` apart. Each sum runs over j in order, whatever the threads and blocks.
+static void multiplyTile(Const x, Const panel, int64_t d, Row out, int64_t stride) {
+  Lanes sum[TILE][PIECES] = {};
+  for (int64_t j = 0; j < d; j++) {
+    Lanes w[PIECES];
+#pragma GCC unroll 4
+    for (int p = 0; p < PIECES; p++) w[p] = *reinterpret_cast<const Lanes *>(panel + j * PANEL + p * WIDTH);
+#pragma GCC unroll 6
+    for (int r = 0; r < TILE; r++) {
+      const Lanes value = x[r * d + j] - Lanes{};
+#pragma GCC unroll 4
+      for (int p = 0; p < PIECES; p++) sum[r][p] += value * w[p];
+    }
+  }
+#pragma GCC unroll 6
+  for (int r = 0; r < TILE; r++)
+#pragma GCC unroll 4
+    for (int p = 0; p < PIECES; p++) *reinterpret_cast<Lanes *>(out + r * stride + p * WIDTH) = sum[r][p];
+}
+
+// pre is never whole: a strip of it for some rows is made and offered to these rows' candidates while it is in the cache.
+static void encodeTopK(const float *x, const float *wEnc, const float *bEnc, int64_t n, int64_t d, int64_t F, int k, float *v, int32_t *i) {
+  const int64_t strips = (F + STRIP - 1) / STRIP, limit = Candidates::limit(k) + 1;
+  const int64_t panels = (std::min(F, STRIP) + PANEL - 1) / PANEL;
+  thread_local std::vector<float> packed; // two strips: the next one is packed while this one is multiplied
+  packed.resize(2 * panels * PANEL * d);
+  std::vector<uint64_t> kept(n * limit);
+  std::vector<Candidates> rows;
+  for (int64_t b = 0; b < n; b++) rows.push_back({&kept[b * limit]});
+  float *const strip[2] = {packed.data(), packed.data() + panels * PANEL * d};
+  const auto pack = [&](int64_t s, int64_t p) {
+    const int64_t from = s * STRIP + p * PANEL;
+    if (from < F) packPanel(wEnc, from, F, d, strip[s % 2] + p * PANEL * d);
+  };
+  const auto multiply = [&](int64_t s, int64_t from, int64_t to) {
+    const int64_t first = s * STRIP, columns = std::min(STRIP, F - first);
+    thread_local std::vector<float> pre, tail;
+    thread_local std::vector<int32_t> keys;
+    pre.resize(STRIP_ROWS * STRIP);
+    keys.resize(STRIP);
+    const int64_t whole = (to - from) / TILE * TILE;
+    if (from + whole < to) { // rows of zeros make up the last tile
+      tail.assign(TILE * d, 0.0f);
+      std::copy(x + (from + whole) * d, x + to * d, tail.begin());
+    }
+    for (int64_t p = 0; p * PANEL < columns; p++)
+      for (int64_t b = 0; b < to - from; b += TILE)
+        multiplyTile(b < whole ? x + (from + b) * d : tail.data(), strip[s % 2] + p * PANEL * d, d, &pre[b * STRIP + p * PANEL], STRIP);
+    for (int64_t b = from; b < to; b++) {
+      rows[b].offer(&pre[(b - from) * STRIP], bEnc + first, columns, first, k, keys.data());
+      if (s == strips - 1) rows[b].finish(k, v + b * k, i + b * k);
+      else if (rows[b].count > 2 * k) rows[b].reduce(k);
+    }
+  };
+  const int64_t blocks = (n + STRIP_ROWS - 1) / STRIP_ROWS;
+  parallel(int(panels), [&](int p) { pack(0, p); });
+  for (int64_t s = 0; s < strips; s++) {
+    const int64_t packing = s + 1 < strips ? panels : 0;
+    parallel(int(packing + blocks), [&](int task) {
+      if (task < packing) return pack(s + 1, task);
+      const int64_t from = (task - packing) * STRIP_ROWS;
+      multiply(s, from, std::min(n, from + STRIP_ROWS));
+    });
+  }
 }
 
 // ---- decoding
@@ -581,6 +692,20 @@ void topKOp(void *, TF_OpKernelContext *context) {
   if (call.ok) sae::topK(pre, bias, n, F, *k, v, i);
 }
 
+void encodeTopKOp(void *, TF_OpKernelContext *context) {
+  Call call(context);
+  int64_t n = -1, d = -1, F = -1;
+  const float *x = call.input<float>(0, "x", {&n, &d});
+  const float *wEnc = call.input<float>(1, "W_enc", {&F, &d});
+  const float *bEnc = call.input<float>(2, "b_enc", {&F});
+  const int32_t *k = call.input<int32_t>(3, "k", {});
+  if (call.ok && (*k < 1 || *k > F)) call.fail("k: expected 1 to " + std::to_string(F) + ", found " + std::to_string(*k));
+  if (!call.ok) return;
+  float *v = call.output<float>(0, {n, *k});
+  int32_t *i = call.output<int32_t>(1, {n, *k});
+  if (call.ok) sae::encodeTopK(x, wEnc, bEnc, n, d, F, *k, v, i);
+}
+
 void decodeOp(void *, TF_OpKernelContext *context) {
   Call call(context);
   sae::Batch batch = call.batch();
@@ -660,6 +785,7 @@ const std::string &registered() {
   static const std::string why = [] {
     TF_Status *status = TF_NewStatus();
     add("SaeTopK", {"pre: float", "b_enc: float", "k: int32"}, {"v: float", "i: int32"}, topKOp, status);
+    add("SaeEncodeTopK", {"x: float", "w_enc: float", "b_enc: float", "k: int32"}, {"v: float", "i: int32"}, encodeTopKOp, status);
     add("SaeDecode", {"x: float", "v: float", "i: int32", "w_dec: float"}, {"e: float", "g: float", "e_sum: float", "stats: float"}, decodeOp, status);
     add("SaeGrads", {"x: float", "v: float", "i: int32", "e: float", "g: float", "e_sum: float", "w_enc: float"},
         {"dw_enc: float", "db_enc: float", "dw_dec: float", "db_dec: float"}, gradsOp, status);

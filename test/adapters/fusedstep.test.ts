@@ -159,6 +159,36 @@ test("top-k adds the bias before it chooses; NaN is shown, not hidden, and indic
   assert.ok(value.subarray(40).every((v) => Number.isNaN(v)));
 });
 
+test("encoder product and top-k in one: the same as apart, for sizes that divide and that do not", () => {
+  const rng = random(21);
+  for (const [n, d, F, k] of [[1, 1, 1, 1], [1, 7, 1024, 4], [2, 16, 64, 64], [5, 33, 1025, 3], [49, 24, 2048, 16], [97, 40, 5000, 32], [6, 9, 3333, 3333], [13, 128, 1100, 300]]) {
+    const [x, wEnc, bEnc] = [n * d, F * d, F].map((count) => sixteenths(normals(count, rng))); // exact sums, many ties
+    const got = engine.tidy(() => {
+      const { value, index } = fusedKernels(engine).encodeTopK(engine.tensor(x, [n, d]), engine.tensor(wEnc, [F, d]), engine.tensor(bEnc, [F]), k);
+      return { value: engine.floats(value), index: engine.ints(index) };
+    });
+    const want = encode({ d, latents: F, k, wEnc, bEnc, wDec: new Float32Array(F * d), bDec: new Float32Array(d) }, x);
+    const what = `n ${n}, d ${d}, F ${F}, k ${k}`;
+    assert.deepEqual(got.value, want.value, what);
+    got.index.forEach((f, i) => assert.ok(f === want.index[i] || want.value[i] === 0, `${what}: ${f}, expected ${want.index[i]}`));
+    for (let b = 0; b < n; b++) assert.equal(new Set(got.index.subarray(b * k, (b + 1) * k)).size, k, what);
+  }
+});
+
+test("a row of NaN takes nothing from the other rows of its tile", () => {
+  const n = 8, d = 5, F = 2500, k = 6, rng = random(22);
+  const x = normals(n * d, rng), wEnc = normals(F * d, rng), bEnc = normals(F, rng);
+  const run = (rows: Float32Array) => engine.tidy(() => {
+    const { value, index } = fusedKernels(engine).encodeTopK(engine.tensor(rows, [n, d]), engine.tensor(wEnc, [F, d]), engine.tensor(bEnc, [F]), k);
+    return { value: engine.floats(value), index: engine.ints(index) };
+  });
+  const whole = run(x), torn = run(x.map((value, i) => (i === 2 * d + 1 ? NaN : value)));
+  for (let i = 0; i < n * k; i++) {
+    if (Math.floor(i / k) === 2) assert.ok(Number.isNaN(torn.value[i]) && torn.index[i] >= 0 && torn.index[i] < F);
+    else assert.deepEqual([torn.value[i], torn.index[i]], [whole.value[i], whole.index[i]]);
+  }
+});
+
 test("a batch with NaN gives a loss that is not finite, and leaves the process whole", () => {
   const step = fusedStep(engine, state(16, 1200, 4, 2));
   const x = normals(20 * 16, random(3));

@@ -15,6 +15,12 @@ static Floats normals(int64_t count, float scale = 1) {
   for (float &value : out) value = normal(engine);
   return out;
 }
+// Multiples of 1/16: their products are exact, and so are the sums, in any order.
+static Floats sixteenths(int64_t count, float scale = 1) {
+  Floats out = normals(count, scale);
+  for (float &value : out) value = std::round(16 * value) / 16;
+  return out;
+}
 static void expect(bool right, const char *what) {
   if (right) return;
   std::printf("wrong: %s\n", what);
@@ -33,7 +39,7 @@ static void close(const Floats &a, const std::vector<double> &b, double toleranc
 }
 
 static void check(int64_t n, int64_t d, int64_t F, int k) {
-  const Floats x = normals(n * d), wEnc = normals(F * d, 0.3f), bEnc = normals(F, 0.1f), wDec = normals(F * d), bDec = normals(d);
+  const Floats x = sixteenths(n * d), wEnc = sixteenths(F * d, 0.3f), bEnc = sixteenths(F, 0.1f), wDec = normals(F * d), bDec = normals(d);
   Floats pre(n * F);
   for (int64_t b = 0; b < n; b++)
     for (int64_t f = 0; f < F; f++) {
@@ -50,6 +56,10 @@ static void check(int64_t n, int64_t d, int64_t F, int k) {
     std::stable_sort(order.begin(), order.end(), [&](int32_t p, int32_t q) { return at(p) > at(q); });
     for (int j = 0; j < k; j++) expect(i[b * k + j] == order[j] && v[b * k + j] == std::max(0.0f, at(order[j])), "top-k");
   }
+  Floats v2(n * k);
+  std::vector<int32_t> i2(n * k);
+  sae::encodeTopK(x.data(), wEnc.data(), bEnc.data(), n, d, F, k, v2.data(), i2.data());
+  expect(v2 == v && i2 == i, "encoder product and top-k in one");
 
   sae::Batch batch{n, d, F, k, x.data(), v.data(), i.data()};
   sae::decode(batch, wDec.data(), e.data(), g.data(), eSum.data(), stats.data());
@@ -144,7 +154,7 @@ int main() {
   for (int threads : {1, 4, 2}) {
     sae::setThreads(threads);
     for (auto [n, d, F, k] : {std::array<int64_t, 4>{2, 1, 1, 1}, {3, 2, 5, 5}, {7, 17, 33, 3}, {40, 16, 511, 4}, {5, 31, 1024, 8}, {20, 33, 1537, 32},
-             {3, 8, 2048, 300}, {150, 5, 1100, 6}, {130, 64, 600, 70}}) {
+             {3, 8, 2048, 300}, {150, 5, 1100, 6}, {130, 64, 600, 70}, {50, 20, 3100, 9}, {2, 3, 2100, 2000}}) {
       check(n, d, F, int(k));
       cases++;
     }
