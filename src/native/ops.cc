@@ -44,9 +44,11 @@
 #include <condition_variable>
 #include <cstdint>
 #include <cstring>
+#include <exception>
 #include <functional>
 #include <limits>
 #include <mutex>
+#include <new>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -70,10 +72,16 @@ struct Pool {
   const std::function<void(int)> *body = nullptr;
   int blocks = 0;
   std::atomic<int> next{0};
+  std::exception_ptr failure; // the first block's that failed, which is for want of memory
 
   void work() {
     FlushDenormals flush;
-    for (int b; (b = next.fetch_add(1)) < blocks;) (*body)(b);
+    try {
+      for (int b; (b = next.fetch_add(1)) < blocks;) (*body)(b);
+    } catch (...) {
+      std::lock_guard<std::mutex> lock(mutex);
+      if (!failure) failure = std::current_exception();
+    }
   }
   void helper(int number, uint64_t seen) {
     std::unique_lock<std::mutex> lock(mutex);
@@ -122,6 +130,7 @@ static void parallel(int blocks, const std::function<void(int)> &body) {
     p.body = &body;
     p.blocks = blocks;
     p.next = 0;
+    p.failure = nullptr;
     p.helping = p.running = std::max(0, std::min(wanted, p.started));
     p.round++;
   }
@@ -129,6 +138,7 @@ static void parallel(int blocks, const std::function<void(int)> &body) {
   p.work();
   std::unique_lock<std::mutex> lock(p.mutex);
   p.done.wait(lock, [&] { return p.running == 0; });
+  if (p.failure) std::rethrow_exception(p.failure);
 }
 
 // Rows or latents [0, count) in at most `most` blocks: body(block, from, to).
@@ -646,8 +656,8 @@ class Call {
     held_.push_back(tensor);
     return static_cast<T *>(TF_TensorData(tensor));
   }
-  std::nullptr_t fail(const std::string &why) {
-    TF_SetStatus(status_, TF_INVALID_ARGUMENT, why.c_str());
+  std::nullptr_t fail(const std::string &why, TF_Code code = TF_INVALID_ARGUMENT) {
+    TF_SetStatus(status_, code, why.c_str());
     return failed();
   }
 
@@ -679,8 +689,7 @@ class Call {
   std::vector<TF_Tensor *> held_;
 };
 
-void topKOp(void *, TF_OpKernelContext *context) {
-  Call call(context);
+void topKOp(Call &call) {
   int64_t n = -1, F = -1;
   const float *pre = call.input<float>(0, "pre", {&n, &F});
   const float *bias = call.input<float>(1, "b_enc", {&F});
@@ -692,8 +701,7 @@ void topKOp(void *, TF_OpKernelContext *context) {
   if (call.ok) sae::topK(pre, bias, n, F, *k, v, i);
 }
 
-void encodeTopKOp(void *, TF_OpKernelContext *context) {
-  Call call(context);
+void encodeTopKOp(Call &call) {
   int64_t n = -1, d = -1, F = -1;
   const float *x = call.input<float>(0, "x", {&n, &d});
   const float *wEnc = call.input<float>(1, "W_enc", {&F, &d});
@@ -706,8 +714,7 @@ void encodeTopKOp(void *, TF_OpKernelContext *context) {
   if (call.ok) sae::encodeTopK(x, wEnc, bEnc, n, d, F, *k, v, i);
 }
 
-void decodeOp(void *, TF_OpKernelContext *context) {
-  Call call(context);
+void decodeOp(Call &call) {
   sae::Batch batch = call.batch();
   const float *wDec = call.input<float>(3, "W_dec", {&batch.F, &batch.d});
   call.checkIndices(batch);
@@ -727,8 +734,7 @@ Errors errorsOf(Call &call, sae::Batch &batch) {
       call.input<float>(3, "e", {&batch.n, &batch.d}), call.input<float>(4, "g", {&batch.n, &k}), call.input<float>(5, "sum of e", {&batch.d})};
 }
 
-void gradsOp(void *, TF_OpKernelContext *context) {
-  Call call(context);
+void gradsOp(Call &call) {
   sae::Batch batch = call.batch();
   const Errors errors = errorsOf(call, batch);
   const float *wEnc = call.input<float>(6, "W_enc", {&batch.F, &batch.d});
@@ -740,8 +746,7 @@ void gradsOp(void *, TF_OpKernelContext *context) {
   if (call.ok) sae::gradients(batch, errors.e, errors.g, errors.sum, wEnc, dwEnc, dbEnc, dwDec, dbDec);
 }
 
-void updateOp(void *, TF_OpKernelContext *context) {
-  Call call(context);
+void updateOp(Call &call) {
   sae::Batch batch = call.batch();
   const Errors errors = errorsOf(call, batch);
   int64_t five = 5;
@@ -767,7 +772,18 @@ void updateOp(void *, TF_OpKernelContext *context) {
 
 using Names = std::initializer_list<const char *>;
 
-void add(const char *name, Names inputs, Names outputs, void (*compute)(void *, TF_OpKernelContext *), TF_Status *status) {
+template <void (*compute)(Call &)>
+void kernelOf(void *, TF_OpKernelContext *context) {
+  Call call(context);
+  try {
+    compute(call);
+  } catch (const std::bad_alloc &) { // no exception may reach TensorFlow's frames
+    call.fail("not enough memory", TF_RESOURCE_EXHAUSTED);
+  }
+}
+
+template <void (*compute)(Call &)>
+void add(const char *name, Names inputs, Names outputs, TF_Status *status) {
   if (TF_GetCode(status) != TF_OK) return;
   TF_OpDefinitionBuilder *op = TF_NewOpDefinitionBuilder(name);
   for (const char *spec : inputs) TF_OpDefinitionBuilderAddInput(op, spec);
@@ -776,7 +792,7 @@ void add(const char *name, Names inputs, Names outputs, void (*compute)(void *, 
   TF_OpDefinitionBuilderSetShapeInferenceFunction(op, &TF_ShapeInferenceContextSetUnknownShape);
   TF_RegisterOpDefinition(op, status);
   if (TF_GetCode(status) != TF_OK) return;
-  TF_KernelBuilder *kernel = TF_NewKernelBuilder(name, "CPU", nullptr, compute, nullptr);
+  TF_KernelBuilder *kernel = TF_NewKernelBuilder(name, "CPU", nullptr, &kernelOf<compute>, nullptr);
   TF_RegisterKernelBuilder(name, kernel, status);
 }
 
@@ -784,16 +800,16 @@ void add(const char *name, Names inputs, Names outputs, void (*compute)(void *, 
 const std::string &registered() {
   static const std::string why = [] {
     TF_Status *status = TF_NewStatus();
-    add("SaeTopK", {"pre: float", "b_enc: float", "k: int32"}, {"v: float", "i: int32"}, topKOp, status);
-    add("SaeEncodeTopK", {"x: float", "w_enc: float", "b_enc: float", "k: int32"}, {"v: float", "i: int32"}, encodeTopKOp, status);
-    add("SaeDecode", {"x: float", "v: float", "i: int32", "w_dec: float"}, {"e: float", "g: float", "e_sum: float", "stats: float"}, decodeOp, status);
-    add("SaeGrads", {"x: float", "v: float", "i: int32", "e: float", "g: float", "e_sum: float", "w_enc: float"},
-        {"dw_enc: float", "db_enc: float", "dw_dec: float", "db_dec: float"}, gradsOp, status);
-    add("SaeUpdate",
+    add<topKOp>("SaeTopK", {"pre: float", "b_enc: float", "k: int32"}, {"v: float", "i: int32"}, status);
+    add<encodeTopKOp>("SaeEncodeTopK", {"x: float", "w_enc: float", "b_enc: float", "k: int32"}, {"v: float", "i: int32"}, status);
+    add<decodeOp>("SaeDecode", {"x: float", "v: float", "i: int32", "w_dec: float"}, {"e: float", "g: float", "e_sum: float", "stats: float"}, status);
+    add<gradsOp>("SaeGrads", {"x: float", "v: float", "i: int32", "e: float", "g: float", "e_sum: float", "w_enc: float"},
+        {"dw_enc: float", "db_enc: float", "dw_dec: float", "db_dec: float"}, status);
+    add<updateOp>("SaeUpdate",
         {"x: float", "v: float", "i: int32", "e: float", "g: float", "e_sum: float", "hyper: float", "at: int32", "aux_w_enc: float",
          "aux_b_enc: float", "aux_w_dec: float", "w_enc: float", "b_enc: float", "w_dec: float", "b_dec: float", "m_w_enc: float",
          "m_b_enc: float", "m_w_dec: float", "m_b_dec: float", "v_w_enc: float", "v_b_enc: float", "v_w_dec: float", "v_b_dec: float"},
-        {"pairs: int32"}, updateOp, status);
+        {"pairs: int32"}, status);
     std::string message = TF_GetCode(status) == TF_OK ? "" : TF_Message(status);
     TF_DeleteStatus(status);
     return message;
