@@ -128,7 +128,7 @@ export function measureChoice(engine: Engine, { d, latents, k, batch }: Sizes, f
     const ops = fusedKernels(engine);
     const bodies = {
       fused(): void {
-        const { value, index } = ops.topK(K.matMul(target, plain, { transposeB: true }), bEnc, k);
+        const { value, index } = ops.encodeTopK(target, plain, bEnc, k);
         const { e, g, eSum } = ops.decode(target, value, index, wd);
         ops.gradients([target, value, index, e, g, eSum], plain);
       },

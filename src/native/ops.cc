@@ -22,7 +22,10 @@
 //
 // Top-k of a row. Floats are compared as ordered integers. Column c belongs to group c mod 512; the k-th largest of the
 // groups' maxima is a bound that at least k columns reach. It is found by bisection, few columns pass it, and those are
-// sorted.
+// sorted. With the product in one, 1024 columns at a time: what reaches the k-th largest so far is kept.
+//
+// Product. W_enc is packed into panels of 64 latents; 6 rows of x times a panel are 24 registers of sums (AVX-512; with AVX2
+// 16 latents and 12 registers), for which 10 loads feed 24 multiplications. Each sum runs over the width in order.
 //
 // Threads. Work is cut into blocks whose number does not depend on the threads, which take them as they come; sums over
 // blocks are made in the blocks' order. So the bits are the same for any number of threads.
