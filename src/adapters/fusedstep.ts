@@ -130,10 +130,11 @@ export function fusedStep(engine: Engine, initial: StepState): Step {
     }),
     update: (x, options) => engine.tidy(() => {
       const { inputs, aux, losses } = backward(x, options);
-      steps++;
-      const hyper = [options.learningRate / (1 - BETA1 ** steps), 1 / Math.sqrt(1 - BETA2 ** steps), BETA1, BETA2, EPSILON];
+      const t = steps + 1;
+      const hyper = [options.learningRate / (1 - BETA1 ** t), 1 / Math.sqrt(1 - BETA2 ** t), BETA1, BETA2, EPSILON];
       const all = [P, M, V].flatMap((set) => names.map((name) => set[name]));
       ops.update(inputs, [engine.tensor(Float32Array.from(hyper), [5]), aux.at, aux.dwe, aux.dbe, aux.dwd, ...all]);
+      steps = t;
       return losses;
     }),
     measure(x) {

@@ -769,6 +769,11 @@ void updateOp(Call &call) {
     sets[s].bDec = call.input<float>(at + 3, names[s], {&batch.d});
   }
   call.checkIndices(batch);
+  if (call.ok && !(aux.m == 1 && aux.at[0] == -1)) {
+    bool right = true;
+    for (int64_t q = 0; q < aux.m; q++) right = right && aux.at[q] < batch.F && aux.at[q] > (q ? aux.at[q - 1] : -1);
+    if (!right) call.fail("at: expected ascending latents below " + std::to_string(batch.F) + ", or -1 alone");
+  }
   int32_t *counts = call.output<int32_t>(0, {batch.F});
   if (call.ok) sae::update(batch, errors.e, errors.g, errors.sum, {h[0], h[1], h[2], h[3], h[4]}, aux, sets[0], sets[1], sets[2], counts);
 }

@@ -281,16 +281,29 @@ test("a fused step leaves no tensor behind and does not change the caller's arra
   assert.deepEqual(x, kept);
 });
 
+test("dead latents that are not ascending, or none of the SAE's, are refused before anything changes", () => {
+  const step = fusedStep(engine, state(6, 40, 3, 2)), x = normals(8 * 6, random(2));
+  const before = step.state().parameters;
+  for (const dead of [[5, 4], [4, 4]]) {
+    assert.throws(() => step.update(x, { learningRate: 0.1, dead: Int32Array.from(dead) }), /kernel SaeUpdate: at: expected ascending latents below 40/);
+  }
+  assert.throws(() => step.update(x, { learningRate: 0.1, dead: Int32Array.of(40) }), /kernel GatherV2/);
+  assert.deepEqual(step.state(), { ...step.state(), parameters: before, steps: 0 });
+  step.dispose();
+});
+
 test("the ops refuse tensors that do not fit, with what was expected", () => {
   const floats = (...shape: number[]): Id => engine.tensor(new Float32Array(shape.reduce((p, q) => p * q, 1)), shape);
   const ints = (value: number, ...shape: number[]): Id => engine.tensor(new Int32Array(shape.reduce((p, q) => p * q, 1)).fill(value), shape);
   const before = engine.live();
   const fails = (body: () => unknown, pattern: RegExp): void => assert.throws(() => engine.tidy(() => void body()), pattern);
-  fails(() => fusedKernels(engine).topK(floats(2, 30), floats(31), 3), /kernel SaeTopK: Invalid TF_Status: 3/);
-  fails(() => fusedKernels(engine).topK(floats(2, 30), floats(30), 31), /kernel SaeTopK: Invalid TF_Status: 3/);
-  fails(() => fusedKernels(engine).decode(floats(4, 3), floats(4, 2), ints(9, 4, 2), floats(9, 3)), /kernel SaeDecode: Invalid TF_Status: 3/);
-  fails(() => fusedKernels(engine).decode(floats(4, 3), floats(4, 2), ints(-1, 4, 2), floats(9, 3)), /kernel SaeDecode: Invalid TF_Status: 3/);
-  fails(() => fusedKernels(engine).decode(floats(4, 3), floats(4, 2), ints(0, 4, 3), floats(9, 3)), /kernel SaeDecode: Invalid TF_Status: 3/);
+  const ops = fusedKernels(engine);
+  fails(() => ops.topK(floats(2, 30), floats(31), 3), /kernel SaeTopK: b_enc: expected shape \[ 30 \], found \[ 31 \]/);
+  fails(() => ops.topK(floats(2, 30), floats(30), 31), /kernel SaeTopK: k: expected 1 to 30, found 31/);
+  fails(() => ops.encodeTopK(floats(2, 7), floats(30, 8), floats(30), 3), /kernel SaeEncodeTopK: W_enc: expected shape \[ 30 7 \], found \[ 30 8 \]/);
+  fails(() => ops.decode(floats(4, 3), floats(4, 2), ints(9, 4, 2), floats(9, 3)), /kernel SaeDecode: i: expected latents 0 to 8/);
+  fails(() => ops.decode(floats(4, 3), floats(4, 2), ints(-1, 4, 2), floats(9, 3)), /kernel SaeDecode: i: expected latents 0 to 8/);
+  fails(() => ops.decode(floats(4, 3), floats(4, 2), ints(0, 4, 3), floats(9, 3)), /kernel SaeDecode: i: expected shape \[ 4 2 \], found \[ 4 3 \]/);
   assert.equal(engine.live(), before);
 });
 
