@@ -163,6 +163,18 @@ constexpr int64_t BLOCKS = 128;
 using Row = float *__restrict;
 using Const = const float *__restrict;
 
+#if defined(__AVX512F__)
+constexpr int WIDTH = 16, PIECES = 4;
+#elif defined(__AVX2__) && defined(__FMA__)
+constexpr int WIDTH = 8, PIECES = 2;
+#else
+#error "The fused ops are for x86-64-v3 processors: AVX2 and FMA"
+#endif
+typedef float Lanes __attribute__((vector_size(WIDTH * 4), aligned(4), may_alias));
+typedef int32_t Ints __attribute__((vector_size(WIDTH * 4), aligned(4), may_alias));
+
+static inline Lanes load(const float *from) { return *reinterpret_cast<const Lanes *>(from); }
+
 // y += a₀r₀ + a₁r₁ + a₂r₂ + a₃r₃: four rows at a time, as loading and storing y would cost as much as the products.
 static void add4(Row y, const float *a, const float *const *r, int64_t d) {
   Const r0 = r[0], r1 = r[1], r2 = r[2], r3 = r[3];
@@ -200,11 +212,35 @@ static void dot4(float *out, Const x, const float *const *r, int64_t d) {
 // Order of int32 = order of floats; its own inverse. NaN is above infinity or below −infinity, by its sign.
 static inline int32_t ordered(int32_t bits) { return bits ^ ((bits >> 31) & 0x7fffffff); }
 
+static inline Ints keysOf(Const pre, Const bias) {
+  const Ints bits = reinterpret_cast<Ints>(load(pre) + load(bias));
+  return bits ^ ((bits >> 31) & 0x7fffffff);
+}
+static inline int32_t keyOfValue(float value) {
+  int32_t bits;
+  std::memcpy(&bits, &value, 4);
+  return ordered(bits);
+}
+
+// One bit a lane: key ≥ bound.
+static inline uint32_t reaching(Ints keys, int32_t bound) {
+#if defined(__AVX512F__)
+  return _mm512_cmpge_epi32_mask(reinterpret_cast<__m512i>(keys), _mm512_set1_epi32(bound));
+#else
+  return ~_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(bound), reinterpret_cast<__m256i>(keys)))) & 0xff;
+#endif
+}
+
 constexpr int GROUPS = 512;
 
 // The largest bound found that at least k of the groups' maxima reach; the k-th largest itself, or a little less.
 static int32_t boundOf(const int32_t *maxima, int k) {
-  int64_t low = *std::min_element(maxima, maxima + GROUPS), high = int64_t(*std::max_element(maxima, maxima + GROUPS)) + 1;
+  int32_t least = maxima[0], most = maxima[0];
+  for (int g = 0; g < GROUPS; g++) {
+    least = std::min(least, maxima[g]);
+    most = std::max(most, maxima[g]);
+  }
+  int64_t low = least, high = int64_t(most) + 1;
   while (high - low > 1) {
     const int64_t middle = low + (high - low) / 2;
     const int32_t bound = int32_t(middle);
@@ -239,34 +275,40 @@ struct Candidates {
     bound = std::max(bound, least == std::numeric_limits<int32_t>::max() ? least : least + 1);
   }
 
-  // Columns first … first + count − 1 of pre + bias. keys: scratch of as many.
-  void offer(Const pre, Const bias, int64_t columns, int64_t first, int k, int32_t *__restrict keys) {
-    const bool grouped = count == 0 && columns >= 2 * GROUPS && 2 * k <= GROUPS;
-    int32_t maxima[GROUPS];
-    if (grouped) std::fill(maxima, maxima + GROUPS, std::numeric_limits<int32_t>::min());
-    for (int64_t from = 0; from < columns; from += GROUPS) {
-      const int64_t size = std::min<int64_t>(GROUPS, columns - from);
-      for (int64_t c = 0; c < size; c++) {
-        const float value = pre[from + c] + bias[from + c];
-        int32_t bits;
-        std::memcpy(&bits, &value, 4);
-        keys[from + c] = ordered(bits);
+  void keep(int32_t key, int64_t column) { kept[count++] = uint64_t(uint32_t(key) ^ 0x80000000u) << 32 | (0xffffffffu - uint32_t(column)); }
+
+  // Columns first … first + columns − 1 of a row of pre + bias.
+  void offer(Const pre, Const bias, int64_t columns, int64_t first, int k) {
+    if (count == 0 && columns >= 2 * GROUPS && 2 * k <= GROUPS) {
+      int32_t maxima[GROUPS];
+      std::fill(maxima, maxima + GROUPS, std::numeric_limits<int32_t>::min());
+      for (int64_t from = 0; from + GROUPS <= columns; from += GROUPS) {
+        for (int64_t c = 0; c < GROUPS; c += WIDTH) {
+          Ints &most = *reinterpret_cast<Ints *>(maxima + c);
+          const Ints keys = keysOf(pre + from + c, bias + from + c);
+          most = keys > most ? keys : most;
+        }
       }
-      if (grouped) for (int64_t c = 0; c < size; c++) maxima[c] = std::max(maxima[c], keys[from + c]);
+      bound = boundOf(maxima, k); // columns after the last whole round of groups can only be more
     }
-    if (grouped) bound = boundOf(maxima, k);
-    constexpr int64_t SPAN = 64;
-    for (int64_t at = 0; at < columns; at += SPAN) {
-      const int64_t size = std::min(SPAN, columns - at);
-      int some = 0;
-      if (size == SPAN) for (int64_t c = 0; c < SPAN; c++) some |= keys[at + c] >= bound;
-      else some = 1;
-      if (!some) continue;
-      if (count + SPAN > limit(k)) reduce(k);
-      for (int64_t c = at; c < at + size; c++) {
-        kept[count] = uint64_t(uint32_t(keys[c]) ^ 0x80000000u) << 32 | (0xffffffffu - uint32_t(first + c));
-        count += keys[c] >= bound;
+    int64_t at = 0;
+    for (; at + WIDTH <= columns; at += WIDTH) {
+      const Ints keys = keysOf(pre + at, bias + at);
+      uint32_t mask = reaching(keys, bound);
+      if (!mask) continue;
+      if (count + WIDTH > limit(k)) {
+        reduce(k);
+        mask = reaching(keys, bound);
       }
+      for (; mask; mask &= mask - 1) {
+        const int lane = __builtin_ctz(mask);
+        keep(keys[lane], first + at + lane);
+      }
+    }
+    if (count + WIDTH > limit(k)) reduce(k);
+    for (; at < columns; at++) {
+      const int32_t key = keyOfValue(pre[at] + bias[at]);
+      if (key >= bound) keep(key, first + at);
     }
   }
 
@@ -286,26 +328,16 @@ struct Candidates {
 
 static void topK(const float *pre, const float *bias, int64_t n, int64_t F, int k, float *v, int32_t *i) {
   Blocks(n, BLOCKS).run([=](int, int64_t from, int64_t to) {
-    std::vector<int32_t> keys(F);
-    std::vector<uint64_t> kept(Candidates::limit(k) + 1);
+    std::vector<uint64_t> kept(Candidates::limit(k));
     for (int64_t b = from; b < to; b++) {
       Candidates row{kept.data()};
-      row.offer(pre + b * F, bias, F, 0, k, keys.data());
+      row.offer(pre + b * F, bias, F, 0, k);
       row.finish(k, v + b * k, i + b * k);
     }
   });
 }
 
 // ---- encoder product and top-k in one
-
-#if defined(__AVX512F__)
-constexpr int WIDTH = 16, PIECES = 4;
-#elif defined(__AVX2__) && defined(__FMA__)
-constexpr int WIDTH = 8, PIECES = 2;
-#else
-#error "The fused ops are for x86-64-v3 processors: AVX2 and FMA"
-#endif
-typedef float Lanes __attribute__((vector_size(WIDTH * 4), aligned(4), may_alias));
 
 constexpr int TILE = 6;                 // rows whose sums are in registers at a time, with PANEL latents each
 constexpr int PANEL = WIDTH * PIECES;   // latents side by side
@@ -331,7 +363,7 @@ static void multiplyTile(Const x, Const panel, int64_t d, Row out, int64_t strid
   for (int64_t j = 0; j < d; j++) {
     Lanes w[PIECES];
 #pragma GCC unroll 4
-    for (int p = 0; p < PIECES; p++) w[p] = *reinterpret_cast<const Lanes *>(panel + j * PANEL + p * WIDTH);
+    for (int p = 0; p < PIECES; p++) w[p] = load(panel + j * PANEL + p * WIDTH);
 #pragma GCC unroll 6
     for (int r = 0; r < TILE; r++) {
       const Lanes value = x[r * d + j] - Lanes{};
@@ -347,7 +379,7 @@ static void multiplyTile(Const x, Const panel, int64_t d, Row out, int64_t strid
 
 // pre is never whole: a strip of it for some rows is made and offered to these rows' candidates while it is in the cache.
 static void encodeTopK(const float *x, const float *wEnc, const float *bEnc, int64_t n, int64_t d, int64_t F, int k, float *v, int32_t *i) {
-  const int64_t strips = (F + STRIP - 1) / STRIP, limit = Candidates::limit(k) + 1;
+  const int64_t strips = (F + STRIP - 1) / STRIP, limit = Candidates::limit(k);
   const int64_t panels = (std::min(F, STRIP) + PANEL - 1) / PANEL;
   thread_local std::vector<float> packed; // two strips: the next one is packed while this one is multiplied
   packed.resize(2 * panels * PANEL * d);
@@ -362,9 +394,7 @@ static void encodeTopK(const float *x, const float *wEnc, const float *bEnc, int
   const auto multiply = [&](int64_t s, int64_t from, int64_t to) {
     const int64_t first = s * STRIP, columns = std::min(STRIP, F - first);
     thread_local std::vector<float> pre, tail;
-    thread_local std::vector<int32_t> keys;
     pre.resize(STRIP_ROWS * STRIP);
-    keys.resize(STRIP);
     const int64_t whole = (to - from) / TILE * TILE;
     if (from + whole < to) { // rows of zeros make up the last tile
       tail.assign(TILE * d, 0.0f);
@@ -374,7 +404,7 @@ static void encodeTopK(const float *x, const float *wEnc, const float *bEnc, int
       for (int64_t b = 0; b < to - from; b += TILE)
         multiplyTile(b < whole ? x + (from + b) * d : tail.data(), strip[s % 2] + p * PANEL * d, d, &pre[b * STRIP + p * PANEL], STRIP);
     for (int64_t b = from; b < to; b++) {
-      rows[b].offer(&pre[(b - from) * STRIP], bEnc + first, columns, first, k, keys.data());
+      rows[b].offer(&pre[(b - from) * STRIP], bEnc + first, columns, first, k);
       if (s == strips - 1) rows[b].finish(k, v + b * k, i + b * k);
       else if (rows[b].count > 2 * k) rows[b].reduce(k);
     }
