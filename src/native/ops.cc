@@ -222,8 +222,8 @@ static inline int32_t keyOfValue(float value) {
   return ordered(bits);
 }
 
-// One bit a lane: key ≥ bound.
-static inline uint32_t reaching(Ints keys, int32_t bound) {
+// One bit a lane: key ≥ bound. Of 16 bits, as GCC 12 spills a mask register by 16 bits even where 32 are read back.
+static inline uint16_t reaching(Ints keys, int32_t bound) {
 #if defined(__AVX512F__)
   return _mm512_cmpge_epi32_mask(reinterpret_cast<__m512i>(keys), _mm512_set1_epi32(bound));
 #else
@@ -294,13 +294,13 @@ struct Candidates {
     int64_t at = 0;
     for (; at + WIDTH <= columns; at += WIDTH) {
       const Ints keys = keysOf(pre + at, bias + at);
-      uint32_t mask = reaching(keys, bound);
+      uint16_t mask = reaching(keys, bound);
       if (!mask) continue;
       if (count + WIDTH > limit(k)) {
         reduce(k);
         mask = reaching(keys, bound);
       }
-      for (; mask; mask &= mask - 1) {
+      for (; mask; mask = uint16_t(mask & (mask - 1))) {
         const int lane = __builtin_ctz(mask);
         keep(keys[lane], first + at + lane);
       }
