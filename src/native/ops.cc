@@ -216,7 +216,7 @@ static inline Ints keysOf(Const pre, Const bias) {
   const Ints bits = reinterpret_cast<Ints>(load(pre) + load(bias));
   return bits ^ ((bits >> 31) & 0x7fffffff);
 }
-static inline int32_t keyOfValue(float value) {
+static inline int32_t keyOf(float value) {
   int32_t bits;
   std::memcpy(&bits, &value, 4);
   return ordered(bits);
@@ -233,104 +233,145 @@ static inline uint16_t reaching(Ints keys, int32_t bound) {
 
 constexpr int GROUPS = 512;
 
-// The largest bound found that at least k of the groups' maxima reach; the k-th largest itself, or a little less.
-static int32_t boundOf(const int32_t *maxima, int k) {
-  int32_t least = maxima[0], most = maxima[0];
-  for (int g = 0; g < GROUPS; g++) {
-    least = std::min(least, maxima[g]);
-    most = std::max(most, maxima[g]);
+// How many of the keys [count], a multiple of WIDTH, reach a bound.
+static inline int64_t reached(const int32_t *keys, int64_t count, int32_t bound) {
+  int64_t sum = 0;
+  for (int64_t c = 0; c < count; c += WIDTH) sum += __builtin_popcount(reaching(*reinterpret_cast<const Ints *>(keys + c), bound));
+  return sum;
+}
+
+// A bound that at least k of the keys reach, and at most `enough` unless more are equal: by bisection.
+static int32_t boundOf(const int32_t *keys, int64_t count, int k, int64_t enough) {
+  Ints least = *reinterpret_cast<const Ints *>(keys), most = least;
+  for (int64_t c = WIDTH; c < count; c += WIDTH) {
+    const Ints some = *reinterpret_cast<const Ints *>(keys + c);
+    least = some < least ? some : least;
+    most = some > most ? some : most;
   }
-  int64_t low = least, high = int64_t(most) + 1;
+  int64_t low = least[0], high = most[0];
+  for (int lane = 1; lane < WIDTH; lane++) {
+    low = std::min<int64_t>(low, least[lane]);
+    high = std::max<int64_t>(high, most[lane]);
+  }
+  high++;
   while (high - low > 1) {
     const int64_t middle = low + (high - low) / 2;
-    const int32_t bound = int32_t(middle);
-    int reach = 0;
-    for (int g = 0; g < GROUPS; g++) reach += maxima[g] >= bound;
+    const int64_t reach = reached(keys, count, int32_t(middle));
     if (reach < k) {
       high = middle;
     } else {
       low = middle;
-      if (reach <= k + k / 8) break;
+      if (reach <= enough) break;
     }
   }
   return int32_t(low);
 }
 
-// A row's candidates: key above, index below and reversed, so that descending order of these is the order of the result.
-// Columns come by ascending index: one that equals the k-th largest so far comes too late.
+// What is left of a row's columns, by ascending index: a later column that equals the k-th largest so far comes too late.
 struct Candidates {
-  uint64_t *kept; // [limit]
+  int32_t *keys, *columns; // [limit] each
   int64_t count = 0;
   int32_t bound = std::numeric_limits<int32_t>::min(); // keys below it are not among the k
 
-  static int64_t limit(int k) { return 2 * int64_t(k) + 192; }
-
-  static int32_t keyOf(uint64_t kept) { return int32_t(uint32_t(kept >> 32) ^ 0x80000000u); }
+  static int64_t limit(int k) { return (2 * int64_t(k) + 192 + WIDTH - 1) / WIDTH * WIDTH; }
 
   // Keeps the k best.
   void reduce(int k) {
-    if (count > k) std::nth_element(kept, kept + (k - 1), kept + count, std::greater<uint64_t>());
-    count = k;
-    const int32_t least = keyOf(kept[k - 1]);
-    bound = std::max(bound, least == std::numeric_limits<int32_t>::max() ? least : least + 1);
+    if (count <= k) return;
+    const int64_t padded = (count + WIDTH - 1) / WIDTH * WIDTH;
+    std::fill(keys + count, keys + padded, std::numeric_limits<int32_t>::min());
+    const int32_t least = boundOf(keys, padded, k, k);
+    int64_t reach = reached(keys, padded, least), kept = 0; // more than k only where the last ones are equal
+    if (least == std::numeric_limits<int32_t>::min()) reach = count;
+    int64_t equal = std::numeric_limits<int64_t>::max();
+    if (reach > k) equal = k - reached(keys, padded, least + 1);
+    for (int64_t c = 0; c < count; c++) {
+      const int32_t key = keys[c];
+      keys[kept] = key;
+      columns[kept] = columns[c];
+      const bool last = reach > k && key == least;
+      kept += key >= least && (!last || equal > 0);
+      equal -= last;
+    }
+    count = kept;
+    int32_t smallest = keys[0];
+    for (int64_t c = 1; c < count; c++) smallest = std::min(smallest, keys[c]);
+    bound = std::max(bound, smallest == std::numeric_limits<int32_t>::max() ? smallest : smallest + 1);
   }
 
-  void keep(int32_t key, int64_t column) { kept[count++] = uint64_t(uint32_t(key) ^ 0x80000000u) << 32 | (0xffffffffu - uint32_t(column)); }
+  void keep(int32_t key, int64_t column) {
+    keys[count] = key;
+    columns[count++] = int32_t(column);
+  }
 
-  // Columns first … first + columns − 1 of a row of pre + bias.
-  void offer(Const pre, Const bias, int64_t columns, int64_t first, int k) {
-    if (count == 0 && columns >= 2 * GROUPS && 2 * k <= GROUPS) {
+  // Columns first … first + count − 1 of a row of pre + bias.
+  void offer(Const pre, Const bias, int64_t size, int64_t first, int k) {
+    if (count == 0 && size >= 2 * GROUPS && 2 * k <= GROUPS) {
       int32_t maxima[GROUPS];
       std::fill(maxima, maxima + GROUPS, std::numeric_limits<int32_t>::min());
-      for (int64_t from = 0; from + GROUPS <= columns; from += GROUPS) {
+      for (int64_t from = 0; from + GROUPS <= size; from += GROUPS) {
         for (int64_t c = 0; c < GROUPS; c += WIDTH) {
           Ints &most = *reinterpret_cast<Ints *>(maxima + c);
-          const Ints keys = keysOf(pre + from + c, bias + from + c);
-          most = keys > most ? keys : most;
+          const Ints some = keysOf(pre + from + c, bias + from + c);
+          most = some > most ? some : most;
         }
       }
-      bound = boundOf(maxima, k); // columns after the last whole round of groups can only be more
+      bound = boundOf(maxima, GROUPS, k, k + k / 2); // columns after the last whole round of groups can only be more
     }
     int64_t at = 0;
-    for (; at + WIDTH <= columns; at += WIDTH) {
-      const Ints keys = keysOf(pre + at, bias + at);
-      uint16_t mask = reaching(keys, bound);
+    for (; at + WIDTH <= size; at += WIDTH) {
+      const Ints some = keysOf(pre + at, bias + at);
+      uint16_t mask = reaching(some, bound);
       if (!mask) continue;
       if (count + WIDTH > limit(k)) {
         reduce(k);
-        mask = reaching(keys, bound);
+        mask = reaching(some, bound);
       }
       for (; mask; mask = uint16_t(mask & (mask - 1))) {
         const int lane = __builtin_ctz(mask);
-        keep(keys[lane], first + at + lane);
+        keep(some[lane], first + at + lane);
       }
     }
     if (count + WIDTH > limit(k)) reduce(k);
-    for (; at < columns; at++) {
-      const int32_t key = keyOfValue(pre[at] + bias[at]);
+    for (; at < size; at++) {
+      const int32_t key = keyOf(pre[at] + bias[at]);
       if (key >= bound) keep(key, first + at);
     }
   }
 
-  // The k largest in order, after ReLU.
+  // The k largest in order, after ReLU. Each goes behind those that are larger, and behind equal ones before it.
   void finish(int k, Row v, int32_t *__restrict i) {
     reduce(k);
-    std::sort(kept, kept + k, std::greater<uint64_t>());
-    for (int j = 0; j < k; j++) {
-      const int32_t bits = ordered(keyOf(kept[j]));
+    const auto put = [&](int64_t place, int32_t key, int32_t column) {
+      const int32_t bits = ordered(key);
       float value;
       std::memcpy(&value, &bits, 4);
-      v[j] = value < 0 ? 0.0f : value; // NaN stays NaN
-      i[j] = int32_t(0xffffffffu - uint32_t(kept[j]));
+      v[place] = value < 0 ? 0.0f : value; // NaN stays NaN
+      i[place] = column;
+    };
+    if (k > 64) {
+      std::vector<std::pair<int32_t, int32_t>> pairs(k);
+      for (int j = 0; j < k; j++) pairs[j] = {keys[j], columns[j]};
+      std::stable_sort(pairs.begin(), pairs.end(), [](const auto &a, const auto &b) { return a.first > b.first; });
+      for (int j = 0; j < k; j++) put(j, pairs[j].first, pairs[j].second);
+      return;
+    }
+    const int64_t padded = (k + WIDTH - 1) / WIDTH * WIDTH;
+    std::fill(keys + k, keys + padded, std::numeric_limits<int32_t>::min());
+    std::fill(i, i + k, -1);
+    for (int j = 0; j < k; j++) {
+      int64_t place = keys[j] == std::numeric_limits<int32_t>::max() ? 0 : reached(keys, padded, keys[j] + 1);
+      while (i[place] >= 0) place++;
+      put(place, keys[j], columns[j]);
     }
   }
 };
 
 static void topK(const float *pre, const float *bias, int64_t n, int64_t F, int k, float *v, int32_t *i) {
   Blocks(n, BLOCKS).run([=](int, int64_t from, int64_t to) {
-    std::vector<uint64_t> kept(Candidates::limit(k));
+    std::vector<int32_t> kept(2 * Candidates::limit(k));
     for (int64_t b = from; b < to; b++) {
-      Candidates row{kept.data()};
+      Candidates row{kept.data(), kept.data() + Candidates::limit(k)};
       row.offer(pre + b * F, bias, F, 0, k);
       row.finish(k, v + b * k, i + b * k);
     }
@@ -344,16 +385,39 @@ constexpr int PANEL = WIDTH * PIECES;   // latents side by side
 constexpr int64_t STRIP = 1024;         // latents whose pre-activations of some rows are in the cache, to be offered
 constexpr int64_t STRIP_ROWS = 8 * TILE;
 
+// A square of WIDTH × WIDTH floats, transposed: off-diagonal halves, quarters … change places.
+static inline void transpose(Lanes (&rows)[WIDTH]) {
+#pragma GCC unroll 4
+  for (int s = WIDTH / 2; s; s /= 2) {
+    Ints upper, lower;
+    for (int lane = 0; lane < WIDTH; lane++) {
+      upper[lane] = lane & s ? WIDTH + lane - s : lane;
+      lower[lane] = lane & s ? WIDTH + lane : lane + s;
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < WIDTH; r++) {
+      if (r & s) continue;
+      const Lanes a = rows[r], b = rows[r + s];
+      rows[r] = __builtin_shuffle(a, b, upper);
+      rows[r + s] = __builtin_shuffle(a, b, lower);
+    }
+  }
+}
+
 // W_enc's rows from … from + PANEL − 1 as columns [d, PANEL]; zeros beyond F.
 static void packPanel(const float *wEnc, int64_t from, int64_t F, int64_t d, float *panel) {
-  constexpr int64_t BLOCK = 16;
-  float block[PANEL][BLOCK];
-  for (int64_t j = 0; j < d; j += BLOCK) {
-    const int64_t size = std::min(BLOCK, d - j);
-    for (int64_t f = 0; f < PANEL; f++)
-      for (int64_t c = 0; c < size; c++) block[f][c] = from + f < F ? wEnc[(from + f) * d + j + c] : 0.0f;
-    for (int64_t c = 0; c < size; c++)
-      for (int64_t f = 0; f < PANEL; f++) panel[(j + c) * PANEL + f] = block[f][c];
+  for (int64_t f = 0; f < PANEL; f += WIDTH) {
+    int64_t j = 0;
+    if (from + f + WIDTH <= F) {
+      for (; j + WIDTH <= d; j += WIDTH) {
+        Lanes rows[WIDTH];
+        for (int r = 0; r < WIDTH; r++) rows[r] = load(wEnc + (from + f + r) * d + j);
+        transpose(rows);
+        for (int r = 0; r < WIDTH; r++) *reinterpret_cast<Lanes *>(panel + (j + r) * PANEL + f) = rows[r];
+      }
+    }
+    for (; j < d; j++)
+      for (int64_t r = f; r < f + WIDTH; r++) panel[j * PANEL + r] = from + r < F ? wEnc[(from + r) * d + j] : 0.0f;
   }
 }
 
@@ -383,9 +447,9 @@ static void encodeTopK(const float *x, const float *wEnc, const float *bEnc, int
   const int64_t panels = (std::min(F, STRIP) + PANEL - 1) / PANEL;
   thread_local std::vector<float> packed; // two strips: the next one is packed while this one is multiplied
   packed.resize(2 * panels * PANEL * d);
-  std::vector<uint64_t> kept(n * limit);
+  std::vector<int32_t> kept(2 * n * limit);
   std::vector<Candidates> rows;
-  for (int64_t b = 0; b < n; b++) rows.push_back({&kept[b * limit]});
+  for (int64_t b = 0; b < n; b++) rows.push_back({&kept[2 * b * limit], &kept[(2 * b + 1) * limit]});
   float *const strip[2] = {packed.data(), packed.data() + panels * PANEL * d};
   const auto pack = [&](int64_t s, int64_t p) {
     const int64_t from = s * STRIP + p * PANEL;
