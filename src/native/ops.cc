@@ -384,6 +384,7 @@ constexpr int TILE = 6;                 // rows whose sums are in registers at a
 constexpr int PANEL = WIDTH * PIECES;   // latents side by side
 constexpr int64_t STRIP = 1024;         // latents whose pre-activations of some rows are in the cache, to be offered
 constexpr int64_t STRIP_ROWS = 8 * TILE;
+constexpr int64_t AHEAD = 12;           // columns of a panel that are fetched before they are needed
 
 // A square of WIDTH × WIDTH floats, transposed: off-diagonal halves, quarters … change places.
 static inline void transpose(Lanes (&rows)[WIDTH]) {
@@ -426,6 +427,8 @@ static void multiplyTile(Const x, Const panel, int64_t d, Row out, int64_t strid
   Lanes sum[TILE][PIECES] = {};
   for (int64_t j = 0; j < d; j++) {
     Lanes w[PIECES];
+#pragma GCC unroll 4
+    for (int p = 0; p < PIECES; p++) __builtin_prefetch(panel + (j + AHEAD) * PANEL + p * WIDTH); // a panel of wide rows lies beyond the first cache
 #pragma GCC unroll 4
     for (int p = 0; p < PIECES; p++) w[p] = load(panel + j * PANEL + p * WIDTH);
 #pragma GCC unroll 6
