@@ -62,8 +62,8 @@ async function remembered(file: string): Promise<Record<string, unknown>> {
 
 /** Whether it is one that could have been chosen for these sizes: another version or a hand may have written it. */
 export function isChoice(value: unknown, latents: number, k: number): value is Choice {
-  const { step = "stock", precision, groups, chunk } = (value ?? {}) as Partial<Choice>;
-  return ["fused", "stock"].includes(step) && (precision === "f32" || precision === "bf16") && Number.isInteger(chunk) && (chunk as number) > 0 &&
+  const { step = "stock", product = "joined", precision, groups, chunk } = (value ?? {}) as Partial<Choice>;
+  return ["fused", "stock"].includes(step) && ["apart", "joined"].includes(product) && (precision === "f32" || precision === "bf16") && Number.isInteger(chunk) && (chunk as number) > 0 &&
     groupings(latents, k).some((known) => JSON.stringify(known) === JSON.stringify(groups));
 }
 
@@ -126,20 +126,19 @@ export function measureChoice(engine: Engine, { d, latents, k, batch }: Sizes, f
     const bEnc = engine.tensor(new Float32Array(latents), [latents]);
     const plain = K.slice(we, [0, 0], [latents, d]);
     const ops = fusedKernels(engine);
-    const bodies = {
-      fused(): void {
-        const { value, index } = ops.encodeTopK(target, plain, bEnc, k);
+    const body = (choice: Choice): void => {
+      if (choice.step === "fused") {
+        const { value, index } = ops.encode(target, plain, bEnc, k, choice.product);
         const { e, g, eSum } = ops.decode(target, value, index, wd);
         ops.gradients([target, value, index, e, g, eSum], plain);
-      },
-      stock(): void {
+      } else {
         const { value, index } = encode(xa, we, { n, d, latents, k }, stock);
         const { e, g } = decode({ value, index }, wd, target, 1, { n, d, k, chunk });
         const { entries, shape } = K.entries(index, n, k, latents);
         K.scatterProduct(entries, K.reshape(value, [n * k]), shape, e);
         K.scatterProduct(entries, K.reshape(g, [n * k]), shape, xa);
-      },
+      }
     };
-    return fastest(["fused", "stock"] as const, (step) => bodies[step]()) === "fused" ? FUSED : stock;
+    return fastest<Choice>([FUSED, { ...FUSED, product: "apart" }, stock], body);
   });
 }

@@ -20,8 +20,10 @@ export interface Parameters {
 
 /** What is chosen by measurement; it changes rounding, so it is written into the checkpoint. */
 export interface Choice {
-  /** "fused": the ops of src/native, which leave nothing else to choose; by default TensorFlow's stock kernels. */
+  /** "fused": the ops of src/native, which leave only the product to choose; by default TensorFlow's stock kernels. */
   step?: "fused" | "stock";
+  /** Of the fused step: "apart" takes the encoder's product from TensorFlow; by default an op joins it with the top-k. */
+  product?: "apart" | "joined";
   /** "bf16": the encoder product picks latents in bfloat16, their values are then computed in float32. */
   precision: "f32" | "bf16";
   /**

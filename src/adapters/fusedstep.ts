@@ -10,12 +10,22 @@ import { BETA1, BETA2, DT, EPSILON, kernels, type Engine, type Id } from "./tens
  * the auxiliary term are TensorFlow's own kernels.
  */
 
-/** What stands in the card of a fused run: nothing is left to choose. */
-export const FUSED: Choice = { step: "fused", precision: "f32", groups: [], chunk: 1 };
+/** What stands in the card of a fused run: only the product is left to choose. */
+export const FUSED: Choice = { step: "fused", product: "joined", precision: "f32", groups: [], chunk: 1 };
 
 /** The ops by name; to be called inside `tidy`. */
-export function fusedKernels({ run, tensor }: Engine) {
+export function fusedKernels(engine: Engine) {
+  const { run, tensor } = engine;
+  const K = kernels(engine);
   return {
+    /** The k latents of rows x [n, d], the rows less b_dec. */
+    encode(x: Id, wEnc: Id, bEnc: Id, k: number, product: Choice["product"]): { value: Id; index: Id } {
+      if (product !== "apart") return this.encodeTopK(x, wEnc, bEnc, k);
+      const pre = K.matMul(x, wEnc, { transposeB: true });
+      const chosen = this.topK(pre, bEnc, k);
+      engine.free(pre); // the largest tensor of a step
+      return chosen;
+    },
     /** Of pre [n, F] + b_enc [F] the k largest of each row, after ReLU: larger first, ties by smaller index. */
     topK(pre: Id, bEnc: Id, k: number): { value: Id; index: Id } {
       const [value, index] = run("SaeTopK", {}, [pre, bEnc, tensor(Int32Array.of(k), [])], 2);
@@ -41,7 +51,7 @@ export function fusedKernels({ run, tensor }: Engine) {
 
 const names = ["wEnc", "bEnc", "wDec", "bDec"] as const;
 
-export function fusedStep(engine: Engine, initial: StepState): Step {
+export function fusedStep(engine: Engine, initial: StepState, choice: Choice = FUSED): Step {
   const { d, latents, k } = initial;
   const K = kernels(engine);
   const ops = fusedKernels(engine);
@@ -88,7 +98,7 @@ export function fusedStep(engine: Engine, initial: StepState): Step {
   const backward = (x: Float32Array, { dead = new Int32Array(0), auxWeight = 1 }: Omit<UpdateOptions, "learningRate">) => {
     const n = checkRows(x, d);
     const xc = K.sub(engine.tensor(x, [n, d]), P.bDec);
-    const { value, index } = ops.encodeTopK(xc, P.wEnc, P.bEnc, k);
+    const { value, index } = ops.encode(xc, P.wEnc, P.bEnc, k, choice.product);
     const { e, g, eSum, stats } = ops.decode(xc, value, index, P.wDec);
     const [fvu, variance] = engine.floats(stats);
     const revives = dead.length > 0 && auxWeight > 0;
@@ -102,7 +112,7 @@ export function fusedStep(engine: Engine, initial: StepState): Step {
     const wEnc = list ? K.gather(P.wEnc, list) : P.wEnc;
     const bEnc = list ? K.gather(P.bEnc, list) : P.bEnc;
     return encodeChunks({ d, latents, k: count, only }, x, (rows, n) => engine.tidy(() => {
-      const { value, index } = ops.encodeTopK(K.sub(engine.tensor(rows, [n, d]), P.bDec), wEnc, bEnc, count);
+      const { value, index } = ops.encode(K.sub(engine.tensor(rows, [n, d]), P.bDec), wEnc, bEnc, count, choice.product);
       return { index: engine.ints(index), value: engine.floats(value) };
     }));
   });
@@ -112,7 +122,7 @@ export function fusedStep(engine: Engine, initial: StepState): Step {
 
   return {
     kind: "fused",
-    choice: FUSED,
+    choice,
     encodeTopK,
     decode,
     gradients: (x, options = {}) => engine.tidy(() => {
@@ -158,7 +168,7 @@ export function fusedOps(engine: Engine): Ops {
   if (tested) return tested;
   const ops = loadOps(engine);
   if ("why" in ops) return (tested = ops);
-  const fault = differs(engine, fusedStep);
+  const fault = differs(engine, fusedStep) ?? differs(engine, (e, initial) => fusedStep(e, initial, { ...FUSED, product: "apart" }));
   return (tested = fault === undefined ? ops : { why: `they differ from the stock step on this machine (${fault})` });
 }
 

@@ -267,7 +267,7 @@ async function stepFor(engine: Engine, plan: Plan, initial: StepState, given?: C
   const fused = plan.step === "stock" ? { why: "not asked for" } : fusedOps(engine);
   if ("why" in fused && (plan.step === "fused" || given?.step === "fused")) throw noFused(fused.why);
   const choice = given ?? (plan.step === "fused" ? FUSED : await choiceFor(engine, plan, undefined, "id" in fused ? fused.id : undefined));
-  return choice.step === "fused" ? fusedStep(engine, initial) : stockStep(engine, initial, choice);
+  return choice.step === "fused" ? fusedStep(engine, initial, choice) : stockStep(engine, initial, choice);
 }
 
 /** For the card: which build of the fused ops ran, or why a run that was free to use them did not. */

@@ -4,7 +4,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Parameters } from "../../src/adapters/coder";
-import { differs, fusedKernels, fusedOps, fusedStep } from "../../src/adapters/fusedstep";
+import { differs, FUSED, fusedKernels, fusedOps, fusedStep } from "../../src/adapters/fusedstep";
 import { loadOps, OPS, OPS_BUILD } from "../../src/adapters/ops";
 import { freshState, stockStep, type Step, type StepState } from "../../src/adapters/step";
 import { tensorflow, type Id } from "../../src/adapters/tensorflow";
@@ -88,11 +88,12 @@ for (const { name, d, latents, k, rows, dead = [], bias = 0 } of cases) {
   test(`fused and stock steps agree: ${name}`, () => {
     const initial = state(d, latents, k, 1);
     initial.parameters.bEnc = initial.parameters.bEnc.map((b) => b + bias);
-    const steps = [fusedStep(engine, initial), stockStep(engine, initial)];
+    const steps = [fusedStep(engine, initial), stockStep(engine, initial), fusedStep(engine, initial, { ...FUSED, product: "apart" })];
     const rng = random(7);
     const x = sixteenths(normals(rows * d, rng, 1.3).map((v, i) => v + (i % d) * 0.1));
     const options = { dead: Int32Array.from(dead) };
-    const [a, b] = steps.map((step) => step.gradients(x, options));
+    const [a, b, apart] = steps.map((step) => step.gradients(x, options));
+    assert.deepEqual(apart.chosen, a.chosen);
     if (bias) assert.ok(b.chosen.value.filter((v) => v === 0).length > 0.3 * b.chosen.value.length);
     assert.ok(Math.abs(a.fvu - b.fvu) <= 1e-5 * b.fvu, `fvu ${a.fvu} ${b.fvu}`);
     assert.ok(Math.abs(a.aux - b.aux) <= 1e-5 * b.aux, `aux ${a.aux} ${b.aux}`);
@@ -102,7 +103,8 @@ for (const { name, d, latents, k, rows, dead = [], bias = 0 } of cases) {
     const updates = k > 100 ? 1 : 20; // later ones choose among weights that are rounded: of very many, two nearly tie
     for (let t = 0; t < updates; t++) {
       const batch = normals(rows * d, rng, 1.3).map((v, i) => v + (i % d) * 0.1);
-      const [got, want] = steps.map((step) => step.update(batch, { ...options, learningRate: 0.003 }));
+      const [got, want, other] = steps.map((step) => step.update(batch, { ...options, learningRate: 0.003 }));
+      assert.ok(Math.abs(other.fvu - want.fvu) <= 2e-5 * want.fvu, `step ${t}: product apart, fvu ${other.fvu}, expected ${want.fvu}`);
       assert.ok(Math.abs(got.fvu - want.fvu) <= 2e-5 * want.fvu, `step ${t}: fvu ${got.fvu}, expected ${want.fvu}`);
     }
     const end = steps[0].state();

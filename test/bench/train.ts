@@ -42,7 +42,8 @@ export async function benchTrain({ setting = "A", rounds = 15 }: { setting?: str
   const ops = fusedOps(engine);
   const choice = await choiceFor(engine, sizes);
   const steps: Partial<Record<Turn, Step>> = { stock: stockStep(engine, initial, choice) };
-  if ("id" in ops) steps.fused = fusedStep(engine, initial);
+  const any = "id" in ops ? await choiceFor(engine, sizes, undefined, ops.id) : choice;
+  if ("id" in ops) steps.fused = fusedStep(engine, initial, any.step === "fused" ? any : undefined);
   const rowsOf = (i: number): Float32Array => rows.slice((i % BATCHES) * batch * d, (i % BATCHES + 1) * batch * d);
   const weights = engine.tensor(noise, [latents, d]);
   const record = (): Record<Turn, number[]> => ({ fused: [], stock: [], product: [], peer: [] });
@@ -89,7 +90,7 @@ export async function benchTrain({ setting = "A", rounds = 15 }: { setting?: str
   };
   return {
     bench: "train", setting, machine: machine(engine), ...sizes,
-    fused: figures("fused") ?? { skipped: "why" in ops ? ops.why : "" }, stock: { ...figures("stock"), choice },
+    fused: steps.fused ? { ...figures("fused"), choice: steps.fused.choice } : { skipped: "why" in ops ? ops.why : "" }, stock: { ...figures("stock"), choice },
     bareProductMs: round(bare), bareProductCpuMs: round(median(cpu.product)),
     peakMemoryMB: Math.round(process.resourceUsage().maxRSS / 1024),
     peer: "steps" in peer
