@@ -9,6 +9,7 @@
  *   binding the TF.js binding, compiled against the wheel's libtensorflow
  *   signal  the kernel's handler of SIGINT, compiled
  *   build   src/ and kernel/ → build/                             (a packed install has it already)
+ *   ops     the fused training step, compiled for this processor  (without it training uses TensorFlow's own kernels)
  *   kernel  .venv/share/jupyter/kernels/saelab
  *
  * Every step is skipped when its inputs are those of its last success, so running it again costs a second.
@@ -286,6 +287,35 @@ async function build() {
   });
 }
 
+// Sums may be reordered and divisions replaced, NaN and infinity stay what they are; not -ffast-math, which would flush denormals in the whole process.
+const OPS_FLAGS = ["-O3", "-std=c++17", "-march=native", "-mprefer-vector-width=512", "-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math",
+  "-fno-math-errno", "-freciprocal-math"];
+
+/** The fused step as TensorFlow ops. Training does without them when they cannot be had, so nothing here ends the set-up. */
+async function ops() {
+  const { cpu, OPS: out, OPS_BUILD: card } = createRequire(import.meta.url)(path.join(root, "build", "src", "adapters", "ops.js"));
+  const source = path.join(root, "src", "native", "ops.cc");
+  const headers = createRequire(path.join(root, "package.json"))("node-api-headers").include_dir;
+  const wheel = tensorflow();
+  const library = statSync(path.join(wheel, "libtensorflow_framework.so.2"));
+  const inputs = [readFileSync(source), cpu(), version("g++"), wheel, `${library.size} ${library.mtimeMs}`, OPS_FLAGS.join(" ")];
+  await step("ops", `${out}.stamp`, inputs, () => existsSync(out) && existsSync(card), async () => {
+    for (const old of [card, out]) rmSync(old, { force: true });
+    const half = `${out}.tmp`;
+    try {
+      await run("g++", [...OPS_FLAGS, "-shared", "-fPIC", "-DNAPI_VERSION=8", `-I${headers}`, `-I${wheel}/include`, source, "-o", half,
+        `-L${wheel}`, "-l:libtensorflow_framework.so.2"], { cure: "a g++ of 2018 or later" });
+      cpSync(half, out);
+    } catch (error) {
+      return `not built, training uses TensorFlow's own kernels: ${error.message.split("\n")[0]}`;
+    } finally {
+      rmSync(half, { force: true });
+    }
+    writeFileSync(card, `${JSON.stringify({ cpu: cpu(), id: hash(...inputs).slice(0, 12) })}\n`);
+    return `the fused step, for ${cpu().split(",")[0]}`;
+  });
+}
+
 async function kernel() {
   const { kernelContents, writeKernel } = createRequire(import.meta.url)(path.join(root, "build", "src", "adapters", "kernelspec.js"));
   // Jupyter's own variable wins: with a shared environment each project can have its own kernelspec.
@@ -310,6 +340,7 @@ try {
   await binding();
   await signal();
   if (!packed) await build();
+  await ops();
   await kernel();
   const network = union(waits);
   console.log(`Ready in ${(clock() - began).toFixed(1)} s${network > 1 ? `, of which npm or pip waited for its registry during ${network.toFixed(1)} s` : ""}.`);

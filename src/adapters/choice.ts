@@ -6,12 +6,14 @@ import { performance } from "node:perf_hooks";
 import { random } from "../core/random";
 import { forward, groupings, PADDING, type Choice } from "./coder";
 import { writeAtomic } from "./files";
+import { FUSED, fusedKernels } from "./fusedstep";
 import type { Engine } from "./tensorflow";
 
 /**
- * What is faster on this machine, measured once and remembered: how the k largest latents are found, whether the encoder
- * product pays in bfloat16, how many rows are decoded at a time. All choices compute the same step; they differ in rounding
- * at most, which is why the one that was taken stands in the checkpoint.
+ * What is faster on this machine, measured once and remembered: the fused ops or TensorFlow's stock kernels; with these, how
+ * the k largest latents are found, whether the encoder product pays in bfloat16, how many rows are decoded at a time. All
+ * choices compute the same step; they differ in rounding at most, which is why the one that was taken stands in the
+ * checkpoint.
  */
 
 export interface Sizes {
@@ -31,14 +33,15 @@ export const machine = ({ device, version }: Engine): string =>
 /**
  * The remembered choice for these sizes, or a new one, which is then remembered. A cache that cannot be read or written is
  * done without.
+ * @param fused the id of the fused ops, where they may be chosen
  */
-export async function choiceFor(engine: Engine, sizes: Sizes, file = choiceFile()): Promise<Choice> {
+export async function choiceFor(engine: Engine, sizes: Sizes, file = choiceFile(), fused?: string): Promise<Choice> {
   const { d, latents, k, batch } = sizes;
-  const key = `${machine(engine)}; d ${d}, latents ${latents}, k ${k}, batch ${batch}`;
+  const key = `${machine(engine)}; d ${d}, latents ${latents}, k ${k}, batch ${batch}${fused ? `; fused ops ${fused}` : ""}`;
   const known = await remembered(file);
   const found = known[key];
   if (isChoice(found, latents, k)) return found;
-  const choice = measureChoice(engine, sizes);
+  const choice = measureChoice(engine, sizes, fused !== undefined);
   try {
     await mkdir(dirname(file), { recursive: true });
     await writeAtomic(file, [`${JSON.stringify({ ...(await remembered(file)), [key]: choice }, null, 2)}\n`]);
@@ -59,8 +62,8 @@ async function remembered(file: string): Promise<Record<string, unknown>> {
 
 /** Whether it is one that could have been chosen for these sizes: another version or a hand may have written it. */
 export function isChoice(value: unknown, latents: number, k: number): value is Choice {
-  const { precision, groups, chunk } = (value ?? {}) as Partial<Choice>;
-  return (precision === "f32" || precision === "bf16") && Number.isInteger(chunk) && (chunk as number) > 0 &&
+  const { step = "stock", product = "joined", precision, groups, chunk } = (value ?? {}) as Partial<Choice>;
+  return ["fused", "stock"].includes(step) && ["apart", "joined"].includes(product) && (precision === "f32" || precision === "bf16") && Number.isInteger(chunk) && (chunk as number) > 0 &&
     groupings(latents, k).some((known) => JSON.stringify(known) === JSON.stringify(groups));
 }
 
@@ -85,7 +88,7 @@ const ROWS = 512; // enough to keep both cores busy; times grow with the rows al
  * Times the alternatives on random rows of these sizes: some tenths of a second for a small SAE, some seconds for a large
  * one.
  */
-export function measureChoice(engine: Engine, { d, latents, k, batch }: Sizes): Choice {
+export function measureChoice(engine: Engine, { d, latents, k, batch }: Sizes, fused = false): Choice {
   const { K, topK, encode, decode } = forward(engine);
   const rng = random(0);
   const width = d + PADDING;
@@ -117,6 +120,25 @@ export function measureChoice(engine: Engine, { d, latents, k, batch }: Sizes): 
     const chunk = fastest(chunks, (c) => void decode(chosen, wd, target, 1, { n, d, k, chunk: c }));
     const precisions = mayGainFromBfloat16(engine) ? (["f32", "bf16"] as const) : (["f32"] as const);
     const precision = fastest([...precisions], (p) => void encode(xa, we, { n, d, latents, k }, { precision: p, groups, chunk }));
-    return { precision, groups, chunk };
+    const stock: Choice = { precision, groups, chunk };
+    if (!fused) return stock;
+    // Encoder to gradients of a batch. Adam is left out: fused, it reads the gradients from the cache and can only gain.
+    const bEnc = engine.tensor(new Float32Array(latents), [latents]);
+    const plain = K.slice(we, [0, 0], [latents, d]);
+    const ops = fusedKernels(engine);
+    const body = (choice: Choice): void => {
+      if (choice.step === "fused") {
+        const { value, index } = ops.encode(target, plain, bEnc, k, choice.product);
+        const { e, g, eSum } = ops.decode(target, value, index, wd);
+        ops.gradients([target, value, index, e, g, eSum], plain);
+      } else {
+        const { value, index } = encode(xa, we, { n, d, latents, k }, stock);
+        const { e, g } = decode({ value, index }, wd, target, 1, { n, d, k, chunk });
+        const { entries, shape } = K.entries(index, n, k, latents);
+        K.scatterProduct(entries, K.reshape(value, [n * k]), shape, e);
+        K.scatterProduct(entries, K.reshape(g, [n * k]), shape, xa);
+      }
+    };
+    return fastest<Choice>([FUSED, { ...FUSED, product: "apart" }, stock], body);
   });
 }

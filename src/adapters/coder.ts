@@ -20,6 +20,10 @@ export interface Parameters {
 
 /** What is chosen by measurement; it changes rounding, so it is written into the checkpoint. */
 export interface Choice {
+  /** "fused": the ops of src/native, which leave only the product to choose; by default TensorFlow's stock kernels. */
+  step?: "fused" | "stock";
+  /** Of the fused step: "apart" takes the encoder's product from TensorFlow; by default an op joins it with the top-k. */
+  product?: "apart" | "joined";
   /** "bf16": the encoder product picks latents in bfloat16, their values are then computed in float32. */
   precision: "f32" | "bf16";
   /**
@@ -221,14 +225,21 @@ export const coder = (d: number, latents: number, k: number, { wEnc, bEnc, wDec,
   d, latents, k, packed: withBias(wEnc, bEnc, d), wDec, bDec,
 });
 
+interface Wanted {
+  d: number;
+  latents: number;
+  k: number;
+  only?: Int32Array;
+}
+
 /**
- * Encodes rows in chunks with stock kernels, in float32.
- * @throws RangeError when x is not whole rows; OptionError when k is out of range, or x or the weights are not finite
+ * Runs an encoder over rows in chunks, and holds what goes in and comes out against what can be right.
+ * @param part encodes some rows: latents numbered within `only`
+ * @throws RangeError when x is not whole rows; OptionError when k is out of range, or x or the result are not finite
  */
-export function encodeRows(
-  engine: Engine, sae: Coder, x: Float32Array, { k = sae.k, only }: { k?: number; only?: Int32Array } = {},
+export function encodeChunks(
+  { d, latents, k, only }: Wanted, x: Float32Array, part: (rows: Float32Array, n: number) => { index: Int32Array; value: Float32Array },
 ): Sparse {
-  const { d, latents } = sae;
   const n = wholeRows(x, d);
   const columns = only ? only.length : latents;
   if (!(k >= 1 && k <= columns)) {
@@ -241,24 +252,14 @@ export function encodeRows(
       "Leave this row out; if a harvest gave it, the model overflows at this hook.");
   }
   const index = new Int32Array(n * k), value = new Float32Array(n * k);
-  const { K, centred, encode } = forward(engine);
-  const choice: Choice = { precision: "f32", groups: defaultGroups(columns, k), chunk: 128 };
-  engine.tidy(() => {
-    const all = engine.tensor(sae.packed, [latents, d + PADDING]);
-    const we = only ? K.gather(all, engine.tensor(only, [only.length])) : all;
-    const bDec = engine.tensor(sae.bDec, [d]);
-    const chunk = encodeChunk(columns);
-    for (let from = 0; from < n; from += chunk) {
-      const c = Math.min(chunk, n - from);
-      engine.tidy(() => {
-        const { xa } = centred(engine.tensor(x.subarray(from * d, (from + c) * d), [c, d]), bDec, c);
-        const chosen = encode(xa, we, { n: c, d, latents: columns, k }, choice);
-        index.set(engine.ints(chosen.index), from * k);
-        value.set(engine.floats(chosen.value), from * k);
-      });
-    }
-    if (only) for (let i = 0; i < index.length; i++) index[i] = only[index[i]];
-  });
+  const chunk = encodeChunk(columns);
+  for (let from = 0; from < n; from += chunk) {
+    const c = Math.min(chunk, n - from);
+    const chosen = part(x.subarray(from * d, (from + c) * d), c);
+    index.set(chosen.index, from * k);
+    value.set(chosen.value, from * k);
+  }
+  if (only) for (let i = 0; i < index.length; i++) index[i] = only[index[i]];
   for (let i = 0; i < value.length; i++) {
     if (!Number.isFinite(value[i])) {
       throw new OptionError(
@@ -267,6 +268,29 @@ export function encodeRows(
     }
   }
   return { n, k, index, value };
+}
+
+/**
+ * Encodes rows in chunks with stock kernels, in float32.
+ * @throws RangeError when x is not whole rows; OptionError when k is out of range, or x or the weights are not finite
+ */
+export function encodeRows(
+  engine: Engine, sae: Coder, x: Float32Array, { k = sae.k, only }: { k?: number; only?: Int32Array } = {},
+): Sparse {
+  const { d, latents } = sae;
+  const columns = only ? only.length : latents;
+  const { K, centred, encode } = forward(engine);
+  return engine.tidy(() => {
+    const all = engine.tensor(sae.packed, [latents, d + PADDING]);
+    const we = only ? K.gather(all, engine.tensor(only, [only.length])) : all;
+    const bDec = engine.tensor(sae.bDec, [d]);
+    const choice: Choice = { precision: "f32", groups: defaultGroups(columns, k), chunk: 128 };
+    return encodeChunks({ d, latents, k, only }, x, (rows, n) => engine.tidy(() => {
+      const { xa } = centred(engine.tensor(rows, [n, d]), bDec, n);
+      const chosen = encode(xa, we, { n, d, latents: columns, k }, choice);
+      return { index: engine.ints(chosen.index), value: engine.floats(chosen.value) };
+    }));
+  });
 }
 
 /** Decodes in chunks with stock kernels. @throws RangeError when an index is out of range or the arrays do not fit */

@@ -6,7 +6,7 @@ import {
   coder, decodeRows, defaultGroups, encodeRows, forward, PADDING, withBias, withoutBias,
   type Choice, type Chosen, type Coder, type Parameters,
 } from "./coder";
-import { DT, type Engine, type Id } from "./tensorflow";
+import { DT, kernels, type Engine, type Id } from "./tensorflow";
 
 /**
  * One training step of a top-k SAE with TensorFlow's stock kernels, on the k chosen latents only; plainstep.ts has its
@@ -51,9 +51,9 @@ export interface Losses {
   chosen: Sparse;
 }
 
-/** The seam: a fused or GPU step has the same members. Rows are in the units that the state was trained in. */
+/** The seam: stock here, plain in plainstep.ts, fused in fusedstep.ts. Rows are in the units that the state was trained in. */
 export interface Step {
-  kind: "stock" | "plain";
+  kind: "fused" | "stock" | "plain";
   choice: Choice;
   /**
    * The k largest latents of each row, larger first, ties by smaller index; `only` restricts the choice to some latents
@@ -118,6 +118,42 @@ export const checkRows = (x: Float32Array, d: number): number => {
   return n;
 };
 
+/** Gradients of some latents' rows, and Σ v·g: the length of W_dec's along its rows. */
+interface RowGradients {
+  dwe: Id; // of [W_enc | b_enc | 0 …]
+  dwd: Id;
+  along: Id;
+}
+
+/**
+ * The auxiliary term: dead latents alone against the residual −e; gradients of the dead latents' rows. So many take part in
+ * each row (half its width) that dense products are several times as fast as gathering them. Latents that tie with the last
+ * one take part too. To be called inside `tidy`.
+ * @param rows [W_enc | b_enc | 0 …] and W_dec of the dead latents
+ * @param batch xa = [x − b_dec, 1, 0 …]; e the main term's gradient in x̂; variance Σ(x − x̄)²
+ */
+export function auxiliaryGradients(
+  engine: Engine,
+  { weDead, wdDead }: { weDead: Id; wdDead: Id },
+  { n, d, dead, weight }: { n: number; d: number; dead: number; weight: number },
+  { xa, e, variance }: { xa: Id; e: Id; variance: number },
+): RowGradients & { loss: number } {
+  const K = kernels(engine);
+  const { k: kept, scale } = auxiliary(dead, d, weight);
+  const factor = (2 * scale) / variance;
+  const target = K.mul(e, K.scalar(-variance / 2)); // the residual x − x̂ in plain units
+  const pre = K.matMul(xa, weDead, { transposeB: true });
+  const v = kept === dead ? K.relu(pre) : K.keepLargest(K.relu(pre), kept, n);
+  const error = K.mul(K.sub(K.matMul(v, wdDead), target), K.scalar(factor));
+  const g = K.reluGrad(K.matMul(error, wdDead, { transposeB: true }), v);
+  return {
+    loss: engine.floats(K.sum(K.square(error), [0, 1]))[0] * (variance / (4 * scale)),
+    dwd: K.matMul(v, error, { transposeA: true }),
+    dwe: K.matMul(g, xa, { transposeA: true }),
+    along: K.sum(K.mul(v, g), [0]),
+  };
+}
+
 /** Only the chosen latents are decoded and get gradients, through kernels that every TensorFlow build has. */
 export function stockStep(engine: Engine, initial: StepState, choice: Choice = defaultChoice(initial.latents, initial.k)): Step {
   const { d, latents, k } = initial;
@@ -132,9 +168,6 @@ export function stockStep(engine: Engine, initial: StepState, choice: Choice = d
 
   interface Gradients { dwe: Id; dwd: Id; dbd: Id; along: Id; fvu: number; aux: number; chosen: Chosen }
 
-  /** The decoder's and encoder's gradients of one group of latents, and Σ v·g: the length of W_dec's along its rows. */
-  interface RowGradients { dwe: Id; dwd: Id; along: Id }
-
   const sparseGradients = ({ value, index }: Chosen, e: Id, g: Id, xa: Id, n: number, kept: number, columns: number): RowGradients =>
     engine.tidy(() => {
       const { entries, shape } = K.entries(index, n, kept, columns);
@@ -145,32 +178,6 @@ export function stockStep(engine: Engine, initial: StepState, choice: Choice = d
         along: K.segmentSum(flat(K.mul(value, g)), K.reshape(index, [n * kept], DT.i32), columns),
       };
     });
-
-  /**
-   * The auxiliary term: dead latents alone against the residual −e; gradients of the dead latents' rows. So many take part
-   * in each row (half its width) that dense products are several times as fast as gathering them. Latents that tie with the
-   * last one take part too.
-   */
-  const auxiliaryGradients = (
-    dead: Int32Array, weight: number, xa: Id, e: Id, variance: number, we: Id, wd: Id, n: number,
-  ): RowGradients & { loss: number } => {
-    const { k: kept, scale } = auxiliary(dead.length, d, weight);
-    const factor = (2 * scale) / variance;
-    const list = engine.tensor(dead, [dead.length]);
-    const wdDead = K.gather(wd, list);
-    const weDead = K.gather(we, list);
-    const target = K.mul(e, K.scalar(-variance / 2)); // the residual x − x̂ in plain units
-    const pre = K.matMul(xa, weDead, { transposeB: true });
-    const v = kept === dead.length ? K.relu(pre) : K.keepLargest(K.relu(pre), kept, n);
-    const error = K.mul(K.sub(K.matMul(v, wdDead), target), K.scalar(factor));
-    const g = K.reluGrad(K.matMul(error, wdDead, { transposeB: true }), v);
-    return {
-      loss: engine.floats(K.sum(K.square(error), [0, 1]))[0] * (variance / (4 * scale)),
-      dwd: K.matMul(v, error, { transposeA: true }),
-      dwe: K.matMul(g, xa, { transposeA: true }),
-      along: K.sum(K.mul(v, g), [0]),
-    };
-  };
 
   /** To be called inside `tidy`. */
   const backward = (x: Float32Array, n: number, dead: Int32Array, weight: number, we: Id, wd: Id, bd: Id): Gradients => {
@@ -186,7 +193,9 @@ export function stockStep(engine: Engine, initial: StepState, choice: Choice = d
     let { dwd, dwe, along } = sparseGradients(chosen, e, g, xa, n, k, latents);
     let aux = 0;
     if (dead.length && weight > 0) {
-      const extra = auxiliaryGradients(dead, weight, xa, e, variance, we, wd, n);
+      const list = engine.tensor(dead, [dead.length]);
+      const ofDead = { weDead: K.gather(we, list), wdDead: K.gather(wd, list) };
+      const extra = auxiliaryGradients(engine, ofDead, { n, d, dead: dead.length, weight }, { xa, e, variance });
       const at = engine.tensor(dead, [dead.length, 1]);
       aux = extra.loss;
       dwd = K.addToRows(dwd, at, extra.dwd);

@@ -91,7 +91,7 @@ function load(): Engine {
   return engineOf(tf, (tf.backend() as unknown as { binding: Binding }).binding);
 }
 
-const firstLine = (error: unknown): string => String((error as Error)?.message ?? error).split("\n")[0];
+const firstLine = (error: unknown, without = /^/): string => String((error as Error)?.message ?? error).replace(without, "").split("\n")[0];
 
 function engineOf(tf: TfModule, binding: Binding): Engine {
   const scopes: Set<Id>[] = [];
@@ -123,7 +123,7 @@ function engineOf(tf: TfModule, binding: Binding): Engine {
         const encoded = Object.entries(attributes).map(([key, value]) => attribute(key, value));
         return binding.executeOp(name, encoded, inputs, outputs).map((out) => keep(out.id));
       } catch (error) {
-        throw new EngineError(`TensorFlow ${binding.TF_Version}, kernel ${name}: ${firstLine(error)}`);
+        throw new EngineError(`TensorFlow ${binding.TF_Version}, kernel ${name}: ${firstLine(error, /^Invalid TF_Status: \d+\s+Message: /)}`);
       }
     },
     floats: (id) => binding.tensorDataSync(id) as Float32Array,

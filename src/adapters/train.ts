@@ -9,6 +9,7 @@ import type { Progress, Sae, SaeWeights, Store, TrainingPoint } from "../core/ty
 import { choiceFor, isChoice, machine } from "./choice";
 import { groupings, type Choice, type Parameters } from "./coder";
 import { requireSpace } from "./files";
+import { FUSED, fusedOps, fusedStep } from "./fusedstep";
 import { breathe, interrupted } from "./interrupt";
 import { plainStep } from "./plainstep";
 import { meter } from "./progress";
@@ -41,11 +42,14 @@ export interface TrainOptions {
   deadAfter?: number; // 5 % of the run's tokens without firing
   auxK?: number; // 1: weight of the loss that revives dead latents; 0 leaves it out
   seed?: number; // 0: same seed, machine and choice, same bits
-  step?: "auto" | "stock" | "plain"; // "auto" is "stock"; "plain" is its slow reference
+  /**
+   * "auto": the faster of "fused" (compiled for this CPU) and "stock" (TensorFlow's own kernels), measured; "plain" is their
+   * slow reference. The card says which it was, and why "fused" was not to be had.
+   */
+  step?: "auto" | "fused" | "stock" | "plain";
   device?: "auto" | "cpu" | "cuda"; // "auto": what TensorFlow was set up with
   /**
-   * What the stock step may choose; measured on this machine by default. Take another run's `card.choice` to repeat its
-   * bits.
+   * What the step may choose; measured on this machine by default. Take another run's `card.choice` to repeat its bits.
    */
   choice?: Choice;
   /** Folder to save to, at the end or when interrupted. */
@@ -78,7 +82,7 @@ interface Plan {
   deadAfter: number;
   auxK: number;
   seed: number;
-  kind: "stock" | "plain";
+  step: NonNullable<TrainOptions["step"]>;
 }
 
 /**
@@ -114,12 +118,10 @@ export async function trainSae(store: Store, options: TrainOptions): Promise<Sae
     const sample = sampleRows(store, hook, ranges, Math.max(SAMPLE, latents), random(seed, 0));
     const { mean, scale, fromRows, initial } = initialState(engine, plan, sample, store.path);
     const source = shuffled(store, hook, ranges, scale, random(seed, 2));
-    const step = plan.kind === "plain"
-      ? plainStep(engine, initial)
-      : stockStep(engine, initial, options.choice ?? await choiceFor(engine, plan));
+    const step = await stepFor(engine, plan, initial, options.choice);
     const curve: TrainingPoint[] = [];
     const soFar = (done: number): Sae => saeOf(inModelUnits(step.state(), scale), { hook, curve, card: cardOf(store, plan, rows, {
-      steps: done, choice: step.choice, machine: machine(engine), shuffle: source.kind, meanNorm: mean, scale,
+      steps: done, step: step.kind, ...opsOf(engine, step, plan.step), choice: step.choice, machine: machine(engine), shuffle: source.kind, meanNorm: mean, scale,
       start: { rows: fromRows, random: latents - fromRows },
       seconds: (performance.now() - begun) / 1000,
       fvu: curve.at(-1)?.fvu, dead: curve.at(-1)?.dead,
@@ -194,26 +196,29 @@ function planOf(options: TrainOptions, hook: string, d: number, rows: number, pa
   const tokens = whole("tokens", options.tokens ?? rows, 2, "Leave it out for one pass over the training rows.");
   const batch = whole("batch", options.batch ?? Math.min(defaultBatch(tokens), rows), 2, "Leave it out for the recipe's.");
   if (batch > tokens) fail("batch", `at most ${tokens} rows (tokens)`, batch, "Take a smaller batch or more tokens.");
-  const kind = options.step ?? "auto";
-  if (!["auto", "stock", "plain"].includes(kind)) fail("step", '"auto", "stock" or "plain"', kind, "Leave it out for the fastest one.");
-  const { choice } = options;
-  if (choice !== undefined && kind !== "plain" && !isChoice(choice, latents, k)) {
+  const { choice, step = "auto" } = options;
+  if (!["auto", "fused", "stock", "plain"].includes(step)) {
+    fail("step", '"auto", "fused", "stock" or "plain"', step, "Leave it out for the fastest one.");
+  }
+  if (choice !== undefined && step !== "plain" && !isChoice(choice, latents, k)) {
     const sizes = groupings(latents, k).map((groups) => JSON.stringify(groups)).join(" or ");
     fail(
       "choice", `{ precision: "f32" or "bf16", groups: ${sizes}, chunk: 1 or more } for ${latents} latents and k ${k}`, choice,
       "Take `card.choice` of a run with the same latents and k, or leave it out.");
   }
+  if (choice && (step === "fused" || step === "stock") && (choice.step ?? "stock") !== step) {
+    fail("choice", `that of a ${step} step (step is "${step}")`, choice, "Leave out the step or the choice.");
+  }
   const seed = options.seed ?? 0;
   if (!Number.isSafeInteger(seed)) fail("seed", "a whole number", seed, "Leave it out for 0.");
   return {
-    hook, d, latents, k, tokens, batch, seed,
+    hook, d, latents, k, tokens, batch, seed, step,
     steps: Math.floor(tokens / batch),
     learningRate: number(
       "learningRate", options.learningRate ?? defaultLearningRate(d, batch, tokens), 0, true, "Leave it out for the recipe's."),
     deadAfter: number(
       "deadAfter", options.deadAfter ?? defaultDeadAfter(tokens), 0, false, "It counts tokens; leave it out for 5 % of the run."),
     auxK: number("auxK", options.auxK ?? 1, 0, false, "It is the auxiliary loss's weight; 0 leaves it out."),
-    kind: kind === "plain" ? "plain" : "stock",
   };
 }
 
@@ -255,6 +260,27 @@ function checkDevice(device: NonNullable<TrainOptions["device"]>, engine: Engine
     `trainSae: device: expected "auto" or "${engine.device}" (what TensorFlow runs on here), found ${JSON.stringify(device)}. ` +
     remedy);
 }
+
+/** The step that was asked for, or with "auto" the faster one; a choice that was given says which step it is of. */
+async function stepFor(engine: Engine, plan: Plan, initial: StepState, given?: Choice): Promise<Step> {
+  if (plan.step === "plain") return plainStep(engine, initial);
+  const fused = plan.step === "stock" ? { why: "not asked for" } : fusedOps(engine);
+  if ("why" in fused && (plan.step === "fused" || given?.step === "fused")) throw noFused(fused.why);
+  const choice = given ?? (plan.step === "fused" ? FUSED : await choiceFor(engine, plan, undefined, "id" in fused ? fused.id : undefined));
+  return choice.step === "fused" ? fusedStep(engine, initial, choice) : stockStep(engine, initial, choice);
+}
+
+/** For the card: which build of the fused ops ran, or why a run that was free to use them did not. */
+function opsOf(engine: Engine, { kind }: Step, asked: Plan["step"]): { fusedOps?: string; withoutFused?: string } {
+  if (kind === "plain" || asked === "stock") return {};
+  const ops = fusedOps(engine);
+  if ("why" in ops) return { withoutFused: ops.why };
+  return kind === "fused" ? { fusedOps: ops.id } : { withoutFused: "measured slower for these sizes" };
+}
+
+const noFused = (why: string): OptionError => new OptionError(
+  `trainSae: step: expected the fused ops, which this machine has not: ${why}. ` +
+  'Leave step and choice out: "stock" computes the same.');
 
 const diverged = (i: number, steps: number, { learningRate, batch }: Plan): TrainError => new TrainError(
   `trainSae: step ${i + 1} of ${steps}: expected a finite loss, found NaN or infinity (learning rate ${learningRate}, batch ${batch}). ` +
@@ -342,9 +368,9 @@ function inModelUnits({ d, latents, k, parameters }: StepState, scale: number): 
 
 function cardOf(store: Store, plan: Plan, rows: number, measured: Record<string, unknown>): Record<string, unknown> {
   const { model, texts } = store.manifest;
-  const { hook, latents, k, d, tokens, batch, learningRate, deadAfter, auxK, seed, kind } = plan;
+  const { hook, latents, k, d, tokens, batch, learningRate, deadAfter, auxK, seed } = plan;
   return {
-    hook, latents, k, d, model, texts, rows, tokens, batch, learningRate, deadAfter, auxK, seed, step: kind, ...measured,
+    hook, latents, k, d, model, texts, rows, tokens, batch, learningRate, deadAfter, auxK, seed, ...measured,
   };
 }
 

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { choiceFor, measureChoice } from "../../src/adapters/choice";
-import { groupings } from "../../src/adapters/coder";
+import { groupings, type Choice } from "../../src/adapters/coder";
+import { fusedOps } from "../../src/adapters/fusedstep";
 import { chunks, rowsAt, shuffled } from "../../src/adapters/rows";
 import { evaluate, loadSae } from "../../src/adapters/sae";
 import { tensorflow } from "../../src/adapters/tensorflow";
@@ -58,7 +59,8 @@ test("training finds planted directions, on rows it did not see too", async () =
   assert.ok(points[0].fvu > 2 * points.at(-1)!.fvu);
   assert.equal(calls.at(-1), 937 * 128);
   const { choice, seed, tokens, batch, step } = sae.card;
-  assert.deepEqual([seed, tokens, batch, step], [0, 120000, 128, "stock"]);
+  assert.deepEqual([seed, tokens, batch], [0, 120000, 128]);
+  assert.equal((choice as Choice).step ?? "stock", step);
   assert.ok(groupings(128, 4).some((g) => JSON.stringify(g) === JSON.stringify((choice as { groups: number[] }).groups)));
   const loaded = await loadSae(folder);
   assert.deepEqual(loaded.weights, sae.weights);
@@ -74,13 +76,29 @@ test("the same seed gives the same bits; another seed does not", async () => {
   assert.notDeepEqual(a.weights.wDec, c.weights.wDec);
 });
 
-test("stock and plain steps train the same SAE", async () => {
+test("fused, stock and plain steps train the same SAE", async () => {
   const options = { latents: 64, k: 3, tokens: 6000, batch: 100, learningRate: 0.003 };
-  const [stock, plain] = [await trainSae(store, options), await trainSae(store, { ...options, step: "plain" })];
-  assert.equal(plain.card.step, "plain");
-  for (let i = 0; i < 20; i++) {
-    assert.ok(Math.abs(stock.curve![i].fvu - plain.curve![i].fvu) <= 1e-5 * plain.curve![i].fvu, `step ${i}: ${stock.curve![i].fvu} ${plain.curve![i].fvu}`);
+  const plain = await trainSae(store, { ...options, step: "plain" });
+  for (const step of ["plain", "stock", "fused"] as const) {
+    const sae = step === "plain" ? plain : await trainSae(store, { ...options, step });
+    assert.equal(sae.card.step, step);
+    assert.equal(sae.card.fusedOps, step === "fused" ? (fusedOps(tensorflow()) as { id: string }).id : undefined);
+    assert.equal(sae.card.withoutFused, undefined);
+    for (let i = 0; i < 20; i++) {
+      assert.ok(Math.abs(sae.curve![i].fvu - plain.curve![i].fvu) <= 1e-5 * plain.curve![i].fvu, `${step}, step ${i}: ${sae.curve![i].fvu} ${plain.curve![i].fvu}`);
+    }
   }
+});
+
+test("a fused run's choice repeats its bits; a choice of another step is refused", async () => {
+  const options = { latents: 64, k: 3, tokens: 4000, batch: 100 };
+  const first = await trainSae(store, { ...options, step: "fused" });
+  const again = await trainSae(store, { ...options, choice: first.card.choice as Choice });
+  assert.equal(again.card.step, "fused");
+  assert.deepEqual(again.weights, first.weights);
+  await assert.rejects(
+    trainSae(store, { ...options, step: "stock", choice: first.card.choice as Choice }),
+    (error: Error) => error instanceof OptionError && /choice: expected that of a stock step/.test(error.message));
 });
 
 test("held-out rows are not read", async () => {
@@ -129,7 +147,7 @@ const wrong: [string, Partial<Parameters<typeof trainSae>[1]>, RegExp][] = [
   ["learning rate 0", { learningRate: 0 }, /learningRate: expected a number above 0, found 0/],
   ["learning rate NaN", { learningRate: NaN }, /learningRate: .*found NaN/],
   ["auxK below 0", { auxK: -1 }, /auxK: .*found -1/],
-  ["no such step", { step: "fused" as never }, /step: .*found "fused"/],
+  ["no such step", { step: "fast" as never }, /step: .*found "fast"/],
   ["seed", { seed: 0.5 }, /seed: .*found 0\.5/],
   ["device", { device: tensorflow().device === "cpu" ? "cuda" : "cpu" }, /device: expected "auto" or .*found "(cuda|cpu)"/],
   ["a choice that groups cannot divide", { choice: { precision: "f32", groups: [7], chunk: 64 } }, /choice: expected .*groups: \[\] or \[4\].*found .*\[7\].*card\.choice/],
@@ -245,6 +263,7 @@ test("rows by place and in chunks", () => {
 
 test("a choice is measured once and then remembered; a damaged cache is measured again", async () => {
   const engine = tensorflow();
+  assert.ok("id" in fusedOps(engine));
   const file = join(scratch, "choices", "step.json");
   const sizes = { d: 8, latents: 256, k: 2, batch: 32 };
   const chosen = await choiceFor(engine, sizes, file);
@@ -261,4 +280,12 @@ test("a choice is measured once and then remembered; a damaged cache is measured
     assert.equal(Object.keys(JSON.parse(readFileSync(file, "utf8")))[0], key);
   }
   assert.equal(measureChoice(engine, { d: 4, latents: 6, k: 6, batch: 16 }).groups.length, 0);
+  const either = await choiceFor(engine, sizes, file, "some-build"); // its own entry: another build, another measurement
+  assert.match(Object.keys(JSON.parse(readFileSync(file, "utf8"))).at(-1)!, /batch 32; fused ops some-build$/);
+  assert.deepEqual(await choiceFor(engine, sizes, file, "some-build"), either);
+  assert.deepEqual(await choiceFor(engine, sizes, file, "another"), await choiceFor(engine, sizes, file, "another"));
+  for (const bad of ["", JSON.stringify({ [key]: { step: "other", precision: "f32", groups: [4], chunk: 77 } })]) {
+    writeFileSync(file, bad);
+    assert.notEqual((await choiceFor(engine, sizes, file)).chunk, 77);
+  }
 });

@@ -10,11 +10,11 @@ import { benchModel } from "./model";
 import { benchTrain } from "./train";
 
 /**
- * npm run bench [-- train harvest collect kernel model] [--record] [--rounds=N] [--peers]: one JSON line each. Ours and its physical limit (kernel and
+ * npm run bench [-- train harvest collect kernel model] [--record] [--rounds=N] [--peers] [--setting=A]: one JSON line each. Ours and its physical limit (kernel and
  * model: their peers) take turns in one run, so that the share travels from machine to machine although the rates do not. --record appends a row to
- * RESULTS.md; --rounds is the kernel's (30, some eight minutes) and the model's (5, some five); --peers installs the model's peer first (1 GB).
+ * RESULTS.md; --rounds is the kernel's (30, some eight minutes), the model's (5, some five) and training's (15); --setting is training's: A, B or C; --peers installs the model's peer first (1 GB).
  */
-const BENCHES: Record<string, (options: { rounds?: number; peers?: boolean }) => Promise<object>> = {
+const BENCHES: Record<string, (options: { rounds?: number; peers?: boolean; setting?: string }) => Promise<object>> = {
   train: benchTrain, harvest: () => benchHarvest(), collect: benchCollect, kernel: benchKernel, model: benchModel,
 };
 
@@ -26,7 +26,7 @@ async function main(): Promise<void> {
   const rounds = words.find((word) => word.startsWith("--rounds="))?.slice("--rounds=".length);
   if (rounds !== undefined && !(Number(rounds) >= 1)) throw new Error(`--rounds: expected a number of at least 1, found ${rounds}`);
   for (const name of names.length ? names : Object.keys(BENCHES)) {
-    const result = await BENCHES[name]({ rounds: rounds === undefined ? undefined : Number(rounds), peers: words.includes("--peers") });
+    const result = await BENCHES[name]({ rounds: rounds === undefined ? undefined : Number(rounds), peers: words.includes("--peers"), setting: words.find((word) => word.startsWith("--setting="))?.slice("--setting=".length) });
     const line = JSON.stringify(result);
     console.log(line);
     if (words.includes("--record")) record(name, line);

@@ -1,0 +1,58 @@
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { packageRoot } from "./package";
+import type { Engine } from "./tensorflow";
+
+/**
+ * Brings the ops of src/native/ops.cc into the running TensorFlow, where they are then kernels like any other, run by name.
+ * Set-up compiles them for the processor it runs on.
+ */
+
+export const OPS = join(packageRoot, "kernel-ext", "ops.node");
+
+/** Beside OPS, written by set-up: `cpu`, for which it was compiled, and `id`, of its source and compiler. */
+export const OPS_BUILD = `${OPS}.json`;
+
+export type Ops =
+  | { /** Of the source, compiler and processor: other bits may come of another one. */ id: string; setThreads(count: number): void }
+  | { why: string };
+
+/** Names the processor as far as compiled code depends on it: its model and what it can do. Empty where Linux does not say. */
+export function cpu(): string {
+  let text: string;
+  try {
+    text = readFileSync("/proc/cpuinfo", "latin1");
+  } catch {
+    return "";
+  }
+  const line = (name: string): string => new RegExp(`^${name}\\s*: (.*)$`, "m").exec(text)?.[1] ?? "";
+  const flags = createHash("sha256").update(line("flags")).digest("hex").slice(0, 12);
+  return `${line("model name").trim()}, flags ${flags}`;
+}
+
+let loaded: Ops | undefined;
+
+/** The ops, loaded on first use, with as many threads as the process may use; or why there are none. */
+export function loadOps({ device }: Engine, file = OPS): Ops {
+  if (file !== OPS) return load(device, file);
+  return (loaded ??= load(device, file));
+}
+
+function load(device: Engine["device"], file: string): Ops {
+  if (device !== "cpu") return { why: "TensorFlow runs on a GPU, and they are made for the CPU" };
+  const remedy = "run `npm run setup` (in a clone) or `npx saelab setup`";
+  if (!existsSync(file)) return { why: `${file} was not built: ${remedy}` };
+  try {
+    const build = JSON.parse(readFileSync(`${file}.json`, "utf8")) as { cpu?: unknown; id?: unknown };
+    // Code for another processor would end the process at its first unknown instruction.
+    if (build.cpu !== cpu() || typeof build.id !== "string") return { why: `${file} was built for another CPU (${build.cpu}): ${remedy}` };
+    const module = { exports: {} as { setThreads(count: number): void } };
+    process.dlopen(module, file);
+    module.exports.setThreads(availableParallelism());
+    return { id: build.id, setThreads: module.exports.setThreads };
+  } catch (error) {
+    return { why: `${file} does not load (${String((error as Error).message).split("\n")[0]}): ${remedy}` };
+  }
+}

@@ -1,0 +1,347 @@
+import assert from "node:assert/strict";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { Parameters } from "../../src/adapters/coder";
+import { differs, FUSED, fusedKernels, fusedOps, fusedStep } from "../../src/adapters/fusedstep";
+import { loadOps, OPS, OPS_BUILD } from "../../src/adapters/ops";
+import { freshState, stockStep, type Step, type StepState } from "../../src/adapters/step";
+import { tensorflow, type Id } from "../../src/adapters/tensorflow";
+import { encode } from "../../src/core/sae";
+import { OptionError } from "../../src/core/errors";
+import { random, type Random } from "../../src/core/random";
+import { bytesSource, readFloats, readHeader, readInts } from "../../src/core/safetensors";
+
+const engine = tensorflow();
+const ops = fusedOps(engine);
+assert.ok("id" in ops, `the fused ops must be there where tests run (npm run setup): ${"why" in ops ? ops.why : ""}`);
+const setThreads = ops.setThreads;
+
+const names = ["wEnc", "bEnc", "wDec", "bDec"] as const;
+const normals = (n: number, rng: Random, scale = 1): Float32Array => Float32Array.from({ length: n }, () => scale * rng.normal());
+
+const sixteenths = (values: Float32Array): Float32Array => values.map((value) => Math.round(16 * value) / 16);
+
+/**
+ * Untied random weights. The encoder's are multiples of 1/16: with such rows pre-activations are exact however they are
+ * summed, and no two steps can choose other latents where two nearly tie.
+ */
+function state(d: number, latents: number, k: number, seed: number): StepState {
+  const rng = random(seed);
+  return freshState(d, latents, k, {
+    wEnc: sixteenths(normals(latents * d, rng, 1 / Math.sqrt(d))), bEnc: sixteenths(normals(latents, rng, 0.1)), wDec: normals(latents * d, rng),
+    bDec: sixteenths(normals(d, rng, 0.3)),
+  });
+}
+
+/** max|a − b| ≤ tolerance·max|b| */
+function close(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number, what: string): void {
+  assert.equal(actual.length, expected.length, what);
+  let largest = 0, worst = 0;
+  for (let i = 0; i < expected.length; i++) {
+    largest = Math.max(largest, Math.abs(expected[i]));
+    worst = Math.max(worst, Math.abs(actual[i] - expected[i]));
+    assert.ok(Number.isFinite(actual[i]), `${what}: ${i} is ${actual[i]}`);
+  }
+  assert.ok(worst <= tolerance * largest, `${what}: differs by ${worst}, largest ${largest}, relative ${worst / largest}`);
+}
+
+const golden = bytesSource(readFileSync(join(__dirname, "../../../test/oracle/step/golden.safetensors")));
+const { tensors } = readHeader(golden, "golden.safetensors");
+
+for (const kind of ["none", "few", "many"]) {
+  test(`20 fused steps agree with PyTorch's autograd and Adam: ${kind} dead`, () => {
+    const floats = (name: string): Float32Array => readFloats(golden, tensors.get(name)!);
+    const of = (prefix: string): Parameters => Object.fromEntries(names.map((name) => [name, floats(`${prefix}.${name}`)])) as unknown as Parameters;
+    const [steps, rows, d] = tensors.get("x")!.shape;
+    const latents = tensors.get("start.bEnc")!.shape[0];
+    const x = floats("x"), losses = floats(`${kind}.losses`), dead = readInts(golden, tensors.get(`${kind}.dead`)!);
+    const step = fusedStep(engine, { ...freshState(d, latents, 4, of("start")), parameters: of("start") });
+    const batch = (t: number): Float32Array => x.slice(t * rows * d, (t + 1) * rows * d);
+    const { gradient } = step.gradients(batch(0), { dead });
+    for (const name of names) close(gradient[name], floats(`${kind}.gradient.${name}`), 2e-6, `gradient of ${name}`);
+    for (let t = 0; t < steps; t++) {
+      const { fvu, aux } = step.update(batch(t), { learningRate: 3e-3, dead });
+      assert.ok(Math.abs(fvu - losses[2 * t]) <= 1e-5 * losses[2 * t], `step ${t}: fvu ${fvu}, expected ${losses[2 * t]}`);
+      assert.ok(Math.abs(aux - losses[2 * t + 1]) <= 1e-5 * losses[2 * t + 1], `step ${t}: aux ${aux}, expected ${losses[2 * t + 1]}`);
+    }
+    const end = step.state().parameters;
+    for (const name of names) close(end[name], floats(`${kind}.end.${name}`), 1e-4, `${name} after ${steps} steps`);
+    step.dispose();
+  });
+}
+
+/** Widths that 16 and 4 do not divide, more latents than groups, every latent chosen, few rows, most of the chosen values 0. */
+const cases: { name: string; d: number; latents: number; k: number; rows: number; dead?: number[]; bias?: number }[] = [
+  { name: "width 64, 1536 latents", d: 64, latents: 1536, k: 8, rows: 130 },
+  { name: "odd sizes, dead latents", d: 37, latents: 1031, k: 7, rows: 33, dead: [0, 5, 700, 1030] },
+  { name: "width 1", d: 1, latents: 40, k: 3, rows: 20 },
+  { name: "width 3, many dead", d: 3, latents: 50, k: 2, rows: 9, dead: Array.from({ length: 30 }, (_, i) => i + 11) },
+  { name: "two rows", d: 19, latents: 100, k: 4, rows: 2 },
+  { name: "every latent chosen", d: 8, latents: 12, k: 12, rows: 30, dead: [3] },
+  { name: "k beyond what the groups bound", d: 8, latents: 2048, k: 300, rows: 6 },
+  { name: "more chosen than are positive", d: 16, latents: 1200, k: 32, rows: 20, bias: -4 },
+];
+
+for (const { name, d, latents, k, rows, dead = [], bias = 0 } of cases) {
+  test(`fused and stock steps agree: ${name}`, () => {
+    const initial = state(d, latents, k, 1);
+    initial.parameters.bEnc = initial.parameters.bEnc.map((b) => b + bias);
+    const steps = [fusedStep(engine, initial), stockStep(engine, initial), fusedStep(engine, initial, { ...FUSED, product: "apart" })];
+    const rng = random(7);
+    const x = sixteenths(normals(rows * d, rng, 1.3).map((v, i) => v + (i % d) * 0.1));
+    const options = { dead: Int32Array.from(dead) };
+    const [a, b, apart] = steps.map((step) => step.gradients(x, options));
+    assert.deepEqual(apart.chosen, a.chosen);
+    if (bias) assert.ok(b.chosen.value.filter((v) => v === 0).length > 0.3 * b.chosen.value.length);
+    assert.ok(Math.abs(a.fvu - b.fvu) <= 1e-5 * b.fvu, `fvu ${a.fvu} ${b.fvu}`);
+    assert.ok(Math.abs(a.aux - b.aux) <= 1e-5 * b.aux, `aux ${a.aux} ${b.aux}`);
+    const positive = ({ chosen }: typeof a): number[] => Array.from(chosen.index, (f, i) => (chosen.value[i] > 0 ? f : -1));
+    assert.deepEqual(positive(a), positive(b));
+    for (const part of names) close(a.gradient[part], b.gradient[part], 1e-5, `gradient of ${part}`);
+    const updates = k > 100 ? 1 : 20; // later ones choose among weights that are rounded: of very many, two nearly tie
+    for (let t = 0; t < updates; t++) {
+      const batch = normals(rows * d, rng, 1.3).map((v, i) => v + (i % d) * 0.1);
+      const [got, want, other] = steps.map((step) => step.update(batch, { ...options, learningRate: 0.003 }));
+      assert.ok(Math.abs(other.fvu - want.fvu) <= 2e-5 * want.fvu, `step ${t}: product apart, fvu ${other.fvu}, expected ${want.fvu}`);
+      assert.ok(Math.abs(got.fvu - want.fvu) <= 2e-5 * want.fvu, `step ${t}: fvu ${got.fvu}, expected ${want.fvu}`);
+    }
+    const end = steps[0].state();
+    assert.equal(end.steps, updates);
+    for (let f = 0; f < latents; f++) {
+      const norm = Math.hypot(...end.parameters.wDec.subarray(f * d, (f + 1) * d));
+      assert.ok(Math.abs(norm - 1) < 1e-5, `row ${f} of W_dec has norm ${norm}`);
+    }
+    steps.forEach((step) => step.dispose());
+  });
+}
+
+/** Runs the op alone. */
+const topK = (pre: Float32Array, bias: Float32Array, n: number, k: number) => engine.tidy(() => {
+  const { value, index } = fusedKernels(engine).topK(engine.tensor(pre, [n, bias.length]), engine.tensor(bias, [bias.length]), k);
+  return { value: engine.floats(value), index: engine.ints(index) };
+});
+
+test("top-k: the set and order of a full sort, ties by smaller index, for rows of all kinds", () => {
+  const rng = random(5);
+  const kinds: Record<string, (n: number) => Float32Array> = {
+    normal: (n) => normals(n, rng),
+    "few values, many ties": (n) => Float32Array.from({ length: n }, () => Math.round(2 * rng.normal())),
+    equal: (n) => new Float32Array(n).fill(3),
+    negative: (n) => normals(n, rng).map((v) => -Math.abs(v) - 1),
+    "the largest in one group": (n) => Float32Array.from({ length: n }, (_, i) => (i % 512 === 7 ? 10 + rng.uniform() : rng.normal())),
+    ascending: (n) => Float32Array.from({ length: n }, (_, i) => i),
+    "far apart": (n) => normals(n, rng).map((v) => v * 10 ** (30 * rng.uniform())),
+    infinite: (n) => normals(n, rng).map((v, i) => (i % 97 === 5 ? Infinity : i % 31 === 2 ? -Infinity : v)),
+  };
+  for (const [F, k] of [[1, 1], [5, 5], [63, 4], [511, 16], [1024, 1], [1537, 32], [4096, 16], [4096, 256], [9216, 300], [2000, 2000]]) {
+    for (const [kind, make] of Object.entries(kinds)) {
+      const rows = 3, pre = make(rows * F), bias = new Float32Array(F);
+      const { value, index } = topK(pre, bias, rows, k);
+      for (let row = 0; row < rows; row++) {
+        const values = pre.subarray(row * F, (row + 1) * F);
+        const want = Array.from(values.keys()).sort((a, b) => (values[b] > values[a] ? 1 : values[b] < values[a] ? -1 : a - b)).slice(0, k);
+        assert.deepEqual([...index.subarray(row * k, (row + 1) * k)], want, `${kind}, F ${F}, k ${k}`);
+        assert.deepEqual([...value.subarray(row * k, (row + 1) * k)], want.map((f) => Math.max(0, values[f])), `${kind}, F ${F}, k ${k}`);
+      }
+    }
+  }
+});
+
+test("top-k adds the bias before it chooses; NaN is shown, not hidden, and indices stay in range", () => {
+  const bias = new Float32Array(1200);
+  bias[1100] = 5;
+  assert.deepEqual([...topK(new Float32Array(1200), bias, 1, 2).index], [1100, 0]);
+  const pre = normals(2 * 1200, random(1));
+  pre.fill(NaN, 1200);
+  const { value, index } = topK(pre, bias, 2, 40);
+  assert.ok(index.every((f) => f >= 0 && f < 1200));
+  assert.ok(value.subarray(0, 40).every((v) => Number.isFinite(v)));
+  assert.ok(value.subarray(40).every((v) => Number.isNaN(v)));
+});
+
+test("encoder product and top-k in one: the same as apart, for sizes that divide and that do not", () => {
+  const rng = random(21);
+  for (const [n, d, F, k] of [[1, 1, 1, 1], [1, 7, 1024, 4], [2, 16, 64, 64], [5, 33, 1025, 3], [49, 24, 2048, 16], [97, 40, 5000, 32], [6, 9, 3333, 3333], [13, 128, 1100, 300]]) {
+    const [x, wEnc, bEnc] = [n * d, F * d, F].map((count) => sixteenths(normals(count, rng))); // exact sums, many ties
+    const got = engine.tidy(() => {
+      const { value, index } = fusedKernels(engine).encodeTopK(engine.tensor(x, [n, d]), engine.tensor(wEnc, [F, d]), engine.tensor(bEnc, [F]), k);
+      return { value: engine.floats(value), index: engine.ints(index) };
+    });
+    const want = encode({ d, latents: F, k, wEnc, bEnc, wDec: new Float32Array(F * d), bDec: new Float32Array(d) }, x);
+    const what = `n ${n}, d ${d}, F ${F}, k ${k}`;
+    assert.deepEqual(got.value, want.value, what);
+    got.index.forEach((f, i) => assert.ok(f === want.index[i] || want.value[i] === 0, `${what}: ${f}, expected ${want.index[i]}`));
+    for (let b = 0; b < n; b++) assert.equal(new Set(got.index.subarray(b * k, (b + 1) * k)).size, k, what);
+  }
+});
+
+test("a row of NaN takes nothing from the other rows of its tile", () => {
+  const n = 8, d = 5, F = 2500, k = 6, rng = random(22);
+  const x = normals(n * d, rng), wEnc = normals(F * d, rng), bEnc = normals(F, rng);
+  const run = (rows: Float32Array) => engine.tidy(() => {
+    const { value, index } = fusedKernels(engine).encodeTopK(engine.tensor(rows, [n, d]), engine.tensor(wEnc, [F, d]), engine.tensor(bEnc, [F]), k);
+    return { value: engine.floats(value), index: engine.ints(index) };
+  });
+  const whole = run(x), torn = run(x.map((value, i) => (i === 2 * d + 1 ? NaN : value)));
+  for (let i = 0; i < n * k; i++) {
+    if (Math.floor(i / k) === 2) assert.ok(Number.isNaN(torn.value[i]) && torn.index[i] >= 0 && torn.index[i] < F);
+    else assert.deepEqual([torn.value[i], torn.index[i]], [whole.value[i], whole.index[i]]);
+  }
+});
+
+test("a batch with NaN gives a loss that is not finite, and leaves the process whole", () => {
+  const step = fusedStep(engine, state(16, 1200, 4, 2));
+  const x = normals(20 * 16, random(3));
+  x[77] = NaN;
+  assert.ok(!Number.isFinite(step.update(x, { learningRate: 0.01 }).fvu));
+  step.dispose();
+  const next = fusedStep(engine, state(16, 1200, 4, 2));
+  assert.ok(next.update(normals(20 * 16, random(3)), { learningRate: 0.01 }).fvu > 0);
+  next.dispose();
+});
+
+test("encodeTopK: all latents or some, one row or many, as plain loops; and what cannot be encoded is refused", () => {
+  const d = 13, latents = 1111, k = 6, initial = state(d, latents, k, 4);
+  const step = fusedStep(engine, initial), stock = stockStep(engine, initial);
+  const only = Int32Array.from({ length: 60 }, (_, i) => 18 * i + 1);
+  for (const n of [1, 50]) {
+    const x = normals(n * d, random(5));
+    const want = encode({ d, latents, k, ...initial.parameters }, x);
+    const got = step.encodeTopK(x);
+    assert.deepEqual(got.index, want.index);
+    close(got.value, want.value, 1e-5, "values");
+    const some = step.encodeTopK(x, { k: 3, only });
+    assert.deepEqual(some.index, stock.encodeTopK(x, { k: 3, only }).index);
+    assert.ok(some.index.every((f) => only.includes(f)));
+    close(step.decode(got), stock.decode(got), 1e-6, "rows");
+  }
+  const x = normals(40 * d, random(6));
+  const [m, w] = [step.measure(x), stock.measure(x)];
+  assert.ok(Math.abs(m.fvu - w.fvu) < 1e-5 * w.fvu);
+  assert.deepEqual([m.l0, m.dead, m.dense, m.rows], [w.l0, w.dead, w.dense, w.rows]);
+  assert.throws(() => step.encodeTopK(x.map((v, i) => (i === 14 ? NaN : v))), (e: Error) => e instanceof OptionError && /row 1: expected finite numbers, found NaN/.test(e.message));
+  assert.throws(() => step.encodeTopK(x, { k: latents + 1 }), /1 to 1111 latents/);
+  assert.throws(() => step.update(x.slice(0, d), { learningRate: 0.1 }), /at least 2 rows/);
+  step.dispose();
+  stock.dispose();
+});
+
+/** The state after five updates by so many threads of the ops. */
+function trained(threads: number): StepState {
+  setThreads(threads);
+  try {
+    const rng = random(8);
+    const step = fusedStep(engine, state(24, 1300, 6, 9));
+    for (let t = 0; t < 5; t++) step.update(normals(300 * 24, rng), { learningRate: 0.01, dead: Int32Array.of(2, 3, 1299) });
+    const end = step.state();
+    step.dispose();
+    return end;
+  } finally {
+    setThreads(availableParallelism());
+  }
+}
+
+test("same bits twice, and for any number of threads", () => {
+  const once = trained(1);
+  for (const threads of [1, 2, 3, 7, 2]) assert.deepEqual(trained(threads), once, `${threads} threads`);
+});
+
+test("a state carries over, and from the stock step; snapshots do not change afterwards", () => {
+  const d = 12, latents = 64, k = 4, rng = random(13);
+  const batches = Array.from({ length: 6 }, () => normals(32 * d, rng));
+  const first = fusedStep(engine, state(d, latents, k, 14));
+  for (const x of batches.slice(0, 3)) first.update(x, { learningRate: 0.01 });
+  const between = first.state(), copy = structuredClone(between);
+  const second = fusedStep(engine, between), stock = stockStep(engine, between);
+  for (const x of batches.slice(3)) {
+    const { fvu } = first.update(x, { learningRate: 0.01 });
+    assert.equal(second.update(x, { learningRate: 0.01 }).fvu, fvu);
+    assert.ok(Math.abs(stock.update(x, { learningRate: 0.01 }).fvu - fvu) < 1e-5 * fvu);
+  }
+  assert.deepEqual(second.state(), first.state());
+  assert.deepEqual(between, copy);
+  for (const step of [first, second, stock]) step.dispose();
+});
+
+test("a fused step leaves no tensor behind and does not change the caller's arrays", () => {
+  const d = 12, latents = 64, k = 4;
+  const before = engine.live();
+  const initial = state(d, latents, k, 16), copy = structuredClone(initial);
+  const x = normals(32 * d, random(15)), kept = x.slice();
+  const step = fusedStep(engine, initial);
+  const held = engine.live();
+  for (let i = 0; i < 20; i++) step.update(x, { learningRate: 0.01, dead: i % 2 ? Int32Array.from([1, 2, 3]) : undefined });
+  step.encodeTopK(x, { only: Int32Array.of(1, 2, 3, 4, 5) });
+  step.gradients(x, { dead: Int32Array.from([4]) });
+  step.measure(x);
+  assert.equal(engine.live(), held);
+  step.dispose();
+  assert.equal(engine.live(), before);
+  assert.deepEqual(initial, copy);
+  assert.deepEqual(x, kept);
+});
+
+test("dead latents that are not ascending, or none of the SAE's, are refused before anything changes", () => {
+  const step = fusedStep(engine, state(6, 40, 3, 2)), x = normals(8 * 6, random(2));
+  const before = step.state().parameters;
+  for (const dead of [[5, 4], [4, 4]]) {
+    assert.throws(() => step.update(x, { learningRate: 0.1, dead: Int32Array.from(dead) }), /kernel SaeUpdate: at: expected ascending latents below 40/);
+  }
+  assert.throws(() => step.update(x, { learningRate: 0.1, dead: Int32Array.of(40) }), /kernel GatherV2/);
+  assert.deepEqual(step.state(), { ...step.state(), parameters: before, steps: 0 });
+  step.dispose();
+});
+
+test("the ops refuse tensors that do not fit, with what was expected", () => {
+  const floats = (...shape: number[]): Id => engine.tensor(new Float32Array(shape.reduce((p, q) => p * q, 1)), shape);
+  const ints = (value: number, ...shape: number[]): Id => engine.tensor(new Int32Array(shape.reduce((p, q) => p * q, 1)).fill(value), shape);
+  const before = engine.live();
+  const fails = (body: () => unknown, pattern: RegExp): void => assert.throws(() => engine.tidy(() => void body()), pattern);
+  const ops = fusedKernels(engine);
+  fails(() => ops.topK(floats(2, 30), floats(31), 3), /kernel SaeTopK: b_enc: expected shape \[ 30 \], found \[ 31 \]/);
+  fails(() => ops.topK(floats(2, 30), floats(30), 31), /kernel SaeTopK: k: expected 1 to 30, found 31/);
+  fails(() => ops.encodeTopK(floats(2, 7), floats(30, 8), floats(30), 3), /kernel SaeEncodeTopK: W_enc: expected shape \[ 30 7 \], found \[ 30 8 \]/);
+  fails(() => ops.decode(floats(4, 3), floats(4, 2), ints(9, 4, 2), floats(9, 3)), /kernel SaeDecode: i: expected latents 0 to 8/);
+  fails(() => ops.decode(floats(4, 3), floats(4, 2), ints(-1, 4, 2), floats(9, 3)), /kernel SaeDecode: i: expected latents 0 to 8/);
+  fails(() => ops.decode(floats(4, 3), floats(4, 2), ints(0, 4, 3), floats(9, 3)), /kernel SaeDecode: i: expected shape \[ 4 2 \], found \[ 4 3 \]/);
+  assert.equal(engine.live(), before);
+});
+
+test("the self-test finds a step that computes something else", () => {
+  assert.equal(differs(engine, fusedStep), undefined);
+  const wrong = (change: (step: Step) => Partial<Step>) => differs(engine, (e, initial) => {
+    const step = fusedStep(e, initial);
+    return { ...step, ...change(step) };
+  });
+  assert.match(wrong(({ gradients }) => ({ gradients: (x, o) => ({ ...gradients(x, o), fvu: NaN }) }))!, /loss/);
+  assert.match(wrong(({ gradients }) => ({
+    gradients(x, o) {
+      const found = gradients(x, o);
+      found.gradient.bDec[3] *= 1.001;
+      return found;
+    },
+  }))!, /gradient of bDec/);
+  assert.match(wrong(({ update }) => ({ update: (x, o) => update(x, { ...o, learningRate: 1.01 * o.learningRate }) }))!, /after an update/);
+  assert.match(wrong(() => ({ update: () => { throw new Error("no such kernel"); } }))!, /no such kernel/);
+});
+
+test("ops that are missing or made for another CPU are not loaded, and the reason is given", () => {
+  const folder = mkdtempSync(join(tmpdir(), "saelab-ops-"));
+  try {
+    const file = join(folder, "ops.node");
+    const why = (): string => (loadOps(engine, file) as { why: string }).why;
+    assert.match(why(), /was not built/);
+    copyFileSync(OPS, file);
+    assert.match(why(), /does not load.*ops\.node\.json/);
+    writeFileSync(`${file}.json`, JSON.stringify({ ...JSON.parse(readFileSync(OPS_BUILD, "utf8")), cpu: "Another CPU, flags 0" }));
+    assert.match(why(), /built for another CPU \(Another CPU/);
+    copyFileSync(OPS_BUILD, `${file}.json`);
+    writeFileSync(file, "no library");
+    assert.match(why(), /does not load/);
+    assert.match((loadOps({ ...engine, device: "cuda" }, file) as { why: string }).why, /GPU/);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});

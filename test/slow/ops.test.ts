@@ -1,0 +1,26 @@
+import assert from "node:assert/strict";
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+
+const source = join(__dirname, "../../../test/slow/ops_check.cc");
+
+/** Optimised as set-up does it, so that the vectorised loops are the ones looked at. */
+const flags = ["-O2", "-g", "-std=c++17", "-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math", "-pthread", "-Wall", "-Wextra", "-Werror"];
+
+for (const [sanitizer, cpu] of [["address,undefined", "native"], ["thread", "native"], ["address,undefined", "x86-64-v3"]]) {
+  test(`the ops' maths agrees with plain loops for ${cpu}, under -fsanitize=${sanitizer}`, () => {
+    const folder = mkdtempSync(join(tmpdir(), "saelab-ops-"));
+    try {
+      const program = join(folder, "ops_check");
+      execFileSync("g++", [...flags, `-march=${cpu}`, `-fsanitize=${sanitizer}`, "-fno-sanitize-recover=all", source, "-o", program], { stdio: ["ignore", "inherit", "inherit"] });
+      const { status, stdout, stderr } = spawnSync(program, { encoding: "utf8" });
+      assert.equal(status, 0, `${stdout}\n${stderr}`);
+      assert.match(stdout, /^33 cases right$/m);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+}

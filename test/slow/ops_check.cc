@@ -1,0 +1,163 @@
+// The maths of src/native/ops.cc without TensorFlow, on arrays of exactly the size they must have, against plain loops in double
+// precision. Built with sanitizers by ops.test.ts: a read or write beside an array, undefined behaviour or a race ends it.
+#define SAE_MATHS_ALONE
+#include "../../src/native/ops.cc"
+
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+
+using Floats = std::vector<float>;
+static std::mt19937 engine(0);
+static Floats normals(int64_t count, float scale = 1) {
+  std::normal_distribution<float> normal(0, scale);
+  Floats out(count);
+  for (float &value : out) value = normal(engine);
+  return out;
+}
+// Multiples of 1/16: their products are exact, and so are the sums, in any order.
+static Floats sixteenths(int64_t count, float scale = 1) {
+  Floats out = normals(count, scale);
+  for (float &value : out) value = std::round(16 * value) / 16;
+  return out;
+}
+static void expect(bool right, const char *what) {
+  if (right) return;
+  std::printf("wrong: %s\n", what);
+  std::exit(1);
+}
+// max|a − b| ≤ tolerance·max|b|
+static void close(const Floats &a, const std::vector<double> &b, double tolerance, const char *what) {
+  double worst = 0, largest = 1e-12;
+  for (size_t j = 0; j < b.size(); j++) {
+    expect(std::isfinite(a[j]), what);
+    worst = std::max(worst, std::abs(a[j] - b[j]));
+    largest = std::max(largest, std::abs(b[j]));
+  }
+  if (worst > tolerance * largest) std::printf("off by %g of %g\n", worst, largest);
+  expect(worst <= tolerance * largest, what);
+}
+
+static void check(int64_t n, int64_t d, int64_t F, int k) {
+  const Floats x = sixteenths(n * d), wEnc = sixteenths(F * d, 0.3f), bEnc = sixteenths(F, 0.1f), wDec = normals(F * d), bDec = normals(d);
+  Floats pre(n * F);
+  for (int64_t b = 0; b < n; b++)
+    for (int64_t f = 0; f < F; f++) {
+      pre[b * F + f] = 0;
+      for (int64_t j = 0; j < d; j++) pre[b * F + f] += x[b * d + j] * wEnc[f * d + j];
+    }
+  Floats v(n * k), e(n * d), g(n * k), eSum(d), stats(2);
+  std::vector<int32_t> i(n * k);
+  sae::topK(pre.data(), bEnc.data(), n, F, k, v.data(), i.data());
+  for (int64_t b = 0; b < n; b++) {
+    std::vector<int32_t> order(F);
+    for (int64_t f = 0; f < F; f++) order[f] = int32_t(f);
+    const auto at = [&](int32_t f) { return pre[b * F + f] + bEnc[f]; };
+    std::stable_sort(order.begin(), order.end(), [&](int32_t p, int32_t q) { return at(p) > at(q); });
+    for (int j = 0; j < k; j++) expect(i[b * k + j] == order[j] && v[b * k + j] == std::max(0.0f, at(order[j])), "top-k");
+  }
+  Floats v2(n * k);
+  std::vector<int32_t> i2(n * k);
+  sae::encodeTopK(x.data(), wEnc.data(), bEnc.data(), n, d, F, k, v2.data(), i2.data());
+  expect(v2 == v && i2 == i, "encoder product and top-k in one");
+
+  sae::Batch batch{n, d, F, k, x.data(), v.data(), i.data()};
+  sae::decode(batch, wDec.data(), e.data(), g.data(), eSum.data(), stats.data());
+  std::vector<double> mean(d, 0), wantE(n * d), wantG(n * k), wantSum(d, 0);
+  double V = 0, loss = 0;
+  for (int64_t p = 0; p < n * d; p++) mean[p % d] += x[p] / double(n);
+  for (int64_t p = 0; p < n * d; p++) V += (x[p] - mean[p % d]) * (x[p] - mean[p % d]);
+  for (int64_t b = 0; b < n; b++) {
+    for (int64_t j = 0; j < d; j++) {
+      double error = -x[b * d + j];
+      for (int q = 0; q < k; q++) error += double(v[b * k + q]) * wDec[i[b * k + q] * d + j];
+      loss += error * error / V;
+      wantE[b * d + j] = error * 2 / V;
+      wantSum[j] += wantE[b * d + j];
+    }
+    for (int q = 0; q < k; q++)
+      for (int64_t j = 0; j < d; j++)
+        if (v[b * k + q] > 0) wantG[b * k + q] += wantE[b * d + j] * wDec[i[b * k + q] * d + j];
+  }
+  close(e, wantE, 1e-5, "e");
+  close(g, wantG, 1e-5, "g");
+  close(eSum, wantSum, 1e-4, "sum of e");
+  close(stats, {loss, V}, 1e-5, "loss and variance");
+
+  std::vector<double> wantEnc(F * d, 0), wantBias(F, 0), wantDec(F * d, 0), wantB(wantSum);
+  for (int64_t p = 0; p < n * k; p++) {
+    const int64_t f = i[p], b = p / k;
+    wantBias[f] += g[p];
+    for (int64_t j = 0; j < d; j++) {
+      wantEnc[f * d + j] += double(g[p]) * x[b * d + j];
+      wantDec[f * d + j] += double(v[p]) * e[b * d + j];
+      wantB[j] -= double(g[p]) * wEnc[f * d + j];
+    }
+  }
+  Floats dwEnc(F * d), dbEnc(F), dwDec(F * d), dbDec(d);
+  sae::gradients(batch, e.data(), g.data(), eSum.data(), wEnc.data(), dwEnc.data(), dbEnc.data(), dwDec.data(), dbDec.data());
+  close(dwEnc, wantEnc, 1e-4, "gradient of W_enc");
+  close(dbEnc, wantBias, 1e-4, "gradient of b_enc");
+  close(dwDec, wantDec, 1e-4, "gradient of W_dec");
+  close(dbDec, wantB, 1e-4, "gradient of b_dec");
+
+  // An update with β = 0 and no second moment is plain descent: θ − ∂, W_dec's rows then of unit norm.
+  const int64_t m = std::min<int64_t>(F, 3);
+  std::vector<int32_t> at(m);
+  for (int64_t q = 0; q < m; q++) at[q] = int32_t(q * (F - 1) / std::max<int64_t>(1, m - 1));
+  const Floats auxEnc = normals(m * d, 1e-3f), auxBias = normals(m, 1e-3f), auxDec = normals(m * d, 1e-3f);
+  std::vector<Floats> sets;
+  for (int s = 0; s < 3; s++) {
+    sets.push_back(s ? Floats(F * d, 0.0f) : wEnc);
+    sets.push_back(s ? Floats(F, 0.0f) : bEnc);
+    sets.push_back(s ? Floats(F * d, 0.0f) : wDec);
+    sets.push_back(s ? Floats(d, 0.0f) : bDec);
+  }
+  const auto set = [&](int s) { return sae::Parameters{sets[4 * s].data(), sets[4 * s + 1].data(), sets[4 * s + 2].data(), sets[4 * s + 3].data()}; };
+  std::vector<int32_t> counts(F);
+  sae::update(batch, e.data(), g.data(), eSum.data(), {1.0f, 0.0f, 0.0f, 0.0f, 1.0f}, {m, at.data(), auxEnc.data(), auxBias.data(), auxDec.data()},
+      set(0), set(1), set(2), counts.data());
+  for (int64_t q = 0; q < m; q++) {
+    wantBias[at[q]] += auxBias[q];
+    for (int64_t j = 0; j < d; j++) {
+      wantEnc[at[q] * d + j] += auxEnc[q * d + j];
+      wantDec[at[q] * d + j] += auxDec[q * d + j];
+      wantB[j] -= double(auxBias[q]) * wEnc[at[q] * d + j];
+    }
+  }
+  for (int64_t f = 0; f < F; f++) {
+    double along = 0, norm = 0;
+    for (int64_t j = 0; j < d; j++) along += wantDec[f * d + j] * wDec[f * d + j];
+    for (int64_t j = 0; j < d; j++) {
+      double &value = wantDec[f * d + j];
+      value = wDec[f * d + j] - (value - along * wDec[f * d + j]);
+      norm += value * value;
+    }
+    for (int64_t j = 0; j < d; j++) wantDec[f * d + j] /= std::sqrt(norm);
+    wantBias[f] = bEnc[f] - wantBias[f];
+    for (int64_t j = 0; j < d; j++) wantEnc[f * d + j] = wEnc[f * d + j] - wantEnc[f * d + j];
+  }
+  for (int64_t j = 0; j < d; j++) wantB[j] = bDec[j] - wantB[j];
+  close(sets[0], wantEnc, 1e-4, "W_enc");
+  close(sets[1], wantBias, 1e-4, "b_enc");
+  close(sets[2], wantDec, 1e-4, "W_dec");
+  close(sets[3], wantB, 1e-4, "b_dec");
+  int64_t pairs = 0;
+  for (int32_t count : counts) pairs += count;
+  int64_t positive = 0;
+  for (float value : v) positive += value != 0;
+  expect(pairs == positive, "pairs");
+}
+
+int main() {
+  int cases = 0;
+  for (int threads : {1, 4, 2}) {
+    sae::setThreads(threads);
+    for (auto [n, d, F, k] : {std::array<int64_t, 4>{2, 1, 1, 1}, {3, 2, 5, 5}, {7, 17, 33, 3}, {40, 16, 511, 4}, {5, 31, 1024, 8}, {20, 33, 1537, 32},
+             {3, 8, 2048, 300}, {150, 5, 1100, 6}, {130, 64, 600, 70}, {50, 20, 3100, 9}, {2, 3, 2100, 2000}}) {
+      check(n, d, F, int(k));
+      cases++;
+    }
+  }
+  std::printf("%d cases right\n", cases);
+}
