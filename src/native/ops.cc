@@ -22,7 +22,7 @@
 //
 // Top-k of a row. Floats are compared as ordered integers. Column c belongs to group c mod 512; the k-th largest of the
 // groups' maxima is a bound that at least k columns reach. It is found by bisection, few columns pass it, and those are
-// sorted. With the product in one, 1024 columns at a time: what reaches the k-th largest so far is kept.
+// cut to k by bisection too. With the product in one, 1024 columns at a time: what reaches the k-th largest so far is kept.
 //
 // Product. W_enc is packed into panels of 64 latents; 6 rows of x times a panel are 24 registers of sums (AVX-512; with AVX2
 // 16 latents and 12 registers), for which 10 loads feed 24 multiplications. Each sum runs over the width in order.
@@ -304,7 +304,7 @@ struct Candidates {
     columns[count++] = int32_t(column);
   }
 
-  // Columns first … first + count − 1 of a row of pre + bias.
+  // Columns first … first + size − 1 of a row of pre + bias.
   void offer(Const pre, Const bias, int64_t size, int64_t first, int k) {
     if (count == 0 && size >= 2 * GROUPS && 2 * k <= GROUPS) {
       int32_t maxima[GROUPS];
