@@ -72,7 +72,7 @@ async function open(source: string, options: OpenOptions): Promise<Sae> {
   return saeValue(opened.weights, {
     stored: opened.offsets && { file: realpathSync(path(opened.file)), offsets: opened.offsets },
     hook: hook ?? known.hook ?? opened.hook ?? hookOfFolder(folder, root, given),
-    card: { ...(known.card ?? { source: given ?? folder, format: opened.format }), ...(warnings.length ? { warnings } : {}) },
+    card: { ...(known.card ?? { source: given ?? folder, format: opened.format, ...(opened.hook ? { hook: opened.hook } : {}) }), ...(warnings.length ? { warnings } : {}) },
     curve: known.curve,
   });
 }

@@ -2,7 +2,7 @@ import { OptionError } from "../core/errors";
 import { modelOfHook } from "../core/hookname";
 import { measuring } from "../core/measure";
 import { rowNorms } from "../core/norms";
-import { placesAround, preflightHead, preflightTable, toldBy, verdictOn, type PlaceMeasures, type Reading, type Verdict } from "../core/preflight";
+import { placesAround, preflightHtml, preflightTable, preflightText, toldBy, verdictOn, type PlaceMeasures, type Reading, type Verdict } from "../core/preflight";
 import { PREFLIGHT_TEXTS } from "../core/preflighttext";
 import { addSkip, decode, decoderNorms, describeKind, encode, prepared } from "../core/sae";
 import { closeGaps, keptRows, normLimit } from "../core/sinks";
@@ -89,13 +89,9 @@ export async function preflight(sae: Sae, model: Model, hook: string | Hook | un
   const { kind = "topk", k } = weights;
   const verdict = verdictOn(places, toldBy(card, spelt(model, card.hook ?? sae.hook), kind === "topk" || kind === "groupmax" ? k : undefined), target?.name);
   const result: Preflight = { ...verdict, places, sample: { tokens: isFirst.length, builtIn: options.texts === undefined } };
-  return showing(result, () => preflightBundle(result));
-}
-
-function preflightBundle(result: Preflight): Record<string, unknown> {
-  const bundle = tableBundle(preflightTable(result.places, result));
-  const { text, html } = preflightHead(result);
-  return { ...bundle, "text/html": `${html}${bundle["text/html"]}`, "text/plain": `${text}\n${bundle["text/plain"]}` };
+  return showing(result, () => ({
+    ...tableBundle(preflightTable(places, verdict)), "text/html": preflightHtml(places, verdict), "text/plain": preflightText(places, verdict),
+  }));
 }
 
 /** A name of a card in our spelling, if it is one of this model's. */

@@ -1,5 +1,5 @@
-import type { TableView } from "./featuretable";
-import { count, escapeHtml, PLAIN, SANS, short } from "./html";
+import { tableHtml, tableText, type TableView } from "./featuretable";
+import { count, escapeHtml, PLAIN, SANS, shade, short } from "./html";
 import type { Hook, HookKind, HookRow } from "./types";
 
 /**
@@ -139,13 +139,17 @@ export function preflightTable(places: PlaceMeasures[], { declared, best }: Verd
   return { columns: ["read at", "with", "FVU", "L0", "dense", "dead", "max ÷ median norm", "rows", ""], rows, total: rows.length };
 }
 
-/** The verdict above its table, as text and for a cell: what does not fit stands out, by weight and a sign, not by colour alone. */
-export function preflightHead({ verdict, says, notes }: Verdict): { text: string; html: string } {
-  const sign = verdict === "fits" ? "✓" : "⚠";
-  const lines = notes.map((note) => `<br>${escapeHtml(note)}`).join("");
-  const look = verdict === "fits" ? "" : ";background:rgba(255,140,26,0.25)";
-  return {
-    text: [`${sign} ${says}`, ...notes].join("\n"),
-    html: `<p class="saelab-preflight ${PLAIN}" style="font-family:${SANS};font-size:13px;margin:0 0 0.4em;padding:0.2em 0.4em${look}"><b>${sign} ${escapeHtml(says)}</b>${lines}</p>`,
-  };
+/** The verdict above its table. */
+export const preflightText = (places: PlaceMeasures[], verdict: Verdict): string =>
+  [`${signOf(verdict)} ${verdict.says}`, ...verdict.notes, tableText(preflightTable(places, verdict))].join("\n");
+
+/** The same for a cell: what does not fit stands out by weight and a sign, not by colour alone. */
+export function preflightHtml(places: PlaceMeasures[], verdict: Verdict): string {
+  const lines = verdict.notes.map((note) => `<br>${escapeHtml(note)}`).join("");
+  const look = verdict.verdict === "fits" ? "" : `;background:${shade(0.25)}`;
+  return (
+    `<p class="saelab-preflight ${PLAIN}" style="font-family:${SANS};font-size:13px;margin:0 0 0.4em;padding:0.2em 0.4em${look}"><b>${signOf(verdict)} ${escapeHtml(verdict.says)}</b>${lines}</p>` +
+    tableHtml(preflightTable(places, verdict)));
 }
+
+const signOf = ({ verdict }: Verdict): string => (verdict === "fits" ? "✓" : "⚠");
