@@ -4,7 +4,7 @@ import { measuring } from "../core/measure";
 import { rowNorms } from "../core/norms";
 import { placesAround, preflightHtml, preflightTable, preflightText, toldBy, verdictOn, type PlaceMeasures, type Reading, type Verdict } from "../core/preflight";
 import { PREFLIGHT_TEXTS } from "../core/preflighttext";
-import { addSkip, decode, decoderNorms, describeKind, encode, prepared } from "../core/sae";
+import { addSkip, decode, decoderNorms, describeKind, prepared } from "../core/sae";
 import { closeGaps, keptRows, normLimit } from "../core/sinks";
 import type { Document, Hook, HookRow, Model, Progress, Sae, SaeWeights, Sparse } from "../core/types";
 import { breathe, stopIfInterrupted } from "./interrupt";
@@ -12,7 +12,7 @@ import { meter } from "./progress";
 import { defaultProgress } from "./progressbar";
 import { showing, type ShownNow } from "./show";
 import { tableBundle } from "./table";
-import { kernels, tensorflow, type Id } from "./tensorflow";
+import { DT, kernels, tensorflow, type Id } from "./tensorflow";
 
 /** Does this SAE belong to this place of this model? Its measures there and around it (core/preflight), from one pass of the model. */
 
@@ -37,7 +37,7 @@ const SINKS = { dropFirst: true, dropNorm: 10 as const }; // as harvest leaves r
 const WORK = 4e11; // operations of the encoder over all places but the declared one: some seconds
 const FEWEST = 256; // rows of such a place, also where they are more work than that
 const CHUNK = 2 ** 22; // pre-activations held at a time: 16 MB
-const CROWDED = 1 / 16; // share of active latents from which a dense product decodes faster
+const F32 = { type: DT.f32 };
 
 /**
  * Measures an SAE at a hook and at the places around it: the stream before, within and after the block, output of attention and MLP, the
@@ -192,18 +192,22 @@ interface Way {
   scale: number;
 }
 
-/** Measures rows; W_enc's product is made once for all ways that prepare rows alike, up to b_dec. */
+/**
+ * Measures rows on TensorFlow. W_enc's product is made once for all ways that prepare rows alike: b_dec's part of it, W_enc·b_dec, is the same for each row.
+ * The k of a top-k are decoded one by one; of other kinds any number may be active, and one dense product does it.
+ */
 function encoderOf(own: SaeWeights) {
   const weights: SaeWeights = { ...own }; // matrices are read once
-  const { d, dOut = d, latents, wEnc, wDec, bDec, subtractBDec = true, normalize = "none", transcoder } = weights;
+  const { d, dOut = d, latents, k, wEnc, bEnc, wDec, bDec, subtractBDec = true, normalize = "none", transcoder, rescaleByDecoderNorm } = weights;
   const engine = tensorflow();
-  const { matMul } = kernels(engine);
+  const K = kernels(engine);
   const encoder = engine.tensor(wEnc, [latents, d]);
-  let decoder: Id | undefined;
-  const product = (rows: Float32Array, n: number): Float32Array =>
-    engine.tidy(() => engine.floats(matMul(engine.tensor(rows, [n, d]), encoder, { transposeB: true })));
+  const decoder = (weights.kind ?? "topk") === "topk" ? undefined : engine.tensor(wDec, [latents, dOut]);
+  const product = (rows: Float32Array, n: number): Id => K.matMul(engine.tensor(rows, [n, d]), encoder, { transposeB: true });
   const canSubtract = dOut === d;
-  const ofBDec = canSubtract ? product(bDec.slice(), 1) : new Float32Array(latents); // W_enc·b_dec
+  const ofBDec = canSubtract ? engine.tidy(() => engine.floats(product(bDec.slice(), 1))) : new Float32Array(latents);
+  const norms = rescaleByDecoderNorm ? decoderNorms(weights).map((norm) => norm || 1) : undefined;
+  const gain = weights.kind === "gated" ? weights.rMag.map(Math.exp) : undefined;
 
   const ways = (x: Float32Array, all: boolean): Way[] => {
     const flipped: Way[] = canSubtract ? [{ other: subtractBDec ? "b_dec not subtracted" : "b_dec subtracted", weights: { ...weights, subtractBDec: !subtractBDec }, scale: 1 }] : [];
@@ -221,24 +225,43 @@ function encoderOf(own: SaeWeights) {
     ];
   };
 
-  /** x̂ without a skip; where much is active by one dense product. */
-  const rebuild = (way: SaeWeights, sparse: Sparse): Float32Array => {
-    const { n, k, index, value, units } = sparse;
-    let active = 0;
-    for (const v of value) if (v > 0) active++;
-    if (active < CROWDED * n * latents) return decode(way, sparse);
-    const norms = way.rescaleByDecoderNorm ? decoderNorms(way) : undefined;
-    const v = new Float32Array(n * latents);
-    for (let i = 0; i < value.length; i++) if (value[i] > 0) v[Math.floor(i / k) * latents + index[i]] = value[i] / (norms ? norms[index[i]] || 1 : 1);
-    decoder ??= engine.tensor(wDec, [latents, dOut]);
-    const held = decoder;
-    const out = engine.tidy(() => engine.floats(matMul(engine.tensor(v, [n, latents]), held)));
-    for (let i = 0; i < out.length; i++) {
-      const row = Math.floor(i / dOut);
-      out[i] = (out[i] + bDec[i % dOut]) * (units ? units.scale[row] : 1) + (units ? units.shift[row] : 0);
+  /** W_enc·x of rows [n, F] → v [n, F] as core/sae has it, before a top-k chooses. */
+  const activations = (way: SaeWeights, wx: Id, n: number): Id => {
+    const row = (values: Float32Array): Id => engine.tensor(values, [latents]);
+    const where = (test: "Greater" | "GreaterEqual", a: Id, b: Id, x: Id): Id => engine.run("SelectV2", { T: F32 }, [engine.run(test, { T: F32 }, [a, b])[0], x, K.scalar(0)])[0];
+    const q = way.subtractBDec ?? true ? K.sub(wx, row(ofBDec)) : wx;
+    if (way.kind === "gated") return where("Greater", K.add(q, row(way.bGate)), K.scalar(0), K.relu(K.add(K.mul(q, row(gain!)), row(bEnc))));
+    const biased = K.add(q, row(bEnc));
+    const p = norms ? K.mul(biased, row(norms)) : biased;
+    const v = K.relu(p);
+    switch (way.kind) {
+      case "jumprelu":
+      case "batchtopk":
+        return where("Greater", p, typeof way.threshold === "number" ? K.scalar(way.threshold) : row(way.threshold), v);
+      case "groupmax": {
+        const grouped = K.reshape(v, [n, k, latents / k]);
+        return K.reshape(where("GreaterEqual", grouped, K.reshape(K.max(grouped, 2), [n, k, 1]), grouped), [n, latents]);
+      }
+      default:
+        return v;
     }
-    return out;
   };
+
+  /** Latents and values of each row, and x̂ without a skip. */
+  const rebuild = (way: SaeWeights, wx: Id, n: number, units: Sparse["units"]): { index: Int32Array; value: Float32Array; xHat: Float32Array } => engine.tidy(() => {
+    const v = activations(way, wx, n);
+    if (decoder === undefined) {
+      const [value, index] = K.topK(v, k);
+      const sparse = { n, k, index: engine.ints(index), value: engine.floats(value), units };
+      return { ...sparse, xHat: decode(way, sparse) };
+    }
+    const xHat = engine.floats(K.matMul(norms ? engine.run("RealDiv", { T: F32 }, [v, engine.tensor(norms, [latents])])[0] : v, decoder));
+    for (let i = 0; i < xHat.length; i++) {
+      const row = Math.floor(i / dOut);
+      xHat[i] = (xHat[i] + bDec[i % dOut]) * (units ? units.scale[row] : 1) + (units ? units.shift[row] : 0);
+    }
+    return { index: Int32Array.from({ length: n * latents }, (_, i) => i % latents), value: engine.floats(v), xHat };
+  });
 
   const measure = (hook: string, { x, y, outlier }: Read, all: boolean): PlaceMeasures[] => {
     const n = x.length / d, chunk = Math.max(1, Math.floor(CHUNK / latents));
@@ -246,21 +269,21 @@ function encoderOf(own: SaeWeights) {
     for (let from = 0; from < n; from += chunk) {
       const to = Math.min(n, from + chunk);
       const part = x.slice(from * d, to * d);
-      const products = new Map<string, Float32Array>();
-      for (const { way: { weights: way, scale }, tally } of tallies) {
-        const rows = scale === 1 ? part : part.map((value) => value * scale);
-        const key = `${way.normalize} ${scale}`;
-        if (!products.has(key)) products.set(key, product(prepared({ ...way, subtractBDec: false }, rows, to - from).rows.slice(), to - from));
-        const q = products.get(key)!;
-        let done = 0;
-        const sparse = encode(way, rows, (_, count) => {
-          const out = q.slice(done * latents, (done += count) * latents);
-          if (way.subtractBDec ?? true) for (let i = 0; i < out.length; i++) out[i] -= ofBDec[i % latents];
-          return out;
-        });
-        tally.rows(y ? y.subarray(from * dOut, to * dOut) : rows, addSkip(way, rows, rebuild(way, sparse)));
-        tally.latents(sparse.index, sparse.value);
-      }
+      engine.tidy(() => {
+        const products = new Map<string, { wx: Id; units: Sparse["units"] }>();
+        for (const { way: { weights: way, scale }, tally } of tallies) {
+          const rows = scale === 1 ? part : part.map((value) => value * scale);
+          const key = `${way.normalize} ${scale}`;
+          if (!products.has(key)) {
+            const ready = prepared({ ...way, subtractBDec: false }, rows, to - from);
+            products.set(key, { wx: product(ready.rows.slice(), to - from), units: ready.units });
+          }
+          const { wx, units } = products.get(key)!;
+          const { index, value, xHat } = rebuild(way, wx, to - from, units);
+          tally.rows(y ? y.subarray(from * dOut, to * dOut) : rows, addSkip(way, rows, xHat));
+          tally.latents(index, value);
+        }
+      });
     }
     return tallies.map(({ way: { other }, tally }) => {
       const { fvu, l0, dead, dense, rows } = tally.result();

@@ -13,6 +13,7 @@ import { readTexts } from "../../src/adapters/texts";
 import { trainSae } from "../../src/adapters/train";
 import { CheckpointError, HookError, OptionError } from "../../src/core/errors";
 import { modelOfHook } from "../../src/core/hookname";
+import { measuring } from "../../src/core/measure";
 import { random } from "../../src/core/random";
 import type { Document, Model, Sae, SaeWeights, Store } from "../../src/core/types";
 
@@ -107,30 +108,30 @@ test("loadSae with a model's hook ends in it: error by default, warn and off whe
   await assert.rejects(loadSae(folder, { hook: model.hook(MLP), preflight: "loud" as never }), /preflight: expected error, warn, off/);
 });
 
-test("random weights fit nowhere, whatever the kind; many active latents are decoded densely to the same numbers", async () => {
+test("random weights fit nowhere; every kind is measured as the SAE itself rebuilds", async () => {
   const rng = random(3), F = 256;
   const numbers = (n: number, scale: number) => Float32Array.from({ length: n }, () => scale * rng.normal());
   const parts = { d, latents: F, k: F, wEnc: numbers(F * d, 0.1), bEnc: numbers(F, 0.1), wDec: numbers(F * d, 0.1), bDec: numbers(d, 0.1) };
-  const kinds: SaeWeights[] = [{ ...parts, k: 16 }, { ...parts, kind: "relu", rescaleByDecoderNorm: true, normalize: "layer_norm" }];
+  const threshold = numbers(F, 1).map(Math.abs);
+  const kinds: SaeWeights[] = [
+    { ...parts, k: 16 }, { ...parts, k: 16, rescaleByDecoderNorm: true, normalize: "constant_norm_rescale", subtractBDec: false }, { ...parts, k: 16, kind: "groupmax" },
+    { ...parts, kind: "relu", rescaleByDecoderNorm: true, normalize: "layer_norm" }, { ...parts, kind: "jumprelu", threshold }, { ...parts, kind: "batchtopk", threshold: 0.7, subtractBDec: false },
+    { ...parts, kind: "gated", bGate: numbers(F, 1), rMag: numbers(F, 0.5) },
+  ];
+  const texts = [model.tokenizer.encode(heldout[0].text).ids];
+  const { [MLP]: x } = await model.run(texts, { hooks: [MLP] });
+  const kept = x.slice(d); // nothing but the first row is left out: no norm is over 10 × the median here
   for (const weights of kinds) {
     const one = saeOf(weights, { hook: MLP });
-    const found = await preflight(one, model, MLP, { texts: heldout, tokens: 600 });
-    assert.equal(found.verdict, "fits nowhere");
-    assert.ok(found.declared.fvu > 1);
-    const dense = found.declared.l0 > F / 16;
-    assert.equal(dense, weights.kind === "relu");
-    const { [MLP]: x } = await model.run([model.tokenizer.encode(heldout[0].text).ids], { hooks: [MLP] });
-    const alone = await preflight(one, model, MLP, { texts: [heldout[0]], tokens: 400 });
-    const kept = x.slice(d); // nothing but the first row is left out: no norm is over 10 × the median here
-    assert.equal(alone.declared.rows, kept.length / d);
-    let error = 0, total = 0;
-    const rebuilt = one.reconstruct(kept), mean = new Float64Array(d);
-    kept.forEach((value, i) => (mean[i % d] += (value * d) / kept.length));
-    kept.forEach((value, i) => {
-      error += (value - rebuilt[i]) ** 2;
-      total += (value - mean[i % d]) ** 2;
-    });
-    assert.ok(Math.abs(alone.declared.fvu / (error / total) - 1) < 1e-4);
+    const { verdict, declared } = await preflight(one, model, MLP, { texts });
+    assert.equal(verdict, "fits nowhere");
+    assert.equal(declared.rows, kept.length / d);
+    const codes = one.encode(kept), tally = measuring(d, F);
+    tally.rows(kept, one.reconstruct(kept));
+    tally.latents(codes.index, codes.value);
+    const own = tally.result(), what = JSON.stringify([weights.kind, own.fvu, declared.fvu]);
+    assert.ok(own.fvu > 1 && Math.abs(declared.fvu / own.fvu - 1) < 1e-4, what);
+    assert.ok(Math.abs(declared.l0 / own.l0 - 1) < 1e-3, what);
   }
   const wrong = join(scratch, "random");
   await saeOf(kinds[0]).save(wrong);
