@@ -99,7 +99,7 @@ async function fly(sae: Sae, model: Model, source: string, { hook, preflight: wa
   const { best } = found;
   const remedy = found.verdict === "fits nowhere"
     ? `Is it of another model or layer?${found.sample.builtIn ? " If it was trained on texts of a special kind, give some: { texts }." : ""}`
-    : best.other ? `Is the checkpoint's configuration right? ${best.hook} wants its ${best.other}.` : `Load it for the place that it fits: { hook: model.hook("${best.hook}") }.`;
+    : best.other ? `Is the checkpoint's configuration right? At ${best.hook} it fits with ${best.other}.` : `Load it for the place that it fits: { hook: model.hook("${best.hook}") }.`;
   throw new CheckpointError(
     `${source}: preflight: expected an SAE of ${found.declared.hook} of ${model.source}, found one that ${found.says.replace(/^better/, "is better")} ${remedy} ` +
     `To load it all the same: { preflight: "warn" }.`);

@@ -2,7 +2,7 @@ import { OptionError } from "../core/errors";
 import { modelOfHook } from "../core/hookname";
 import { measuring } from "../core/measure";
 import { rowNorms } from "../core/norms";
-import { placesAround, preflightHtml, preflightTable, preflightText, toldBy, verdictOn, type PlaceMeasures, type Reading, type Verdict } from "../core/preflight";
+import { placesAround, preflightHtml, preflightTable, preflightText, rowsAround, toldBy, verdictOn, type PlaceMeasures, type Reading, type Verdict } from "../core/preflight";
 import { PREFLIGHT_TEXTS } from "../core/preflighttext";
 import { addSkip, decode, decoderNorms, describeKind, prepared } from "../core/sae";
 import { closeGaps, keptRows, normLimit } from "../core/sinks";
@@ -34,8 +34,6 @@ export interface Preflight extends Verdict {
 
 const PASS = 512; // tokens of a pass: as the model likes them
 const SINKS = { dropFirst: true, dropNorm: 10 as const }; // as harvest leaves rows out
-const WORK = 4e11; // operations of the encoder over all places but the declared one: some seconds
-const FEWEST = 256; // rows of such a place, also where they are more work than that
 const CHUNK = 2 ** 22; // pre-activations held at a time: 16 MB
 const F32 = { type: DT.f32 };
 
@@ -70,7 +68,7 @@ export async function preflight(sae: Sae, model: Model, hook: string | Hook | un
   const isFirst = Uint8Array.from(contexts.flatMap((ids) => Array.from(ids, (_, position) => Number(position === 0))));
 
   const others = around.filter(({ name }) => name !== declared.name);
-  const most = Math.max(FEWEST, Math.floor(WORK / (2 * latents * d * Math.max(1, others.length))));
+  const most = rowsAround(latents, d, others.length);
   const told = meter("preflight", others.length + 1, "places", options.progress ?? defaultProgress());
   const places: PlaceMeasures[] = [];
   const encoder = encoderOf(weights);

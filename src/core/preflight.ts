@@ -63,6 +63,14 @@ export const BETTER = 0.9;
 /** What the card tells is not met when the measured number is so many times it, or (of L0) so many times less. */
 const FAR = 2;
 
+const WORK = 4e11; // operations over all places but the declared one: some seconds
+const CHOICE = 1400; // bias, ReLU and top-k of a pre-activation, in both readings, take as long as so many operations of the product
+const FEWEST = 256; // rows of such a place, also where they are more work than that
+
+/** Rows to measure at each of the places around: all there are (so many or more) for a small SAE, fewer for a wide one. */
+export const rowsAround = (latents: number, width: number, places: number): number =>
+  Math.max(FEWEST, Math.floor(WORK / (latents * (2 * width + CHOICE) * Math.max(1, places))));
+
 const AROUND: HookKind[] = ["attn_out", "attn_add", "resid_mid", "mlp_in", "mlp_out", "mlp_add", "resid_post"];
 
 /**

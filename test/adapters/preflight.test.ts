@@ -28,7 +28,7 @@ let model: Model, store: Store, sae: Sae, heldout: Document[];
 before(async () => {
   model = await openModel(join(root, "data/tiny-reasoner"));
   const documents = await readTexts(join(root, "data/reasoning/corpus.jsonl"));
-  heldout = documents.slice(1000, 1030);
+  heldout = documents.slice(1000, 1012);
   store = await harvest(model, [...documents.slice(0, 60).map((one) => ({ ...one, split: "train" as const })), ...heldout.map((one) => ({ ...one, split: "heldout" as const }))], { hooks: [MLP], folder: join(scratch, "store") });
   sae = await trainSae(store, { latents: 256, k: 16, tokens: 20_000, folder });
 });
@@ -140,14 +140,20 @@ test("random weights fit nowhere; every kind is measured as the SAE itself rebui
 
 test("a transcoder is held against what it predicts", async () => {
   const F = 4, eye = Float32Array.from({ length: d * d }, (_, i) => (i % (d + 1) === 0 ? 1 : 0));
+  const some = heldout.slice(0, 3); // a skip connection is multiplied out in plain loops
   const zeros = (n: number) => new Float32Array(n);
   // predicts its input, by its skip connection alone: right for the stream it is given, wrong for any other
   const copy = saeOf({ d, latents: F, k: 1, transcoder: true, subtractBDec: false, wEnc: zeros(F * d), bEnc: zeros(F), wDec: zeros(F * d), bDec: zeros(d), wSkip: eye });
-  const right = await preflight(copy, model, STREAM, { target: STREAM, texts: heldout });
+  const right = await preflight(copy, model, STREAM, { target: STREAM, texts: some });
   assert.deepEqual([right.verdict, right.declared.fvu, right.declared.l0], ["fits", 0, 0]);
-  const wrong = await preflight(copy, model, "layers.1.mlp", { target: model.hook(STREAM), texts: heldout });
+  const wrong = await preflight(copy, model, "layers.1.mlp", { target: model.hook(STREAM), texts: some });
   assert.deepEqual([wrong.verdict, wrong.best.hook], ["better elsewhere", STREAM]);
   assert.match(wrong.says, /rows of layers\.2, which it predicts/);
+  const where = join(scratch, "transcoder");
+  await copy.save(where);
+  const loaded = await loadSae(where, { hook: model.hook(STREAM), target: STREAM, texts: some });
+  assert.equal((loaded.card.preflight as { verdict: string }).verdict, "fits");
+  await assert.rejects(loadSae(where, { hook: model.hook(STREAM), texts: some }), (error: Error) => error instanceof OptionError && /preflight: "off"/.test(error.message));
   await assert.rejects(preflight(copy, model, STREAM), (error: Error) => error instanceof OptionError && /target: expected the hook that a transcoder predicts/.test(error.message));
   await assert.rejects(preflight(sae, model, MLP, { target: STREAM }), (error: Error) => error instanceof OptionError && /target: expected none/.test(error.message));
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { allHooks, type Anatomy } from "../../src/core/hookname";
-import { placesAround, toldBy, verdictOn, type PlaceMeasures } from "../../src/core/preflight";
+import { placesAround, rowsAround, toldBy, verdictOn, type PlaceMeasures } from "../../src/core/preflight";
 import type { HookRow } from "../../src/core/types";
 
 const rowsOf = (anatomy: Anatomy, missing = ""): HookRow[] => allHooks(anatomy).map((hook) => ({
@@ -46,4 +46,10 @@ test("what a checkpoint tells is held against what was measured", () => {
   const { notes } = verdictOn([at("layers.3", 0.5, { l0: 900 })], { hook: "layers.3.mlp", fvu: 0.2, l0: 82 });
   assert.deepEqual(notes.map((note) => /reads layers\.3\.mlp|FVU 0\.200|L0 82/.exec(note)![0]), ["reads layers.3.mlp", "FVU 0.200", "L0 82"]);
   assert.deepEqual(verdictOn([at("layers.3", 0.3)], { hook: "layers.3", fvu: 0.2, l0: 16 }).notes, []);
+});
+
+test("places around a wide SAE get fewer rows, but enough to tell", () => {
+  assert.equal(rowsAround(65_536, 1536, 15), 256);
+  assert.equal(rowsAround(32_768, 768, 15), 277); // 4e11 / (32768 · (2 · 768 + 1400) · 15)
+  assert.ok(rowsAround(4096, 128, 15) > 2000);
 });
