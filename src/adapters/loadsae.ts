@@ -2,23 +2,33 @@ import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from "n
 import { basename, dirname, join, posix } from "node:path";
 import { constants, inflateRawSync } from "node:zlib";
 import { CONFIG_FILES, openCheckpoint, WEIGHT_FILES, type CheckpointFormat } from "../core/checkpoint";
-import { CheckpointError, DiskError, HubError } from "../core/errors";
+import { CheckpointError, DiskError, HubError, OptionError } from "../core/errors";
 import type { ByteSource } from "../core/safetensors";
 import { CFG } from "../core/sparsify";
-import type { Progress, Sae, TrainingPoint } from "../core/types";
+import { modelOfHook } from "../core/hookname";
+import type { Hook, Model, Progress, Sae, TrainingPoint } from "../core/types";
 import type { Inflate } from "../core/zip";
 import { fileSource } from "./files";
 import { downloadSnapshot, isHubId, type HubFile, type HubOptions } from "./hub";
+import { preflight, type PreflightOptions } from "./preflight";
 import { CARD, saeValue, type SaeDetails } from "./saevalue";
+import { display } from "./show";
 
 /** SAE checkpoints of any format, from a folder, a file or the hub. */
 
 export interface LoadOptions extends HubOptions {
   /**
    * Hook whose rows the SAE reads; wins over what the checkpoint says. Of a folder with one checkpoint a hook, it picks
-   * one.
+   * one. One that `model.hook(…)` gave is held against that model: see `preflight`.
    */
-  hook?: string;
+  hook?: string | Hook;
+  /**
+   * "error" where `hook` knows its model and the whole SAE is loaded, else "off": measures the SAE at the hook and around it (`preflight`), keeps what was found in `card.preflight`,
+   * and refuses an SAE that does not belong there. "warn" shows the finding, and loads it all the same.
+   */
+  preflight?: "error" | "warn" | "off";
+  texts?: PreflightOptions["texts"]; // the built-in sample: what preflight reads
+  target?: PreflightOptions["target"]; // of a transcoder: the hook that it predicts, for preflight
   format?: CheckpointFormat; // told from the files that are there
   /** All: numbers of the only latents to load. Of a file that has a row a latent, just those rows are read. */
   latents?: number[];
@@ -31,9 +41,19 @@ export interface LoadOptions extends HubOptions {
  * what is small is read; the matrices when they are first used.
  * @param source folder of a checkpoint, or one that holds a checkpoint a hook (`layers.10.mlp/`); a file with weights; or the hub's
  *   `org/name`, also with a folder or a file behind it: `org/name/layers.10.mlp`. A path that exists goes before a name
- * @throws CheckpointError, FormatError saying which file and field, what was expected and what was found; HubError; OptionError
+ * @throws CheckpointError, FormatError saying which file and field, what was expected and what was found; CheckpointError when preflight finds that it does not belong to the hook;
+ *   HubError; OptionError
  */
 export async function loadSae(source: string, options: LoadOptions = {}): Promise<Sae> {
+  const model = checkPreflight(options);
+  const sae = await open(source, { ...options, hook: typeof options.hook === "object" ? options.hook.name : options.hook });
+  if (model) await fly(sae, model, source, options);
+  return sae;
+}
+
+type OpenOptions = LoadOptions & { hook?: string };
+
+async function open(source: string, options: OpenOptions): Promise<Sae> {
   const { hook, format, latents } = options;
   const { root, given } = await rootOf(source, options);
   const file = statSync(root).isFile() ? basename(root) : undefined;
@@ -52,9 +72,37 @@ export async function loadSae(source: string, options: LoadOptions = {}): Promis
   return saeValue(opened.weights, {
     stored: opened.offsets && { file: realpathSync(path(opened.file)), offsets: opened.offsets },
     hook: hook ?? known.hook ?? opened.hook ?? hookOfFolder(folder, root, given),
-    card: { ...(known.card ?? { source: given ?? folder, format: opened.format }), ...(warnings.length ? { warnings } : {}) },
+    card: { ...(known.card ?? { source: given ?? folder, format: opened.format, ...(opened.hook ? { hook: opened.hook } : {}) }), ...(warnings.length ? { warnings } : {}) },
     curve: known.curve,
   });
+}
+
+const WAYS = ["error", "warn", "off"];
+
+/** The model to hold the SAE against, if any. @throws OptionError when one is asked for and not told, before anything is read */
+function checkPreflight({ hook, preflight: way, latents }: LoadOptions): Model | undefined {
+  if (hook !== undefined && typeof hook !== "string" && typeof hook?.name !== "string") throw new OptionError(`loadSae: hook: expected a name or what model.hook() gave, found ${JSON.stringify(hook)}.`);
+  if (way !== undefined && !WAYS.includes(way)) throw new OptionError(`loadSae: preflight: expected ${WAYS.join(", ")}, found ${JSON.stringify(way)}.`);
+  const model = typeof hook === "object" ? modelOfHook(hook) : undefined;
+  if (!model && way !== undefined && way !== "off") {
+    throw new OptionError(`loadSae: preflight: expected a hook of an open model to measure at, found ${hook === undefined ? "none" : `"${typeof hook === "string" ? hook : hook.name}"`}. Give { hook: model.hook("layers.3.mlp") }.`);
+  }
+  return way === "off" || (way === undefined && latents) ? undefined : model;
+}
+
+/** The last step of loading: does it belong there? */
+async function fly(sae: Sae, model: Model, source: string, { hook, preflight: way = "error", texts, target, progress }: LoadOptions): Promise<void> {
+  const found = await preflight(sae, model, hook as Hook, { texts, target, progress });
+  sae.card.preflight = found;
+  if (found.verdict === "fits") return;
+  if (way === "warn") return display(found);
+  const { best } = found;
+  const remedy = found.verdict === "fits nowhere"
+    ? `Is it of another model or layer?${found.sample.builtIn ? " If it was trained on texts of a special kind, give some: { texts }." : ""}`
+    : best.other ? `Is the checkpoint's configuration right? At ${best.hook} it fits with ${best.other}.` : `Load it for the place that it fits: { hook: model.hook("${best.hook}") }.`;
+  throw new CheckpointError(
+    `${source}: preflight: expected an SAE of ${found.declared.hook} of ${model.source}, found one that ${found.says.replace(/^better/, "is better")} ${remedy} ` +
+    `To load it all the same: { preflight: "warn" }.`);
 }
 
 const inflate: Inflate = (bytes, { atMost, partial }) =>
@@ -90,7 +138,7 @@ function hookOfFolder(folder: string, root: string, given: string | undefined): 
 }
 
 /** Where the checkpoint is on disk, downloaded if it has to be. `given` is its name on the hub. */
-async function rootOf(source: string, options: LoadOptions): Promise<{ root: string; given?: string }> {
+async function rootOf(source: string, options: OpenOptions): Promise<{ root: string; given?: string }> {
   if (existsSync(source)) {
     const root = options.subfolder === undefined ? source : join(source, options.subfolder);
     if (existsSync(root)) return { root };

@@ -4,7 +4,7 @@ import type { Built, Wanted } from "../core/build";
 import { InterruptError, ModelError, OptionError } from "../core/errors";
 import { firstPass, reach, standardFeeds, type Feed, type Pass } from "../core/feeds";
 import { tableHtml, tableText } from "../core/featuretable";
-import { deeper, parseHook } from "../core/hookname";
+import { deeper, parseHook, withModel } from "../core/hookname";
 import { foldHooks, hookTable, hookTableHtml } from "../core/hooktable";
 import type { Value } from "../core/onnx";
 import { joined, withoutPadding, withPadding } from "../core/pad";
@@ -205,7 +205,7 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
       const rows = foldHooks(source.rows);
       return { "text/html": hookTableHtml(rows), "text/plain": hookTable(rows) };
     }),
-    hook: (spelling) => parseHook(spelling, anatomy),
+    hook: (spelling) => withModel(parseHook(spelling, anatomy), model),
 
     async run(texts, { hooks: names = [], logits = false, writes, upTo }: RunOptions = {}) {
       if (!Array.isArray(names)) throw new OptionError(`run: hooks: expected a list of names, found ${JSON.stringify(names)}.`);

@@ -4,6 +4,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { checkWeights } from "../core/checkpoint";
 import { CheckpointError, OptionError } from "../core/errors";
+import { escapeHtml } from "../core/html";
 import { modelCard, modelOf } from "../core/modelcard";
 import { addSkip, decode as plainDecode, decoderNorms, describeKind, encode as plainEncode, isPlain, prepared, wholeRows } from "../core/sae";
 import { isLens, LENS_WEIGHTS, lensFiles } from "../core/saelens";
@@ -11,7 +12,7 @@ import { CFG, configText, isSparsify, weightBytes, WEIGHTS } from "../core/spars
 import type { Sae, SaeFormat, SaeWeights, SaveOptions, Sparse, TrainingPoint } from "../core/types";
 import { coder, decodeRows, encodeRows, withBias, type Coder } from "./coder";
 import { requireSpace, writeAtomic } from "./files";
-import { inCell } from "./show";
+import { DISPLAY, inCell, type Shown } from "./show";
 import { kernels, tensorflow } from "./tensorflow";
 
 /** An SAE as a value: encode and decode on TensorFlow, written to a folder. */
@@ -67,7 +68,11 @@ export function saeValue(weights: SaeWeights, { hook, card = {}, curve, stored }
   const what = plain ? `A top-${k} SAE of ${count}` : `${describeKind(weights).replace(/^a/, "A")}, ${count}`;
   const { withoutFused } = card;
   const slower = typeof withoutFused === "string" ? ` Trained by TensorFlow's own kernels, without the fused ops: ${withoutFused}.` : "";
-  return inCell(sae, () => ({ "text/plain": `${what}, rows of width ${d}${hook ? `, for ${hook}` : ""}. evaluate(sae, store) measures it.${slower}` }));
+  const line = `${what}, rows of width ${d}${hook ? `, for ${hook}` : ""}. evaluate(sae, store) measures it.${slower}`;
+  return inCell(sae, () => {
+    const measured = (card.preflight as Partial<Shown> | undefined)?.[DISPLAY]?.() as Record<string, string> | undefined; // not of a card that was read from a file
+    return measured ? { "text/plain": `${line}\n${measured["text/plain"]}`, "text/html": `<p>${escapeHtml(line)}</p>${measured["text/html"]}` } : { "text/plain": line };
+  });
 }
 
 /** What encodes rows that are prepared already; norms of the decoder are folded in. */

@@ -1,5 +1,5 @@
 import { HookError } from "./errors";
-import type { Hook, HookKind } from "./types";
+import type { Hook, HookKind, Model } from "./types";
 
 /**
  * Three communities, one place. Ours is the spelling of the sparsify checkpoints, continued:
@@ -65,6 +65,14 @@ const KINDS = Object.keys(PLACES) as HookKind[];
 const BLOCK_KINDS = KINDS.filter((kind) => PLACES[kind].ours.includes(".n"));
 
 const put = (template: string, layer: number): string => template.replace(".n", `.${layer}`);
+
+/** On a hook that a model gave: which one. Not enumerable, so that it is neither compared nor written. */
+const OWNER = Symbol.for("saelab.model");
+
+export const withModel = (hook: Hook, model: Model): Hook => Object.defineProperty(hook, OWNER, { value: model, enumerable: false });
+
+/** The model whose `hook()` gave this; undefined of a hook that was written down or read from a file. */
+export const modelOfHook = (hook: Hook): Model | undefined => (hook as { [OWNER]?: Model })[OWNER];
 
 export const makeHook = (kind: HookKind, layer: number): Hook => ({ name: put(PLACES[kind].ours, layer), kind, layer });
 

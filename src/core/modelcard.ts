@@ -12,7 +12,8 @@ export function modelCard(
   const model = modelOf(card);
   const number = (n: number): string => n.toLocaleString("en");
   const known = new Set(["hook", "latents", "k", "d", "warnings"]);
-  const facts = flat(card).filter(([name]) => !known.has(name.split(".")[0]));
+  const measured = card.preflight as { says?: unknown } | undefined; // its sentence says it; the table of all places is in saelab.json
+  const facts = flat({ ...card, preflight: measured?.says }).filter(([name]) => !known.has(name.split(".")[0]));
   const table = (rows: [string, string][]): string => ["| | |", "|---|---|", ...rows.map(([name, value]) => `| ${cell(name)} | ${cell(value)} |`)].join("\n");
   return [
     "---", `tags: [sparse-autoencoder, ${format}]`, ...(model && /^[\w.-]+\/[\w.-]+$/.test(model) ? [`base_model: ${model}`] : []), "---", "",

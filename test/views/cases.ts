@@ -12,6 +12,7 @@ import {
 import { foldHooks, hookTable, hookTableHtml } from "../../src/core/hooktable";
 import { attributionHtml, attributionText, lensHtml, lensText, type AttributionView, type LensView } from "../../src/core/lensview";
 import { rowsTable, writtenHtml, writtenText } from "../../src/core/passview";
+import { preflightHtml, preflightText, verdictOn, type PlaceMeasures } from "../../src/core/preflight";
 import {
   scoresHtml,
   scoresText,
@@ -258,6 +259,17 @@ const generated: GeneratedDocument[] = [
   { id: "gsm-17", text: "日本", spans: [], prompt: 1, ids: Int32Array.of(20, 21), rows: { "layers.0": new Float32Array(2_000_000) } },
 ];
 
+const measured = (hook: string, fvu: number, more: Partial<PlaceMeasures> = {}): PlaceMeasures => ({
+  hook, fvu, l0: 32, dead: 0.41, dense: 0.004, rows: 1991, outlier: 4.76, ...more,
+});
+/** The R1 SAE's mistake: the residual stream where the MLP's output is meant. */
+const mistaken = [
+  measured("layers.10", 1.83, { dense: 0.0213, outlier: 412 }), measured("layers.10", 1.71, { other: "b_dec not subtracted" }),
+  measured("layers.9.mlp", 0.6, { rows: 256 }), measured("layers.10.mlp", 0.21), measured("layers.10.mlp", 0.24, { other: "b_dec not subtracted" }), measured("layers.11.mlp", NaN),
+];
+const refused = verdictOn(mistaken, { hook: "layers.10.mlp", l0: 32, fvu: 0.2 });
+const fitting = [measured("layers.10.mlp", 0.21), measured("layers.10", 1.83)];
+
 export const cases: ViewCase[] = [
   heat("heatmap", [backtracking, dense, dead]),
   heat("heatmap-wrap", [backtracking], { layout: "wrap", context: 5 }),
@@ -300,5 +312,7 @@ export const cases: ViewCase[] = [
   { name: "attribution", html: attributionHtml(shares), text: attributionText(shares) },
   { name: "hooks", html: hookTableHtml(folded), text: hookTable(folded) },
   { name: "rows", html: tableHtml(given), text: tableText(given) },
+  { name: "preflight", html: preflightHtml(mistaken, refused), text: preflightText(mistaken, refused) },
+  { name: "preflight-fits", html: preflightHtml(fitting, verdictOn(fitting, {})), text: preflightText(fitting, verdictOn(fitting, {})) },
   { name: "written", html: writtenHtml(generated, { "layers.0": 1000 }), text: writtenText(generated, { "layers.0": 1000 }, false) },
 ];
