@@ -2,6 +2,7 @@
 export { readTexts } from "./adapters/texts";
 export { openModel } from "./adapters/open";
 export { attribution, logitLens, loss } from "./adapters/lens";
+export { preflight } from "./adapters/preflight";
 export { hookPipeline } from "./adapters/pipeline";
 export { downloadSnapshot, listFiles } from "./adapters/hub";
 export { harvest, harvestPart } from "./adapters/harvest";
@@ -23,6 +24,8 @@ export { publish } from "./adapters/publish";
 export type { ReadOptions } from "./adapters/texts";
 export type { OpenOptions } from "./adapters/open";
 export type { Attribution, AttributionOptions, AttributionPart, Lens, LensOptions, Loss, LossOptions, TextLoss } from "./adapters/lens";
+export type { Preflight, PreflightOptions } from "./adapters/preflight";
+export type { PlaceMeasures } from "./core/preflight";
 export type { HookedPipeline, PipelineHookOptions, PipelinePass } from "./adapters/pipeline";
 export type { DownloadOptions, HubFile, HubOptions } from "./adapters/hub";
 export type { HarvestOptions, StorePart } from "./adapters/harvest";
