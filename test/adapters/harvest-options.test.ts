@@ -1,27 +1,16 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { harvest, type HarvestOptions } from "../../src/adapters/harvest";
 import { openModel } from "../../src/adapters/open";
 import { fromFloat16, toFloat16 } from "../../src/core/safetensors";
 import { ModelError, OptionError, StoreError, TextError } from "../../src/core/errors";
 import type { Document } from "../../src/core/types";
 import { fakeDocuments, fakeModel, WIDTH } from "./fake-model";
+import { fails, freshFolders } from "./folders";
 
-const root = mkdtempSync(join(tmpdir(), "saelab-harvest-options-"));
-after(() => rmSync(root, { recursive: true }));
-let folders = 0;
-const fresh = (): string => join(root, `${folders++}`);
-
-type Fault = new (...rest: never[]) => Error;
-const fails = (work: Promise<unknown>, type: Fault, message: RegExp): Promise<void> =>
-  assert.rejects(work, (error: Error) => {
-    assert.ok(error instanceof type, `${error.name}: ${error.message}`);
-    assert.match(error.message, message);
-    return true;
-  });
+const { fresh } = freshFolders("harvest-options");
 
 const halved = (x: Float32Array): Float32Array => {
   const half = new Uint16Array(x.length);

@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
-import { hostname, tmpdir } from "node:os";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { harvest } from "../../src/adapters/harvest";
@@ -14,23 +13,10 @@ import { fileSource } from "../../src/adapters/files";
 import { readFloats, readHeader, readInts } from "../../src/core/safetensors";
 import type { Document, Progress } from "../../src/core/types";
 import { fakeDocuments, fakeModel, fakeRow, SINK, WIDTH } from "./fake-model";
+import { digest, fails, freshFolders } from "./folders";
 import { childRun } from "./harvest-child";
 
-const root = mkdtempSync(join(tmpdir(), "saelab-harvest-"));
-after(() => rmSync(root, { recursive: true }));
-let folders = 0;
-const fresh = (): string => join(root, `${folders++}`);
-
-const digest = (folder: string): Record<string, string> =>
-  Object.fromEntries(readdirSync(folder).sort().map((name) => [name, createHash("sha256").update(readFileSync(join(folder, name))).digest("hex")]));
-
-type Fault = new (...rest: never[]) => Error;
-const fails = (work: Promise<unknown>, type: Fault, message: RegExp): Promise<void> =>
-  assert.rejects(work, (error: Error) => {
-    assert.ok(error instanceof type, `${error.name}: ${error.message}`);
-    assert.match(error.message, message);
-    return true;
-  });
+const { fresh } = freshFolders("harvest");
 
 test("every row is where it should be: document order, sinks dropped and counted, offsets kept", async () => {
   const documents = fakeDocuments(120);

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { harvest, harvestPart, type HarvestOptions } from "../../src/adapters/harvest";
@@ -10,22 +9,9 @@ import { openStore } from "../../src/adapters/store";
 import { partFolder, partFolders } from "../../src/adapters/storestate";
 import { InterruptError, OptionError, StoreError, TextError } from "../../src/core/errors";
 import { fakeDocuments, fakeModel } from "./fake-model";
+import { digest, fails, freshFolders, type Fault } from "./folders";
 
-const root = mkdtempSync(join(tmpdir(), "saelab-merge-"));
-after(() => rmSync(root, { recursive: true }));
-let folders = 0;
-const fresh = (): string => join(root, `${folders++}`);
-
-const digest = (folder: string): Record<string, string> =>
-  Object.fromEntries(readdirSync(folder).sort().map((name) => [name, createHash("sha256").update(readFileSync(join(folder, name))).digest("hex")]));
-
-type Fault = new (...rest: never[]) => Error;
-const fails = (work: Promise<unknown>, type: Fault, message: RegExp): Promise<void> =>
-  assert.rejects(work, (error: Error) => {
-    assert.ok(error instanceof type, `${error.name}: ${error.message}`);
-    assert.match(error.message, message);
-    return true;
-  });
+const { root, fresh } = freshFolders("merge");
 
 const documents = fakeDocuments(300);
 // a first shard of many batches, so that its sample is not all of it
