@@ -2,7 +2,7 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { HubError, ModelError, OptionError } from "../core/errors";
-import { chooseOnnx } from "../core/onnxchoice";
+import { chooseOnnx, dataFiles } from "../core/onnxchoice";
 import type { Model, Progress } from "../core/types";
 import { openGguf } from "./gguf";
 import { downloadSnapshot, isHubId, type HubFile, type HubOptions } from "./hub";
@@ -83,7 +83,8 @@ function wanted(files: HubFile[], { route = "auto", dtype, file }: OpenOptions, 
   if (way === "checkpoint") return [...small, ...safetensors];
   if (way === "gguf") return [...small, pick(gguf, file, where)];
   const paths = files.map(({ path }) => path);
-  const choice = file ? { file: pick(onnx, file, where).path, data: paths.filter((path) => path.startsWith(`${file}_data`) || path.startsWith(`${file}.data`)) } : chooseOnnx(paths, dtype, undefined, where);
+  const chosen = file && pick(onnx, file, where).path;
+  const choice = chosen ? { file: chosen, data: dataFiles(paths, chosen) } : chooseOnnx(paths, dtype, undefined, where);
   return [...small, ...named((path) => path === choice.file || choice.data.includes(path))];
 }
 

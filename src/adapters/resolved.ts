@@ -1,6 +1,6 @@
 import { existsSync, realpathSync, statSync } from "node:fs";
 import { basename, dirname, isAbsolute, join, resolve as absolute, sep } from "node:path";
-import { mostLikely, type Built, type CachePair, type Wanted } from "../core/build";
+import { mostLikely, product, type Built, type CachePair, type Wanted } from "../core/build";
 import { FormatError, HookError, ModelError } from "../core/errors";
 import { anatomyOf, FAMILIES, readArchitecture, type Architecture } from "../core/families";
 import type { Anatomy } from "../core/hookname";
@@ -42,9 +42,9 @@ export function resolvedSource(file: string, config?: string): GraphSource {
     regime: () => "one",
     tables: () => [],
     files: [...(config ? [config] : []), ...files],
-    elements: values.reduce((sum, { dims }) => sum + dims.reduce((p, q) => p * q, 1), 0),
+    elements: values.reduce((sum, { dims }) => sum + product(dims), 0),
     bytes: values.reduce((sum, { external }) => sum + external!.length, 0),
-    packedBytes: values.reduce((sum, { external, dims, type }) => sum + (type === ELEMENT.FLOAT16 || type === ELEMENT.BFLOAT16 ? 4 * dims.reduce((p, q) => p * q, 1) : external!.length), 0),
+    packedBytes: values.reduce((sum, { external, dims, type }) => sum + (type === ELEMENT.FLOAT16 || type === ELEMENT.BFLOAT16 ? 4 * product(dims) : external!.length), 0),
     dtypes: [...new Set(values.map(({ type }) => TYPES[type] ?? `type ${type}`))].sort(),
     facts: [
       `${a ? `A ${family} model` : "A model"} of ${found.layers} blocks, width ${found.width}, ${found.heads} heads (${found.kvHeads} for keys and values) of ${found.headDim}, vocabulary ${found.vocabulary}.`,

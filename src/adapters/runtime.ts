@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { freemem, totalmem } from "node:os";
 import { dirname, relative, sep } from "node:path";
 import type { InferenceSession } from "onnxruntime-node";
-import type { CachePair } from "../core/build";
+import { product, type CachePair } from "../core/build";
 import { InterruptError, ModelError } from "../core/errors";
 import type { Feed } from "../core/feeds";
 import { ELEMENT, writeOnnx, type Initializer, type OnnxModel, type Value } from "../core/onnx";
@@ -45,8 +45,6 @@ export interface Runtime {
   hold(bytes: number): Exclude<Holding, "auto">;
   close(): Promise<void>;
 }
-
-const product = (shape: number[]): number => shape.reduce((p, q) => p * q, 1);
 
 const isHalf = ({ external, type }: Initializer): boolean => external !== undefined && (type === ELEMENT.FLOAT16 || type === ELEMENT.BFLOAT16);
 

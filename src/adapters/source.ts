@@ -1,5 +1,5 @@
 import { rotatesInside } from "../core/attention";
-import { buildGraph, checkWeights, hookWidth, type Built, type Wanted, type Weight } from "../core/build";
+import { buildGraph, checkWeights, hookWidth, product, type Built, type Wanted, type Weight } from "../core/build";
 import { HookError, OptionError } from "../core/errors";
 import { anatomyOf, readArchitecture, type Architecture } from "../core/families";
 import type { Feed } from "../core/feeds";
@@ -66,9 +66,9 @@ export function builtSource(folder: string, files: { config: string; weights: st
     head: (tokens) => headRows(a, weights, tokens),
     headOutput: (layer) => headOutput(a, weights, layer),
     files: [files.config, ...files.weights],
-    elements: stored.reduce((sum, { shape }) => sum + shape.reduce((p, q) => p * q, 1), 0),
+    elements: stored.reduce((sum, { shape }) => sum + product(shape), 0),
     bytes: stored.reduce((sum, { bytes }) => sum + bytes, 0),
-    packedBytes: stored.reduce((sum, { shape }) => sum + 4 * shape.reduce((p, q) => p * q, 1), 0),
+    packedBytes: stored.reduce((sum, { shape }) => sum + 4 * product(shape), 0),
     dtypes: [...new Set(stored.map(({ dtype }) => dtype))].sort(),
     facts: facts(a),
   };

@@ -68,7 +68,8 @@ export interface Built {
 const DTYPES: Record<string, number> = { F32: ELEMENT.FLOAT, F16: ELEMENT.FLOAT16, BF16: ELEMENT.BFLOAT16 };
 const SIZES: Record<string, number> = { F32: 4, F16: 2, BF16: 2 };
 
-const product = (shape: number[]): number => shape.reduce((p, q) => p * q, 1);
+/** Elements of a tensor of this shape. */
+export const product = (shape: number[]): number => shape.reduce((p, q) => p * q, 1);
 
 /**
  * Checks the checkpoint against the architecture, and gives the weights under the names that {@link buildGraph} uses.

@@ -1,8 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { version } from "../../src/adapters/package";
@@ -12,6 +11,7 @@ import { HookError, ModelError, OptionError } from "../../src/core/errors";
 import { expandHooks, foldHooks, hookTable } from "../../src/core/hooktable";
 import { bytesSource, readFloats, readHeader, writeSafetensors, type SafetensorsHeader } from "../../src/core/safetensors";
 import type { HookRow } from "../../src/core/types";
+import { scratch } from "./folders";
 
 const ORACLE = join(__dirname, "../../../test/oracle/models");
 const CLI = join(__dirname, "../../src/adapters/cli.js");
@@ -40,15 +40,6 @@ function close(found: Float32Array, wanted: Float32Array, what: string): void {
     scale = Math.max(scale, Math.abs(wanted[i]));
   }
   assert.ok(scale > 0.1 && difference <= 1e-5 * scale, `${what}: ${difference} of ${scale}`);
-}
-
-async function scratch(work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "saelab-trace-"));
-  try {
-    await work(folder);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
 }
 
 /** The program itself. */

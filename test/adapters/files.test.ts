@@ -1,19 +1,10 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { chmodSync, mkdtempSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { chmodSync, readFileSync, readdirSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fewOpen, fileSource, requireSpace, writeAtomic } from "../../src/adapters/files";
 import { DiskError } from "../../src/core/errors";
-
-async function scratch(work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "saelab-files-"));
-  try {
-    await work(folder);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
+import { scratch } from "./folders";
 
 test("ranges of a file are copies of its bytes, cut at its end", () => scratch(async (folder) => {
   const path = join(folder, "a");

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
 
-/** What tests of stores share: folders of their own, what is in them, and refusals. */
+/** What tests share: folders of their own, what is in them, and refusals. */
 
 /** Names of folders that are not there yet, under one that goes when the tests are over. */
 export function freshFolders(name: string): { root: string; fresh: () => string } {
@@ -13,6 +13,16 @@ export function freshFolders(name: string): { root: string; fresh: () => string 
   after(() => rmSync(root, { recursive: true }));
   let folders = 0;
   return { root, fresh: () => join(root, `${folders++}`) };
+}
+
+/** A folder that is there while something works in it. */
+export async function scratch(work: (folder: string) => Promise<void>): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "saelab-test-"));
+  try {
+    await work(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 /** Each file's SHA-256. */

@@ -10,6 +10,7 @@ import { openModel } from "../../src/adapters/open";
 import { DiskError, FormatError, InterruptError, ModelError } from "../../src/core/errors";
 import { bytesSource, readFloats, readHeader } from "../../src/core/safetensors";
 import { llamaGguf } from "../ggufllama";
+import { scratch } from "./folders";
 
 const ORACLE = join(__dirname, "../../../test/oracle");
 const QWEN2 = join(ORACLE, "gguf", "qwen2-mixed.gguf");
@@ -17,15 +18,6 @@ const written = mkdtempSync(join(tmpdir(), "saelab-gguf-"));
 const LLAMA = join(written, "llama-f32.gguf");
 writeFileSync(LLAMA, llamaGguf(join(ORACLE, "models", "llama")));
 after(() => rmSync(written, { recursive: true, force: true }));
-
-async function scratch(work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "saelab-gguf-"));
-  try {
-    await work(folder);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
 
 const json = (...path: string[]): any => JSON.parse(readFileSync(join(...path), "utf8"));
 

@@ -1,14 +1,14 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openModel, type OpenOptions } from "../../src/adapters/open";
 import { EngineError, HookError, InterruptError, ModelError, OptionError } from "../../src/core/errors";
 import { bytesSource, readFloats, readHeader, writeSafetensors } from "../../src/core/safetensors";
 import type { Model, Write } from "../../src/core/types";
 import { close, golden, goldenName, sizeOf, type Golden } from "./golden";
+import { scratch } from "./folders";
 
 const ORACLE = join(__dirname, "../../../test/oracle/models");
 
@@ -18,15 +18,6 @@ async function opened(folder: string, work: (model: Model) => Promise<unknown>, 
     await work(model);
   } finally {
     await model.close();
-  }
-}
-
-async function scratch(work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "saelab-model-"));
-  try {
-    await work(folder);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
   }
 }
 

@@ -1,7 +1,6 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openModel, type OpenOptions } from "../../src/adapters/open";
 import { FormatError, HookError, HubError, ModelError, OptionError } from "../../src/core/errors";
@@ -12,19 +11,11 @@ import { FIXTURES } from "../fixtures";
 import { llamaGguf } from "../ggufllama";
 import { close, golden, goldenName, sizeOf } from "./golden";
 import { startHub } from "./hub-server";
+import { scratch } from "./folders";
 
 /** The ways into openModel: which is taken, why, and what is said when none can be. */
 const ORACLE = join(__dirname, "../../../test/oracle");
 const LLAMA = join(ORACLE, "models/llama");
-
-async function scratch(work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "saelab-open-"));
-  try {
-    await work(folder);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
 
 async function opened<T>(source: string, work: (model: Model) => Promise<T>, options?: OpenOptions): Promise<T> {
   const model = await openModel(source, { threads: 1, ...options });

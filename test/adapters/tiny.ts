@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { openModel, type OpenOptions } from "../../src/adapters/open";
 import { bytesSource, readFloats, readHeader } from "../../src/core/safetensors";
 import type { Model } from "../../src/core/types";
+export { scratch } from "./folders";
 
 /** The tiny models of test/oracle, and how tests open and compare them. */
 export const ORACLE = join(__dirname, "../../../test/oracle");
@@ -61,15 +61,6 @@ export async function opened<T>(name: string, work: (model: Model) => Promise<T>
     return await work(model);
   } finally {
     await model.close();
-  }
-}
-
-export async function scratch(work: (folder: string) => Promise<void>): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "saelab-edits-"));
-  try {
-    await work(folder);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
   }
 }
 
