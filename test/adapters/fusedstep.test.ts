@@ -3,7 +3,6 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { Parameters } from "../../src/adapters/coder";
 import { differs, FUSED, fusedKernels, fusedOps, fusedStep } from "../../src/adapters/fusedstep";
 import { loadOps, OPS, OPS_BUILD } from "../../src/adapters/ops";
 import { freshState, stockStep, type Step, type StepState } from "../../src/adapters/step";
@@ -11,14 +10,13 @@ import { tensorflow, type Id } from "../../src/adapters/tensorflow";
 import { encode } from "../../src/core/sae";
 import { OptionError } from "../../src/core/errors";
 import { random, type Random } from "../../src/core/random";
-import { bytesSource, readFloats, readHeader, readInts } from "../../src/core/safetensors";
+import { agreesWithTorch, close, names } from "./torchsteps";
 
 const engine = tensorflow();
 const ops = fusedOps(engine);
 assert.ok("id" in ops, `the fused ops must be there where tests run (npm run setup): ${"why" in ops ? ops.why : ""}`);
 const setThreads = ops.setThreads;
 
-const names = ["wEnc", "bEnc", "wDec", "bDec"] as const;
 const normals = (n: number, rng: Random, scale = 1): Float32Array => Float32Array.from({ length: n }, () => scale * rng.normal());
 
 const sixteenths = (values: Float32Array): Float32Array => values.map((value) => Math.round(16 * value) / 16);
@@ -35,42 +33,7 @@ function state(d: number, latents: number, k: number, seed: number): StepState {
   });
 }
 
-/** max|a − b| ≤ tolerance·max|b| */
-function close(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number, what: string): void {
-  assert.equal(actual.length, expected.length, what);
-  let largest = 0, worst = 0;
-  for (let i = 0; i < expected.length; i++) {
-    largest = Math.max(largest, Math.abs(expected[i]));
-    worst = Math.max(worst, Math.abs(actual[i] - expected[i]));
-    assert.ok(Number.isFinite(actual[i]), `${what}: ${i} is ${actual[i]}`);
-  }
-  assert.ok(worst <= tolerance * largest, `${what}: differs by ${worst}, largest ${largest}, relative ${worst / largest}`);
-}
-
-const golden = bytesSource(readFileSync(join(__dirname, "../../../test/oracle/step/golden.safetensors")));
-const { tensors } = readHeader(golden, "golden.safetensors");
-
-for (const kind of ["none", "few", "many"]) {
-  test(`20 fused steps agree with PyTorch's autograd and Adam: ${kind} dead`, () => {
-    const floats = (name: string): Float32Array => readFloats(golden, tensors.get(name)!);
-    const of = (prefix: string): Parameters => Object.fromEntries(names.map((name) => [name, floats(`${prefix}.${name}`)])) as unknown as Parameters;
-    const [steps, rows, d] = tensors.get("x")!.shape;
-    const latents = tensors.get("start.bEnc")!.shape[0];
-    const x = floats("x"), losses = floats(`${kind}.losses`), dead = readInts(golden, tensors.get(`${kind}.dead`)!);
-    const step = fusedStep(engine, { ...freshState(d, latents, 4, of("start")), parameters: of("start") });
-    const batch = (t: number): Float32Array => x.slice(t * rows * d, (t + 1) * rows * d);
-    const { gradient } = step.gradients(batch(0), { dead });
-    for (const name of names) close(gradient[name], floats(`${kind}.gradient.${name}`), 2e-6, `gradient of ${name}`);
-    for (let t = 0; t < steps; t++) {
-      const { fvu, aux } = step.update(batch(t), { learningRate: 3e-3, dead });
-      assert.ok(Math.abs(fvu - losses[2 * t]) <= 1e-5 * losses[2 * t], `step ${t}: fvu ${fvu}, expected ${losses[2 * t]}`);
-      assert.ok(Math.abs(aux - losses[2 * t + 1]) <= 1e-5 * losses[2 * t + 1], `step ${t}: aux ${aux}, expected ${losses[2 * t + 1]}`);
-    }
-    const end = step.state().parameters;
-    for (const name of names) close(end[name], floats(`${kind}.end.${name}`), 1e-4, `${name} after ${steps} steps`);
-    step.dispose();
-  });
-}
+agreesWithTorch("fused steps", (initial) => fusedStep(engine, initial));
 
 /** Widths that 16 and 4 do not divide, more latents than groups, every latent chosen, few rows, most of the chosen values 0. */
 const cases: { name: string; d: number; latents: number; k: number; rows: number; dead?: number[]; bias?: number }[] = [

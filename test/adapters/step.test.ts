@@ -1,15 +1,13 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { test } from "node:test";
 import { OptionError } from "../../src/core/errors";
 import { encode } from "../../src/core/sae";
 import { random, type Random } from "../../src/core/random";
-import { bytesSource, readFloats, readHeader, readInts } from "../../src/core/safetensors";
 import { coder, decodeRows, encodeRows, groupings, type Choice, type Parameters } from "../../src/adapters/coder";
 import { plainStep } from "../../src/adapters/plainstep";
 import { freshState, stockStep, type Step, type StepState } from "../../src/adapters/step";
 import { kernels, tensorflow } from "../../src/adapters/tensorflow";
+import { agreesWithTorch, close, names } from "./torchsteps";
 
 const engine = tensorflow();
 
@@ -23,20 +21,6 @@ function state(d: number, latents: number, k: number, seed: number): StepState {
   };
   return freshState(d, latents, k, parameters);
 }
-
-/** max|a − b| ≤ tolerance·max|b| */
-function close(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number, what: string): void {
-  assert.equal(actual.length, expected.length, what);
-  let largest = 0, worst = 0;
-  for (let i = 0; i < expected.length; i++) {
-    largest = Math.max(largest, Math.abs(expected[i]));
-    worst = Math.max(worst, Math.abs(actual[i] - expected[i]));
-    assert.ok(Number.isFinite(actual[i]), `${what}: ${i} is ${actual[i]}`);
-  }
-  assert.ok(worst <= tolerance * largest, `${what}: differs by ${worst}, largest ${largest}, relative ${worst / largest}`);
-}
-
-const names = ["wEnc", "bEnc", "wDec", "bDec"] as const;
 
 /** The cases: sizes that divide and that do not, every latent chosen, groups, bfloat16; few dead latents (dense) and many (picked). */
 const cases: { name: string; d: number; latents: number; k: number; rows: number; dead: number[]; choice?: Choice }[] = [
@@ -79,31 +63,7 @@ for (const { name, d, latents, k, rows, dead, choice } of cases) {
   });
 }
 
-const golden = bytesSource(readFileSync(join(__dirname, "../../../test/oracle/step/golden.safetensors")));
-const { tensors } = readHeader(golden, "golden.safetensors");
-
-for (const kind of ["none", "few", "many"]) {
-  test(`20 steps agree with PyTorch's autograd and Adam: ${kind} dead`, () => {
-    const floats = (name: string): Float32Array => readFloats(golden, tensors.get(name)!);
-    const of = (prefix: string): Parameters => Object.fromEntries(names.map((name) => [name, floats(`${prefix}.${name}`)])) as unknown as Parameters;
-    const [steps, rows, d] = tensors.get("x")!.shape;
-    const latents = tensors.get("start.bEnc")!.shape[0];
-    const x = floats("x"), losses = floats(`${kind}.losses`), dead = readInts(golden, tensors.get(`${kind}.dead`)!);
-    const initial = { ...freshState(d, latents, 4, of("start")), parameters: of("start") };
-    const step = stockStep(engine, initial);
-    const batch = (t: number): Float32Array => x.slice(t * rows * d, (t + 1) * rows * d);
-    const { gradient } = step.gradients(batch(0), { dead });
-    for (const name of names) close(gradient[name], floats(`${kind}.gradient.${name}`), 2e-6, `gradient of ${name}`);
-    for (let t = 0; t < steps; t++) {
-      const { fvu, aux } = step.update(batch(t), { learningRate: 3e-3, dead });
-      assert.ok(Math.abs(fvu - losses[2 * t]) <= 1e-5 * losses[2 * t], `step ${t}: fvu ${fvu}, expected ${losses[2 * t]}`);
-      assert.ok(Math.abs(aux - losses[2 * t + 1]) <= 1e-5 * losses[2 * t + 1], `step ${t}: aux ${aux}, expected ${losses[2 * t + 1]}`);
-    }
-    const end = step.state().parameters;
-    for (const name of names) close(end[name], floats(`${kind}.end.${name}`), 1e-4, `${name} after ${steps} steps`);
-    step.dispose();
-  });
-}
+agreesWithTorch("steps", (initial) => stockStep(engine, initial));
 
 test("the auxiliary loss reaches the encoder of dead latents, and leaves the residual alone", () => {
   const d = 16, latents = 64, k = 2, rng = random(3);
