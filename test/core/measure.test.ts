@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
-import { fvu, measuring } from "../../src/core/measure";
+import { loadSae } from "../../src/adapters/loadsae";
+import { densityHistogram, fvu, measuring, type Measures } from "../../src/core/measure";
+import { decode, encode } from "../../src/core/sae";
+import { bytesSource, readFloats, readHeader } from "../../src/core/safetensors";
 
 test("fvu by hand: perfect 0, the mean row 1", () => {
   const x = Float32Array.of(1, 2, 3, 4, 5, 9);
@@ -36,8 +41,54 @@ test("measures add up over chunks: L0, dead and dense", () => {
     tally.rows(Float32Array.of(row), Float32Array.of(row + 1));
     tally.latents(Int32Array.of(0, row === 0 ? 1 : row < 3 ? 2 : 3), Float32Array.of(1, row < 3 ? 0.5 : 0));
   }
-  const { fvu: share, explainedVariance, ...rest } = tally.result();
+  const { fvu: share, explainedVariance, mse, l0, l1, dead, dense, rows } = tally.result();
   assert.ok(Math.abs(share - 10 / 82.5) < 1e-12);
   assert.equal(explainedVariance, 1 - share);
-  assert.deepEqual(rest, { l0: 1.3, dead: 2 / 5, dense: 2 / 5, rows: 10 });
+  assert.deepEqual({ mse, l0, l1, dead, dense, rows }, { mse: 1, l0: 1.3, l1: 1.15, dead: 2 / 5, dense: 2 / 5, rows: 10 });
+  assert.deepEqual([...tally.density()], [1, 0.1, 0.2, 0, 0].map(Math.fround));
+});
+
+test("density histogram: four bins a decade, the dead apart, the edges within", () => {
+  const { edges, counts, dead } = densityHistogram([0, 1, 0.5, 0.1, 0.0999, 0.01, 0]);
+  assert.deepEqual([edges[0], edges.at(-1), counts.length, dead], [-2, 0, 8, 2]);
+  assert.deepEqual(counts, [1, 0, 0, 1, 1, 0, 1, 1]); // 0.01 | 0.0999 | 0.1 | 0.5 | 1
+  assert.equal(counts.reduce((a, b) => a + b) + dead, 7);
+  assert.deepEqual(densityHistogram([0, 0]).counts, [0, 0, 0, 0]);
+});
+
+/** SAELens' numbers on the same rows and weights: test/oracle/evals. */
+const ORACLE = join(__dirname, "../../../test/oracle/evals");
+const golden = JSON.parse(readFileSync(join(ORACLE, "golden.json"), "utf8"));
+const NAMES: Record<string, keyof Measures> = {
+  explained_variance: "explainedVariance", explained_variance_legacy: "explainedVarianceLegacy", mse: "mse", cossim: "cosine", l2_norm_in: "l2NormIn", l2_norm_out: "l2NormOut",
+  l2_ratio: "l2Ratio", relative_reconstruction_bias: "relativeReconstructionBias", l0: "l0", l1: "l1",
+};
+
+for (const [name, { metrics, density }] of Object.entries<{ metrics: Record<string, number>; density: number[] }>(golden.cases)) {
+  test(`measures are SAELens': ${name}`, async () => {
+    const sae = await loadSae(join(ORACLE, name.split(",")[0]));
+    const bytes = bytesSource(readFileSync(join(ORACLE, "rows.safetensors")));
+    const all = readFloats(bytes, readHeader(bytes, "rows").tensors.get("x")!);
+    const kept = golden.ids.flat().flatMap((id: number, row: number) => (name.includes("left out") && id < 3 ? [] : [row]));
+    const x = Float32Array.from(kept.flatMap((row: number) => [...all.subarray(row * 48, (row + 1) * 48)]));
+    const sparse = encode(sae.weights, x);
+    const tally = measuring(48, 48);
+    tally.rows(x, decode(sae.weights, sparse));
+    tally.latents(sparse.index, sparse.value);
+    const found = tally.result();
+    for (const [theirs, ours] of Object.entries(NAMES)) assert.ok(Math.abs(found[ours] - metrics[theirs]) <= 2e-6 * Math.max(1, Math.abs(metrics[theirs])), `${theirs}: ${found[ours]} for ${metrics[theirs]}`);
+    tally.density().forEach((share, f) => assert.ok(Math.abs(share - density[f]) < 1e-6, `density of latent ${f}`));
+    assert.equal(found.dead, density.filter((share) => share === 0).length / 48);
+    assert.equal(found.rows, kept.length);
+  });
+}
+
+test("rows of zeros and rows that are the mean count as the docstrings say", () => {
+  const tally = measuring(2, 0);
+  tally.rows(Float32Array.of(0, 0, 2, 0, 1, 0), Float32Array.of(0, 0, 1, 0, 0, 0)); // the last row is the mean
+  const { cosine, l2Ratio, explainedVarianceLegacy, fvu: share } = tally.result();
+  assert.equal(cosine, 1 / 3);
+  assert.equal(l2Ratio, 0.5 / 3);
+  assert.equal(explainedVarianceLegacy, (1 + 0) / 2);
+  assert.equal(share, 1);
 });
