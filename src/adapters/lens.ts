@@ -12,7 +12,7 @@ import { tableBundle } from "./table";
 /** What a stream foretells, what a logit is made of, how well a text is foretold. */
 
 /** Logits held at once: 64 MB in float32. */
-const LOGITS = 2 ** 24;
+export const LOGITS = 2 ** 24;
 
 /** Numbers of rows that one pass gives back, at most. */
 const ROWS = 2 ** 27;
@@ -347,8 +347,8 @@ function placed(write: Write, prompt: number): Write {
 }
 
 /** Neighbouring texts, as many as fit; one that is longer stands alone. */
-function batchesOf(texts: TextLoss[], batchTokens: number): TextLoss[][] {
-  const batches: TextLoss[][] = [];
+export function batchesOf<Text extends { ids: Int32Array }>(texts: Text[], batchTokens: number): Text[][] {
+  const batches: Text[][] = [];
   let longest = 0;
   for (const text of texts) {
     const last = batches.at(-1);

@@ -3,7 +3,10 @@ import { test } from "node:test";
 import { evaluationTable } from "../../src/core/evaluationtable";
 import { tableText } from "../../src/core/featuretable";
 
-const good = { fvu: 0.0857, explainedVariance: 0.9143, l0: 16, dead: 0.0078, dense: 0.001, rows: 183735, hook: "layers.3" };
+const good = {
+  fvu: 0.0857, explainedVariance: 0.9143, explainedVarianceLegacy: 0.91, mse: 2.5, cosine: 0.96, l2NormIn: 12.2, l2NormOut: 11.9, l2Ratio: 0.975, relativeReconstructionBias: 0.99,
+  l0: 16, l1: 40, dead: 0.0078, dense: 0.001, rows: 183735, hook: "layers.3",
+};
 
 test("an evaluation says what each measure means", () => {
   const text = tableText(evaluationTable(good, "heldout", 1024));
