@@ -69,18 +69,22 @@ export interface RowPlan {
   wanted: number;
 }
 
+/** The hook of a store whose rows an SAE reads: the one asked for, its own, or the only one. @throws OptionError when it has another width */
+export function hookIn(store: Store, sae: Sae, asked: string | undefined, verb: string): string {
+  const own = store.manifest.hooks.some(({ name }) => name === sae.hook) ? sae.hook : undefined;
+  const hook = store.hook(asked ?? own);
+  const { d } = sae.weights;
+  if (store.width(hook) === d) return hook;
+  throw new OptionError(
+    `${verb}: expected rows of width ${d} (the SAE's d_in), found ${store.width(hook)} at ${hook} of ${store.path}. ` +
+    `Name the hook it was trained on: ${verb}(sae, store, { hook }).`);
+}
+
 /** @throws OptionError */
 export function planRows(sae: Sae, store: Store, options: EvaluateOptions): RowPlan {
   const { split = "heldout" } = options;
   const { d, dOut = d, transcoder } = sae.weights;
-  const own = store.manifest.hooks.some(({ name }) => name === sae.hook) ? sae.hook : undefined;
-  const hook = store.hook(options.hook ?? own);
-  if (store.width(hook) !== d) {
-    throw new OptionError(
-      `evaluate: expected rows of width ${d} (the SAE's d_in), ` +
-      `found ${store.width(hook)} at ${hook} of ${store.path}. ` +
-      "Name the hook it was trained on: evaluate(sae, store, { hook }).");
-  }
+  const hook = hookIn(store, sae, options.hook, "evaluate");
   if (Boolean(transcoder) !== (options.target !== undefined)) {
     throw new OptionError(
       `evaluate: target: expected ${transcoder ? "the hook that a transcoder predicts" : "none, for an SAE rebuilds the rows that it reads"}, found ${options.target ?? "none"} for ${describeKind(sae.weights)}. ` +

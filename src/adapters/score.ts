@@ -7,24 +7,20 @@ import { random } from "../core/random";
 import { auroc, averagePrecision, bootstrap, ranking } from "../core/ranking";
 import {
   FIRST,
-  oneSidedLabels,
   pooling,
   POOLINGS,
-  rowSentences,
   scoreLatents,
-  sentencesOf,
-  withoutLabels,
   type Pooling,
   type RowSentences,
   type Sentences,
 } from "../core/score";
 import { scoresHtml, scoresText, verdictOf, type Detector, type LabelScore, type ScoresView } from "../core/scoretable";
-import { splitDocuments } from "../core/split";
 import { bytesToText, visible } from "../core/token";
 import type { Document, Progress, Sae, Store } from "../core/types";
 import { collect } from "./collect";
 import type { CollectedFeature, Features } from "./features";
 import { breathe, stopIfInterrupted } from "./interrupt";
+import { labelledSentences, positives, type Side } from "./labelled";
 import { inPieces } from "./pieces";
 import { meter } from "./progress";
 import { defaultProgress } from "./progressbar";
@@ -158,13 +154,6 @@ async function pause(): Promise<void> {
   await breathe();
 }
 
-/** Sentences of one side of the split that have rows. */
-interface Side {
-  of: Int32Array; // [n] their numbers among all
-  number: Int32Array; // [sentences] and back; −1: none of these
-  mask: Int32Array; // [n] their labels
-}
-
 /** What is scored, and what there is to choose from. */
 interface Task {
   features: Features;
@@ -195,42 +184,7 @@ async function taskOf(features: Features, store: Store, wanted?: string[]): Prom
         "Look at evaluate(sae, store): the SAE may belong to another hook or model.",
     );
   }
-  const documents = store.documents().map((document) => (document.spans ? document : { ...document, spans: [] }));
-  const known = new Set(documents.flatMap(({ spans }) => spans.map(({ label }) => label)));
-  const unknown = (wanted ?? []).filter((label) => !known.has(label));
-  if (!known.size || unknown.length) {
-    throw new OptionError(
-      `${store.path}: expected documents with labelled spans${unknown.length ? ` "${unknown.join('", "')}"` : ""}, ` +
-        `found ${known.size ? `labels ${[...known].slice(0, 12).join(", ")}` : "none"}. readTexts reads them from JSONL: { text, spans: [{ start, end, label }] }.`,
-    );
-  }
-  const tokenIds: Int32Array[] = [];
-  const offsets = (document: number) => {
-    const tokens = store.tokens(document);
-    tokenIds.push(tokens.ids);
-    return tokens;
-  };
-  const all = await inPieces(sentencesOf(documents, offsets, splitDocuments(documents), wanted), STOPPED);
-  const origin = store.origin(0, features.rows);
-  const rows = rowSentences(all, origin.document, origin.position);
-  // where every sentence with rows carries a label, or none does, there is nothing to tell apart
-  const leftOut = oneSidedLabels(all, rows);
-  if (leftOut.length === all.labels.length || (wanted && leftOut.length)) {
-    throw new StoreError(
-      `${store.path}: expected sentences with rows that carry the label, and some that do not, in training and in held-out documents, ` +
-        `found one side only for "${leftOut.join('", "')}". Label more documents, other behaviours too${leftOut.length < all.labels.length ? ", or leave it out of { labels }" : ""}.`,
-    );
-  }
-  const sentences = withoutLabels(all, leftOut);
-  const side = (heldout: number): Side => {
-    const number = new Int32Array(sentences.count).fill(-1);
-    const list: number[] = [];
-    for (let s = 0; s < sentences.count; s++)
-      if (sentences.heldout[s] === heldout && rows.rows[s] > 0) number[s] = list.push(s) - 1;
-    const of = Int32Array.from(list);
-    return { of, number, mask: of.map((s) => sentences.mask[s]) };
-  };
-  const [train, test] = [side(0), side(1)];
+  const { documents, tokenIds, sentences, rows, train, test, leftOut } = await labelledSentences(store, "scoreLabels", STOPPED, wanted);
   const ranks = ranking(train.mask, sentences.labels.length);
   return { features, store, hook, d, latents, documents, tokenIds, sentences, rows, train, test, ranks, leftOut };
 }
@@ -251,7 +205,6 @@ function requireMemory({ features, store, d, latents, sentences }: Task): void {
 /** A way to tell a label: `scores` are those of the held-out sentences. */
 type Candidate = Pick<Detector, "kind" | "what" | "absent" | "searched" | "train"> & { scores: ArrayLike<number> };
 
-const positives = ({ mask }: Side, l: number): Int32Array => mask.map((m) => (m >> l) & 1);
 const total = (list: Int32Array): number => list.reduce((a, b) => a + b, 0);
 const picked = (scores: ArrayLike<number>, of: Int32Array): Float32Array => Float32Array.from(of, (s) => scores[s]);
 

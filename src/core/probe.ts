@@ -1,4 +1,7 @@
 import type { Pieces } from "./pieces";
+import { auroc, averagePrecision } from "./ranking";
+import type { RowSentences } from "./score";
+import type { Sparse } from "./types";
 
 /**
  * k-sparse probing: what few latents tell of a label. The k latents whose mean differs most between positives and the others are
@@ -109,11 +112,62 @@ function solve(a: Float64Array, b: Float64Array, n: number): Float64Array {
   return x;
 }
 
-/** Means of latents over the rows of each item: the latents of item i that are not 0 are entries offset[i] to offset[i + 1]. */
+/**
+ * Means of latents over the rows of each item: entries offset[i] to offset[i + 1] are the latents of item i that are not 0; one that is there twice has the sum.
+ */
 export interface PooledItems {
   offset: Int32Array; // [items + 1]
   latent: Int32Array;
   value: Float32Array;
+}
+
+/** Pools the latents of rows by sentence, chunk by chunk in the order of the rows. Only what fires is held. */
+export function poolingItems({ sentence, rows }: RowSentences, latents: number) {
+  const sums = new Float64Array(latents);
+  let touched: number[] = [], current = -1, count = 0;
+  let item = new Int32Array(1024), latent = new Int32Array(1024), value = new Float32Array(1024);
+  const longer = <T extends Int32Array | Float32Array>(list: T): T => {
+    const twice = new (list.constructor as new (n: number) => T)(2 * list.length);
+    twice.set(list);
+    return twice;
+  };
+  const flush = (): void => {
+    for (const f of touched) {
+      if (count === item.length) [item, latent, value] = [longer(item), longer(latent), longer(value)];
+      [item[count], latent[count], value[count++]] = [current, f, sums[f] / rows[current]];
+      sums[f] = 0;
+    }
+    touched = [];
+  };
+  return {
+    /** @param from number of the first of these rows */
+    add(from: number, { n, k, index, value: values }: Sparse): void {
+      for (let row = 0; row < n; row++) {
+        const s = sentence[from + row];
+        if (s !== current) flush();
+        current = s;
+        if (s < 0) continue;
+        for (let i = row * k; i < (row + 1) * k; i++) {
+          if (!(values[i] > 0)) continue;
+          if (sums[index[i]] === 0) touched.push(index[i]);
+          sums[index[i]] += values[i];
+        }
+      }
+    },
+    finish(): PooledItems {
+      flush();
+      current = -1;
+      const offset = new Int32Array(rows.length + 1);
+      for (let i = 0; i < count; i++) offset[item[i] + 1]++;
+      for (let s = 0; s < rows.length; s++) offset[s + 1] += offset[s];
+      const next = offset.slice(), sorted = { offset, latent: new Int32Array(count), value: new Float32Array(count) };
+      for (let i = 0; i < count; i++) {
+        const to = next[item[i]]++;
+        [sorted.latent[to], sorted.value[to]] = [latent[i], value[i]];
+      }
+      return sorted;
+    },
+  };
 }
 
 /**
@@ -146,8 +200,22 @@ export function columnsOf({ offset, latent, value }: PooledItems, of: Int32Array
   of.forEach((item, u) => {
     for (let i = offset[item]; i < offset[item + 1]; i++) {
       const j = column.get(latent[i]);
-      if (j !== undefined) out[u * k + j] = value[i];
+      if (j !== undefined) out[u * k + j] += value[i];
     }
   });
   return out;
+}
+
+/** How well a probe's logits tell positives from the others. */
+export interface ProbeScore {
+  /** Share of items on the right side of 0. */
+  accuracy: number;
+  auroc: number;
+  averagePrecision: number;
+}
+
+export function probeScore(z: ArrayLike<number>, positive: ArrayLike<number>): ProbeScore {
+  let right = 0;
+  for (let i = 0; i < positive.length; i++) if (z[i] > 0 === Boolean(positive[i])) right++;
+  return { accuracy: right / positive.length, auroc: auroc(z, positive), averagePrecision: averagePrecision(z, positive) };
 }

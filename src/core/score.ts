@@ -43,6 +43,7 @@ const MOST_LABELS = 30; // bits of a mask that stay clear of its sign
  * @param offsets UTF-16 offsets of all tokens of a document, dropped ones included
  * @param side of each document
  * @param wanted labels; when absent all that occur, most frequent first
+ * @param verb who asks
  * @throws OptionError for more labels than a mask of 32 bits holds
  */
 export function* sentencesOf(
@@ -50,6 +51,7 @@ export function* sentencesOf(
   offsets: (document: number) => { start: Int32Array; end: Int32Array },
   side: ("train" | "heldout")[],
   wanted?: string[],
+  verb = "scoreLabels",
 ): Pieces<Sentences> {
   const times = new Map<string, number>();
   for (const { spans } of documents) for (const { label } of spans) times.set(label, (times.get(label) ?? 0) + 1);
@@ -57,7 +59,7 @@ export function* sentencesOf(
     wanted ?? [...times.keys()].sort((a, b) => times.get(b)! - times.get(a)! || (a < b ? -1 : 1));
   if (labels.length > MOST_LABELS) {
     throw new OptionError(
-      `scoreLabels: expected at most ${MOST_LABELS} labels at once, found ${labels.length}. ` +
+      `${verb}: expected at most ${MOST_LABELS} labels at once, found ${labels.length}. ` +
         `Say which: { labels: ["${labels.slice(0, 2).join('", "')}", …] }, in several calls if need be.`,
     );
   }
