@@ -32,9 +32,11 @@ export interface EvaluateOptions extends Omit<SpliceOptions, "hook" | "target"> 
 export interface Evaluation extends EvaluationView {
   split: Split;
   latents: number;
+  /** How latents are chosen, such as "topk", "jumprelu transcoder". */
+  kind: string;
   /** Share of the rows on which each latent fires, [latents]: SAELens' `feature_density`. */
   density: Float32Array;
-  /** Of these shares; `densityPlot(evaluation)` draws it. */
+  /** Of these shares; `densityHistogram(evaluation)` draws it. */
   histogram: DensityHistogram;
 }
 
@@ -128,7 +130,7 @@ export async function planSplice(
 
 /** The measures on the rows. @throws StoreError, InterruptError */
 export async function measureRows({ sae, hook, target, split, ranges, wanted }: RowPlan, store: Store, { progress = defaultProgress() }: EvaluateOptions, stage = "evaluate"): Promise<Evaluation> {
-  const { d, dOut = d, latents } = sae.weights;
+  const { d, dOut = d, latents, kind = "topk", transcoder } = sae.weights;
   const tally = measuring(dOut, latents);
   const told = meter(stage, wanted, "rows", progress);
   let done = 0;
@@ -146,5 +148,5 @@ export async function measureRows({ sae, hook, target, split, ranges, wanted }: 
     await breathe();
   }
   const density = tally.density();
-  return { ...tally.result(), hook, ...(target === hook ? {} : { target }), split, latents, density, histogram: densityHistogram(density) };
+  return { ...tally.result(), hook, ...(target === hook ? {} : { target }), split, latents, kind: `${kind}${transcoder ? " transcoder" : ""}`, density, histogram: densityHistogram(density) };
 }

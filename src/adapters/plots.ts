@@ -11,7 +11,8 @@ import { showing, type Bundle, type Shown } from "./show";
  * else.
  */
 
-function plotted({ figure, words }: Plot): Shown {
+/** A figure that shows itself; it is drawn when it is shown. */
+export function plotted({ figure, words }: Plot): Shown {
   let made: Promise<Bundle> | undefined;
   const draw = async (): Promise<Bundle> => {
     const png = Buffer.from(await figurePng(figure)).toString("base64");

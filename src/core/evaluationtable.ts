@@ -9,6 +9,7 @@ export type Split = "heldout" | "train" | "all";
 
 /** What `evaluate` finds, as far as tables show it. */
 export interface EvaluationView extends Measures {
+  /** Place whose rows were read, and of a transcoder the one that it predicts. */
   hook: string;
   target?: string;
   splice?: SpliceMeasures;
@@ -56,6 +57,7 @@ export function spliceTable(s: SpliceMeasures): TableView {
 /** One SAE of a comparison: what it is, and its measures. */
 export interface ComparedSae extends EvaluationView {
   name: string;
+  /** How latents are chosen, such as "topk", "jumprelu transcoder". */
   kind: string;
   latents: number;
 }
@@ -99,14 +101,4 @@ export function comparisonCsv(rows: ComparedSae[]): string {
   const columns = comparedColumns(rows);
   const cell = (value: number | string): string => (typeof value === "string" ? (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value) : Number.isFinite(value) ? String(value) : "");
   return `${[columns.map(({ name }) => name), ...rows.map((row) => columns.map(({ of }) => cell(of(row))))].map((line) => line.join(",")).join("\r\n")}\r\n`;
-}
-
-/** Points that no other is as good as in both and better in one: the Pareto front, by x. @param larger whether a larger y is better; of x a smaller one is */
-export function paretoFront(points: { x: number; y: number }[], larger: boolean): number[] {
-  const order = [...points.keys()].filter((i) => Number.isFinite(points[i].x) && Number.isFinite(points[i].y));
-  const better = (a: number, b: number): boolean => (larger ? a > b : a < b);
-  order.sort((a, b) => points[a].x - points[b].x || (larger ? points[b].y - points[a].y : points[a].y - points[b].y));
-  const front: number[] = [];
-  for (const i of order) if (!front.length || better(points[i].y, points[front.at(-1)!].y)) front.push(i);
-  return front;
 }

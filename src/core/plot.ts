@@ -27,11 +27,11 @@ export interface Plot {
   words: string;
 }
 
-const ORANGE = "#d9660a";
-const BLUE = "#3b6ea8";
-const INK = "#2b2f36";
+export const ORANGE = "#d9660a";
+export const BLUE = "#3b6ea8";
+export const INK = "#2b2f36";
 const GRID = "#e4e7eb";
-const LINE = "#9aa2ad";
+export const LINE = "#9aa2ad";
 
 /** @param values any numbers; written as float32 */
 export function column(values: ArrayLike<number>): Column {
@@ -41,7 +41,7 @@ export function column(values: ArrayLike<number>): Column {
   return { dtype: "f4", bdata: btoa(text) };
 }
 
-const axis = (more: Record<string, unknown> = {}): Record<string, unknown> => ({
+export const axis = (more: Record<string, unknown> = {}): Record<string, unknown> => ({
   gridcolor: GRID,
   linecolor: LINE,
   showline: true,
@@ -52,7 +52,7 @@ const axis = (more: Record<string, unknown> = {}): Record<string, unknown> => ({
 });
 
 /** A logarithmic axis with its numbers written out: 1, 2, 5 of each decade when there are few, else the decades. */
-function logAxis(values: ArrayLike<number>, more: Record<string, unknown> = {}): Record<string, unknown> {
+export function logAxis(values: ArrayLike<number>, more: Record<string, unknown> = {}): Record<string, unknown> {
   const positive = Array.from(values).filter((value) => value > 0 && Number.isFinite(value));
   const least = positive.length ? positive.reduce((a, b) => Math.min(a, b)) : 0.1;
   const largest = positive.length ? positive.reduce((a, b) => Math.max(a, b)) : 1;
@@ -71,7 +71,7 @@ function logAxis(values: ArrayLike<number>, more: Record<string, unknown> = {}):
  * Names of the axes as annotations: where they stand then does not hang on measured text, which a picture drawn without a
  * browser lacks.
  */
-const naming = (x: string, left: string, right?: string): Record<string, unknown>[] => {
+export const naming = (x: string, left: string, right?: string): Record<string, unknown>[] => {
   const name = (text: string, color: string, where: Record<string, unknown>): Record<string, unknown> => ({
     text,
     xref: "paper",
@@ -87,7 +87,7 @@ const naming = (x: string, left: string, right?: string): Record<string, unknown
   ];
 };
 
-const frame = (title: string, more: Record<string, unknown>): Figure["layout"] => ({
+export const frame = (title: string, more: Record<string, unknown>): Figure["layout"] => ({
   width: 760,
   height: 380,
   margin: { l: 64, r: 56, t: 76, b: 60 },
@@ -98,7 +98,7 @@ const frame = (title: string, more: Record<string, unknown>): Figure["layout"] =
   ...more,
 });
 
-const CONFIG = { displaylogo: false, responsive: true };
+export const CONFIG = { displaylogo: false, responsive: true };
 
 /**
  * Fraction of variance unexplained (left, logarithmic) and share of dead latents (right) against the tokens seen.
