@@ -105,7 +105,7 @@ export async function mergeCommand(args: string[]): Promise<number> {
 }
 
 /** parseArgs, with its complaints as ours. */
-function parsed<Options extends NonNullable<NonNullable<Parameters<typeof parseArgs>[0]>["options"]>>(verb: string, args: string[], options: Options) {
+export function parsed<Options extends NonNullable<NonNullable<Parameters<typeof parseArgs>[0]>["options"]>>(verb: string, args: string[], options: Options) {
   try {
     return parseArgs({ args, options, allowPositionals: true });
   } catch (error) {
@@ -122,7 +122,7 @@ function shardOf(text: string): { index: number; of: number } {
 }
 
 /** Runs work that reads the interrupt flag, and sets the flag when a signal comes. */
-async function untilSignal(work: () => Promise<void>): Promise<number> {
+export async function untilSignal(work: () => Promise<void>): Promise<number> {
   const flag = ((globalThis as Record<symbol, unknown>)[Symbol.for("saelab.interrupt")] ??= { requested: false }) as { requested: boolean };
   let code = 0;
   const stop = (signal: NodeJS.Signals): void => {
@@ -150,7 +150,7 @@ async function untilSignal(work: () => Promise<void>): Promise<number> {
 const PAUSE = 10; // seconds between two lines of a log
 
 /** One line that is written over on a terminal; else a line every ten seconds and at the end of each stage. */
-function lines(): Progress {
+export function lines(): Progress {
   if (process.stderr.isTTY) return progressBar();
   const stages = new Map<string, { begun: number; told: number }>();
   return (state) => {

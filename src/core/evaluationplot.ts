@@ -33,7 +33,6 @@ export function paretoFront(points: Pick<ParetoPoint, "x" | "y">[], x: Pick<Meas
 }
 
 const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "cross", "x"];
-const NAMED = 24; // points; of more only those of the front have their names beside them
 const LOG = 3; // a measure that spans so many times its least one is drawn on a logarithmic axis
 
 /**
@@ -46,13 +45,16 @@ export function paretoFigure(points: ParetoPoint[], x: Measure, y: Measure, titl
   const front = paretoFront(known, x, y);
   const onFront = new Set(front);
   const kinds = [...new Set(known.map(({ kind }) => kind ?? ""))];
-  const scale = (of: (point: ParetoPoint) => number): Record<string, unknown> => {
+  const scale = (of: (point: ParetoPoint) => number): Record<string, unknown> & { range: number[] } => {
     const values = known.map(of);
     const [least, most] = [Math.min(...values), Math.max(...values)];
-    if (least > 0 && most > LOG * least) return logAxis(values);
+    if (least > 0 && most > LOG * least) return logAxis(values) as ReturnType<typeof scale>;
     const room = 0.08 * (most - least || Math.abs(most) || 1);
-    return axis({ range: [least - room, most + room] });
+    return axis({ range: [least - room, most + room] }) as ReturnType<typeof scale>;
   };
+  const [xaxis, yaxis] = [scale((point) => point.x), scale((point) => point.y)];
+  const pixel = (value: number, { type, range: [low, high] }: typeof xaxis, length: number): number => (((type === "log" ? Math.log10(value) : value) - low) / (high - low)) * length;
+  const places = labelPlaces(known.map((point, i) => ({ name: point.name, first: onFront.has(i), x: pixel(point.x, xaxis, WIDE), y: HIGH - pixel(point.y, yaxis, HIGH) })), y.better === "less" ? "bottom" : "top");
   const beaten = known.length - front.length;
   return {
     words:
@@ -69,16 +71,19 @@ export function paretoFigure(points: ParetoPoint[], x: Measure, y: Measure, titl
           return {
             type: "scatter", mode: "markers+text", name: kind || "SAE",
             x: column(mine.map((i) => known[i].x)), y: column(mine.map((i) => known[i].y)),
-            text: mine.map((i) => (known.length <= NAMED || onFront.has(i) ? known[i].name : "")), textposition: "top center", textfont: { size: 11, color: INK }, cliponaxis: false,
+            text: mine.map((i) => (places[i] ? known[i].name : "")), textposition: mine.map((i) => places[i] ?? "top center"), textfont: { size: 11, color: INK }, cliponaxis: false,
             customdata: mine.map((i) => known[i].name), hovertemplate: `%{customdata}<br>${x.label} %{x:.4g}<br>${y.label} %{y:.4g}<extra></extra>`,
             marker: { symbol: SYMBOLS[k % SYMBOLS.length], size: 10, color: mine.map((i) => (onFront.has(i) ? ORANGE : "#ffffff")), line: { color: mine.map((i) => (onFront.has(i) ? ORANGE : BLUE)), width: 1.5 } },
-            showlegend: kinds.length > 1,
+            showlegend: false,
           };
         }),
+        ...(kinds.length > 1 ? kinds : []).map((kind, k) => ({
+          type: "scatter", mode: "markers", name: kind || "SAE", x: [null], y: [null], marker: { symbol: SYMBOLS[k % SYMBOLS.length], size: 10, color: "#ffffff", line: { color: INK, width: 1.5 } },
+        })),
       ],
       layout: frame(`${title}: filled, no other is better in both`, {
-        xaxis: scale((point) => point.x),
-        yaxis: scale((point) => point.y),
+        xaxis,
+        yaxis,
         annotations: naming(`${x.label} (${x.better} is better)`, `${y.label} (${y.better} is better)`),
         legend: { orientation: "h", x: 1, xanchor: "right", y: 1.02, yanchor: "bottom" },
         showlegend: true,
@@ -86,6 +91,39 @@ export function paretoFigure(points: ParetoPoint[], x: Measure, y: Measure, titl
       config: CONFIG,
     },
   };
+}
+
+const [WIDE, HIGH] = [640, 244]; // pixels of the drawing area of `frame`
+const LETTER = 6.3, LINE_HEIGHT = 14, MARK = 8; // of a name at size 11, and half a marker
+
+/**
+ * Where each name stands beside its point, so that names cover neither each other nor a point; undefined where there is no room (hovering tells it). Points of
+ * the front choose first, the side away from the beaten ones.
+ */
+function labelPlaces(points: { name: string; first: boolean; x: number; y: number }[], side: "top" | "bottom"): (string | undefined)[] {
+  type Box = [left: number, top: number, right: number, bottom: number];
+  const other = side === "top" ? "bottom" : "top";
+  const taken: { box: Box; of: number }[] = points.map(({ x, y }, i) => ({ box: [x - MARK, y - MARK, x + MARK, y + MARK], of: i }));
+  const boxOf = ({ name, x, y }: (typeof points)[number], place: string): Box => {
+    const width = LETTER * name.length;
+    const [up, along] = place.split(" ");
+    const left = along === "center" ? x - width / 2 : along === "right" ? x + MARK : x - MARK - width;
+    const top = up === "top" ? y - MARK - LINE_HEIGHT : up === "bottom" ? y + MARK : y - LINE_HEIGHT / 2;
+    return [left, top, left + width, top + LINE_HEIGHT];
+  };
+  const out = new Array<string | undefined>(points.length).fill(undefined);
+  for (const i of [...points.keys()].sort((a, b) => Number(points[b].first) - Number(points[a].first) || a - b)) {
+    const [near, far] = points[i].first ? [side, other] : [other, side];
+    const beside = points[i].first ? [`${near} left`, `${near} center`] : [`${near} center`, `${near} left`];
+    const place = [...beside, `${near} right`, "middle right", "middle left", `${far} right`, `${far} left`, `${far} center`].find((one) => {
+      const [left, top, right, bottom] = boxOf(points[i], one);
+      return left >= 0 && right <= WIDE + 40 && top >= -8 && bottom <= HIGH && !taken.some(({ box, of }) => of !== i && left < box[2] && right > box[0] && top < box[3] && bottom > box[1]);
+    });
+    if (!place) continue;
+    out[i] = place;
+    taken.push({ box: boxOf(points[i], place), of: -1 });
+  }
+  return out;
 }
 
 /** Latents by how often they fire: a bar for each bin, the dead in words. */

@@ -15,15 +15,15 @@ export interface EvaluationView extends Measures {
   splice?: SpliceMeasures;
 }
 
-const share = (x: number): string => `${(100 * x).toFixed(1)} %`;
+const share = (x: number): string => percent(x).replace("-", "−");
 const OF: Record<Split, string> = { all: "", train: "training ", heldout: "held-out " };
 
 /** An evaluation in words, measure by measure; says so when the SAE does not belong to these rows. */
 export function evaluationTable(e: EvaluationView, split: Split, latents: number): TableView {
-  const doubt = e.fvu >= 0.9 ? " No better than the mean row: suspect the hook, or the SAE." : "";
+  const doubt = e.fvu >= 0.9 ? "No better than the mean row: suspect the hook, or the SAE; " : "";
   const bias = e.relativeReconstructionBias;
   const rows = [
-    ["FVU", short(e.fvu), `explains ${share(e.explainedVariance)} of the variance of ${count(e.rows)} ${OF[split]}rows of ${e.target ?? e.hook}.${doubt}`],
+    ["FVU", short(e.fvu), `${doubt}explains ${share(e.explainedVariance)} of the variance of ${count(e.rows)} ${OF[split]}rows of ${e.target ?? e.hook}.`],
     ["cosine", short(e.cosine), "of a row and its reconstruction, on average"],
     ["MSE", short(e.mse), `squared error of a row of mean norm ${short(e.l2NormIn)}`],
     ["L2 ratio", short(e.l2Ratio), `norm of the reconstruction over the row's; relative bias ${short(bias)}${bias < 0.95 ? ": it shrinks" : bias > 1.05 ? ": it overshoots" : ""}`],
@@ -38,13 +38,14 @@ export function evaluationTable(e: EvaluationView, split: Split, latents: number
 
 function spliceRows(s: SpliceMeasures): string[][] {
   const { loss, kl } = s;
-  const known = (x: number): string => (Number.isNaN(x) ? "not defined, as it does no harm" : short(x));
+  const known = (x: number): string => (Number.isNaN(x) ? "not defined" : short(x));
   return [
     ["loss recovered", short(s.lossRecovered), Number.isNaN(s.lossRecovered)
-      ? `not defined: setting ${s.target} to zero takes nothing from the cross-entropy of ${short(loss.original)} nats (${short(loss.zero)}).`
+      ? `not defined: with ${s.target} at zero the model foretells no worse (${short(loss.zero)} for ${short(loss.original)} nats)`
       : `of what setting ${s.target} to zero takes; over the mean row ${known(s.lossRecoveredOverMean)}`],
     ["cross-entropy", short(loss.sae), `nats a token; ${short(loss.original)} without the SAE, ${short(loss.zero)} with zero, ${short(loss.mean)} with the mean row; ${count(s.predicted)} tokens`],
-    ["KL", short(kl.sae), `nats a token from the model's own; ${short(kl.zero)} with zero, ${short(kl.mean)} with the mean row: ${known(s.klRecovered)} recovered, ${known(s.klRecoveredOverMean)} over the mean row`],
+    ["KL recovered", short(s.klRecovered), `of the divergence with zero; over the mean row ${known(s.klRecoveredOverMean)}`],
+    ["KL", short(kl.sae), `nats a token from the model's own; ${short(kl.zero)} with zero, ${short(kl.mean)} with the mean row`],
   ];
 }
 
@@ -85,12 +86,12 @@ export const comparedColumns = (rows: ComparedSae[]): Column[] => (rows.some(({ 
 export function comparisonTable(rows: ComparedSae[]): TableView {
   const spliced = rows.some(({ splice }) => splice);
   const hooks = new Set(rows.map(({ hook, target }) => `${hook} ${target}`)).size > 1;
-  const columns = ["SAE", ...(hooks ? ["hook"] : []), "kind", "latents", "L0", "FVU", "cosine", "L2 ratio", "dead", "dense", ...(spliced ? ["loss recovered", "KL, nats"] : [])];
+  const columns = ["SAE", ...(hooks ? ["hook"] : []), "kind", "latents", "L0", "FVU", ...(spliced ? ["loss recovered", "KL, nats"] : []), "cosine", "L2 ratio", "dead", "dense"];
   return {
     columns,
     rows: rows.map((row) => [
-      row.name, ...(hooks ? [row.target ? `${row.hook} → ${row.target}` : row.hook] : []), row.kind, row.latents, row.l0, row.fvu, row.cosine, row.l2Ratio, percent(row.dead), percent(row.dense),
-      ...(spliced ? [row.splice?.lossRecovered ?? null, row.splice?.kl.sae ?? null] : []),
+      row.name, ...(hooks ? [row.target ? `${row.hook} → ${row.target}` : row.hook] : []), row.kind, row.latents, row.l0, row.fvu,
+      ...(spliced ? [row.splice?.lossRecovered ?? null, row.splice?.kl.sae ?? null] : []), row.cosine, row.l2Ratio, percent(row.dead), percent(row.dense),
     ]),
     total: rows.length,
   };

@@ -94,7 +94,7 @@ test("with the model: in one pass what evaluate finds one by one; the plot takes
     }
     assert.match(found.csv().split("\r\n")[0], /,lossRecovered,klRecovered,/);
     assert.match(((await found.pareto({ y: "klRecovered" })[DISPLAY]()) as Record<string, string>)["text/plain"], /L0 against KL recovered of 3 SAEs/);
-    assert.match((found[DISPLAY]() as Record<string, string>)["text/plain"], /loss recovered +KL, nats\n/);
+    assert.match((found[DISPLAY]() as Record<string, string>)["text/plain"], /FVU +loss recovered +KL, nats +cosine/);
     acts.close();
   } finally {
     await model.close();

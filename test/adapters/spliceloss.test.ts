@@ -153,7 +153,7 @@ test("evaluate with the model: the store's documents, sinks left as they are", a
   const given = await evaluateSplice(sae, tiny, heldout, { tokens: 600, context: 48, dropFirst: true });
   assert.deepEqual({ ...given }, { ...splice });
   const text = ((await found[DISPLAY]()) as Record<string, string>)["text/plain"];
-  assert.match(text, /^FVU .*\n(.*\n)+loss recovered .*\ncross-entropy .*\nKL /m);
+  assert.match(text, /^FVU .*\n(.*\n)+loss recovered .*\ncross-entropy .*\nKL recovered .*\nKL /m);
 });
 
 test("evaluate refuses another model than the store's, and documents without a model", async () => {

@@ -36,8 +36,10 @@ test("Pareto plot: the front joined in order, kinds by shape, the front in words
     assert.ok(type === "log" && 10 ** range[0] < low && 10 ** range[1] > high, name);
   }
   assert.throws(() => paretoFigure([points[3]], { label: "L0", better: "less" }, { label: "FVU", better: "less" }), RangeError);
-  const crowd = Array.from({ length: 30 }, (_, i) => ({ name: `${i}`, x: i, y: i ? 2 : 1 }));
-  assert.equal((paretoFigure(crowd, { label: "L0", better: "less" }, { label: "FVU", better: "less" }).figure.data[1].text as string[]).filter(Boolean).length, 1);
+  // of a crowd those of the front are named, and others as long as there is room
+  const crowd = Array.from({ length: 60 }, (_, i) => ({ name: `an SAE of number ${i}`, x: 100 + (i % 8) / 4, y: i ? 2 + (i % 7) / 100 : 1 }));
+  const named = (paretoFigure(crowd, { label: "L0", better: "less" }, { label: "FVU", better: "less" }).figure.data[1].text as string[]).filter(Boolean);
+  assert.ok(named[0] === "an SAE of number 0" && named.length > 1 && named.length < 30, `${named.length}`);
 });
 
 test("density: a bar a bin, decades named, dead latents in words", () => {

@@ -11,10 +11,10 @@ const good = {
 test("an evaluation says what each measure means", () => {
   const text = tableText(evaluationTable(good, "heldout", 1024));
   assert.match(text, /FVU +0\.0857 +explains 91\.4 % of the variance of 183,735 held-out rows of layers\.3\.$/m);
-  assert.match(text, /dead +0\.8 % +of 1,024 latents/);
+  assert.match(text, /dead +0\.78 % +of 1,024 latents/);
   assert.doesNotMatch(text, /suspect/);
 });
 
 test("an SAE that rebuilds no better than the mean row is called suspect", () => {
-  assert.match(tableText(evaluationTable({ ...good, fvu: 1.7, explainedVariance: -0.7 }, "all", 1024)), /No better than the mean row: suspect the hook/);
+  assert.match(tableText(evaluationTable({ ...good, fvu: 1.7, explainedVariance: -0.7 }, "all", 1024)), /^FVU +1\.70 +No better than the mean row: suspect the hook, or the SAE; explains −70 % /m);
 });

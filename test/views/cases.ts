@@ -1,4 +1,5 @@
 import { type FeatureList } from "../../src/adapters/show";
+import { comparisonTable, evaluationTable, type ComparedSae } from "../../src/core/evaluationtable";
 import { featureRows, FEATURE_COLUMNS, tableHtml, tableText } from "../../src/core/featuretable";
 import {
   heatMapHtml,
@@ -13,6 +14,7 @@ import { foldHooks, hookTable, hookTableHtml } from "../../src/core/hooktable";
 import { attributionHtml, attributionText, lensHtml, lensText, type AttributionView, type LensView } from "../../src/core/lensview";
 import { rowsTable, writtenHtml, writtenText } from "../../src/core/passview";
 import { preflightHtml, preflightText, verdictOn, type PlaceMeasures } from "../../src/core/preflight";
+import { probesHtml, probesText, type ProbesView } from "../../src/core/probetable";
 import {
   scoresHtml,
   scoresText,
@@ -270,6 +272,30 @@ const mistaken = [
 const refused = verdictOn(mistaken, { hook: "layers.10.mlp", l0: 32, fvu: 0.2 });
 const fitting = [measured("layers.10.mlp", 0.21), measured("layers.10", 1.83)];
 
+const evaluated: ComparedSae = {
+  name: "EleutherAI 65k", kind: "topk", latents: 65_536, hook: "layers.10.mlp", fvu: 0.2134, explainedVariance: 0.7866, explainedVarianceLegacy: 0.741, mse: 31.2, cosine: 0.887,
+  l2NormIn: 17.9, l2NormOut: 15.2, l2Ratio: 0.851, relativeReconstructionBias: 0.93, l0: 32, l1: 118.4, dead: 0.4105, dense: 0.0004, rows: 18_812,
+  splice: {
+    target: "layers.10.mlp", loss: { original: 1.942, sae: 2.051, zero: 3.62, mean: 2.63 }, kl: { sae: 0.118, zero: 1.71, mean: 0.74 },
+    lossRecovered: 0.935, klRecovered: 0.931, lossRecoveredOverMean: 0.842, klRecoveredOverMean: 0.841, tokens: 8_100, predicted: 8_011,
+  },
+};
+const comparedSaes: ComparedSae[] = [
+  evaluated,
+  { ...evaluated, name: "ours <b>", latents: 12_288, fvu: 0.178, cosine: 0.912, l2Ratio: 0.902, dead: 0, splice: { ...evaluated.splice!, lossRecovered: 0.951, kl: { ...evaluated.splice!.kl, sae: 0.091 } } },
+  { ...evaluated, name: "transcoder", kind: "jumprelu transcoder", hook: "layers.10.mlp.in", target: "layers.10.mlp", l0: 41.37, fvu: 0.334, splice: undefined },
+];
+const harmless: ComparedSae = { ...evaluated, fvu: 1.83, explainedVariance: -0.83, relativeReconstructionBias: 1.4, splice: { ...evaluated.splice!, loss: { original: 1.9, sae: 2.4, zero: 1.8, mean: 1.95 }, lossRecovered: NaN, lossRecoveredOverMean: -9 } };
+const probe = (accuracy: number, auroc: number, averagePrecision: number) => ({ accuracy, auroc, averagePrecision });
+const sparse = (k: number, score: ReturnType<typeof probe>, latents: number[]) => ({ k, latents, weights: latents.map(() => 1), bias: 0, train: score, heldout: score, random: probe(0.84, 0.61, 0.22) });
+const probes: ProbesView = {
+  labels: [
+    { label: "backtracking", positives: { train: 402, heldout: 51 }, baseRate: 0.049, majority: 0.951, dense: probe(0.958, 0.91, 0.6), sparse: [sparse(1, probe(0.951, 0.77, 0.41), [812]), sparse(5, probe(0.953, 0.824, 0.507), [812, 3, 40_061, 9, 77])] },
+    { label: "initializing", positives: { train: 90, heldout: 12 }, baseRate: 0.0114, majority: 0.9886, dense: probe(0.99, 0.97, 0.72), sparse: [sparse(1, probe(0.98, 0.55, 0.02), [5]), sparse(5, probe(0.98, 0.6, 0.03), [5, 6, 7, 8, 9])] },
+  ],
+  train: { sentences: 8_212, documents: 90 }, heldout: { sentences: 1_044, documents: 10 }, draws: 5, leftOut: ["example-testing"],
+};
+
 export const cases: ViewCase[] = [
   heat("heatmap", [backtracking, dense, dead]),
   heat("heatmap-wrap", [backtracking], { layout: "wrap", context: 5 }),
@@ -312,6 +338,10 @@ export const cases: ViewCase[] = [
   { name: "attribution", html: attributionHtml(shares), text: attributionText(shares) },
   { name: "hooks", html: hookTableHtml(folded), text: hookTable(folded) },
   { name: "rows", html: tableHtml(given), text: tableText(given) },
+  { name: "evaluation", html: tableHtml(evaluationTable(evaluated, "heldout", 65_536)), text: tableText(evaluationTable(evaluated, "heldout", 65_536)) },
+  { name: "evaluation-misplaced", html: tableHtml(evaluationTable(harmless, "all", 65_536)), text: tableText(evaluationTable(harmless, "all", 65_536)) },
+  { name: "comparison", html: tableHtml(comparisonTable(comparedSaes)), text: tableText(comparisonTable(comparedSaes)) },
+  { name: "probes", html: probesHtml(probes), text: probesText(probes) },
   { name: "preflight", html: preflightHtml(mistaken, refused), text: preflightText(mistaken, refused) },
   { name: "preflight-fits", html: preflightHtml(fitting, verdictOn(fitting, {})), text: preflightText(fitting, verdictOn(fitting, {})) },
   { name: "written", html: writtenHtml(generated, { "layers.0": 1000 }), text: writtenText(generated, { "layers.0": 1000 }, false) },
