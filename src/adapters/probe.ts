@@ -41,7 +41,7 @@ const CHUNK_BYTES = 32 * 2 ** 20;
  *
  * As SAEBench does, but for the balance: it draws as many negatives as positives, here all sentences count and the base rate stands beside the scores; so
  * accuracy says little where a label is rare, and AUROC and average precision are given. SAEBench's raw probe is scikit-learn's on the rows as they are; here the rows
- * are standardised (scoreLabels' probe).
+ * are standardised (scoreLabels' probe). What else tells a label (words, position, length, the best random direction) is in scoreLabels.
  * @returns also shows itself as `application/vnd.saelab.table.v1+json`, HTML and text
  * @throws OptionError for a k that is no number of latents, or documents without such labels; StoreError if a label has positives or others on one side of the split
  *   only, or a row is not finite; InterruptError
@@ -54,8 +54,8 @@ export async function sparseProbing(sae: Sae, store: Store, options: ProbeOption
   const hook = hookIn(store, sae, options.hook, "sparseProbing");
   const labelled = await labelledSentences(store, "sparseProbing", STOPPED, options.labels);
   const { sentences, train, test } = labelled;
-  const told = meter("probe", store.rows + sentences.labels.length, "rows", progress);
-  const { items, means } = await pooled(sae, store, hook, labelled, told);
+  const { items, means } = await pooled(sae, store, hook, labelled, meter("encode", store.rows, "rows", progress));
+  const told = meter("probe", sentences.labels.length, "labels", progress);
   const firing = new Uint8Array(latents);
   for (const s of train.of) for (let i = items.offset[s]; i < items.offset[s + 1]; i++) firing[items.latent[i]] = 1;
   const alive = Int32Array.from(firing.keys()).filter((f) => firing[f]);
@@ -88,10 +88,10 @@ export async function sparseProbing(sae: Sae, store: Store, options: ProbeOption
     probed.push({
       label, positives: { train: p, heldout: q }, baseRate, majority: 2 * p > mine.length ? baseRate : 1 - baseRate, dense: probeScore(Float32Array.from(test.of, (s) => z[s]), theirs), sparse,
     });
-    told(store.rows + l + 1, label);
+    told(l + 1, label);
   }
   const counts = ({ of }: Side): { sentences: number; documents: number } => ({ sentences: of.length, documents: new Set(of.map((s) => sentences.document[s])).size });
-  const view: ProbesView = { labels: probed, train: counts(train), heldout: counts(test), draws, leftOut: labelled.leftOut };
+  const view: ProbesView = { labels: probed, latents, train: counts(train), heldout: counts(test), draws, leftOut: labelled.leftOut };
   const of = (label: string): LabelProbes => {
     const found = probed.find((one) => one.label === label);
     if (!found) throw new OptionError(`probes: expected one of the labels ${sentences.labels.join(", ")}, found "${label}".`);

@@ -30,6 +30,8 @@ export interface LabelProbes {
 
 export interface ProbesView {
   labels: LabelProbes[];
+  /** Among how many latents those of a probe were chosen. */
+  latents: number;
   train: { sentences: number; documents: number };
   heldout: { sentences: number; documents: number };
   draws: number;
@@ -55,11 +57,11 @@ export function probesTable({ labels }: ProbesView): TableView {
   return { columns: COLUMNS, rows, total: rows.length };
 }
 
-function notes({ labels, train, heldout, draws, leftOut }: ProbesView): string[] {
+function notes({ labels, latents, train, heldout, draws, leftOut }: ProbesView): string[] {
   const reached = labels.filter(({ sparse }) => sparse.length && !(sparse.at(-1)!.heldout.auroc > sparse.at(-1)!.random.auroc)).map(({ label }) => label);
   const below = labels.filter(({ sparse, dense }) => sparse.every((probe) => probe.heldout.auroc < dense.auroc)).length;
   return [
-    `Latents and weights from ${count(train.sentences)} sentences of ${count(train.documents)} documents, scores on ${count(heldout.sentences)} of ${count(heldout.documents)} held-out ones; random latents: mean of ${draws} draws.`,
+    `Latents (of ${count(latents)}) and weights from ${count(train.sentences)} sentences of ${count(train.documents)} documents, scores on ${count(heldout.sentences)} of ${count(heldout.documents)} held-out ones; random latents: mean of ${draws} draws.`,
     ...(below ? [`The raw row tells ${below === labels.length ? "every label" : `${below} of ${labels.length} labels`} better than any of these probes: for detection take a probe on the row.`] : []),
     ...(reached.length ? [`⚠ Random latents do as well for ${reached.join(", ")}.`] : []),
     ...(leftOut.length ? [`Left out, as one side of the split has positives or others only: ${leftOut.join(", ")}.`] : []),

@@ -10,7 +10,8 @@ import { loadSae } from "../../src/adapters/loadsae";
 import { openModel } from "../../src/adapters/open";
 import { saeOf } from "../../src/adapters/saevalue";
 import { DISPLAY, type ShownNow } from "../../src/adapters/show";
-import { evaluateSplice, spliceLosses } from "../../src/adapters/spliceloss";
+import { evaluateSplice, spliceLosses, storeTexts } from "../../src/adapters/spliceloss";
+import { rowsOf } from "../../src/adapters/store";
 import { tensorflow } from "../../src/adapters/tensorflow";
 import { trainSae } from "../../src/adapters/train";
 import { HookError, InterruptError, OptionError } from "../../src/core/errors";
@@ -154,6 +155,23 @@ test("evaluate with the model: the store's documents, sinks left as they are", a
   assert.deepEqual({ ...given }, { ...splice });
   const text = ((await found[DISPLAY]()) as Record<string, string>)["text/plain"];
   assert.match(text, /^FVU .*\n(.*\n)+loss recovered .*\ncross-entropy .*\nKL recovered .*\nKL /m);
+});
+
+test("of a store the tokens that count are those with a row of the split: first tokens, special ones, and the other side's are not", async () => {
+  const alone = await harvest(tiny, [{ id: "one", text: documents.slice(0, 6).map(({ text }) => text).join("\n"), spans: [] }], { hooks: ["layers.2"], folder: join(scratch, "alone"), context: 32 });
+  const ranges = rowsOf(alone, "heldout"); // of a single document the last tenth of its rows
+  const texts = storeTexts(tiny, alone, ranges, {});
+  const { position } = alone.origin(ranges[0].from, alone.rows);
+  const { ids } = alone.tokens(0);
+  const found = texts.flatMap((text) => Array.from(text.ids).filter((_, i) => text.counts[i]));
+  assert.deepEqual(found, Array.from(position, (at) => ids[at]).filter((id) => !tiny.tokenizer.isSpecial(id)));
+  assert.ok(texts.length * 32 < ids.length / 5); // contexts without such a row are not read
+  for (const { counts } of texts) assert.equal(counts[0], 0);
+  assert.ok(storeTexts(tiny, alone, ranges, { tokens: 20 }).reduce((sum, text) => sum + text.ids.length, 0) <= 20);
+  alone.close();
+  const whole = await harvest(tiny, documents.slice(0, 3), { hooks: ["layers.2"], folder: join(scratch, "whole"), cut: "whole" });
+  assert.deepEqual(storeTexts(tiny, whole, rowsOf(whole, "all"), { excludeSpecialTokens: false }).map((text) => [...text.ids]), documents.slice(0, 3).map((_, d) => [...whole.tokens(d).ids]));
+  whole.close();
 });
 
 test("evaluate refuses another model than the store's, and documents without a model", async () => {

@@ -293,7 +293,7 @@ const probes: ProbesView = {
     { label: "backtracking", positives: { train: 402, heldout: 51 }, baseRate: 0.049, majority: 0.951, dense: probe(0.958, 0.91, 0.6), sparse: [sparse(1, probe(0.951, 0.77, 0.41), [812]), sparse(5, probe(0.953, 0.824, 0.507), [812, 3, 40_061, 9, 77])] },
     { label: "initializing", positives: { train: 90, heldout: 12 }, baseRate: 0.0114, majority: 0.9886, dense: probe(0.99, 0.97, 0.72), sparse: [sparse(1, probe(0.98, 0.55, 0.02), [5]), sparse(5, probe(0.98, 0.6, 0.03), [5, 6, 7, 8, 9])] },
   ],
-  train: { sentences: 8_212, documents: 90 }, heldout: { sentences: 1_044, documents: 10 }, draws: 5, leftOut: ["example-testing"],
+  train: { sentences: 8_212, documents: 90 }, heldout: { sentences: 1_044, documents: 10 }, latents: 65_536, draws: 5, leftOut: ["example-testing"],
 };
 
 export const cases: ViewCase[] = [
