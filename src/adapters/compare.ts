@@ -94,7 +94,7 @@ function comparisonOf(rows: Comparison["rows"]): Comparison {
 }
 
 /** An SAE to be compared, with its own places where the common ones do not fit. */
-export type Candidate = Sae | { sae: Sae; hook?: string; target?: string };
+export type SaeToCompare = Sae | { sae: Sae; hook?: string; target?: string };
 
 /**
  * Evaluates several SAEs on the same rows; with `model` also in the model, where the passes without an SAE are made once for all.
@@ -103,7 +103,7 @@ export type Candidate = Sae | { sae: Sae; hook?: string; target?: string };
  * @returns a table that sorts, plots and saves itself
  * @throws OptionError naming the SAE that does not fit, before any of them is measured; what evaluate throws
  */
-export async function compareSaes(saes: Record<string, Candidate>, store: Store, options: EvaluateOptions = {}): Promise<Comparison> {
+export async function compareSaes(saes: Record<string, SaeToCompare>, store: Store, options: EvaluateOptions = {}): Promise<Comparison> {
   const list = Object.entries(saes).map(([name, one]) => ({ name, ...("sae" in one ? one : { sae: one }) }));
   if (!list.length) throw new OptionError("compareSaes: expected at least one SAE, found none: compareSaes({ a, b }, store).");
   const plans = list.map(({ name, sae, hook = options.hook, target = sae.weights.transcoder ? options.target : undefined }) => {

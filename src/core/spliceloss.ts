@@ -5,7 +5,7 @@
  *   loss recovered = (H_ablated − H_sae) / (H_ablated − H_original)      KL recovered = (KL_ablated − KL_sae) / KL_ablated
  *
  * H is the cross-entropy of the token that follows, KL is KL(original ‖ changed) over the whole vocabulary. 1: as if nothing had been put in; 0: no better
- * than the ablation; below 0: worse.
+ * than the ablation; below 0: worse. Means are over the tokens that count, texts of a batch together; padding is no token.
  * @see SAELens 6.54, sae_lens/evals.py, get_recons_loss; Bricken et al. 2023, "Towards Monosemanticity"
  */
 export interface SpliceMeasures {
