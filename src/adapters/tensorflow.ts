@@ -43,6 +43,8 @@ export interface Engine {
   device: "cpu" | "cuda";
   /** Uploads an array. On the CPU the memory may be shared: the array must not change while the tensor lives. */
   tensor(data: Float32Array | Int32Array, shape: number[]): Id;
+  /** The same, for a tensor that stays when the `tidy` around it ends: until it is freed. */
+  lasting(data: Float32Array | Int32Array, shape: number[]): Id;
   /** Runs a kernel. @throws EngineError with the kernel's name */
   run(name: string, attributes: Attributes, inputs: Id[], outputs?: number): Id[];
   /** A copy of a tensor's values. */
@@ -99,6 +101,7 @@ function engineOf(tf: TfModule, binding: Binding): Engine {
     scopes.at(-1)?.add(id as Id);
     return id as Id;
   };
+  const upload = (data: Float32Array | Int32Array, shape: number[]): Id => binding.createTensor(shape, data instanceof Int32Array ? DT.i32 : DT.f32, data) as Id;
   const attribute = (name: string, value: Attributes[string]) => {
     switch (typeof value) {
       case "boolean": return { name, type: binding.TF_ATTR_BOOL, value };
@@ -117,7 +120,8 @@ function engineOf(tf: TfModule, binding: Binding): Engine {
     tf,
     version: binding.TF_Version,
     device: binding.isUsingGpuDevice() ? "cuda" : "cpu",
-    tensor: (data, shape) => keep(binding.createTensor(shape, data instanceof Int32Array ? DT.i32 : DT.f32, data)),
+    tensor: (data, shape) => keep(upload(data, shape)),
+    lasting: upload,
     run(name, attributes, inputs, outputs = 1) {
       try {
         const encoded = Object.entries(attributes).map(([key, value]) => attribute(key, value));
