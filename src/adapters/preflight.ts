@@ -1,6 +1,7 @@
 import { OptionError } from "../core/errors";
 import { modelOfHook } from "../core/hookname";
 import { measuring } from "../core/measure";
+import { targetOf } from "../core/modelcard";
 import { rowNorms } from "../core/norms";
 import { placesAround, preflightHtml, preflightTable, preflightText, rowsAround, toldBy, verdictOn, type PlaceMeasures, type Reading, type Verdict } from "../core/preflight";
 import { PREFLIGHT_TEXTS } from "../core/preflighttext";
@@ -21,7 +22,7 @@ export interface PreflightOptions {
   /** What is read: texts, documents or token ids, from the first on; a built-in sample of prose and sums of some 1,000 tokens by default. */
   texts?: (string | Document | ArrayLike<number>)[];
   tokens?: number; // 2000: at most so many of them; FVU is then known to a few hundredths
-  target?: string | Hook; // of a transcoder: the place that it predicts
+  target?: string | Hook; // of a transcoder: the place that it predicts; what its card tells
   progress?: Progress;
 }
 
@@ -55,13 +56,14 @@ export async function preflight(sae: Sae, model: Model, hook: string | Hook | un
   const { d, dOut = d, latents } = weights;
   const rows = model.hooks();
   const declared = placeOf(model, rows, hook, "hook", d, "rows that the SAE reads");
-  if (Boolean(weights.transcoder) !== (options.target !== undefined)) {
+  const goal = options.target ?? (weights.transcoder ? targetOf(card) : undefined);
+  if (Boolean(weights.transcoder) !== (goal !== undefined)) {
     throw new OptionError(
-      `preflight: target: expected ${weights.transcoder ? "the hook that a transcoder predicts" : "none, for an SAE rebuilds the rows that it reads"}, found ${options.target === undefined ? "none" : "one"} for ${describeKind(weights)}. ` +
+      `preflight: target: expected ${weights.transcoder ? "the hook that a transcoder predicts" : "none, for an SAE rebuilds the rows that it reads"}, found ${goal === undefined ? "none" : "one"} for ${describeKind(weights)}. ` +
       `${weights.transcoder ? 'Say which: { hook: "layers.3.mlp.in", target: "layers.3.mlp" }, or leave it unmeasured: { preflight: "off" }' : "Leave it out"}.`);
   }
   if (weights.subset) throw new OptionError(`preflight: expected a whole SAE, found ${latents} of its latents. Load it without { latents }.`);
-  const target = options.target === undefined ? undefined : placeOf(model, rows, options.target, "target", dOut, "what the transcoder predicts");
+  const target = goal === undefined ? undefined : placeOf(model, rows, goal, "target", dOut, "what the transcoder predicts");
 
   const around = placesAround(rows, declared, d);
   const names = [...new Set([declared.name, ...around.map(({ name }) => name), ...(target ? [target.name] : [])])];

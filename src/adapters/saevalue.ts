@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { checkWeights } from "../core/checkpoint";
 import { CheckpointError, OptionError } from "../core/errors";
 import { escapeHtml } from "../core/html";
-import { modelCard, modelOf } from "../core/modelcard";
+import { modelCard, modelOf, targetOf } from "../core/modelcard";
 import { addSkip, decode as plainDecode, decoderNorms, describeKind, encode as plainEncode, isPlain, prepared, wholeRows } from "../core/sae";
 import { isLens, LENS_WEIGHTS, lensFiles } from "../core/saelens";
 import { CFG, configText, isSparsify, weightBytes, WEIGHTS } from "../core/sparsify";
@@ -181,7 +181,7 @@ async function save(
   checkTarget(folder, format);
   if (weights.subset) throw new CheckpointError(`save: expected a whole SAE, found ${weights.latents} of its latents. Load it without { latents }.`);
   const { config, bytes } = format === "saelens"
-    ? lensFiles(weights, { hook, model: modelOf(card) }) : { config: configText(weights), bytes: weightBytes(weights) };
+    ? lensFiles(weights, { hook, target: targetOf(card), model: modelOf(card) }) : { config: configText(weights), bytes: weightBytes(weights) };
   await requireSpace(folder, bytes.reduce((sum, { byteLength }) => sum + byteLength, 0) + 1e6);
   await rm(join(folder, CFG), { force: true });
   const file = format === "saelens" ? LENS_WEIGHTS : WEIGHTS;
