@@ -25,6 +25,8 @@ export { featureScatter, trainingCurve } from "./adapters/plots";
 export { featureTable } from "./adapters/table";
 export { showTrace, traceMap } from "./adapters/traces";
 export { progressBar } from "./adapters/progressbar";
+export { trainingDisplay } from "./adapters/traindisplay";
+export { openEventFile } from "./adapters/tensorboard";
 export { publish } from "./adapters/publish";
 
 export type { ReadOptions } from "./adapters/texts";
@@ -57,6 +59,7 @@ export type { CollectOptions } from "./adapters/collect";
 export type { CollectedFeature, Features, TopOptions } from "./adapters/features";
 export type { LabelScores, ScoreOptions } from "./adapters/score";
 export type { PublishOptions } from "./adapters/publish";
+export type { TrainingState } from "./core/trainingview";
 export type {
   Activation, ChatMessage, ChatOptions, Document, EditPlace, Example, Feature, GeneratedDocument, GenerateOptions, Generation, HeadOutput, HeadRows, Hook, HookKind, HookRow, Model, Origin, Piece, Positions,
   Progress, RunOptions, Sae, SaeFormat, SaeParts, SaeWeights, SaveOptions, Span, Sparse, Store, StoreManifest, Tokenizer, Tokens, TrainingPoint, Write,

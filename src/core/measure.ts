@@ -88,19 +88,20 @@ export function measuring(d: number, latents: number) {
       if (x.length !== xHat.length || x.length % d) {
         throw new RangeError(`FVU: expected two arrays of rows of width ${d}, found ${x.length} and ${xHat.length} numbers`);
       }
-      about ??= Float64Array.from(x.subarray(0, d));
+      const first = (about ??= Float64Array.from(x.subarray(0, d)));
       const mean = meanRow(x, d);
+      let total = squares; // variables of this function are in registers
       for (let at = 0; at < x.length; at += d) {
         let [e2, x2, y2, xy, v2] = [0, 0, 0, 0, 0];
         for (let j = 0; j < d; j++) {
           const a = x[at + j], b = xHat[at + j];
-          const c = a - about[j], v = a - mean[j];
+          const c = a - first[j], v = a - mean[j];
           e2 += (a - b) * (a - b);
           x2 += a * a;
           y2 += b * b;
           xy += a * b;
           v2 += v * v;
-          squares += c * c;
+          total += c * c;
           sums[j] += c;
         }
         error += e2;
@@ -116,6 +117,7 @@ export function measuring(d: number, latents: number) {
           explainedRows++;
         }
       }
+      squares = total;
       n += x.length / d;
     },
     /** The chosen latents of the same rows; a value of 0 counts as silent. */

@@ -372,6 +372,10 @@ export interface TrainingPoint {
   /** Share of latents that did not fire within the last `deadAfter` tokens. */
   dead: number;
   learningRate: number;
+  /** What the step made smaller: FVU and the further terms of the recipe, weighted. Absent in files of older versions, as is `l0`. */
+  loss?: number;
+  /** Latents active in a row, mean over the batch. */
+  l0?: number;
 }
 
 export interface Example {
