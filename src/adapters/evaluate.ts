@@ -1,6 +1,7 @@
 import { evaluationTable, type EvaluationView, type Split } from "../core/evaluationtable";
 import { OptionError } from "../core/errors";
 import { densityHistogram, measuring, type DensityHistogram } from "../core/measure";
+import { targetOf } from "../core/modelcard";
 import { addSkip, describeKind } from "../core/sae";
 import type { Range } from "../core/split";
 import type { Document, Model, Progress, Sae, Store } from "../core/types";
@@ -21,7 +22,7 @@ export interface EvaluateOptions extends Omit<SpliceOptions, "hook" | "target"> 
   hook?: string;
   /** At most so many rows, from the beginning of the split; all by default. */
   rows?: number;
-  target?: string; // of a transcoder: the hook that it predicts, in the same store
+  target?: string; // of a transcoder: the hook that it predicts, in the same store; by default what its card says
   /** The model of the store: then the reconstruction is spliced into it too, over the split's documents. */
   model?: Model;
   /** Texts for the splice; by default the store's documents, where tokens without a row (sinks) keep the model's activations and do not count. */
@@ -87,12 +88,14 @@ export function planRows(sae: Sae, store: Store, options: EvaluateOptions): RowP
   const { split = "heldout" } = options;
   const { d, dOut = d, transcoder } = sae.weights;
   const hook = hookIn(store, sae, options.hook, "evaluate");
-  if (Boolean(transcoder) !== (options.target !== undefined)) {
+  const own = targetOf(sae.card);
+  const asked = options.target ?? (transcoder && store.manifest.hooks.some(({ name }) => name === own) ? own : undefined);
+  if (Boolean(transcoder) !== (asked !== undefined)) {
     throw new OptionError(
-      `evaluate: target: expected ${transcoder ? "the hook that a transcoder predicts" : "none, for an SAE rebuilds the rows that it reads"}, found ${options.target ?? "none"} for ${describeKind(sae.weights)}. ` +
+      `evaluate: target: expected ${transcoder ? "the hook that a transcoder predicts" : "none, for an SAE rebuilds the rows that it reads"}, found ${asked ?? "none"} for ${describeKind(sae.weights)}. ` +
       `${transcoder ? 'Say which: evaluate(sae, store, { hook: "layers.3.mlp.in", target: "layers.3.mlp" })' : "Leave it out"}.`);
   }
-  const target = options.target === undefined ? hook : store.hook(options.target);
+  const target = asked === undefined ? hook : store.hook(asked);
   if (store.width(target) !== dOut) {
     throw new OptionError(`evaluate: expected a target of width ${dOut}, found ${store.width(target)} at ${target} of ${store.path}. Name the hook that the transcoder predicts.`);
   }
