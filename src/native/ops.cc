@@ -387,21 +387,30 @@ static void topK(const float *pre, const float *bias, int64_t n, int64_t F, int 
   });
 }
 
-// The largest of each group of F/k neighbours, the first of equal ones.
+// The largest of each group of F/k neighbours after ReLU, the first of equal ones.
 static void groupMax(const float *pre, const float *bias, int64_t n, int64_t F, int k, float *v, int32_t *i) {
   const int64_t size = F / k;
   Blocks(n, BLOCKS).run([=](int, int64_t from, int64_t to) {
+    std::vector<int32_t> kept(size + WIDTH);
+    int32_t *const keys = kept.data();
     for (int64_t b = from; b < to; b++) {
       for (int64_t group = 0; group < k; group++) {
-        const int64_t first = group * size;
-        int64_t best = first;
-        float most = pre[b * F + first] + bias[first];
-        for (int64_t f = first + 1; f < first + size; f++) {
-          const float value = pre[b * F + f] + bias[f];
-          if (!(value <= most)) best = f, most = value; // NaN is shown, not hidden
+        Const values = pre + b * F + group * size, offsets = bias + group * size;
+        Ints most = Ints{} + std::numeric_limits<int32_t>::min();
+        int64_t f = 0;
+        for (; f + WIDTH <= size; f += WIDTH) {
+          const Ints some = keysOf(values + f, offsets + f);
+          *reinterpret_cast<Ints *>(keys + f) = some;
+          most = some > most ? some : most;
         }
-        v[b * k + group] = most < 0 ? 0.0f : most;
-        i[b * k + group] = int32_t(best);
+        int32_t largest = std::numeric_limits<int32_t>::min();
+        for (int lane = 0; lane < WIDTH; lane++) largest = std::max(largest, most[lane]);
+        for (; f < size; f++) largest = std::max(largest, keys[f] = keyOf(values[f] + offsets[f]));
+        int64_t best = 0;
+        while (keys[best] != largest) best++;
+        const float value = values[best] + offsets[best];
+        v[b * k + group] = value < 0 ? 0.0f : value; // NaN stays NaN
+        i[b * k + group] = int32_t(group * size + best);
       }
     }
   });
