@@ -52,7 +52,7 @@ export function rankedGradients(
   const { e } = decoded; // of each level its own
   const g = K.reluGrad(decoded.g, value);
   const byLevel = K.reshape(e, [n, L, dOut]);
-  const squares = engine.floats(K.sum(K.square(byLevel), [0, 2]));
+  const squares = engine.floats(L === 1 ? K.sum(K.square(e), [0, 1]) : K.sum(K.square(byLevel), [0, 2]));
   const fvus = Array.from(squares, (square, l) => (square * variance) / (4 * weights[l] * weights[l]));
   const own = (): Id => (L === 1 ? e : K.reshape(K.slice(byLevel, [0, main, 0], [n, 1, dOut]), [n, dOut]));
   return {
