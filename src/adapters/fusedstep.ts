@@ -1,5 +1,5 @@
 import { random } from "../core/random";
-import { freshState, type Parameters, type StepState } from "../core/trained";
+import { freshState, shapeOf, type FreshOptions, type Parameters, type StepState } from "../core/trained";
 import { auxiliaryGradients } from "./auxk";
 import { checkBatch } from "./batch";
 import { encodeChunks, PADDING, type Choice } from "./coder";
@@ -70,12 +70,13 @@ const names = ["wEnc", "bEnc", "wDec", "bDec"] as const;
 type Tensors = Record<(typeof names)[number], Id>;
 
 export function fusedStep(engine: Engine, initial: StepState, given: Choice = FUSED): Step {
-  const { kind, d, dOut, latents, k, transcoder } = initial;
+  const shape = shapeOf(initial); // no function below may hold on to `initial`, whose arrays are as large as the tensors
+  const { kind, d, dOut, latents, k, transcoder } = shape;
   if (kind === "jumprelu") return stockStep(engine, initial);
   const choice: Choice = kind === "groupmax" ? { ...given, product: "apart" } : given;
   const K = kernels(engine);
   const ops = fusedKernels(engine);
-  const select = selectorOf(engine, initial);
+  const select = selectorOf(engine, shape);
   const shapes: Record<keyof Tensors, number[]> = { wEnc: [latents, d], bEnc: [latents], wDec: [latents, dOut], bDec: [dOut] };
   /** Tensors of their own memory, as they are changed in place: one made of an array may share the caller's. */
   const tensors = (p: Parameters): Tensors => Object.fromEntries(names.map((name) => {
@@ -119,7 +120,7 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
 
   /** To be called inside `tidy`. `inputs`: what the gradients are made of. */
   const backward = (x: Float32Array, { dead = new Int32Array(0), auxWeight = 1, target }: Omit<UpdateOptions, "learningRate">) => {
-    const n = checkBatch(initial, x, target);
+    const n = checkBatch(shape, x, target);
     const rows = engine.tensor(x, [n, d]);
     const read = transcoder ? rows : K.sub(rows, P.bDec); // by the encoder
     const y = target ? engine.tensor(target, [n, dOut]) : read;
@@ -165,7 +166,7 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
   });
   const state = (): StepState => engine.tidy(() => {
     const [p, m, v] = [P, M, V].map((set, i) => readAll(set, skips.length ? K.read(skips[i]) : undefined));
-    return { ...initial, steps, ...(threshold === undefined ? {} : { threshold }), parameters: p, m, v };
+    return { ...shape, steps, ...(threshold === undefined ? {} : { threshold }), parameters: p, m, v };
   });
 
   return {
@@ -216,36 +217,43 @@ export function fusedOps(engine: Engine): Ops {
 }
 
 /**
- * A gradient and an update with and without dead latents, of sizes that divide nothing, beside the stock step's. Rows and
- * encoder are small multiples of 1/16: pre-activations are exact in any order of summing, many tie, and the chosen latents
- * must be the same. The rest is held against rounding: float32 sums over fewer than 100 numbers.
+ * A gradient and an update with and without dead latents, of sizes that divide nothing, beside the stock step's; of a top-k
+ * SAE, a matryoshka transcoder (levels, another width) and a group-max one. Rows and encoder are small multiples of 1/16:
+ * pre-activations are exact in any order of summing, many tie, and the chosen latents must be the same. The rest is held
+ * against rounding: float32 sums over fewer than 100 numbers.
  * @returns where a step differs; nothing when it agrees
  */
 export function differs(engine: Engine, make: (engine: Engine, initial: StepState) => Step): string | undefined {
   const d = 21, latents = 1100, k = 5, n = 67, rng = random(0); // enough latents for the groups of the top-k
   const normals = (count: number, scale = 1): Float32Array => Float32Array.from({ length: count }, () => scale * rng.normal());
   const sixteenths = (count: number, scale: number): Float32Array => normals(count, scale).map((value) => Math.round(16 * value) / 16);
-  const parameters = (scale: number): Parameters => ({
-    wEnc: sixteenths(latents * d, scale), bEnc: sixteenths(latents, scale), wDec: normals(latents * d, scale), bDec: sixteenths(d, scale),
-  });
-  const v = parameters(0.1);
-  for (const name of names) v[name] = v[name].map((value) => value * value);
-  const initial: StepState = { ...freshState(d, latents, k, parameters(0.25)), steps: 6, m: parameters(0.1), v };
-  const x = sixteenths(n * d, 1);
-  for (const options of [{}, { dead: Int32Array.from({ length: 40 }, (_, i) => 20 * i + 3) }]) {
+  const x = sixteenths(n * d, 1), dead = Int32Array.from({ length: 40 }, (_, i) => 20 * i + 3);
+  const other = { dOut: 13, transcoder: true }, target = normals(n * other.dOut);
+  const cases: [FreshOptions, Omit<UpdateOptions, "learningRate">][] = [
+    [{}, {}], [{}, { dead }], [{ kind: "matryoshka", widths: [100, latents], ...other }, { dead, target }], [{ kind: "groupmax", ...other }, { target }],
+  ];
+  for (const [shape, options] of cases) {
+    const { dOut = d } = shape;
+    const parameters = (scale: number): Parameters => ({
+      wEnc: sixteenths(latents * d, scale), bEnc: sixteenths(latents, scale), wDec: normals(latents * dOut, scale), bDec: sixteenths(dOut, scale),
+    });
+    const v = parameters(0.1);
+    for (const name of names) v[name] = v[name].map((value) => value * value);
+    const initial: StepState = { ...freshState(d, latents, k, parameters(0.25), shape), steps: 6, m: parameters(0.1), v };
+    const what = shape.kind ? `, ${shape.kind}` : "";
     const steps: Step[] = [];
     try {
       for (const one of [make, stockStep]) steps.push(one(engine, initial));
       const [a, b] = steps.map((step) => step.gradients(x, options));
-      if (far([a.fvu, a.aux], [b.fvu, b.aux], 1e-5)) return "loss";
-      if (a.chosen.index.some((f, i) => f !== b.chosen.index[i])) return "chosen latents";
-      for (const name of names) if (far(a.gradient[name], b.gradient[name], 1e-5)) return `gradient of ${name}`;
+      if (far([a.fvu, a.aux, a.extra], [b.fvu, b.aux, b.extra], 1e-5)) return `loss${what}`;
+      if (a.chosen.index.some((f, i) => f !== b.chosen.index[i])) return `chosen latents${what}`;
+      for (const name of names) if (far(a.gradient[name], b.gradient[name], 1e-5)) return `gradient of ${name}${what}`;
       const [p, q] = steps.map((step) => {
         step.update(x, { learningRate: 0.003, ...options });
         return step.state();
       });
       for (const set of ["parameters", "m", "v"] as const) {
-        for (const name of names) if (far(p[set][name], q[set][name], 1e-5)) return `${name} after an update (${set})`;
+        for (const name of names) if (far(p[set][name], q[set][name], 1e-5)) return `${name} after an update (${set})${what}`;
       }
     } catch (error) {
       return (error as Error).message;

@@ -1,5 +1,5 @@
 import { batchLargest, candidatesOf, firstOf, replaced } from "../core/batchtopk";
-import type { StepState } from "../core/trained";
+import type { Shape } from "../core/trained";
 import type { Sparse } from "../core/types";
 import { meanActive } from "./batch";
 import type { Chosen } from "./coder";
@@ -51,8 +51,7 @@ export function lossesOf({ weights, main, chosen }: Selection, fvus: ArrayLike<n
 }
 
 /** The selector is to be called inside `tidy`. */
-export function selectorOf(engine: Engine, state: StepState): Selector {
-  const { kind, latents, k, widths } = state;
+export function selectorOf(engine: Engine, { kind, latents, k, widths }: Shape): Selector {
   switch (kind) {
     case "topk": return (ranks) => plain(engine, ranks.largest(k), ranks.n, k);
     case "groupmax": return (ranks) => plain(engine, ranks.groups(), ranks.n, k);

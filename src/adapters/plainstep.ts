@@ -1,5 +1,5 @@
 import { auxiliary } from "../core/schedule";
-import { partsOf, TINY, type Parameter, type Parameters, type StepState } from "../core/trained";
+import { partsOf, shapeOf, TINY, type Parameter, type Parameters, type StepState } from "../core/trained";
 import type { Sparse } from "../core/types";
 import { checkBatch, meanActive } from "./batch";
 import { inference } from "./inference";
@@ -14,7 +14,8 @@ import { BETA1, BETA2, EPSILON, type Engine } from "./tensorflow";
  */
 export function plainStep(engine: Engine, initial: StepState): Step {
   const { tf } = engine;
-  const { kind, d, dOut, latents, k, transcoder, widths } = initial;
+  const shape = shapeOf(initial);
+  const { kind, d, dOut, latents, k, transcoder, widths } = shape;
   const names = partsOf(initial.parameters);
   const shapes: Record<Parameter, number[]> = {
     wEnc: [latents, d], bEnc: [latents], wDec: [latents, dOut], bDec: [dOut], wSkip: [dOut, d], logThreshold: [latents],
@@ -100,7 +101,7 @@ export function plainStep(engine: Engine, initial: StepState): Step {
     }
   };
 
-  const bandwidth = bandwidthOf(initial);
+  const bandwidth = bandwidthOf(shape);
   /**
    * H(p − θ) and p·H(p − θ) as functions of p and θ with the straight-through gradients of jumprelu.ts. What these gradients
    * are made of is computed here, from the values: it has to outlive the forward pass.
@@ -119,7 +120,7 @@ export function plainStep(engine: Engine, initial: StepState): Step {
   const backward = (
     x: Float32Array, { dead = new Int32Array(0), auxWeight = 1, target, l0Weight = L0_WEIGHT }: Omit<UpdateOptions, "learningRate">,
   ): Losses & { gradient: Record<Parameter, Tensor> } => {
-    const n = checkBatch(initial, x, target);
+    const n = checkBatch(shape, x, target);
     const rows = tf.tensor(x, [n, d]);
     const y = target ? tf.tensor(target, [n, dOut]) : rows;
     const variance = tf.sum(tf.squaredDifference(y, tf.mean(y, 0))).dataSync()[0];
@@ -163,7 +164,7 @@ export function plainStep(engine: Engine, initial: StepState): Step {
   };
 
   const state = (): StepState => ({
-    ...initial, steps, ...(threshold === undefined ? {} : { threshold }), parameters: parameters(P), m: parameters(M), v: parameters(V),
+    ...shape, steps, ...(threshold === undefined ? {} : { threshold }), parameters: parameters(P), m: parameters(M), v: parameters(V),
   });
   return {
     kind: "plain",

@@ -1,5 +1,5 @@
 import type { Measures } from "../core/measure";
-import { TINY, type Parameters, type StepState } from "../core/trained";
+import { shapeOf, TINY, type Parameters, type StepState } from "../core/trained";
 import type { Sparse } from "../core/types";
 import { auxiliaryGradients } from "./auxk";
 import { checkBatch } from "./batch";
@@ -78,9 +78,10 @@ interface Tensors { we: Id; wd: Id; bd: Id; ws?: Id; lt?: Id }
 
 /** Only the chosen latents are decoded and get gradients (all of JumpReLU), through kernels that every TensorFlow build has. */
 export function stockStep(engine: Engine, initial: StepState, given: Choice = defaultChoice(initial.latents, initial.k)): Step {
-  const { kind, d, dOut, latents, transcoder } = initial;
+  const shape = shapeOf(initial); // no function below may hold on to `initial`, whose arrays are as large as the tensors
+  const { kind, d, dOut, latents, transcoder } = shape;
   const { K, centred } = forward(engine);
-  const select = kind === "jumprelu" ? undefined : selectorOf(engine, initial);
+  const select = kind === "jumprelu" ? undefined : selectorOf(engine, shape);
   // Other kinds compare values beyond a row's k largest: these are to be float32's own.
   const choice: Choice = kind === "topk" ? given : { ...given, precision: "f32" };
   let { steps, threshold } = initial;
@@ -102,7 +103,7 @@ export function stockStep(engine: Engine, initial: StepState, given: Choice = de
     x: Float32Array, { dead = new Int32Array(0), auxWeight = 1, target, l0Weight = L0_WEIGHT }: Omit<UpdateOptions, "learningRate">,
     { we, wd, bd, ws, lt }: Tensors,
   ): { gradients: Tensors; along: Id; losses: Losses; least?: number } => {
-    const n = checkBatch(initial, x, target);
+    const n = checkBatch(shape, x, target);
     const rows = engine.tensor(x, [n, d]);
     const y = target ? engine.tensor(target, [n, dOut]) : rows;
     const mean = K.mul(K.sum(y, [0], true), K.scalar(1 / n));
@@ -111,7 +112,7 @@ export function stockStep(engine: Engine, initial: StepState, given: Choice = de
     let goal = transcoder ? K.sub(y, bd) : xc;
     if (ws !== undefined) goal = K.sub(goal, K.matMul(rows, ws, { transposeB: true }));
     const batch = { n, xa, goal, variance, we, wd };
-    const main = select ? rankedGradients(engine, initial, batch, select, choice) : jumpGradients(engine, initial, batch, lt!, l0Weight);
+    const main = select ? rankedGradients(engine, shape, batch, select, choice) : jumpGradients(engine, shape, batch, lt!, l0Weight);
     const { total, residual, dlt, losses, least } = main;
     let { dwe, dwd, along } = main;
     let aux = 0;
@@ -138,7 +139,7 @@ export function stockStep(engine: Engine, initial: StepState, given: Choice = de
   };
 
   const state = (): StepState => ({
-    ...initial, steps, ...(threshold === undefined ? {} : { threshold }),
+    ...shape, steps, ...(threshold === undefined ? {} : { threshold }),
     ...engine.tidy(() => ({ parameters: arrays(read(P)), m: arrays(read(M)), v: arrays(read(V)) })),
   });
   return {

@@ -23,11 +23,8 @@ export type Parameter = keyof Parameters;
 export const partsOf = (parameters: Parameters): Parameter[] =>
   (["wEnc", "bEnc", "wDec", "bDec", "wSkip", "logThreshold"] as const).filter((name) => parameters[name]);
 
-/**
- * Everything a step needs to go on: any kind of step takes up where another left off, and the same step goes on to the same
- * bits. Rows of W_dec have unit norm.
- */
-export interface StepState {
+/** What an SAE in training is, without its numbers. */
+export interface Shape {
   kind: TrainKind;
   d: number;
   dOut: number;
@@ -38,6 +35,16 @@ export interface StepState {
   widths?: number[];
   /** y are another place's rows, and b_dec is not subtracted before encoding. */
   transcoder: boolean;
+}
+
+export const shapeOf = ({ kind, d, dOut, latents, k, widths, transcoder }: Shape): Shape =>
+  ({ kind, d, dOut, latents, k, ...(widths ? { widths } : {}), transcoder });
+
+/**
+ * Everything a step needs to go on: any kind of step takes up where another left off, and the same step goes on to the same
+ * bits. Rows of W_dec have unit norm.
+ */
+export interface StepState extends Shape {
   /** Updates made so far. */
   steps: number;
   /** Of batch-top-k and matryoshka, from the first update on: what inference lets through. float64. */

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { fusedStep } from "../../src/adapters/fusedstep";
 import { bandwidthOf, startThresholds } from "../../src/adapters/jumprelu";
 import { saeOf } from "../../src/adapters/sae";
@@ -285,5 +287,20 @@ test("a batch with NaN gives a loss that is not finite, whatever the kind", () =
       assert.ok(!Number.isFinite(step.update(x, { learningRate: 0.01 }).fvu), kind);
       step.dispose();
     }
+  }
+});
+
+test("a step lets go of the arrays it began with: they are as large as its tensors", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const begun = KINDS.flatMap((kind) => Object.entries(stepsOf(kind)).map(([what, make]) => {
+    const initial = stateOf(kind, "skip", 1);
+    return { name: `${kind} ${what}`, step: make(initial), arrays: [new WeakRef(initial.parameters.wDec), new WeakRef(initial.m.wEnc), new WeakRef(initial.v.wSkip!)] };
+  }));
+  await new Promise(setImmediate); // a WeakRef holds on until the job it was made in ends
+  collect();
+  for (const { name, step, arrays } of begun) {
+    assert.deepEqual(arrays.map((array) => array.deref()), [undefined, undefined, undefined], name);
+    step.dispose();
   }
 });
