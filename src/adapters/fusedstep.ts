@@ -1,5 +1,5 @@
 import { random } from "../core/random";
-import { freshState, shapeOf, type FreshOptions, type Parameters, type StepState } from "../core/trained";
+import { freshState, shapeOf, type FreshOptions, type Parameters, type StepState, type Trained } from "../core/trained";
 import { auxiliaryGradients } from "./auxk";
 import { checkBatch } from "./batch";
 import { encodeChunks, PADDING, type Choice } from "./coder";
@@ -164,15 +164,13 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
     ...Object.fromEntries(names.map((name) => [name, engine.floats(set[name])])) as unknown as Parameters,
     ...(skip === undefined ? {} : { wSkip: engine.floats(skip) }),
   });
-  const state = (): StepState => engine.tidy(() => {
-    const [p, m, v] = [P, M, V].map((set, i) => readAll(set, skips.length ? K.read(skips[i]) : undefined));
-    return { ...shape, steps, ...(threshold === undefined ? {} : { threshold }), parameters: p, m, v };
-  });
+  const arrays = (which: 0 | 1 | 2): Parameters => engine.tidy(() => readAll([P, M, V][which], skips.length ? K.read(skips[which]) : undefined));
+  const now = (): Trained => ({ ...shape, ...(threshold === undefined ? {} : { threshold }), parameters: arrays(0) });
 
   return {
     kind: "fused",
     choice,
-    ...inference(engine, state, ranked),
+    ...inference(engine, shape, now, ranked),
     gradients: (x, options = {}) => engine.tidy(() => {
       const { inputs, aux, revives, losses, skip } = backward(x, options);
       let [wEnc, bEnc, wDec, bDec] = ops.gradients(inputs, P.wEnc);
@@ -197,7 +195,7 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
       threshold = movedThreshold(threshold, least);
       return losses;
     }),
-    state,
+    state: () => ({ ...now(), steps, m: arrays(1), v: arrays(2) }),
     dispose() {
       for (const set of [P, M, V]) engine.free(...Object.values(set));
       for (const skip of skips) K.destroy(skip);

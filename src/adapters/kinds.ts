@@ -113,7 +113,7 @@ function batchTopK(engine: Engine, { n, largest }: Ranks, latents: number, k: nu
 
 /**
  * Matryoshka: batch-top-k's choice; level l rebuilds with the first widths[l] latents alone, and the loss is the levels' mean
- * FVU. (SAELens adds up the levels' errors instead: the same but for a factor, of the loss and of what Adam does not see.)
+ * FVU. (SAELens adds the levels' errors up: but for AuxK's weight beside them a factor, which Adam does not see.)
  * @see arXiv 2503.17547
  */
 function matryoshka(selection: Selection, widths: number[]): Selection {

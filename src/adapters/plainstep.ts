@@ -1,5 +1,5 @@
 import { auxiliary } from "../core/schedule";
-import { partsOf, shapeOf, TINY, type Parameter, type Parameters, type StepState } from "../core/trained";
+import { partsOf, shapeOf, TINY, type Parameter, type Parameters, type StepState, type Trained } from "../core/trained";
 import type { Sparse } from "../core/types";
 import { checkBatch, meanActive } from "./batch";
 import { inference } from "./inference";
@@ -163,13 +163,11 @@ export function plainStep(engine: Engine, initial: StepState): Step {
     return { fvu, aux, extra, l0: meanActive(chosen), chosen, gradient };
   };
 
-  const state = (): StepState => ({
-    ...shape, steps, ...(threshold === undefined ? {} : { threshold }), parameters: parameters(P), m: parameters(M), v: parameters(V),
-  });
+  const now = (): Trained => ({ ...shape, ...(threshold === undefined ? {} : { threshold }), parameters: parameters(P) });
   return {
     kind: "plain",
     choice: { precision: "f32", groups: [], chunk: 0 },
-    ...inference(engine, state),
+    ...inference(engine, shape, now),
     gradients: (x, options = {}) => {
       let result: (Losses & { gradient: Parameters }) | undefined;
       tf.tidy(() => {
@@ -199,7 +197,7 @@ export function plainStep(engine: Engine, initial: StepState): Step {
       });
       return losses!;
     },
-    state,
+    state: () => ({ ...now(), steps, m: parameters(M), v: parameters(V) }),
     dispose() {
       for (const set of [P, M, V]) for (const name of names) set[name].dispose();
     },

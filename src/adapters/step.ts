@@ -1,5 +1,5 @@
 import type { Measures } from "../core/measure";
-import { shapeOf, TINY, type Parameters, type StepState } from "../core/trained";
+import { shapeOf, TINY, type Parameters, type StepState, type Trained } from "../core/trained";
 import type { Sparse } from "../core/types";
 import { auxiliaryGradients } from "./auxk";
 import { checkBatch } from "./batch";
@@ -138,23 +138,20 @@ export function stockStep(engine: Engine, initial: StepState, given: Choice = de
     return { gradients, along, losses: { ...losses, aux }, least };
   };
 
-  const state = (): StepState => ({
-    ...shape, steps, ...(threshold === undefined ? {} : { threshold }),
-    ...engine.tidy(() => ({ parameters: arrays(read(P)), m: arrays(read(M)), v: arrays(read(V)) })),
-  });
+  const now = (): Trained => ({ ...shape, ...(threshold === undefined ? {} : { threshold }), parameters: engine.tidy(() => arrays(read(P))) });
   return {
     kind: "stock",
     choice,
-    ...inference(engine, state),
+    ...inference(engine, shape, now),
     gradients: (x, options = {}) => engine.tidy(() => {
       const { gradients, losses } = backward(x, options, read(P));
       return { ...losses, gradient: arrays(gradients) };
     }),
     update: (x, options) => engine.tidy(() => {
-      const now = read(P);
-      const { gradients, along, losses, least } = backward(x, options, now);
-      gradients.wd = K.sub(gradients.wd, K.mul(now.wd, K.reshape(along, [latents, 1])));
-      engine.free(...Object.values(now)); // while they are held, Adam copies the variables instead of changing them in place
+      const held = read(P);
+      const { gradients, along, losses, least } = backward(x, options, held);
+      gradients.wd = K.sub(gradients.wd, K.mul(held.wd, K.reshape(along, [latents, 1])));
+      engine.free(...Object.values(held)); // while they are held, Adam copies the variables instead of changing them in place
       steps++;
       threshold = movedThreshold(threshold, least);
       for (const name of Object.keys(P) as (keyof Tensors)[]) K.adam(P[name]!, M[name]!, V[name]!, gradients[name]!, steps, options.learningRate);
@@ -163,7 +160,7 @@ export function stockStep(engine: Engine, initial: StepState, given: Choice = de
       K.assign(P.wd, K.mul(moved, norms));
       return losses;
     }),
-    state,
+    state: () => ({ ...now(), steps, m: engine.tidy(() => arrays(read(M))), v: engine.tidy(() => arrays(read(V))) }),
     dispose() {
       for (const set of [P, M, V]) for (const variable of Object.values(set)) K.destroy(variable);
     },

@@ -40,16 +40,20 @@ export interface Shape {
 export const shapeOf = ({ kind, d, dOut, latents, k, widths, transcoder }: Shape): Shape =>
   ({ kind, d, dOut, latents, k, ...(widths ? { widths } : {}), transcoder });
 
+/** An SAE in training as far as its use goes: what {@link trainedWeights} reads. */
+export interface Trained extends Shape {
+  /** Of batch-top-k and matryoshka, from the first update on: what inference lets through. float64. */
+  threshold?: number;
+  parameters: Parameters;
+}
+
 /**
  * Everything a step needs to go on: any kind of step takes up where another left off, and the same step goes on to the same
  * bits. Rows of W_dec have unit norm.
  */
-export interface StepState extends Shape {
+export interface StepState extends Trained {
   /** Updates made so far. */
   steps: number;
-  /** Of batch-top-k and matryoshka, from the first update on: what inference lets through. float64. */
-  threshold?: number;
-  parameters: Parameters;
   m: Parameters;
   v: Parameters;
 }
@@ -57,8 +61,14 @@ export interface StepState extends Shape {
 export const zerosLike = (parameters: Parameters): Parameters =>
   Object.fromEntries(partsOf(parameters).map((name) => [name, new Float32Array(parameters[name]!.length)])) as unknown as Parameters;
 
-/** Of JumpReLU, where no thresholds are given: θ = this · ‖W_enc row‖. */
-const START = 1;
+/**
+ * z with P(N(0, 1) > z) ≈ share, for shares below a fifth: z² = 2l − ln(4πl), l = ln(1/share). Of isotropic rows of mean square 1
+ * that share has p > z·‖W_enc row‖.
+ */
+function normalTail(share: number): number {
+  const l = Math.max(1, -Math.log(share));
+  return Math.sqrt(Math.max(0.1, 2 * l - Math.log(4 * Math.PI * l)));
+}
 
 export interface FreshOptions {
   kind?: TrainKind; // "topk"
@@ -69,8 +79,8 @@ export interface FreshOptions {
 
 /**
  * A state with no steps made; rows of W_dec are brought to unit norm. A skip connection is one where `parameters` has W_skip;
- * zeros are where it begins. JumpReLU's thresholds are θ = ‖W_enc row‖, about what one in six of rows of mean square 1 passes,
- * unless they are given: `startThresholds` of jumprelu.ts sets them so that k latents pass.
+ * zeros are where it begins. JumpReLU's thresholds, unless they are given, are those that k latents would pass if rows were
+ * isotropic, of mean square 1: `startThresholds` of jumprelu.ts sets them so that k do.
  * @throws OptionError when sizes do not fit each other or the kind
  */
 export function freshState(
@@ -87,8 +97,9 @@ export function freshState(
   } else if (widths) fail("widths", `none, as a ${kind} SAE has no levels`, widths, 'Leave them out, or take kind "matryoshka".');
   if (!transcoder && dOut !== d) fail("dOut", `${d}, as an SAE rebuilds the rows that it reads`, dOut, "Set transcoder for rows of another place.");
   const { wEnc, logThreshold } = parameters;
+  const tail = normalTail(k / latents);
   const thresholds = kind !== "jumprelu" ? {} : {
-    logThreshold: logThreshold ?? Float32Array.from({ length: latents }, (_, f) => Math.log(START * norm(wEnc, f * d, d) || 1)),
+    logThreshold: logThreshold ?? Float32Array.from({ length: latents }, (_, f) => Math.log(tail * norm(wEnc, f * d, d))),
   };
   const all: Parameters = { ...parameters, ...thresholds, wDec: normalised(parameters.wDec, dOut) };
   if (kind !== "jumprelu") delete all.logThreshold;
@@ -133,7 +144,7 @@ const all = (scale: Float32Array, value: number): boolean => scale.every((one) =
  * @param scaleIn [d]; scaleOut [dOut], the same of an SAE, which rebuilds what it reads
  * @throws OptionError when a scale is not above 0 or does not fit
  */
-export function trainedWeights(state: StepState, scaleIn: Float32Array, scaleOut: Float32Array): SaeWeights {
+export function trainedWeights(state: Trained, scaleIn: Float32Array, scaleOut: Float32Array): SaeWeights {
   const { d, dOut, latents, transcoder, parameters } = state;
   for (const [name, scale, width] of [["scaleIn", scaleIn, d], ["scaleOut", scaleOut, dOut]] as const) {
     if (scale.length !== width || !scale.every((s) => s > 0 && Number.isFinite(s))) {
@@ -164,7 +175,7 @@ export function trainedWeights(state: StepState, scaleIn: Float32Array, scaleOut
 }
 
 /** What the kind leaves for inference, activations divided by c. */
-function activationOf({ kind, latents, k, threshold = 0, parameters }: StepState, c: number): Activation & { k: number } {
+function activationOf({ kind, latents, k, threshold = 0, parameters }: Trained, c: number): Activation & { k: number } {
   switch (kind) {
     case "topk":
     case "multitopk": return { k };
@@ -176,5 +187,5 @@ function activationOf({ kind, latents, k, threshold = 0, parameters }: StepState
 }
 
 /** The SAE of a state that reads rows in training units. */
-export const trainingWeights = (state: StepState): SaeWeights =>
+export const trainingWeights = (state: Trained): SaeWeights =>
   trainedWeights(state, new Float32Array(state.d).fill(1), new Float32Array(state.dOut).fill(1));
