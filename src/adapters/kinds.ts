@@ -73,7 +73,7 @@ function plain(engine: Engine, { value, index }: Chosen, n: number, k: number): 
 
 /**
  * Multi-top-k: loss = FVU(k largest) + FVU(4k largest)/8. Gradients of both reach the encoder; only the k count as firing.
- * @see arXiv 2406.04093, section A.6; sparsify 1.3, whose 4k rebuild has no part of a skip connection (ours has)
+ * @see arXiv 2406.04093; sparsify 1.3, whose 4k rebuild has no part of a skip connection (ours has)
  */
 function multiTopK(engine: Engine, { n, largest }: Ranks, k: number, columns: number): Selection {
   const { value, index } = largest(columns);
