@@ -298,7 +298,7 @@ async function ops() {
   const headers = createRequire(path.join(root, "package.json"))("node-api-headers").include_dir;
   const wheel = tensorflow();
   const library = statSync(path.join(wheel, "libtensorflow_framework.so.2"));
-  const inputs = [readFileSync(source), cpu(), version("g++"), wheel, `${library.size} ${library.mtimeMs}`, OPS_FLAGS.join(" ")];
+  const inputs = [readFileSync(source), readFileSync(path.join(root, "src", "native", "half.h")), cpu(), version("g++"), wheel, `${library.size} ${library.mtimeMs}`, OPS_FLAGS.join(" ")];
   await step("ops", `${out}.stamp`, inputs, () => existsSync(out) && existsSync(card), async () => {
     for (const old of [card, out]) rmSync(old, { force: true });
     const half = `${out}.tmp`;

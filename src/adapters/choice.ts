@@ -4,9 +4,9 @@ import { availableParallelism, cpus, homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { random } from "../core/random";
-import { forward, groupings, PADDING, type Choice } from "./coder";
+import { forward, groupings, HALVES, PADDING, type Choice } from "./coder";
 import { writeAtomic } from "./files";
-import { FUSED, fusedKernels } from "./fusedstep";
+import { FUSED, fusedKernels, fusedOps } from "./fusedstep";
 import type { Engine } from "./tensorflow";
 
 /**
@@ -63,7 +63,7 @@ async function remembered(file: string): Promise<Record<string, unknown>> {
 /** Whether it is one that could have been chosen for these sizes: another version or a hand may have written it. */
 export function isChoice(value: unknown, latents: number, k: number): value is Choice {
   const { step = "stock", product = "joined", precision, groups, chunk } = (value ?? {}) as Partial<Choice>;
-  return ["fused", "stock"].includes(step) && ["apart", "joined"].includes(product) && (precision === "f32" || precision === "bf16") && Number.isInteger(chunk) && (chunk as number) > 0 &&
+  return ["fused", "stock"].includes(step) && ["apart", "joined", ...HALVES].includes(product) && (precision === "f32" || precision === "bf16") && Number.isInteger(chunk) && (chunk as number) > 0 &&
     groupings(latents, k).some((known) => JSON.stringify(known) === JSON.stringify(groups));
 }
 
@@ -140,6 +140,8 @@ export function measureChoice(engine: Engine, { d, latents, k, batch }: Sizes, f
         K.scatterProduct(entries, K.reshape(g, [n * k]), shape, xa);
       }
     };
-    return fastest<Choice>([FUSED, { ...FUSED, product: "apart" }, stock], body);
+    const built = fusedOps(engine);
+    const products = ["apart", ...("id" in built ? built.halves : [])] as const;
+    return fastest<Choice>([FUSED, ...products.map((product): Choice => ({ ...FUSED, product })), stock], body);
   });
 }

@@ -13,12 +13,19 @@ import { DT, kernels, type Engine, type Id } from "./tensorflow";
 
 export type { Parameters } from "../core/trained";
 
+/** Products in half precision, numbered as in src/native/half.h: AMX's tiles, AVX512-FP16, AVX512-BF16. */
+export const HALVES = ["tiles", "fp16", "bf16"] as const;
+export type Half = (typeof HALVES)[number];
+
 /** What is chosen by measurement; it changes rounding, so it is written into the checkpoint. */
 export interface Choice {
   /** "fused": the ops of src/native, which leave only the product to choose; by default TensorFlow's stock kernels. */
   step?: "fused" | "stock";
-  /** Of the fused step: "apart" takes the encoder's product from TensorFlow; by default an op joins it with the top-k. */
-  product?: "apart" | "joined";
+  /**
+   * Of the fused step: "apart" takes the encoder's product from TensorFlow; by default an op joins it with the top-k. A half-precision
+   * one finds k and some more candidates, of which float32 chooses.
+   */
+  product?: "apart" | "joined" | Half;
   /** "bf16": the encoder product picks latents in bfloat16, their values are then computed in float32. */
   precision: "f32" | "bf16";
   /**

@@ -1,8 +1,9 @@
+import { OptionError } from "../core/errors";
 import { random } from "../core/random";
 import { freshState, shapeOf, type FreshOptions, type Parameters, type StepState, type Trained } from "../core/trained";
 import { auxiliaryGradients } from "./auxk";
 import { checkBatch } from "./batch";
-import { encodeChunks, PADDING, type Choice } from "./coder";
+import { encodeChunks, HALVES, PADDING, type Choice, type Half } from "./coder";
 import { inference } from "./inference";
 import { lossesOf, movedThreshold, selectorOf } from "./kinds";
 import { loadOps, type Ops } from "./ops";
@@ -15,6 +16,8 @@ import { BETA1, BETA2, DT, EPSILON, kernels, type Engine, type Id } from "./tens
  * choice among each row's candidates is made in core/batchtopk.ts. JumpReLU has nothing here: its step is the stock one.
  */
 
+const isHalf = (product: Choice["product"]): product is Half => HALVES.includes(product as Half);
+
 /** What stands in the card of a fused run: only the product is left to choose. */
 export const FUSED: Choice = { step: "fused", product: "joined", precision: "f32", groups: [], chunk: 1 };
 
@@ -25,6 +28,7 @@ export function fusedKernels(engine: Engine) {
   return {
     /** The k latents of rows x [n, d], the rows less b_dec. */
     encode(x: Id, wEnc: Id, bEnc: Id, k: number, product: Choice["product"]): { value: Id; index: Id } {
+      if (isHalf(product)) return this.encodeHalf(x, wEnc, bEnc, k, product);
       if (product !== "apart") return this.encodeTopK(x, wEnc, bEnc, k);
       const pre = K.matMul(x, wEnc, { transposeB: true });
       const chosen = this.topK(pre, bEnc, k);
@@ -39,6 +43,12 @@ export function fusedKernels(engine: Engine) {
     /** The same from x [n, d], the rows less b_dec, and W_enc [F, d]; pre is never whole in memory. */
     encodeTopK(x: Id, wEnc: Id, bEnc: Id, k: number): { value: Id; index: Id } {
       const [value, index] = run("SaeEncodeTopK", {}, [x, wEnc, bEnc, tensor(Int32Array.of(k), [])], 2);
+      return { value, index };
+    },
+    /** The same again, candidates found by a product in half precision and rescored. */
+    encodeHalf(x: Id, wEnc: Id, bEnc: Id, k: number, half: Half): { value: Id; index: Id } {
+      const number = tensor(Int32Array.of(HALVES.indexOf(half)), []);
+      const [value, index] = run("SaeEncodeTopKHalf", {}, [x, wEnc, bEnc, tensor(Int32Array.of(k), []), number], 2);
       return { value, index };
     },
     /** The largest of each of k groups of neighbours of pre + b_enc, after ReLU. */
@@ -74,6 +84,12 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
   const { kind, d, dOut, latents, k, transcoder } = shape;
   if (kind === "jumprelu") return stockStep(engine, initial);
   const choice: Choice = kind === "groupmax" ? { ...given, product: "apart" } : given;
+  const built = loadOps(engine);
+  if (isHalf(choice.product) && !("id" in built && built.halves.includes(choice.product))) {
+    throw new OptionError(
+      `choice: product: expected one that this processor has (joined, apart${"id" in built ? built.halves.map((half) => `, ${half}`).join("") : ""}), ` +
+      `found ${choice.product}. Leave the choice out: another product rounds differently, and the choice of latents is the same but for near ties.`);
+  }
   const K = kernels(engine);
   const ops = fusedKernels(engine);
   const select = selectorOf(engine, shape);
@@ -210,8 +226,10 @@ export function fusedOps(engine: Engine): Ops {
   if (tested) return tested;
   const ops = loadOps(engine);
   if ("why" in ops) return (tested = ops);
-  const fault = differs(engine, fusedStep) ?? differs(engine, (e, initial) => fusedStep(e, initial, { ...FUSED, product: "apart" }));
-  return (tested = fault === undefined ? ops : { why: `they differ from the stock step on this machine (${fault})` });
+  const faultOf = (product: Choice["product"]) => differs(engine, (e, initial) => fusedStep(e, initial, { ...FUSED, product }));
+  const fault = faultOf("joined") ?? faultOf("apart");
+  if (fault !== undefined) return (tested = { why: `they differ from the stock step on this machine (${fault})` });
+  return (tested = { ...ops, halves: ops.halves.filter((half) => faultOf(half) === undefined) });
 }
 
 /**

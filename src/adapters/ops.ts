@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
+import { HALVES, type Half } from "./coder";
 import { packageRoot } from "./package";
 import type { Engine } from "./tensorflow";
 
@@ -16,7 +17,13 @@ export const OPS = join(packageRoot, "kernel-ext", "ops.node");
 export const OPS_BUILD = `${OPS}.json`;
 
 export type Ops =
-  | { /** Of the source, compiler and processor: other bits may come of another one. */ id: string; setThreads(count: number): void }
+  | {
+    /** Of the source, compiler and processor: other bits may come of another one. */
+    id: string;
+    /** Half-precision products that the processor has. */
+    halves: Half[];
+    setThreads(count: number): void;
+  }
   | { why: string };
 
 /** Names the processor as far as compiled code depends on it: its model and what it can do. Empty where Linux does not say. */
@@ -48,10 +55,11 @@ function load(device: Engine["device"], file: string): Ops {
     const build = JSON.parse(readFileSync(`${file}.json`, "utf8")) as { cpu?: unknown; id?: unknown };
     // Code for another processor would end the process at its first unknown instruction.
     if (build.cpu !== cpu() || typeof build.id !== "string") return { why: `${file} was built for another CPU (${build.cpu}): ${remedy}` };
-    const module = { exports: {} as { setThreads(count: number): void } };
+    const module = { exports: {} as { setThreads(count: number): void; halves: string[] } };
     process.dlopen(module, file);
     module.exports.setThreads(availableParallelism());
-    return { id: build.id, setThreads: module.exports.setThreads };
+    const halves = HALVES.filter((name, number) => module.exports.halves[number] === name);
+    return { id: build.id, halves, setThreads: module.exports.setThreads };
   } catch (error) {
     return { why: `${file} does not load (${String((error as Error).message).split("\n")[0]}): ${remedy}` };
   }

@@ -37,6 +37,7 @@
 // blocks are made in the blocks' order. So the bits are the same for any number of threads.
 //
 // SaeEncodeTopK(x [n, d], W_enc [F, d], b_enc [F], k [])             → v [n, k], i [n, k]
+// SaeEncodeTopKHalf(x, W_enc, b_enc, k, half [])                     → v, i; half.h: the number of a half-precision product
 // SaeTopK(pre [n, F], b_enc [F], k [])                               → v, i
 // SaeGroupMax(pre, b_enc, k)                                         → v, i: the largest of each of k groups of F/k neighbours
 // SaeDecode(t [n, D], v, i, levels [n, k], y [n, D], w [L], W_dec [F, D])
@@ -240,6 +241,22 @@ static inline uint16_t reaching(Ints keys, int32_t bound) {
 #endif
 }
 
+static inline float floatOf(int32_t key) {
+  const int32_t bits = ordered(key);
+  float value;
+  std::memcpy(&value, &bits, 4);
+  return value;
+}
+
+// One bit a lane: value ≥ bound, or either is NaN. As keys, −0 is below 0 and a negative NaN below all: a few more pass here.
+static inline uint16_t notBelow(Lanes values, float bound) {
+#if defined(__AVX512F__)
+  return _mm512_cmp_ps_mask(reinterpret_cast<__m512>(values), _mm512_set1_ps(bound), _CMP_NLT_UQ);
+#else
+  return uint16_t(_mm256_movemask_ps(_mm256_cmp_ps(reinterpret_cast<__m256>(values), _mm256_set1_ps(bound), _CMP_NLT_UQ)));
+#endif
+}
+
 constexpr int GROUPS = 512;
 
 // How many of the keys [count], a multiple of WIDTH, reach a bound.
@@ -308,6 +325,30 @@ struct Candidates {
     bound = std::max(bound, smallest == std::numeric_limits<int32_t>::max() ? smallest : smallest + 1);
   }
 
+  // Of the columns first … that reach the bound. → the bound, which rises when there is no room for more
+  float keepLanes(Lanes some, float least, int64_t first, int k) {
+    uint16_t mask = notBelow(some, least);
+    if (!mask) return least;
+    if (count + WIDTH > limit(k)) {
+      reduce(k);
+      least = floatOf(bound);
+      mask = notBelow(some, least);
+    }
+    const Ints bits = reinterpret_cast<Ints>(some), all = bits ^ ((bits >> 31) & 0x7fffffff);
+#if defined(__AVX512F__)
+    const __m512i lanes = _mm512_add_epi32(_mm512_set1_epi32(int32_t(first)), _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+    _mm512_storeu_si512(keys + count, _mm512_maskz_compress_epi32(mask, reinterpret_cast<__m512i>(all)));
+    _mm512_storeu_si512(columns + count, _mm512_maskz_compress_epi32(mask, lanes));
+    count += __builtin_popcount(mask);
+#else
+    for (; mask; mask = uint16_t(mask & (mask - 1))) {
+      const int lane = __builtin_ctz(mask);
+      keep(all[lane], first + lane);
+    }
+#endif
+    return least;
+  }
+
   void keep(int32_t key, int64_t column) {
     keys[count] = key;
     columns[count++] = int32_t(column);
@@ -328,19 +369,20 @@ struct Candidates {
       bound = boundOf(maxima, GROUPS, k, k + k / 2); // columns after the last whole round of groups can only be more
     }
     int64_t at = 0;
-    for (; at + WIDTH <= size; at += WIDTH) {
-      const Ints some = keysOf(pre + at, bias + at);
-      uint16_t mask = reaching(some, bound);
-      if (!mask) continue;
-      if (count + WIDTH > limit(k)) {
-        reduce(k);
-        mask = reaching(some, bound);
+    float least = floatOf(bound);
+    for (; at + 4 * WIDTH <= size; at += 4 * WIDTH) { // few columns pass: one test for several registers
+      Lanes some[4];
+      int any = 0;
+#pragma GCC unroll 4
+      for (int q = 0; q < 4; q++) {
+        some[q] = load(pre + at + q * WIDTH) + load(bias + at + q * WIDTH);
+        any |= notBelow(some[q], least);
       }
-      for (; mask; mask = uint16_t(mask & (mask - 1))) {
-        const int lane = __builtin_ctz(mask);
-        keep(some[lane], first + at + lane);
-      }
+      if (!any) continue;
+#pragma GCC unroll 4
+      for (int q = 0; q < 4; q++) least = keepLanes(some[q], least, first + at + q * WIDTH, k);
     }
+    for (; at + WIDTH <= size; at += WIDTH) least = keepLanes(load(pre + at) + load(bias + at), least, first + at, k);
     if (count + WIDTH > limit(k)) reduce(k);
     for (; at < size; at++) {
       const int32_t key = keyOf(pre[at] + bias[at]);
@@ -525,6 +567,12 @@ static void encodeTopK(const float *x, const float *wEnc, const float *bEnc, int
     });
   }
 }
+
+} // namespace sae
+
+#include "half.h"
+
+namespace sae {
 
 // ---- decoding
 
@@ -884,6 +932,23 @@ void encodeTopKOp(Call &call) {
   if (call.ok) sae::encodeTopK(x, wEnc, bEnc, n, d, F, *k, v, i);
 }
 
+void encodeTopKHalfOp(Call &call) {
+  int64_t n = -1, d = -1, F = -1;
+  const float *x = call.input<float>(0, "x", {&n, &d});
+  const float *wEnc = call.input<float>(1, "W_enc", {&F, &d});
+  const float *bEnc = call.input<float>(2, "b_enc", {&F});
+  const int32_t *k = call.input<int32_t>(3, "k", {});
+  const int32_t *half = call.input<int32_t>(4, "half", {});
+  if (call.ok && (*k < 1 || *k > F)) call.fail("k: expected 1 to " + std::to_string(F) + ", found " + std::to_string(*k));
+  if (!call.ok) return;
+  const int known = int(sizeof(sae::HALF_NAMES) / sizeof(sae::HALF_NAMES[0]));
+  const sae::EncodeHalf encode = *half >= 0 && *half < known ? sae::halfOf(sae::HALF_NAMES[*half]) : nullptr;
+  if (!encode) call.fail("half: expected a product that this processor has, found number " + std::to_string(*half));
+  float *v = call.output<float>(0, {n, *k});
+  int32_t *i = call.output<int32_t>(1, {n, *k});
+  if (call.ok) encode(x, wEnc, bEnc, n, d, F, *k, v, i);
+}
+
 void groupMaxOp(Call &call) {
   int64_t n = -1, F = -1;
   const float *pre = call.input<float>(0, "pre", {&n, &F});
@@ -998,6 +1063,7 @@ const std::string &registered() {
     TF_Status *status = TF_NewStatus();
     add<topKOp>("SaeTopK", {"pre: float", "b_enc: float", "k: int32"}, {"v: float", "i: int32"}, status);
     add<encodeTopKOp>("SaeEncodeTopK", {"x: float", "w_enc: float", "b_enc: float", "k: int32"}, {"v: float", "i: int32"}, status);
+    add<encodeTopKHalfOp>("SaeEncodeTopKHalf", {"x: float", "w_enc: float", "b_enc: float", "k: int32", "half: int32"}, {"v: float", "i: int32"}, status);
     add<groupMaxOp>("SaeGroupMax", {"pre: float", "b_enc: float", "k: int32"}, {"v: float", "i: int32"}, status);
     add<decodeOp>("SaeDecode", {"t: float", "v: float", "i: int32", "levels: int32", "y: float", "weights: float", "w_dec: float"},
         {"e: float", "g: float", "e_sum: float", "stats: float"}, status);
@@ -1041,6 +1107,15 @@ NAPI_MODULE_INIT() {
   napi_value function;
   napi_create_function(env, "setThreads", NAPI_AUTO_LENGTH, setThreads, nullptr, &function);
   napi_set_named_property(env, exports, "setThreads", function);
+  // halves: by number the half-precision products; those that this processor has not are empty strings.
+  napi_value halves, name;
+  napi_create_array(env, &halves);
+  uint32_t number = 0;
+  for (const char *half : sae::HALF_NAMES) {
+    napi_create_string_utf8(env, sae::halfOf(half) ? half : "", NAPI_AUTO_LENGTH, &name);
+    napi_set_element(env, halves, number++, name);
+  }
+  napi_set_named_property(env, exports, "halves", halves);
   return exports;
 }
 #endif

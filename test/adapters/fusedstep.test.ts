@@ -4,6 +4,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { differs, FUSED, fusedKernels, fusedOps, fusedStep } from "../../src/adapters/fusedstep";
+import { HALVES } from "../../src/adapters/coder";
 import { loadOps, OPS, OPS_BUILD } from "../../src/adapters/ops";
 import { freshState, stockStep, type Step, type StepState } from "../../src/adapters/step";
 import { tensorflow, type Id } from "../../src/adapters/tensorflow";
@@ -315,4 +316,62 @@ test("ops that are missing or made for another CPU are not loaded, and the reaso
   } finally {
     rmSync(folder, { recursive: true });
   }
+});
+
+/** Rows as models have them: a far mean, a few dimensions fifty times as large as the others, some rows very long. */
+function heavyRows(n: number, d: number, rng: Random): Float32Array {
+  const x = normals(n * d, rng);
+  for (let row = 0; row < n; row++) {
+    const longer = row % 50 === 3 ? 40 : 1;
+    for (let j = 0; j < d; j++) x[row * d + j] = longer * (x[row * d + j] * (j % 60 === 7 ? 50 : 1) + (j % 9 === 0 ? 10 : 0));
+  }
+  return x;
+}
+
+for (const half of HALVES) {
+  const has = ops.halves.includes(half);
+  test(`the ${half} product chooses what float32 chooses, but for near ties`, { skip: !has && "not of this processor" }, () => {
+    for (const [d, latents, k, n] of [[192, 3000, 16, 250], [129, 5000, 32, 97], [700, 1100, 64, 40], [16, 40, 40, 5]]) {
+      const rng = random(d);
+      const initial = state(d, latents, k, 3);
+      const x = heavyRows(n, d, rng);
+      const steps = [fusedStep(engine, initial, { ...FUSED, product: half }), fusedStep(engine, initial)];
+      const [a, b] = steps.map((step) => step.encodeTopK(x));
+      let other = 0;
+      for (let row = 0; row < n; row++) {
+        const want = new Set(b.index.subarray(row * k, (row + 1) * k));
+        const scale = 3e-6 * Math.hypot(...x.subarray(row * d, (row + 1) * d)); // float32 sums of numbers this large
+        for (let i = row * k; i < (row + 1) * k; i++) {
+          other += want.has(a.index[i]) ? 0 : 1;
+          assert.ok(Math.abs(a.value[i] - b.value[i]) <= scale, `d ${d}, row ${row}: ${a.value[i]}, expected ${b.value[i]}`);
+        }
+      }
+      assert.ok(other <= n * k * 1e-3, `${other} of ${n * k} latents are others`);
+      steps.forEach((step) => step.dispose());
+    }
+  });
+
+  test(`the ${half} product: the same bits on any number of threads, and NaN is shown`, { skip: !has && "not of this processor" }, () => {
+    const d = 70, latents = 1300, k = 8, n = 333;
+    const step = fusedStep(engine, state(d, latents, k, 5), { ...FUSED, product: half });
+    const x = heavyRows(n, d, random(9));
+    try {
+      const [one, three] = [1, 3].map((threads) => {
+        setThreads(threads);
+        return step.encodeTopK(x);
+      });
+      assert.deepEqual(one, three);
+    } finally {
+      setThreads(availableParallelism());
+    }
+    x[5 * d + 3] = NaN;
+    assert.ok(Number.isNaN(step.gradients(x).fvu));
+    step.dispose();
+  });
+}
+
+test("a choice of a product that this processor has not is refused", (t) => {
+  const missing = HALVES.find((half) => !ops.halves.includes(half));
+  if (!missing) return t.skip("this processor has them all");
+  assert.throws(() => fusedStep(engine, state(8, 20, 2, 0), { ...FUSED, product: missing }), OptionError);
 });

@@ -38,6 +38,8 @@ static void close(const Floats &a, const std::vector<double> &b, double toleranc
   expect(worst <= tolerance * largest, what);
 }
 
+static int halves = 0; // half-precision products that were checked
+
 // L levels; of a transcoder (not tied) targets of width D.
 static void check(int64_t n, int64_t d, int64_t F, int k, int64_t L, int64_t D) {
   const bool tied = D == d;
@@ -66,6 +68,14 @@ static void check(int64_t n, int64_t d, int64_t F, int k, int64_t L, int64_t D) 
   std::vector<int32_t> i2(n * k);
   sae::encodeTopK(x.data(), wEnc.data(), bEnc.data(), n, d, F, k, v2.data(), i2.data());
   expect(v2 == v && i2 == i, "encoder product and top-k in one");
+  for (const char *name : sae::HALF_NAMES) {
+    const sae::EncodeHalf encode = sae::halfOf(name);
+    if (!encode) continue;
+    std::fill(i2.begin(), i2.end(), -1);
+    encode(x.data(), wEnc.data(), bEnc.data(), n, d, F, k, v2.data(), i2.data());
+    expect(v2 == v && i2 == i, name);
+    halves++;
+  }
 
   if (F % k == 0) {
     Floats most(n * k);
@@ -186,5 +196,5 @@ int main() {
       }
     }
   }
-  std::printf("%d cases right\n", cases);
+  std::printf("%d cases right, %d half-precision products\n", cases, halves / cases);
 }
