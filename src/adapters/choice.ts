@@ -4,9 +4,10 @@ import { availableParallelism, cpus, homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { random } from "../core/random";
-import { forward, groupings, HALVES, PADDING, type Choice } from "./coder";
+import { forward, groupings, PADDING, type Choice } from "./coder";
 import { writeAtomic } from "./files";
 import { FUSED, fusedKernels, fusedOps } from "./fusedstep";
+import { HALVES } from "./ops";
 import type { Engine } from "./tensorflow";
 
 /**

@@ -2,6 +2,7 @@ import { OptionError } from "../core/errors";
 import { wholeRows } from "../core/sae";
 import type { Parameters } from "../core/trained";
 import type { Sparse } from "../core/types";
+import type { Half } from "./ops";
 import { DT, kernels, type Engine, type Id } from "./tensorflow";
 
 /**
@@ -12,10 +13,6 @@ import { DT, kernels, type Engine, type Id } from "./tensorflow";
  */
 
 export type { Parameters } from "../core/trained";
-
-/** Products in half precision, numbered as in src/native/half.h: AMX's tiles, AVX512-FP16, AVX512-BF16. */
-export const HALVES = ["tiles", "fp16", "bf16"] as const;
-export type Half = (typeof HALVES)[number];
 
 /** What is chosen by measurement; it changes rounding, so it is written into the checkpoint. */
 export interface Choice {

@@ -3,10 +3,10 @@ import { random } from "../core/random";
 import { freshState, shapeOf, type FreshOptions, type Parameters, type StepState, type Trained } from "../core/trained";
 import { auxiliaryGradients } from "./auxk";
 import { checkBatch } from "./batch";
-import { encodeChunks, HALVES, PADDING, type Choice, type Half } from "./coder";
+import { encodeChunks, PADDING, type Choice } from "./coder";
 import { inference } from "./inference";
 import { lossesOf, movedThreshold, selectorOf } from "./kinds";
-import { loadOps, type Ops } from "./ops";
+import { HALVES, loadOps, type Half, type Ops } from "./ops";
 import { stockStep, type Losses, type Step, type UpdateOptions } from "./step";
 import { BETA1, BETA2, DT, EPSILON, kernels, type Engine, type Id } from "./tensorflow";
 

@@ -4,8 +4,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { differs, FUSED, fusedKernels, fusedOps, fusedStep } from "../../src/adapters/fusedstep";
-import { HALVES } from "../../src/adapters/coder";
-import { loadOps, OPS, OPS_BUILD } from "../../src/adapters/ops";
+import { HALVES, loadOps, OPS, OPS_BUILD, opsSource } from "../../src/adapters/ops";
 import { freshState, stockStep, type Step, type StepState } from "../../src/adapters/step";
 import { tensorflow, type Id } from "../../src/adapters/tensorflow";
 import { encode } from "../../src/core/sae";
@@ -299,7 +298,7 @@ test("the self-test finds a step that computes something else", () => {
   assert.match(wrong(() => ({ update: () => { throw new Error("no such kernel"); } }))!, /no such kernel/);
 });
 
-test("ops that are missing or made for another CPU are not loaded, and the reason is given", () => {
+test("ops that are missing, or made for another CPU or of another source, are not loaded, and the reason is given", () => {
   const folder = mkdtempSync(join(tmpdir(), "saelab-ops-"));
   try {
     const file = join(folder, "ops.node");
@@ -309,6 +308,9 @@ test("ops that are missing or made for another CPU are not loaded, and the reaso
     assert.match(why(), /does not load.*ops\.node\.json/);
     writeFileSync(`${file}.json`, JSON.stringify({ ...JSON.parse(readFileSync(OPS_BUILD, "utf8")), cpu: "Another CPU, flags 0" }));
     assert.match(why(), /built for another CPU \(Another CPU/);
+    writeFileSync(`${file}.json`, JSON.stringify({ ...JSON.parse(readFileSync(OPS_BUILD, "utf8")), source: "0" }));
+    assert.match(why(), /built of another version of src\/native/); // its ops may take other inputs, and end the process
+    assert.equal(JSON.parse(readFileSync(OPS_BUILD, "utf8")).source, opsSource());
     copyFileSync(OPS_BUILD, `${file}.json`);
     writeFileSync(file, "no library");
     assert.match(why(), /does not load/);
