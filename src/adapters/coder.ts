@@ -1,5 +1,6 @@
 import { OptionError } from "../core/errors";
 import { wholeRows } from "../core/sae";
+import type { Parameters } from "../core/trained";
 import type { Sparse } from "../core/types";
 import { DT, kernels, type Engine, type Id } from "./tensorflow";
 
@@ -10,13 +11,7 @@ import { DT, kernels, type Engine, type Id } from "./tensorflow";
  *   v = ReLU(TopK(W_enc·(x − b_dec) + b_enc))      x̂ = W_decᵀ·v + b_dec
  */
 
-/** What is trained: W_enc [F, d], b_enc [F], W_dec [F, d], b_dec [d]. Gradients and Adam's moments have the same shapes. */
-export interface Parameters {
-  wEnc: Float32Array;
-  bEnc: Float32Array;
-  wDec: Float32Array;
-  bDec: Float32Array;
-}
+export type { Parameters } from "../core/trained";
 
 /** What is chosen by measurement; it changes rounding, so it is written into the checkpoint. */
 export interface Choice {

@@ -55,13 +55,13 @@ export function fusedStep(engine: Engine, initial: StepState, choice: Choice = F
   const { d, latents, k } = initial;
   const K = kernels(engine);
   const ops = fusedKernels(engine);
-  const shapes: Record<keyof Parameters, number[]> = { wEnc: [latents, d], bEnc: [latents], wDec: [latents, d], bDec: [d] };
+  const shapes: Record<(typeof names)[number], number[]> = { wEnc: [latents, d], bEnc: [latents], wDec: [latents, d], bDec: [d] };
   /** Tensors of their own memory, as they are changed in place: one made of an array may share the caller's. */
-  const tensors = (p: Parameters): Record<keyof Parameters, Id> => Object.fromEntries(names.map((name) => {
+  const tensors = (p: Parameters): Record<(typeof names)[number], Id> => Object.fromEntries(names.map((name) => {
     const given = engine.tensor(p[name], shapes[name]), own = K.mul(given, one);
     engine.free(given);
     return [name, own];
-  })) as Record<keyof Parameters, Id>;
+  })) as Record<(typeof names)[number], Id>;
   const one = K.scalar(1);
   const P = tensors(initial.parameters);
   const M = tensors(initial.m);
@@ -116,7 +116,7 @@ export function fusedStep(engine: Engine, initial: StepState, choice: Choice = F
       return { index: engine.ints(index), value: engine.floats(value) };
     }));
   });
-  const readAll = (set: Record<keyof Parameters, Id>): Parameters =>
+  const readAll = (set: Record<(typeof names)[number], Id>): Parameters =>
     Object.fromEntries(names.map((name) => [name, engine.floats(set[name])])) as unknown as Parameters;
   const decode: Step["decode"] = (sparse) => decodeRows(engine, coder(d, latents, k, readAll(P)), sparse);
 
@@ -154,7 +154,7 @@ export function fusedStep(engine: Engine, initial: StepState, choice: Choice = F
       tally.latents(sparse.index, sparse.value);
       return tally.result();
     },
-    state: () => ({ d, latents, k, steps, parameters: readAll(P), m: readAll(M), v: readAll(V) }),
+    state: () => ({ kind: "topk", dOut: d, transcoder: false, d, latents, k, steps, parameters: readAll(P), m: readAll(M), v: readAll(V) }),
     dispose() {
       for (const set of [P, M, V]) engine.free(...Object.values(set));
     },

@@ -13,9 +13,9 @@ import { BETA1, BETA2, EPSILON, type Engine } from "./tensorflow";
 export function plainStep({ tf }: Engine, initial: StepState): Step {
   const { d, latents, k } = initial;
   const names = ["wEnc", "bEnc", "wDec", "bDec"] as const;
-  const shapes: Record<keyof Parameters, number[]> = { wEnc: [latents, d], bEnc: [latents], wDec: [latents, d], bDec: [d] };
+  const shapes: Record<(typeof names)[number], number[]> = { wEnc: [latents, d], bEnc: [latents], wDec: [latents, d], bDec: [d] };
   type Tensor = ReturnType<typeof tf.tensor>;
-  type Variables = Record<keyof Parameters, ReturnType<typeof tf.variable>>;
+  type Variables = Record<(typeof names)[number], ReturnType<typeof tf.variable>>;
   const variables = (p: Parameters): Variables => tf.tidy(() => // a variable outlives tidy, the tensor it was made of does not
     Object.fromEntries(names.map((name) => [name, tf.variable(tf.tensor(p[name].slice(), shapes[name]))])) as never) as unknown as Variables;
   const P = variables(initial.parameters);
@@ -45,7 +45,7 @@ export function plainStep({ tf }: Engine, initial: StepState): Step {
     return { chosen: { n, k: count, index, value }, mask: tf.tensor(out, [n, latents]) };
   };
 
-  const backward = (x: Float32Array, dead: Int32Array, weight: number): Losses & { gradient: Record<keyof Parameters, Tensor> } => {
+  const backward = (x: Float32Array, dead: Int32Array, weight: number): Losses & { gradient: Record<(typeof names)[number], Tensor> } => {
     const n = checkRows(x, d);
     const rows = tf.tensor(x, [n, d]);
     const variance = tf.sum(tf.squaredDifference(rows, tf.mean(rows, 0))).dataSync()[0];
@@ -67,7 +67,7 @@ export function plainStep({ tf }: Engine, initial: StepState): Step {
       aux = extra.dataSync()[0];
       return tf.add(share, extra) as never;
     }, names.map((name) => P[name]));
-    const gradient = Object.fromEntries(names.map((name) => [name, grads[P[name].name]])) as Record<keyof Parameters, Tensor>;
+    const gradient = Object.fromEntries(names.map((name) => [name, grads[P[name].name]])) as Record<(typeof names)[number], Tensor>;
     return { fvu, aux, chosen: main.chosen, gradient };
   };
 
@@ -115,7 +115,7 @@ export function plainStep({ tf }: Engine, initial: StepState): Step {
       tally.latents(chosen.index, chosen.value);
       return tally.result();
     },
-    state: () => ({ d, latents, k, steps, parameters: parameters(P), m: parameters(M), v: parameters(V) }),
+    state: () => ({ kind: "topk", dOut: d, transcoder: false, d, latents, k, steps, parameters: parameters(P), m: parameters(M), v: parameters(V) }),
     dispose() {
       for (const set of [P, M, V]) for (const name of names) set[name].dispose();
     },

@@ -1,6 +1,7 @@
 import { measuring, type Measures } from "../core/measure";
 import { wholeRows } from "../core/sae";
 import { auxiliary } from "../core/schedule";
+import { freshState, TINY, type StepState } from "../core/trained";
 import type { Sparse } from "../core/types";
 import {
   coder, decodeRows, defaultGroups, encodeRows, forward, PADDING, withBias, withoutBias,
@@ -20,20 +21,8 @@ import { DT, kernels, type Engine, type Id } from "./tensorflow";
  * after each step.
  */
 
-/**
- * Everything a step needs to go on, as plain arrays: any kind of step takes up where another left off. Rows of W_dec have
- * unit norm.
- */
-export interface StepState {
-  d: number;
-  latents: number;
-  k: number;
-  /** Updates made so far. */
-  steps: number;
-  parameters: Parameters;
-  m: Parameters;
-  v: Parameters;
-}
+export type { StepState };
+export { freshState, TINY };
 
 export interface UpdateOptions {
   learningRate: number;
@@ -70,21 +59,6 @@ export interface Step {
   dispose(): void;
 }
 
-export const zerosLike = ({ wEnc, bEnc, wDec, bDec }: Parameters): Parameters => ({
-  wEnc: new Float32Array(wEnc.length),
-  bEnc: new Float32Array(bEnc.length),
-  wDec: new Float32Array(wDec.length),
-  bDec: new Float32Array(bDec.length),
-});
-
-/** A state with no steps made; rows of W_dec are brought to unit norm. */
-export const freshState = (d: number, latents: number, k: number, parameters: Parameters): StepState => ({
-  d, latents, k, steps: 0,
-  parameters: { ...parameters, wDec: normalised(parameters.wDec, d) },
-  m: zerosLike(parameters),
-  v: zerosLike(parameters),
-});
-
 export const defaultChoice = (latents: number, k: number): Choice => ({
   precision: "f32", groups: defaultGroups(latents, k), chunk: 128,
 });
@@ -98,19 +72,6 @@ function measureRows(engine: Engine, sae: Coder, x: Float32Array): Measures {
   return tally.result();
 }
 
-/** Added to a squared norm before its root: a row of zeros stays one. */
-export const TINY = 1e-30;
-
-function normalised(rows: Float32Array, d: number): Float32Array {
-  const out = new Float32Array(rows.length);
-  for (let at = 0; at < rows.length; at += d) {
-    let sum = TINY;
-    for (let j = at; j < at + d; j++) sum += rows[j] * rows[j];
-    const scale = 1 / Math.sqrt(sum);
-    for (let j = at; j < at + d; j++) out[j] = rows[j] * scale;
-  }
-  return out;
-}
 
 export const checkRows = (x: Float32Array, d: number): number => {
   const n = wholeRows(x, d);
@@ -240,7 +201,7 @@ export function stockStep(engine: Engine, initial: StepState, choice: Choice = d
       return { fvu, aux, chosen: sparse(chosen, n) };
     }),
     measure: (x) => measureRows(engine, now(), x),
-    state: () => ({ d, latents, k, steps, parameters: readAll(P), m: readAll(M), v: readAll(V) }),
+    state: () => ({ kind: "topk", dOut: d, transcoder: false, d, latents, k, steps, parameters: readAll(P), m: readAll(M), v: readAll(V) }),
     dispose() {
       for (const set of [P, M, V]) for (const variable of Object.values(set)) K.destroy(variable);
     },
