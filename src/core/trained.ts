@@ -63,7 +63,7 @@ export interface FreshOptions {
 /**
  * A state with no steps made; rows of W_dec are brought to unit norm. A skip connection is one where `parameters` has W_skip;
  * zeros are where it begins. JumpReLU's thresholds are θ = ‖W_enc row‖, about what one in six of rows of mean square 1 passes,
- * unless they are given: `startThresholds` of jumpstep.ts sets them so that k latents pass.
+ * unless they are given: `startThresholds` of jumprelu.ts sets them so that k latents pass.
  * @throws OptionError when sizes do not fit each other or the kind
  */
 export function freshState(

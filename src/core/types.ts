@@ -290,7 +290,7 @@ export type Activation =
   /** with q = W_enc·(x − b_dec): v = [q + b_gate > 0]·ReLU(q∘exp(r_mag) + b_enc) (b_enc is b_mag of the papers) */
   | { kind: "gated"; bGate: Float32Array; rMag: Float32Array };
 
-/** Which latents a training step lets through, and what its loss is made of: adapters/kinds.ts and jumpstep.ts have the equations. */
+/** Which latents a training step lets through, and what its loss is made of: adapters/kinds.ts and jumprelu.ts have the equations. */
 export type TrainKind = "topk" | "batchtopk" | "multitopk" | "groupmax" | "matryoshka" | "jumprelu";
 
 export interface SaeParts {
