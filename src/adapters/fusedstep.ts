@@ -1,5 +1,5 @@
 import { random } from "../core/random";
-import { freshState, type Parameters, type StepState } from "../core/trained";
+import { freshState, madeOnDemand, sizesOf, type Parameters, type StepState } from "../core/trained";
 import { auxiliaryGradients } from "./auxk";
 import { checkBatch } from "./batch";
 import { encodeChunks, PADDING, type Choice } from "./coder";
@@ -70,12 +70,13 @@ const names = ["wEnc", "bEnc", "wDec", "bDec"] as const;
 type Tensors = Record<(typeof names)[number], Id>;
 
 export function fusedStep(engine: Engine, initial: StepState, given: Choice = FUSED): Step {
-  const { kind, d, dOut, latents, k, transcoder } = initial;
+  const sizes = sizesOf(initial); // not the arrays: they are let go
+  const { kind, d, dOut, latents, k, transcoder } = sizes;
   if (kind === "jumprelu") return stockStep(engine, initial);
   const choice: Choice = kind === "groupmax" ? { ...given, product: "apart" } : given;
   const K = kernels(engine);
   const ops = fusedKernels(engine);
-  const select = selectorOf(engine, initial);
+  const select = selectorOf(engine, sizes);
   const shapes: Record<keyof Tensors, number[]> = { wEnc: [latents, d], bEnc: [latents], wDec: [latents, dOut], bDec: [dOut] };
   /** Tensors of their own memory, as they are changed in place: one made of an array may share the caller's. */
   const tensors = (p: Parameters): Tensors => Object.fromEntries(names.map((name) => {
@@ -119,7 +120,7 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
 
   /** To be called inside `tidy`. `inputs`: what the gradients are made of. */
   const backward = (x: Float32Array, { dead = new Int32Array(0), auxWeight = 1, target }: Omit<UpdateOptions, "learningRate">) => {
-    const n = checkBatch(initial, x, target);
+    const n = checkBatch(sizes, x, target);
     const rows = engine.tensor(x, [n, d]);
     const read = transcoder ? rows : K.sub(rows, P.bDec); // by the encoder
     const y = target ? engine.tensor(target, [n, dOut]) : read;
@@ -165,13 +166,22 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
   });
   const state = (): StepState => engine.tidy(() => {
     const [p, m, v] = [P, M, V].map((set, i) => readAll(set, skips.length ? K.read(skips[i]) : undefined));
-    return { ...initial, steps, ...(threshold === undefined ? {} : { threshold }), parameters: p, m, v };
+    return { ...sizes, steps, ...(threshold === undefined ? {} : { threshold }), parameters: p, m, v };
+  });
+
+  const onDemand = (set: Tensors, skip?: Id): Parameters => madeOnDemand({
+    ...Object.fromEntries(names.map((name) => [name, () => engine.floats(set[name])])),
+    ...(skip === undefined ? {} : { wSkip: () => engine.tidy(() => engine.floats(K.read(skip))) }),
+  });
+  const live = (): StepState => ({
+    ...sizes, steps, ...(threshold === undefined ? {} : { threshold }),
+    parameters: onDemand(P, skips[0]), m: onDemand(M, skips[1]), v: onDemand(V, skips[2]),
   });
 
   return {
     kind: "fused",
     choice,
-    ...inference(engine, state, ranked),
+    ...inference(engine, live, ranked),
     gradients: (x, options = {}) => engine.tidy(() => {
       const { inputs, aux, revives, losses, skip } = backward(x, options);
       let [wEnc, bEnc, wDec, bDec] = ops.gradients(inputs, P.wEnc);
@@ -197,6 +207,7 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
       return losses;
     }),
     state,
+    live,
     dispose() {
       for (const set of [P, M, V]) engine.free(...Object.values(set));
       for (const skip of skips) K.destroy(skip);

@@ -1,5 +1,5 @@
 import { batchLargest } from "../core/batchtopk";
-import type { StepState } from "../core/trained";
+import type { StateSizes, StepState } from "../core/trained";
 import type { Sparse } from "../core/types";
 import { meanActive } from "./batch";
 import { coder, encodeRows } from "./coder";
@@ -49,7 +49,7 @@ export function startThresholds(engine: Engine, state: StepState, x: Float32Arra
 }
 
 /** To be called inside `tidy`. */
-export function jumpGradients(engine: Engine, { k, ...state }: StepState, { n, xa, goal, variance, we, wd }: Prepared, lt: Id, l0Weight: number): Gradients {
+export function jumpGradients(engine: Engine, { k, ...state }: StateSizes, { n, xa, goal, variance, we, wd }: Prepared, lt: Id, l0Weight: number): Gradients {
   const K = kernels(engine);
   const bandwidth = bandwidthOf({ k, ...state });
   const f32 = { T: { type: DT.f32 } };

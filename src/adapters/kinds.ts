@@ -1,5 +1,5 @@
 import { batchLargest, firstOf } from "../core/batchtopk";
-import type { StepState } from "../core/trained";
+import type { StateSizes } from "../core/trained";
 import type { Sparse } from "../core/types";
 import { meanActive } from "./batch";
 import type { Chosen } from "./coder";
@@ -49,7 +49,7 @@ export function lossesOf({ weights, main, chosen }: Selection, fvus: ArrayLike<n
 }
 
 /** To be made once a step; the selector is to be called inside `tidy`. */
-export function selectorOf(engine: Engine, state: StepState): Selector {
+export function selectorOf(engine: Engine, state: StateSizes): Selector {
   const { kind, latents, k, widths } = state;
   const batch = batchTopK(engine, latents, k);
   switch (kind) {

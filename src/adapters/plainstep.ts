@@ -193,6 +193,7 @@ export function plainStep(engine: Engine, initial: StepState): Step {
       return losses!;
     },
     state,
+    live: state,
     dispose() {
       for (const set of [P, M, V]) for (const name of names) set[name].dispose();
     },

@@ -1,4 +1,4 @@
-import type { StepState } from "../core/trained";
+import type { StateSizes } from "../core/trained";
 import type { RowGradients } from "./auxk";
 import { defaultGroups, forward, type Choice } from "./coder";
 import { lossesOf, type Selection, type Selector } from "./kinds";
@@ -30,7 +30,7 @@ export interface Gradients extends RowGradients {
 
 /** To be called inside `tidy`. */
 export function rankedGradients(
-  engine: Engine, { d, dOut, latents, k }: StepState, { n, xa, goal, variance, we, wd }: Prepared, select: Selector, choice: Choice,
+  engine: Engine, { d, dOut, latents, k }: StateSizes, { n, xa, goal, variance, we, wd }: Prepared, select: Selector, choice: Choice,
 ): Gradients {
   const { K, encode, groupMax, decode } = forward(engine);
   const groupsFor = (count: number): Choice => (count === k ? choice : { ...choice, groups: defaultGroups(latents, count) });

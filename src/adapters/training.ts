@@ -1,5 +1,5 @@
 import { firing, learningRateAt, watching, type Watch } from "../core/schedule";
-import { trainedWeights, type StepState } from "../core/trained";
+import { madeOnDemand, partLengths, sizesOf, trainedWeights, type Parameter, type StepState } from "../core/trained";
 import type { SaeWeights, TrainingPoint } from "../core/types";
 import type { Step } from "./step";
 import type { Computed } from "./trainstep";
@@ -81,8 +81,8 @@ export function startRun({ name, plan, reads, rebuilds, start, step, computed, l
       const x = inTrainingUnits(rows, reads, batch);
       const target = targets && inTrainingUnits(rows, rebuilds, batch);
       const learningRate = learningRateAt(i, steps, plan.learningRate);
-      const { fvu, aux, chosen } = step.update(x, { learningRate, dead: fires.dead(), auxWeight: plan.auxK, ...(target ? { target } : {}) });
-      const loss = fvu + aux;
+      const { fvu, aux, extra, l0, chosen } = step.update(x, { learningRate, dead: fires.dead(), auxWeight: plan.auxK, ...(target ? { target } : {}) });
+      const loss = fvu + aux + extra;
       const why = watch.count(fvu, loss);
       if (why) {
         run.diverged = { why: why + extremes(x, d), step: i + 1 };
@@ -93,7 +93,7 @@ export function startRun({ name, plan, reads, rebuilds, start, step, computed, l
       fires.count(batch, chosen.index, chosen.value);
       sums.fvu += fvu;
       sums.loss += loss;
-      sums.l0 += chosen.value.reduce((count, value) => count + (value > 0 ? 1 : 0), 0) / batch;
+      sums.l0 += l0;
       sums.steps++;
       if ((i + 1) % every !== 0 && i + 1 !== steps) return undefined;
       const n = sums.steps;
@@ -108,16 +108,14 @@ export function startRun({ name, plan, reads, rebuilds, start, step, computed, l
       return point;
     },
     sound: () => watch.seen.far === 0 && !run.diverged,
-    weights: () => trainedWeights(step.state(), scaleIn, scaleOut),
+    weights: () => trainedWeights(step.live(), scaleIn, scaleOut),
     good: () => good,
-    json: () => {
-      const { parameters, m, v, ...sizes } = step.state();
-      return { curve, sums, watch: watch.seen, reads, rebuilds, start, computed, state: sizes };
-    },
+    json: () => ({ curve, sums, watch: watch.seen, reads, rebuilds, start, computed, state: sizesOf(step.live()) }),
     arrays: () => {
-      const state = step.state();
-      const sets = (["parameters", "m", "v"] as const).flatMap((set) => Object.entries(state[set]).map(([part, data]): ArrayToKeep => (
-        { name: `${name}.${set}.${part}`, type: "F32", length: data.length, read: () => data })));
+      const state = step.live();
+      const lengths = partLengths(state);
+      const sets = (["parameters", "m", "v"] as const).flatMap((set) => (Object.keys(state[set]) as Parameter[]).map((part): ArrayToKeep => (
+        { name: `${name}.${set}.${part}`, type: "F32", length: lengths[part], read: () => state[set][part]! })));
       const counters = new Int32Array(fires.since.buffer, fires.since.byteOffset, 2 * latents);
       return [...sets, { name: `${name}.since`, type: "I32", length: counters.length, read: () => counters }];
     },
@@ -135,9 +133,7 @@ export function keptState(kept: KeptState, name: string): StepState {
   const set = (which: string): StepState["parameters"] => {
     const before = `${name}.${which}.`;
     const parts = kept.names.filter((one) => one.startsWith(before));
-    return Object.defineProperties({}, Object.fromEntries(parts.map((part) => [
-      part.slice(before.length), { enumerable: true, get: () => kept.floats(part) },
-    ]))) as StepState["parameters"];
+    return madeOnDemand(Object.fromEntries(parts.map((part) => [part.slice(before.length), () => kept.floats(part)])));
   };
   return { ...sizes, parameters: set("parameters"), m: set("m"), v: set("v") };
 }

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { StoreError } from "../core/errors";
 import { random, type Random } from "../core/random";
-import { TINY, type Parameters, type StepState } from "../core/trained";
+import { madeOnDemand, TINY, type Parameters, type StepState } from "../core/trained";
+import { startThresholds } from "./jumprelu";
 import { kernels, type Engine } from "./tensorflow";
 import type { Plan } from "./trainplan";
 import { sideBySide } from "./trainunits";
@@ -11,6 +12,7 @@ import { sideBySide } from "./trainunits";
 export const SAMPLE = 32768; // rows from which mean, scale and covariance are taken; as many as there are latents, if those are more
 const MAX_COVARIANCE = 2048; // width up to which rows are whitened: the eigenvectors take d³
 const EIGEN_FLOOR = 1e-6; // of the largest eigenvalue: directions without variance stay finite
+const THRESHOLD_ROWS = 4096; // from which JumpReLU's first thresholds are taken
 const WHITENED = 8192; // rows whitened at a time
 
 /** Rows of one hook [n, width], centred in place, with what was taken off and what they are trained at. */
@@ -78,19 +80,24 @@ export function initialState(engine: Engine, plan: Plan, reads: Sampled[], rebui
       bEnc[f] = -dot / Math.sqrt(3);
     }
   }
-  const moments = (): Parameters => ({
-    get wEnc() { return new Float32Array(latents * d); },
-    get wDec() { return new Float32Array(latents * dOut); },
-    bEnc: new Float32Array(latents), bDec: new Float32Array(dOut), ...(skip ? { wSkip: new Float32Array(dOut * d) } : {}),
+  const zeros = (count: number) => () => new Float32Array(count);
+  const moments = (): Parameters => madeOnDemand({
+    wEnc: zeros(latents * d), wDec: zeros(latents * dOut), bEnc: zeros(latents), bDec: zeros(dOut),
+    ...(skip ? { wSkip: zeros(dOut * d) } : {}), ...(kind === "jumprelu" ? { logThreshold: zeros(latents) } : {}),
   });
-  const parameters: Parameters = {
-    get wEnc() { return encoder.map((w) => w / Math.sqrt(3)); },
-    bEnc, wDec, bDec: meanOf(rebuilds), ...(skip ? { wSkip: new Float32Array(dOut * d) } : {}),
-  };
-  return {
-    fromRows: chosen.length,
-    initial: { kind, d, dOut, latents, k, ...(widths ? { widths } : {}), transcoder, steps: 0, parameters, m: moments(), v: moments() },
-  };
+  const parameters = madeOnDemand({
+    wEnc: () => encoder.map((w) => w / Math.sqrt(3)), bEnc: () => bEnc, wDec: () => wDec, bDec: () => meanOf(rebuilds),
+    ...(skip ? { wSkip: zeros(dOut * d) } : {}),
+  });
+  const initial: StepState = { kind, d, dOut, latents, k, ...(widths ? { widths } : {}), transcoder, steps: 0, parameters, m: moments(), v: moments() };
+  return { fromRows: chosen.length, initial: kind === "jumprelu" ? startThresholds(engine, initial, trained(x.subarray(0, THRESHOLD_ROWS * d), reads)) : initial };
+}
+
+/** Centred rows as the step sees them: with their mean again, scaled. */
+function trained(centred: Float32Array, sample: Sampled[]): Float32Array {
+  const mean = meanOf(sample), d = mean.length;
+  const scale = sample.length === 1 ? sample[0].scale : 1; // several are scaled already
+  return centred.map((value, i) => value * scale + mean[i % d]);
 }
 
 /** s·μ of places side by side. */

@@ -32,7 +32,7 @@ export async function stepFor(engine: Engine, plan: Plan, initial: StepState, gi
   if (held) requireHeld(held, machine(engine), id);
   const step = await made();
   const ops = step.kind === "plain" || plan.step === "stock" ? {}
-    : "why" in fused ? { withoutFused: fused.why } : step.kind === "fused" ? { fusedOps: fused.id } : { withoutFused: "measured slower for these sizes" };
+    : "why" in fused ? { withoutFused: fused.why } : step.kind === "fused" ? { fusedOps: fused.id } : { withoutFused: plan.kind === "jumprelu" ? "JumpReLU has no fused step" : "measured slower for these sizes" };
   return { step, computed: { step: step.kind, choice: step.choice, machine: machine(engine), ...ops } };
 
   async function made(): Promise<Step> {
@@ -42,6 +42,7 @@ export async function stepFor(engine: Engine, plan: Plan, initial: StepState, gi
         `trainSae: step: expected the fused ops, which this machine has not: ${fused.why}. ` +
         'Leave step and choice out: "stock" computes the same.');
     }
+    if (plan.kind === "jumprelu") return stockStep(engine, initial); // nothing is there to choose
     const choice = given ?? held?.choice ?? (plan.step === "fused" ? FUSED : await choiceFor(engine, plan, undefined, id));
     return choice.step === "fused" ? fusedStep(engine, initial, choice) : stockStep(engine, initial, choice);
   }

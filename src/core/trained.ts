@@ -47,6 +47,19 @@ export interface StepState {
   v: Parameters;
 }
 
+/** A state without its arrays: what a step may hold on to. */
+export type StateSizes = Omit<StepState, "parameters" | "m" | "v">;
+
+export const sizesOf = ({ parameters: _, m: _m, v: _v, ...sizes }: StepState): StateSizes => sizes;
+
+/** How many numbers each has. */
+export const partLengths = ({ d, dOut, latents }: StateSizes): Record<Parameter, number> =>
+  ({ wEnc: latents * d, bEnc: latents, wDec: latents * dOut, bDec: dOut, wSkip: dOut * d, logThreshold: latents });
+
+/** Parameters whose arrays are made when they are asked for, and not kept. */
+export const madeOnDemand = (parts: { [name in Parameter]?: () => Float32Array }): Parameters =>
+  Object.defineProperties({}, Object.fromEntries(Object.entries(parts).map(([name, get]) => [name, { enumerable: true, get }]))) as Parameters;
+
 export const zerosLike = (parameters: Parameters): Parameters =>
   Object.fromEntries(partsOf(parameters).map((name) => [name, new Float32Array(parameters[name]!.length)])) as unknown as Parameters;
 
@@ -85,9 +98,9 @@ export function freshState(
   };
   const all: Parameters = { ...parameters, ...thresholds, wDec: normalised(parameters.wDec, dOut) };
   if (kind !== "jumprelu") delete all.logThreshold;
-  const sizes = { wEnc: latents * d, bEnc: latents, wDec: latents * dOut, bDec: dOut, wSkip: dOut * d, logThreshold: latents };
+  const lengths = partLengths({ kind, d, dOut, latents, k, transcoder, steps: 0 });
   for (const name of partsOf(all)) {
-    if (all[name]!.length !== sizes[name]) fail(name, `${sizes[name]} numbers`, all[name]!.length, "It does not fit d, dOut and latents.");
+    if (all[name]!.length !== lengths[name]) fail(name, `${lengths[name]} numbers`, all[name]!.length, "It does not fit d, dOut and latents.");
   }
   return {
     kind, d, dOut, latents, k, ...(widths ? { widths: widths.slice() } : {}), transcoder, steps: 0,
