@@ -113,7 +113,11 @@ export function storeRows(store: Store, hooks: string[], ranges: Range[], seed: 
   const total = rowCount(ranges);
   if (!names.length || !total) throw new OptionError(`${store.path}: expected at least one hook and one row, found ${names.length} and ${total}. Name a hook, or harvest more text.`);
   const widths = names.map((hook) => store.width(hook));
-  const identity = { hooks: names, rows: total, ranges: createHash("sha256").update(JSON.stringify(ranges)).digest("hex").slice(0, 16), seed, bytes };
+  const { model, texts } = store.manifest;
+  const identity = {
+    model: model.sha256, texts: texts.sha256, hooks: names, rows: total,
+    ranges: createHash("sha256").update(JSON.stringify(ranges)).digest("hex").slice(0, 16), seed, bytes,
+  };
   if (state) requireSame(`${store.path}: rows`, state.json, identity);
   const shuffle = shuffleOf(store, names, ranges, random(seed, 2), bytes, (state?.json.drawn as number | undefined) ?? 0);
   let last: Uint32Array = new Uint32Array(0);
