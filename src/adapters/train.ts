@@ -3,16 +3,16 @@ import { existsSync } from "node:fs";
 import { rmdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { CheckpointError, InterruptError, OptionError, TrainError } from "../core/errors";
-import type { Progress, Sae, Store, TrainingPoint, TrainKind } from "../core/types";
+import type { TrainingState } from "../core/trainingview";
+import type { Model, Progress, Sae, Store, TrainingPoint, TrainKind } from "../core/types";
 import type { Choice } from "./coder";
 import { requireSpace } from "./files";
-import { rowCount, SHUFFLE_BYTES } from "./rows";
 import { checkTarget } from "./saevalue";
 import { loadSae } from "./loadsae";
-import { rowsOf } from "./store";
 import { tensorflow } from "./tensorflow";
 import { train, type Task } from "./trainloop";
 import { checkDevice, checkMemory, planSae, planShared, recipeOf, type Place, type Plan } from "./trainplan";
+import { dataOf, type LiveOptions } from "./trainsource";
 import { openCheckpoints, type Checkpoints } from "./trainstate";
 
 export { freeMemory } from "./trainplan";
@@ -54,10 +54,10 @@ export interface SaeOptions {
 }
 
 /** What SAEs of one pass have in common. */
-export interface SharedOptions {
+export interface SharedOptions extends LiveOptions {
   /**
-   * Rows that training sees: one pass over the rows of training documents by default; more are further passes, each in an
-   * order of its own.
+   * Rows that training sees: one pass over the rows of a store's training documents by default; more are further passes, each in
+   * an order of its own. To be said for a model.
    */
   tokens?: number;
   batch?: number; // 1024 rows up to 4 million tokens; smaller for short runs
@@ -73,8 +73,10 @@ export interface SharedOptions {
    * "auto": if there is one, else begins. false: begins anew, and removes a checkpoint that is there.
    */
   resume?: boolean | "auto";
-  evaluate?: boolean; // true: measures the SAE on held-out rows at the end, 32,768 at most
-  progress?: Progress; // a bar in a notebook, nothing elsewhere
+  evaluate?: boolean; // true: at the end held-out rows of the store measure the SAE, 32,768 at most; of a model a preflight
+  progress?: Progress; // none: receives how far it is
+  /** Receives how each SAE goes; in a notebook a live picture by default, elsewhere nothing. */
+  view?: (state: TrainingState) => void;
 }
 
 export type TrainOptions = SaeOptions & SharedOptions;
@@ -94,15 +96,16 @@ export interface TrainFailure extends TrainError {
 }
 
 /**
- * Trains an SAE on the rows of a store's training documents; those held out are only measured with.
+ * Trains an SAE, or a transcoder, on the rows of a store's training documents, or of a model that reads them meanwhile; those
+ * held out are only measured with.
  * @returns the SAE in the model's own units, with its card and curve; saved when a folder is given
  * @throws OptionError before any work when an option is out of range, memory does not suffice, or a checkpoint is of another
  *   recipe; StoreError when rows are not numbers or all equal; CheckpointError when there is none to go on from; TrainError, with
  *   the last sound SAE as its `sae`, when the loss is no number any more or far above 1; InterruptError, with the SAE so far as
  *   its `sae`; DiskError; EngineError
  */
-export async function trainSae(store: Store, options: TrainOptions): Promise<Sae> {
-  const [sae] = await trainAll(store, [options], options, options.folder);
+export async function trainSae(source: Store | Model, options: TrainOptions): Promise<Sae> {
+  const [sae] = await trainAll(source, [options], options, options.folder);
   return sae;
 }
 
@@ -112,10 +115,10 @@ export async function trainSae(store: Store, options: TrainOptions): Promise<Sae
  * @returns the SAEs, in order
  * @throws as {@link trainSae}. When one diverges the others go on to their end: they are in the error
  */
-export async function trainSaes(store: Store, saes: SaeOptions[], shared: SharedOptions & { folder?: string } = {}): Promise<Sae[]> {
+export async function trainSaes(source: Store | Model, saes: SaeOptions[], shared: SharedOptions & { folder?: string } = {}): Promise<Sae[]> {
   if (!saes.length) throw new OptionError("trainSaes: expected at least one SAE to train, found none: trainSaes(store, [{ latents, k }, …], { tokens }).");
   saes.forEach((one, i) => {
-    for (const name of ["tokens", "batch", "device", "checkpoint", "resume", "progress"] as const) {
+    for (const name of ["tokens", "batch", "device", "checkpoint", "resume", "progress", "documents"] as const) {
       const own = (one as TrainOptions)[name];
       if (own === undefined || own === shared[name]) continue;
       throw new OptionError(
@@ -129,26 +132,21 @@ export async function trainSaes(store: Store, saes: SaeOptions[], shared: Shared
     const twice = paths.find((path, i) => paths.indexOf(path) !== i);
     if (twice !== undefined) throw new OptionError(`trainSaes: ${name}: expected one for each SAE, found ${twice} twice. Give each its own.`);
   }
-  return trainAll(store, named, shared, shared.folder);
+  return trainAll(source, named, shared, shared.folder);
 }
 
 /** @param folder in which `checkpoint` is, by default */
-async function trainAll(store: Store, saes: SaeOptions[], options: SharedOptions, folder: string | undefined): Promise<Sae[]> {
-  const ranges = rowsOf(store, "train");
-  const shared = planShared(options, rowCount(ranges), store.path);
-  const places = (hooks: string | string[] | undefined): Place[] => [hooks].flat().map((name) => {
-    const hook = store.hook(name);
-    return { hook, width: store.width(hook) };
-  });
+async function trainAll(source: Store | Model, saes: SaeOptions[], options: SharedOptions, folder: string | undefined): Promise<Sae[]> {
+  const data = await dataOf(source, options);
+  const shared = planShared(options, data.rows, data.where);
+  const places = (hooks: string | string[] | undefined): Place[] => [hooks].flat().map((name) => data.place(name));
   const plans = saes.map((one) => planSae(one, shared, places(one.hook), one.target === undefined ? undefined : places(one.target)));
   const hooks = [...new Set(plans.flatMap((plan) => [...plan.hooks, ...(plan.targets ?? [])]))];
-  const rowBytes = 4 * hooks.reduce((sum, hook) => sum + store.width(hook), 0);
-  checkMemory(plans, Math.min(rowCount(ranges) * rowBytes, SHUFFLE_BYTES));
+  checkMemory(plans, data.held(hooks.reduce((sum, hook) => sum + data.place(hook).width, 0)));
   const engine = tensorflow();
   checkDevice(options.device ?? "auto", engine);
 
-  const { model, texts } = store.manifest;
-  const recipe = recipeOf(shared, plans, { data: { model: model.sha256, texts: texts.sha256, rows: rowCount(ranges), dtype: store.manifest.dtype } });
+  const recipe = recipeOf(shared, plans, data.identity);
   const run = createHash("sha256").update(JSON.stringify(recipe)).digest("hex");
   const where = checkpointFolder(options, folder);
   const folders = saes.flatMap((one) => (one.folder === undefined ? [] : [one.folder]));
@@ -165,7 +163,7 @@ async function trainAll(store: Store, saes: SaeOptions[], options: SharedOptions
     }
     for (const [i, one] of saes.entries()) if (one.folder !== undefined) await requireSpace(one.folder, 4 * sizeOf(plans[i]) + 1e6);
     if (checkpoints) await requireSpace(checkpoints.folder, 3 * 12 * plans.reduce((sum, plan) => sum + sizeOf(plan), 0)); // two are kept while a third is written
-    const task: Task = { store, ranges, hooks, engine, saes, plans, shared, options, checkpoints, recipe, run };
+    const task: Task = { data, hooks, engine, saes, plans, shared, options, checkpoints, recipe, run };
     const trained = await train(task);
     checkpoints?.close(true);
     return trained;

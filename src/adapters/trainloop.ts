@@ -1,32 +1,27 @@
 import { performance } from "node:perf_hooks";
 import { DiskError, InterruptError, TrainError } from "../core/errors";
-import { measuring } from "../core/measure";
 import { random } from "../core/random";
-import type { Range } from "../core/split";
-import { addSkip } from "../core/sae";
-import type { Sae, SaeWeights, Store } from "../core/types";
+import type { Sae, SaeWeights } from "../core/types";
 import { breathe, interrupted } from "./interrupt";
-import { meter } from "./progress";
-import { defaultProgress } from "./progressbar";
-import { chunks, requireFinite, rowCount, storeRows, type RowSource, type SourceState } from "./rows";
+import type { RowSource, SourceState } from "./rows";
 import { saeOf } from "./saevalue";
-import { rowsOf } from "./store";
 import type { Engine } from "./tensorflow";
 import type { SaeOptions, SharedOptions, TrainFailure } from "./train";
+import { teller } from "./traintelling";
 import { keptState, keptWeights, startRun, type Run } from "./training";
 import { openLog } from "./trainlog";
 import type { Plan, SharedPlan } from "./trainplan";
+import type { TrainingData } from "./trainsource";
 import { initialState, SAMPLE, sampled, type Sampled } from "./trainstart";
 import type { Checkpoints, KeptState } from "./trainstate";
 import { stepFor, type Computed } from "./trainstep";
-import { sideBySide, type Scaled } from "./trainunits";
+import type { Scaled } from "./trainunits";
 
 /** The loop: batches of one source through one or several SAEs, with checkpoints, until the end, an interrupt or a divergence. */
 
 /** What was checked, and is to be done. */
 export interface Task {
-  store: Store;
-  ranges: Range[];
+  data: TrainingData;
   hooks: string[];
   engine: Engine;
   saes: SaeOptions[];
@@ -40,7 +35,6 @@ export interface Task {
 }
 
 const MINUTES = 10; // between two checkpoints
-const HELD_OUT = 32768; // rows measured at the end
 
 /** What was done before this process, or went wrong: told in the card. */
 interface History {
@@ -51,12 +45,12 @@ interface History {
 }
 
 export async function train(task: Task): Promise<Sae[]> {
-  const { store, ranges, hooks, shared, checkpoints } = task;
+  const { data, hooks, shared, checkpoints } = task;
   const begun = performance.now();
   const { kept, damaged } = checkpoints?.open() ?? {};
   const history: History = (kept?.json.history as History | undefined) ?? { seconds: 0, resumed: [], warnings: [] };
   if (damaged) history.warnings.push(`${damaged}; the checkpoint before it was taken`);
-  const source = storeRows(store, hooks, ranges, shared.seed, kept ? { state: sourceState(kept) } : {});
+  const source = await data.open(hooks, shared.seed, shared.steps * shared.batch, kept && sourceState(kept));
   const runs: Run[] = [];
   const seconds = (): number => history.seconds + (performance.now() - begun) / 1000;
   try {
@@ -74,10 +68,10 @@ export async function train(task: Task): Promise<Sae[]> {
 }
 
 /** Fills `runs`: from a checkpoint, or from a sample of the rows. */
-async function startRuns({ engine, saes, plans, shared, hooks, store, options, checkpoints }: Task, source: RowSource, kept: KeptState | undefined, history: History, runs: Run[]): Promise<void> {
+async function startRuns({ engine, saes, plans, shared, data, checkpoints }: Task, source: RowSource, kept: KeptState | undefined, history: History, runs: Run[]): Promise<void> {
   const name = (i: number): string => `sae-${i}`;
   if (kept) history.resumed.push({ steps: kept.step });
-  const sample = kept ? undefined : await sampleOf(source, Math.max(SAMPLE, ...plans.map(({ latents }) => latents)), shared.seed, store.path);
+  const sample = kept ? undefined : await sampleOf(source, Math.max(SAMPLE, ...plans.map(({ latents }) => latents)), shared.seed, data.where);
   for (const [i, plan] of plans.entries()) {
     const was = kept?.json.runs[name(i)] as { reads: Scaled[]; rebuilds: Scaled[]; start: Record<string, unknown>; computed: Computed } | undefined;
     const asked = saes[i].step !== undefined || saes[i].choice !== undefined;
@@ -114,16 +108,28 @@ interface Going {
 
 async function loop(going: Going, from: number): Promise<void> {
   const { task: { shared: { steps, batch }, options, checkpoints }, source, runs } = going;
-  const told = meter("train", steps * batch, "tokens", options.progress ?? defaultProgress(), from * batch);
+  const tell = teller(runs, steps * batch, from * batch, options);
   const due = clock(options, from);
   for (let i = from; i < steps; i++) {
-    if (interrupted()) await stop(going, i);
-    const rows = new Map((await source.next(batch)).map((part, h) => [source.hooks[h], part]));
+    if (interrupted()) await stop(going, i, tell.end);
+    const rows = await batchOf(source, batch, i + 1, steps).catch((error: unknown) => (error instanceof InterruptError ? stop(going, i, tell.end) : Promise.reject(error)));
     for (const run of runs) if (!run.diverged) run.update(rows, i);
-    if (runs.every(({ diverged }) => diverged)) return;
+    if (runs.every(({ diverged }) => diverged)) return tell.end(i * batch, "diverged");
     if (checkpoints && i + 1 < steps && due(i + 1) && runs.every((run) => run.diverged || run.sound())) await keep(going, checkpoints, i + 1);
-    told((i + 1) * batch, `FVU ${(runs.find(({ diverged }) => !diverged)?.curve.at(-1)?.fvu ?? NaN).toFixed(3)}`);
+    tell.at((i + 1) * batch);
     await breathe();
+  }
+  tell.end(steps * batch);
+}
+
+/** The rows of a batch by hook. @throws StoreError and others of the source, which say at which step */
+async function batchOf(source: RowSource, batch: number, step: number, steps: number): Promise<Map<string, Float32Array>> {
+  try {
+    const rows = await source.next(batch);
+    return new Map(rows.map((part, h) => [source.hooks[h], part]));
+  } catch (error) {
+    if (error instanceof Error && !(error instanceof InterruptError)) error.message += ` (The training was at step ${step} of ${steps}.)`;
+    throw error;
   }
 }
 
@@ -169,8 +175,9 @@ const soFar = ({ task, source, runs, history, seconds }: Going, steps: number): 
 
 const told = ({ resumed, warnings }: History): Record<string, unknown> => ({ ...(resumed.length ? { resumed } : {}), ...(warnings.length ? { warnings } : {}) });
 
-async function stop(going: Going, done: number): Promise<never> {
-  const { task: { saes, shared: { steps }, checkpoints } } = going;
+async function stop(going: Going, done: number, end: (done: number, note: string) => void): Promise<never> {
+  const { task: { saes, shared: { steps, batch }, checkpoints } } = going;
+  end(done * batch, "interrupted");
   const made = soFar(going, done);
   const folders: string[] = [];
   for (const [i, sae] of made.entries()) {
@@ -190,7 +197,7 @@ async function stop(going: Going, done: number): Promise<never> {
 
 /** Measures and saves; those that diverged go back to where they last were sound. */
 async function finish(task: Task, source: RowSource, runs: Run[], history: History, seconds: () => number): Promise<Sae[]> {
-  const { saes, plans, shared: { steps }, options, checkpoints } = task;
+  const { data, saes, plans, shared: { steps }, options, checkpoints } = task;
   const done: (Sae | undefined)[] = [];
   const failed = runs.filter(({ diverged }) => diverged);
   if (failed.length === runs.length && checkpoints) await checkpoints.drop(Math.max(...failed.map(({ diverged }) => diverged!.step - 1)));
@@ -206,10 +213,7 @@ async function finish(task: Task, source: RowSource, runs: Run[], history: Histo
     });
     run.dispose();
     if (last) sae.curve = run.curve.filter(({ step }) => step <= last.steps);
-    if (options.evaluate !== false && !last) {
-      const metrics = await heldOut(task.store, sae, plans[i]);
-      if (metrics) sae.card.metrics = metrics;
-    }
+    if (options.evaluate !== false && !last) await data.measure(sae, plans[i]);
     if (!last) sae.card.finished = true;
     const { folder } = saes[i];
     if (folder !== undefined) await sae.save(folder);
@@ -239,36 +243,7 @@ function lastSound(run: Run, checkpoints: Checkpoints | undefined): { steps: num
   }
 }
 
-/** FVU and more on held-out rows, in the model's units; nothing where there are fewer than 2. @throws StoreError */
-async function heldOut(store: Store, sae: Sae, { d, dOut, hooks, targets, tokens }: Plan): Promise<Record<string, unknown> | undefined> {
-  const ranges = rowsOf(store, "heldout");
-  const total = Math.min(HELD_OUT, rowCount(ranges), Math.max(2048, Math.floor(tokens / 10)));
-  if (total < 2) return undefined;
-  const tally = measuring(dOut, sae.weights.latents);
-  const size = Math.max(1, Math.floor(2 ** 24 / Math.max(d, dOut)));
-  const read = (names: string[]) => names.map((hook) => ({ hook, parts: chunks(store, hook, ranges, size, total), width: store.width(hook) }));
-  const [inputs, outputs] = [read(hooks), targets && read(targets)];
-  const next = (places: ReturnType<typeof read>): Float32Array => sideBySide(places.map(({ hook, parts }) => {
-    const rows = parts.next().value as Float32Array;
-    requireFinite(rows, store, hook);
-    return rows;
-  }), places.map(({ width }) => width));
-  for (let done = 0; done < total; done += size) {
-    const x = next(inputs), y = outputs ? next(outputs) : x;
-    const sparse = sae.encode(x);
-    tally.rows(y, addSkip(sae.weights, x, sae.decode(sparse)));
-    tally.latents(sparse.index, sparse.value);
-    await breathe();
-  }
-  try {
-    return { split: "heldout", ...tally.result() };
-  } catch {
-    return undefined; // all equal
-  }
-}
-
-function saeFrom({ store, ranges, saes, options, run: recipe }: Task, source: RowSource, run: Run, weights: SaeWeights, measured: Record<string, unknown>): Sae {
-  const { model, texts } = store.manifest;
+function saeFrom({ data, saes, options, run: recipe }: Task, source: RowSource, run: Run, weights: SaeWeights, measured: Record<string, unknown>): Sae {
   const { hooks, targets, kind, latents, k, widths, skip, d, dOut, tokens, batch, learningRate, deadAfter, auxK, seed, initSeed } = run.plan;
   const one = <T>(list: T[]): T | T[] => (list.length === 1 ? list[0] : list);
   const hook = hooks.length === 1 ? hooks[0] : undefined;
@@ -277,8 +252,8 @@ function saeFrom({ store, ranges, saes, options, run: recipe }: Task, source: Ro
   return saeOf(weights, {
     hook, curve: run.curve.slice(),
     card: {
-      hook: one(hooks), ...(targets ? { target: one(targets), skip } : {}), kind, latents, k, ...(widths ? { widths } : {}), d, ...(dOut === d ? {} : { dOut }), model, texts,
-      rows: rowCount(ranges), tokens, batch, learningRate, deadAfter, auxK, seed, ...(initSeed === seed ? {} : { initSeed }), ...(saes.length > 1 ? { sharedWith: saes.length - 1 } : {}),
+      hook: one(hooks), ...(targets ? { target: one(targets), skip } : {}), kind, latents, k, ...(widths ? { widths } : {}), d, ...(dOut === d ? {} : { dOut }), ...data.card,
+      tokens, batch, learningRate, deadAfter, auxK, seed, ...(initSeed === seed ? {} : { initSeed }), ...(saes.length > 1 ? { sharedWith: saes.length - 1 } : {}),
       steps: measured.steps, ...run.computed, shuffle: source.kind, data: source.describe(), scale: one(run.reads.map(({ scale }) => scale)),
       ...(targets ? { targetScale: one(run.rebuilds.map(({ scale }) => scale)) } : {}), ...run.start,
       ...(options.checkpoint ? { checkpoint: { steps: options.checkpoint.steps, minutes: options.checkpoint.minutes } } : {}),
