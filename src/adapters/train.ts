@@ -15,8 +15,6 @@ import { checkDevice, checkMemory, planSae, planShared, recipeOf, type Place, ty
 import { dataOf, type LiveOptions } from "./trainsource";
 import { openCheckpoints, type Checkpoints } from "./trainstate";
 
-export { freeMemory } from "./trainplan";
-
 /**
  * Training. Rows are scaled to mean square 1 a coordinate, and the weights are folded back at the end, so that an SAE reads
  * rows in the model's own units.
