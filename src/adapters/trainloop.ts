@@ -6,6 +6,7 @@ import { breathe, interrupted } from "./interrupt";
 import { collectGarbage } from "./memory";
 import type { RowSource, SourceState } from "./rows";
 import { saeOf } from "./saevalue";
+import { openEventFile } from "./tensorboard";
 import type { Engine } from "./tensorflow";
 import type { SaeOptions, SharedOptions, TrainFailure } from "./train";
 import { teller } from "./traintelling";
@@ -87,13 +88,14 @@ async function startRuns({ engine, saes, plans, shared, data, checkpoints }: Tas
     if (sample && i + 1 === plans.length) for (const one of sample.values()) one.centred = new Float32Array(0); // as large as W_enc
     const { step, computed } = await stepFor(engine, plan, begin?.initial ?? keptState(kept!, name(i)), saes[i].choice, asked ? undefined : was?.computed);
     if (was && JSON.stringify(was.computed) !== JSON.stringify(computed)) history.resumed.at(-1)!.from = was.computed;
-    const { folder: _, log, onPoint } = saes[i];
+    const { log, tensorboard, onPoint } = saes[i];
     const norm = begin && Math.hypot(...places(plan.hooks).flatMap(({ mean }) => [...mean]));
     runs.push(startRun({
       name: name(i), plan, reads: was?.reads ?? scaled(plan.hooks), rebuilds: was?.rebuilds ?? scaled(targets),
       start: was?.start ?? { meanNorm: norm, start: { rows: begin!.fromRows, random: plan.latents - begin!.fromRows } },
       step, computed, kept, onPoint,
       log: log === undefined ? undefined : await openLog(log, { ...plan }, kept?.step ?? 0),
+      events: tensorboard === undefined ? undefined : openEventFile(tensorboard, undefined, kept ? { resumedAt: kept.step + 1 } : {}),
       snapshots: true,
     }));
   }
