@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { random } from "../src/core/random";
@@ -33,40 +33,49 @@ export function trainInChild(saes: object[], shared: object, cache: string, kill
   });
 }
 
-const steps = 1500;
-const shared = { tokens: steps * 64, batch: 64, seed: 4, checkpoint: { steps: 10 } };
+const shared = { batch: 64, seed: 4, checkpoint: { steps: 20 } };
 const kinds = [{ latents: 96, k: 3 }, { latents: 64, k: 4, learningRate: 0.004, seed: 9 }];
 
 /**
- * Kills a training of two SAEs `kills` times, at random moments, going on from its checkpoint after each; then lets it end.
- * Asserts the weights, curves and logs of a training that nobody disturbed, and that nothing is left behind.
+ * Kills trainings of two SAEs so many times, at random moments, and goes on from their checkpoint after each; those that come to
+ * their end before are followed by another. Asserts of each the weights, curves and logs of one that nobody disturbed.
  * @param span milliseconds that a process lives at most after its first batch
  */
-export async function killAndGoOn(kills: number, seed: number, span = 700): Promise<void> {
+export async function killAndGoOn(kills: number, seed: number, { steps = 700, span = 400 } = {}): Promise<void> {
   const scratch = mkdtempSync(join(tmpdir(), "saelab-kill-"));
   const cache = join(scratch, "cache");
   const rng = random(seed);
-  const saes = (name: string) => kinds.map((kind, i) => ({ ...kind, folder: join(scratch, name, `${i}`), log: join(scratch, name, `${i}.jsonl`) }));
-  try {
-    assert.ok(await trainInChild(saes("whole"), { ...shared, checkpoint: { ...shared.checkpoint, folder: join(scratch, "whole", "checkpoint") } }, cache));
-    const there = { ...shared, checkpoint: { ...shared.checkpoint, folder: join(scratch, "killed", "checkpoint") } };
-    let ended = false;
-    for (let life = 0; life < kills && !ended; life++) ended = await trainInChild(saes("killed"), { ...there, resume: "auto" }, cache, rng.below(span));
-    assert.ok(!ended, "it came to its end before it was killed often enough: give it less time");
-    assert.ok(await trainInChild(saes("killed"), { ...there, resume: true }, cache));
-    const files = (name: string, i: number) => {
-      const read = (file: string) => readFileSync(join(scratch, name, file));
-      return { weights: read(`${i}/sae.safetensors`), log: read(`${i}.jsonl`).toString(), card: JSON.parse(read(`${i}/saelab.json`).toString()) };
+  const train = (name: string, resume?: true | "auto", kill?: number): Promise<boolean> => trainInChild(
+    kinds.map((kind, i) => ({ ...kind, folder: join(scratch, name, `${i}`), log: join(scratch, name, `${i}.jsonl`) })),
+    { ...shared, tokens: steps * shared.batch, resume, checkpoint: { ...shared.checkpoint, folder: join(scratch, name, "checkpoint") } }, cache, kill);
+  const compare = (name: string, lives: number): void => {
+    const files = (run: string, i: number) => {
+      const read = (file: string) => readFileSync(join(scratch, run, file));
+      return { weights: read(`${i}/sae.safetensors`), log: read(`${i}.jsonl`).toString(), saved: JSON.parse(read(`${i}/saelab.json`).toString()) };
     };
     for (const i of kinds.keys()) {
-      const [want, got] = [files("whole", i), files("killed", i)];
+      const [want, got] = [files("whole", i), files(name, i)];
       assert.ok(want.weights.equals(got.weights), `weights of SAE ${i}`);
-      assert.deepEqual(got.card.curve, want.card.curve);
+      assert.deepEqual(got.saved.curve, want.saved.curve);
       assert.equal(got.log, want.log);
-      assert.ok(got.card.card.resumed.length <= kills);
-      assert.equal(want.card.card.resumed, undefined);
-      for (const name of ["seconds", "resumed"]) for (const { card } of [want.card, got.card]) delete card[name];
-      assert.deepEqual(got.card, want.card);
+      const { seconds: _, resumed = [], ...card } = got.saved.card;
+      assert.ok(resumed.length <= lives, `went on ${resumed.length} times in ${lives} lives`);
+      const { seconds: _seconds, ...whole } = want.saved.card;
+      assert.deepEqual(card, whole);
+    }
+    assert.ok(!existsSync(join(scratch, name, "checkpoint")), "the checkpoint is gone");
+  };
+  try {
+    assert.ok(await train("whole"));
+    for (let killed = 0, run = 0; killed < kills; run++) {
+      const name = `killed-${run}`;
+      let lives = 1;
+      while (killed < kills && !(await train(name, "auto", rng.below(span)))) {
+        killed++;
+        lives++;
+      }
+      if (killed === kills) assert.ok(await train(name, true));
+      compare(name, lives);
     }
   } finally {
     rmSync(scratch, { recursive: true, force: true });

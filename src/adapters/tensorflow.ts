@@ -240,7 +240,8 @@ export function kernels(engine: Engine) {
      * A tensor that may be changed in place: never in the caller's memory. Not by a kernel that copies: TensorFlow keeps what it
      * allocates, and would keep the first copy too.
      */
-    own: (data: Float32Array, shape: number[]): Id => tensor(data.slice(), shape),
+    own: (data: Float32Array, shape: number[]): Id => data.every((value) => Object.is(value, 0))
+      ? engine.tidy(() => run("Fill", { T: f32, index_type: i32 }, [ints(...shape), scalar(0)])[0]) : tensor(data.slice(), shape),
     read: (variable: Id): Id => run("ReadVariableOp", { dtype: f32 }, [variable])[0],
     assign: (variable: Id, value: Id): void => void run("AssignVariableOp", { dtype: f32 }, [variable, value], 0),
     destroy(variable: Id): void {

@@ -13,7 +13,7 @@ import { tensorflow } from "./tensorflow";
 import { train, type Task } from "./trainloop";
 import { checkDevice, checkMemory, planSae, planShared, recipeOf, type Place, type Plan } from "./trainplan";
 import { dataOf, type LiveOptions } from "./trainsource";
-import { openCheckpoints, type Checkpoints } from "./trainstate";
+import { checkCheckpoints, openCheckpoints, type Checkpoints } from "./trainstate";
 
 /**
  * Training. Rows are scaled to mean square 1 a coordinate, and the weights are folded back at the end, so that an SAE reads
@@ -149,6 +149,7 @@ async function trainAll(source: Store | Model, saes: SaeOptions[], options: Shar
   const run = createHash("sha256").update(JSON.stringify(recipe)).digest("hex");
   const where = checkpointFolder(options, folder);
   const folders = saes.flatMap((one) => (one.folder === undefined ? [] : [one.folder]));
+  if (where !== undefined) checkCheckpoints(where, recipe, options.resume);
   saes.forEach(({ folder: to }, i) => {
     if (to !== undefined) checkTarget(to, formatOf(plans[i]));
   });

@@ -156,5 +156,5 @@ const EXTREME = 20; // times the median norm
 function extremes(x: Float32Array, d: number): string {
   const norms = Float64Array.from({ length: x.length / d }, (_, row) => Math.sqrt(x.subarray(row * d, (row + 1) * d).reduce((sum, value) => sum + value * value, 0))).sort();
   const times = norms.at(-1)! / norms[norms.length >> 1];
-  return times > EXTREME ? `, on a batch with a row of ${Math.round(times)} times the usual norm` : "";
+  return times > EXTREME ? `, on a batch with a row of ${times.toPrecision(3)} times the usual norm` : "";
 }

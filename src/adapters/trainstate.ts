@@ -20,7 +20,10 @@ import { collectGarbage } from "./memory";
 export const CHECKPOINT = "checkpoint.json";
 const LOCK = "train.lock";
 const KEPT = 2;
+const PIECE = 2 ** 23; // bytes read or written at a time
 const OURS = /^(step-\d+\.safetensors|\.(step-\d+\.safetensors|checkpoint\.json)\..*\.part)$/;
+
+type Resume = boolean | "auto" | undefined;
 
 export interface Generation {
   step: number;
@@ -71,6 +74,22 @@ export interface Checkpoints {
 }
 
 /**
+ * Whether a run may begin, or go on, in a folder. Changes nothing.
+ * @returns what is there
+ * @throws as {@link openCheckpoints}
+ */
+export function checkCheckpoints(folder: string, recipe: Record<string, unknown>, resume: Resume): Manifest | undefined {
+  const found = readManifest(folder);
+  if (found && (resume === true || resume === "auto")) requireRecipe(folder, found.recipe, recipe);
+  if (found?.generations.length && resume === undefined) {
+    throw new OptionError(
+      `trainSae: resume: expected true or false, as ${folder} has a checkpoint after ${found.generations[0].step} steps, found none. ` +
+      "true goes on from it, false begins anew and removes it.");
+  }
+  return found;
+}
+
+/**
  * Opens a folder for a run's checkpoints, and takes it for this process. What a killed process left half-written is removed.
  * @param resume true goes on with what is there; "auto" if there is something, else begins; false begins anew; undefined
  *   begins, but not over a checkpoint
@@ -78,16 +97,10 @@ export interface Checkpoints {
  * @throws OptionError when there is a checkpoint of another recipe, naming the field, or `resume` does not say what to do with
  *   one; CheckpointError when it cannot be read, or another process is at work in it
  */
-export async function openCheckpoints(folder: string, recipe: Record<string, unknown>, resume: boolean | "auto" | undefined): Promise<Checkpoints | undefined> {
-  const found = readManifest(folder);
+export async function openCheckpoints(folder: string, recipe: Record<string, unknown>, resume: Resume): Promise<Checkpoints | undefined> {
+  const found = checkCheckpoints(folder, recipe, resume);
   if (resume === true && !found) return undefined;
   const goesOn = found !== undefined && (resume === true || resume === "auto");
-  if (found && goesOn) requireRecipe(folder, found.recipe, recipe);
-  if (found?.generations.length && resume === undefined) {
-    throw new OptionError(
-      `trainSae: resume: expected true or false, as ${folder} has a checkpoint after ${found.generations[0].step} steps, found none. ` +
-      "true goes on from it, false begins anew and removes it.");
-  }
   const made = makeFolder(folder);
   const release = takeLock(join(folder, LOCK), (holder) => new CheckpointError(
     `${folder}: expected to be the only run that writes here, found ${holder}. Wait until it has ended, or choose another folder.`));
@@ -113,19 +126,17 @@ export async function openCheckpoints(folder: string, recipe: Record<string, unk
       const file = `step-${String(step).padStart(9, "0")}.safetensors`;
       const hash = createHash("sha256");
       let bytes = 0;
+      const counted = (piece: Uint8Array): Uint8Array => {
+        hash.update(piece);
+        bytes += piece.byteLength;
+        return piece;
+      };
       function* pieces(): Generator<Uint8Array> {
         const listed = arrays.map(({ name, type, length }) => ({ name, dtype: type, shape: [length] }));
-        const counted = (piece: Uint8Array): Uint8Array => {
-          hash.update(piece);
-          bytes += piece.byteLength;
-          return piece;
-        };
         yield counted(safetensorsHead(listed, { saelab: JSON.stringify(json) }));
-        for (const { name, length, read } of arrays) {
-          const data = read();
-          if (data.length !== length) throw new RangeError(`${name}: expected ${length} elements, found ${data.length}`);
-          yield counted(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-          collectGarbage(data.byteLength); // the one before
+        for (const array of arrays) {
+          for (const piece of inPieces(array)) yield counted(piece);
+          collectGarbage(4 * array.length); // it is let go before the next one is read
         }
       }
       try {
@@ -163,6 +174,19 @@ export async function openCheckpoints(folder: string, recipe: Record<string, unk
       }
     },
   };
+}
+
+/** Its bytes, in one buffer that is filled again and again: whoever writes them holds no more of a large array than that. */
+function* inPieces({ name, length, read }: ArrayToKeep): Generator<Uint8Array> {
+  const data = read();
+  if (data.length !== length) throw new RangeError(`${name}: expected ${length} elements, found ${data.length}`);
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  const buffer = new Uint8Array(Math.min(PIECE, bytes.length));
+  for (let at = 0; at < bytes.length; at += PIECE) {
+    const piece = bytes.subarray(at, at + PIECE);
+    buffer.set(piece);
+    yield buffer.subarray(0, piece.length);
+  }
 }
 
 /** @returns whether it was not there */
@@ -223,8 +247,6 @@ function openGeneration(folder: string, { file, step, bytes, sha256 }: Generatio
     throw error;
   }
 }
-
-const PIECE = 2 ** 24; // bytes hashed at a time
 
 /** @throws OptionError naming the first field that differs */
 function requireRecipe(folder: string, found: Record<string, unknown>, asked: Record<string, unknown>): void {
