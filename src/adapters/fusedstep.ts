@@ -123,7 +123,7 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
     if (skips.length) goal = K.sub(goal, K.matMul(rows, K.read(skips[0]), { transposeB: true }));
     const selection = select({
       n,
-      largest: (count) => ops.encode(read, P.wEnc, P.bEnc, count, choice.product),
+      largest: (count, some) => ops.encode(some ? K.gather(read, engine.tensor(some, [some.length])) : read, P.wEnc, P.bEnc, count, choice.product),
       groups: () => ops.groupMax(K.matMul(read, P.wEnc, { transposeB: true }), P.bEnc, k),
     });
     const { value, index, weights, main } = selection;

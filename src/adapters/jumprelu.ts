@@ -1,4 +1,4 @@
-import { batchLargest } from "../core/batchtopk";
+import { batchLargest, candidatesOf } from "../core/batchtopk";
 import type { StateSizes, StepState } from "../core/trained";
 import type { Sparse } from "../core/types";
 import { meanActive } from "./batch";
@@ -25,10 +25,10 @@ import { DT, kernels, type Engine, type Id } from "./tensorflow";
  * @see Rajamanoharan et al. 2024, arXiv 2407.14435: v, θ = exp(t), both estimators; SAELens 6.54, jumprelu_sae.py ("quadratic"): the
  *   L0 loss, as Gemma Scope 2 has it
  */
-export const BANDWIDTH = 0.1;
+export const BANDWIDTH = 0.3;
 
 /** λ */
-export const L0_WEIGHT = 1;
+export const L0_WEIGHT = 4;
 
 export const bandwidthOf = ({ d, k }: Pick<StepState, "d" | "k">): number => BANDWIDTH * Math.sqrt(d / k);
 
@@ -41,8 +41,8 @@ export function startThresholds(engine: Engine, state: StepState, x: Float32Arra
   const { d, latents, k, transcoder, parameters } = state;
   const sae = coder(d, latents, k, { ...parameters, bDec: transcoder ? new Float32Array(d) : parameters.bDec });
   for (let columns = Math.min(latents, 4 * k); ; columns = Math.min(latents, 2 * columns)) {
-    const { least, full } = batchLargest(encodeRows(engine, sae, x, { k: columns }), (x.length / d) * k);
-    if (full && columns < latents) continue;
+    const { least, full } = batchLargest(candidatesOf(encodeRows(engine, sae, x, { k: columns })), (x.length / d) * k);
+    if (full.length && columns < latents) continue;
     const start = Math.log(least ?? 1);
     return { ...state, parameters: { ...parameters, logThreshold: new Float32Array(latents).fill(start) } };
   }

@@ -1,4 +1,4 @@
-import { batchLargest, firstOf } from "../core/batchtopk";
+import { batchLargest, candidatesOf, firstOf, replaced } from "../core/batchtopk";
 import type { StateSizes } from "../core/trained";
 import type { Sparse } from "../core/types";
 import { meanActive } from "./batch";
@@ -22,6 +22,8 @@ export interface Selection extends Chosen {
   weights: number[];
   /** Of each pair [n, columns], where there are several. */
   levels?: Int32Array;
+  /** value and index as arrays. */
+  pairs: Sparse;
   /** The level that is the SAE's own: its FVU is reported, its residual is what dead latents rebuild. */
   main: number;
   /** What fires in the sense of the kind: by this latents count as dead or not. */
@@ -33,8 +35,8 @@ export interface Selection extends Chosen {
 /** What a step offers: of the pre-activations of the batch, after ReLU. */
 export interface Ranks {
   n: number;
-  /** The `count` largest of each row: larger first, ties by smaller index. */
-  largest(count: number): Chosen;
+  /** The `count` largest of each row, or of these rows: larger first, ties by smaller index. */
+  largest(count: number, rows?: Int32Array): Chosen;
   /** The largest of each of k groups of F/k neighbours, the first of equal ones. */
   groups(): Chosen;
 }
@@ -48,16 +50,15 @@ export function lossesOf({ weights, main, chosen }: Selection, fvus: ArrayLike<n
   return { fvu, extra, l0: meanActive(chosen), chosen };
 }
 
-/** To be made once a step; the selector is to be called inside `tidy`. */
+/** The selector is to be called inside `tidy`. */
 export function selectorOf(engine: Engine, state: StateSizes): Selector {
   const { kind, latents, k, widths } = state;
-  const batch = batchTopK(engine, latents, k);
   switch (kind) {
     case "topk": return (ranks) => plain(engine, ranks.largest(k), ranks.n, k);
     case "groupmax": return (ranks) => plain(engine, ranks.groups(), ranks.n, k);
     case "multitopk": return (ranks) => multiTopK(engine, ranks, k, Math.min(4 * k, latents));
-    case "batchtopk": return batch;
-    case "matryoshka": return (ranks) => matryoshka(batch(ranks), widths!);
+    case "batchtopk": return (ranks) => batchTopK(engine, ranks, latents, k);
+    case "matryoshka": return (ranks) => matryoshka(batchTopK(engine, ranks, latents, k), widths!);
     case "jumprelu": throw new RangeError("selectorOf: expected a kind that chooses by rank, found jumprelu: jumprelu.ts has it");
   }
 }
@@ -66,9 +67,10 @@ export function selectorOf(engine: Engine, state: StateSizes): Selector {
  * Top-k: v = ReLU(p) of the k largest of a row. Group-max: v = ReLU(p) of the largest of each of k groups of F/k neighbours.
  * @see arXiv 2406.04093 (top-k); sparsify 1.3, fused_encoder.py (group-max)
  */
-const plain = (engine: Engine, { value, index }: Chosen, n: number, k: number): Selection => ({
-  value, index, columns: k, weights: [1], main: 0, chosen: { n, k, index: engine.ints(index), value: engine.floats(value) },
-});
+function plain(engine: Engine, { value, index }: Chosen, n: number, k: number): Selection {
+  const chosen: Sparse = { n, k, index: engine.ints(index), value: engine.floats(value) };
+  return { value, index, columns: k, weights: [1], main: 0, pairs: chosen, chosen };
+}
 
 /**
  * Multi-top-k: loss = FVU(k largest) + FVU(4k largest)/8. Gradients of both reach the encoder; only the k count as firing.
@@ -76,34 +78,38 @@ const plain = (engine: Engine, { value, index }: Chosen, n: number, k: number): 
  */
 function multiTopK(engine: Engine, { n, largest }: Ranks, k: number, columns: number): Selection {
   const { value, index } = largest(columns);
-  const all: Sparse = { n, k: columns, index: engine.ints(index), value: engine.floats(value) };
+  const pairs: Sparse = { n, k: columns, index: engine.ints(index), value: engine.floats(value) };
   const levels = Int32Array.from({ length: n * columns }, (_, at) => (at % columns < k ? 0 : 1));
-  return { value, index, columns, weights: [1, 1 / 8], levels, main: 0, chosen: firstOf(all, k) };
+  return { value, index, columns, weights: [1, 1 / 8], levels, main: 0, pairs, chosen: firstOf(pairs, k) };
 }
 
-const CANDIDATES = 4; // times k, at first: few rows of real data have more
+const CANDIDATES = 2; // times k, of each row at first
 
 /**
  * Batch-top-k: v = ReLU(p) of the n·k largest of the batch, ties by smaller row, then latent. Candidates are each row's
- * largest; where they all are chosen there may be more, and twice as many are taken. What is chosen does not depend on it.
+ * largest; rows of which all are chosen may have more, and give twice as many.
  * @see arXiv 2412.06410
  */
-function batchTopK(engine: Engine, latents: number, k: number): Selector {
-  let columns = Math.min(latents, CANDIDATES * k);
-  return ({ n, largest }) => {
-    for (;;) {
-      const { value, index } = largest(columns);
-      const { chosen, least, full } = batchLargest({ n, k: columns, index: engine.ints(index), value: engine.floats(value) }, n * k);
-      engine.free(value, index);
-      if (!full || columns === latents) {
-        return {
-          value: engine.tensor(chosen.value, [n, chosen.k]), index: engine.tensor(chosen.index, [n, chosen.k]), columns: chosen.k,
-          weights: [1], main: 0, chosen, least,
-        };
-      }
-      columns = Math.min(latents, 2 * columns);
-    }
+function batchTopK(engine: Engine, { n, largest }: Ranks, latents: number, k: number): Selection {
+  const ranked = (count: number, rows?: Int32Array): Sparse => {
+    const { value, index } = largest(count, rows);
+    const sparse: Sparse = { n: rows?.length ?? n, k: count, index: engine.ints(index), value: engine.floats(value) };
+    engine.free(value, index);
+    return sparse;
   };
+  let columns = Math.min(latents, CANDIDATES * k);
+  let candidates = candidatesOf(ranked(columns));
+  for (;;) {
+    const { chosen, least, full } = batchLargest(candidates, n * k);
+    if (!full.length || columns === latents) {
+      return {
+        value: engine.tensor(chosen.value, [n, chosen.k]), index: engine.tensor(chosen.index, [n, chosen.k]), columns: chosen.k,
+        weights: [1], main: 0, pairs: chosen, chosen, least,
+      };
+    }
+    columns = Math.min(latents, 2 * columns);
+    candidates = replaced(candidates, full, ranked(columns, Int32Array.from(full)));
+  }
 }
 
 /**

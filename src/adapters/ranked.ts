@@ -30,13 +30,17 @@ export interface Gradients extends RowGradients {
 
 /** To be called inside `tidy`. */
 export function rankedGradients(
-  engine: Engine, { d, dOut, latents, k }: StateSizes, { n, xa, goal, variance, we, wd }: Prepared, select: Selector, choice: Choice,
+  engine: Engine, state: StateSizes, { n, xa, goal, variance, we, wd }: Prepared, select: Selector, choice: Choice,
 ): Gradients {
+  const { d, dOut, latents, k } = state;
   const { K, encode, groupMax, decode } = forward(engine);
   const groupsFor = (count: number): Choice => (count === k ? choice : { ...choice, groups: defaultGroups(latents, count) });
   const selection = select({
     n,
-    largest: (count) => encode(xa, we, { n, d, latents, k: count }, groupsFor(count)),
+    largest: (count, some) => {
+      const rows = some ? K.gather(xa, engine.tensor(some, [some.length])) : xa;
+      return encode(rows, we, { n: some?.length ?? n, d, latents, k: count }, groupsFor(count));
+    },
     groups: () => groupMax(xa, we, { n, latents, k }),
   });
   const { value, columns, weights, main, least } = selection;
@@ -48,11 +52,11 @@ export function rankedGradients(
   const { e } = decoded; // of each level its own
   const g = K.reluGrad(decoded.g, value);
   const byLevel = K.reshape(e, [n, L, dOut]);
-  const squares = engine.floats(K.sum(K.square(byLevel), [0, 2]));
+  const squares = engine.floats(L === 1 ? K.sum(K.square(e), [0, 1]) : K.sum(K.square(byLevel), [0, 2]));
   const fvus = Array.from(squares, (square, l) => (square * variance) / (4 * weights[l] * weights[l]));
   const own = (): Id => (L === 1 ? e : K.reshape(K.slice(byLevel, [0, main, 0], [n, 1, dOut]), [n, dOut]));
   return {
-    ...pairGradients(engine, selection, places, { e, g, xa }, n, latents),
+    ...pairGradients(engine, selection, { e, g, xa }, n, state),
     total: L === 1 ? e : K.sum(byLevel, [1]),
     residual: () => K.mul(own(), K.scalar(-variance / (2 * weights[main]))),
     losses: lossesOf(selection, fvus),
@@ -72,20 +76,55 @@ function placesOf({ levels, weights: { length: L }, columns }: Selection, n: num
 
 /** e [n·L, dOut], g [n, columns]. A pair meets the errors of every level that has it. */
 const pairGradients = (
-  engine: Engine, { value, index, columns, weights: { length: L } }: Selection, places: Id | undefined, { e, g, xa }: { e: Id; g: Id; xa: Id },
-  n: number, latents: number,
+  engine: Engine, { value, index, columns, levels, weights: { length: L }, pairs }: Selection, { e, g, xa }: { e: Id; g: Id; xa: Id }, n: number,
+  { k, latents }: StateSizes,
 ): RowGradients => engine.tidy(() => {
   const K = kernels(engine);
-  const flat = (x: Id, rows: number): Id => K.reshape(x, [rows * columns]);
-  const { entries, shape } = K.entries(index, n, columns, latents);
-  let all = { entries, shape, values: value };
-  if (places !== undefined) {
-    const repeated = K.addInts(K.reshape(index, [n, 1, columns], DT.i32), engine.tensor(new Int32Array(L), [1, L, 1]));
-    all = { ...K.entries(repeated, n * L, columns, latents), values: K.mul(K.reshape(value, [n, 1, columns]), places) };
+  const flat = (x: Id): Id => K.reshape(x, [n * columns]);
+  const along = K.segmentSum(flat(K.mul(value, g)), K.reshape(index, [n * columns], DT.i32), latents);
+  if (L === 1 && columns === k) {
+    const { entries, shape } = K.entries(index, n, k, latents);
+    return { dwd: K.scatterProduct(entries, flat(value), shape, e), dwe: K.scatterProduct(entries, flat(g), shape, xa), along };
   }
+  // Places are empty, or belong to several levels: only what is there is entered.
+  const isThere = (pair: number): boolean => pair === 0 || pairs.value[pair] !== 0; // one at least, as the binding makes no empty matrices
+  let single = 0, repeated = 0;
+  for (let pair = 0; pair < n * columns; pair++) {
+    if (!isThere(pair)) continue;
+    single++;
+    repeated += L - (levels?.[pair] ?? 0);
+  }
+  const places = new Int32Array(single), once = entriesOf(engine, single), often = entriesOf(engine, repeated), values = new Float32Array(repeated);
+  for (let row = 0, p = 0, q = 0; row < n; row++) {
+    for (let l = 0; l < L; l++) { // rows of a sparse matrix ascend
+      for (let pair = row * columns; pair < (row + 1) * columns; pair++) {
+        if (!isThere(pair)) continue;
+        if (l === 0) {
+          places[p] = pair;
+          once.put(p++, row, pairs.index[pair]);
+        }
+        if (l < (levels?.[pair] ?? 0)) continue;
+        values[q] = pairs.value[pair];
+        often.put(q++, row * L + l, pairs.index[pair]);
+      }
+    }
+  }
+  const shape = (rows: number): Id => K.cast(engine.tensor(Int32Array.of(rows, latents), [2]), DT.i32, DT.i64);
   return {
-    dwd: K.scatterProduct(all.entries, flat(all.values, n * L), all.shape, e),
-    dwe: K.scatterProduct(entries, flat(g, n), shape, xa),
-    along: K.segmentSum(flat(K.mul(value, g), n), K.reshape(index, [n * columns], DT.i32), latents),
+    dwd: K.scatterProduct(often.ids(), engine.tensor(values, [repeated]), shape(n * L), e),
+    dwe: K.scatterProduct(once.ids(), K.gather(flat(g), engine.tensor(places, [single])), shape(n), xa),
+    along,
   };
 });
+
+/** Places (row, latent) of a sparse matrix, [count, 2]. */
+function entriesOf(engine: Engine, count: number) {
+  const at = new Int32Array(2 * count);
+  return {
+    put(i: number, row: number, latent: number): void {
+      at[2 * i] = row;
+      at[2 * i + 1] = latent;
+    },
+    ids: (): Id => kernels(engine).cast(engine.tensor(at, [count, 2]), DT.i32, DT.i64),
+  };
+}

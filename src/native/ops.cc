@@ -387,21 +387,30 @@ static void topK(const float *pre, const float *bias, int64_t n, int64_t F, int 
   });
 }
 
-// The largest of each group of F/k neighbours, the first of equal ones.
+// The largest of each group of F/k neighbours after ReLU, the first of equal ones.
 static void groupMax(const float *pre, const float *bias, int64_t n, int64_t F, int k, float *v, int32_t *i) {
   const int64_t size = F / k;
   Blocks(n, BLOCKS).run([=](int, int64_t from, int64_t to) {
+    std::vector<int32_t> kept(size + WIDTH);
+    int32_t *const keys = kept.data();
     for (int64_t b = from; b < to; b++) {
       for (int64_t group = 0; group < k; group++) {
-        const int64_t first = group * size;
-        int64_t best = first;
-        float most = pre[b * F + first] + bias[first];
-        for (int64_t f = first + 1; f < first + size; f++) {
-          const float value = pre[b * F + f] + bias[f];
-          if (!(value <= most)) best = f, most = value; // NaN is shown, not hidden
+        Const values = pre + b * F + group * size, offsets = bias + group * size;
+        Ints most = Ints{} + std::numeric_limits<int32_t>::min();
+        int64_t f = 0;
+        for (; f + WIDTH <= size; f += WIDTH) {
+          const Ints some = keysOf(values + f, offsets + f);
+          *reinterpret_cast<Ints *>(keys + f) = some;
+          most = some > most ? some : most;
         }
-        v[b * k + group] = most < 0 ? 0.0f : most;
-        i[b * k + group] = int32_t(best);
+        int32_t largest = std::numeric_limits<int32_t>::min();
+        for (int lane = 0; lane < WIDTH; lane++) largest = std::max(largest, most[lane]);
+        for (; f < size; f++) largest = std::max(largest, keys[f] = keyOf(values[f] + offsets[f]));
+        int64_t best = 0;
+        while (keys[best] != largest) best++;
+        const float value = values[best] + offsets[best];
+        v[b * k + group] = value < 0 ? 0.0f : value; // NaN stays NaN
+        i[b * k + group] = int32_t(group * size + best);
       }
     }
   });
@@ -567,25 +576,27 @@ static void decode(
   std::vector<float> parts(rows.number * D, 0.0f);
   std::vector<double> squares(rows.number * L, 0.0);
   rows.run([&](int block, int64_t from, int64_t to) {
-    std::vector<const float *> chosen(k);
-    std::vector<float> amounts(k);
+    std::vector<const float *> chosen(k); // of a row's pairs that are not 0, by level
+    std::vector<float> amounts(k), slopes(k);
+    std::vector<int> place(k), start(L + 1);
     for (int64_t b = from; b < to; b++) {
-      const float *const v = batch.v + b * k;
-      const int32_t *const i = batch.i + b * k;
       float *const errors = e + b * L * D, *const slope = g + b * k;
-      int last = k; // what is 0 adds nothing; rows are sorted, or filled up with zeros
-      while (last > 0 && v[last - 1] == 0) slope[--last] = 0;
+      std::fill(start.begin(), start.end(), 0);
+      for (int64_t l = 0, count = 0; l < L; l++) {
+        for (int j = 0; j < k; j++) {
+          const int64_t p = b * k + j;
+          if (batch.v[p] == 0 || batch.level(p) != l) continue;
+          chosen[count] = wDec + batch.i[p] * D;
+          amounts[count] = batch.v[p];
+          place[count++] = j;
+        }
+        start[l + 1] = int(count);
+      }
       for (int64_t l = 0; l < L; l++) {
         float *const error = errors + l * D;
         if (l) std::copy(error - D, error, error);
         else for (int64_t c = 0; c < D; c++) error[c] = -t[b * D + c];
-        int count = 0;
-        for (int j = 0; j < last; j++) {
-          if (batch.level(b * k + j) != l) continue;
-          chosen[count] = wDec + i[j] * D;
-          amounts[count++] = v[j];
-        }
-        addRows(error, amounts.data(), chosen.data(), count, D);
+        addRows(error, amounts.data() + start[l], chosen.data() + start[l], start[l + 1] - start[l], D);
         float square = 0;
         for (int64_t c = 0; c < D; c++) square += error[c] * error[c];
         squares[block * L + l] += square;
@@ -595,22 +606,12 @@ static void decode(
         const float scale = float(2 * weights[l] / V);
         for (int64_t c = 0; c < D; c++) error[c] *= scale;
         if (l + 1 < L) add(error, 1.0f, error + D, D);
-        int count = 0, places[4];
-        for (int j = 0; j <= last; j++) { // four at a time
-          if (j < last && batch.level(b * k + j) == l) {
-            places[count] = j;
-            chosen[count++] = wDec + i[j] * D;
-          }
-          if (count == 4) {
-            float four[4];
-            dot4(four, error, chosen.data(), D);
-            for (int q = 0; q < 4; q++) slope[places[q]] = four[q];
-            count = 0;
-          }
-        }
-        for (int q = 0; q < count; q++) slope[places[q]] = dot(error, chosen[q], D);
+        int q = start[l];
+        for (; q + 4 <= start[l + 1]; q += 4) dot4(&slopes[q], error, &chosen[q], D);
+        for (; q < start[l + 1]; q++) slopes[q] = dot(error, chosen[q], D);
       }
-      for (int j = 0; j < last; j++) slope[j] = v[j] > 0 ? slope[j] : 0.0f;
+      std::fill(slope, slope + k, 0.0f);
+      for (int q = 0; q < start[L]; q++) slope[place[q]] = amounts[q] > 0 ? slopes[q] : 0.0f;
       add(&parts[block * D], 1.0f, errors, D);
     }
   });

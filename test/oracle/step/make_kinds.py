@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 torch.set_default_dtype(torch.float64)
 d, D, F, k, n, steps, lr = 6, 5, 18, 3, 16, 5, 3e-3
-widths, dead, l0_weight, bandwidth = [4, 9, F], torch.tensor([2, 7, 11, 12, 16]), 1.5, 0.1 * (d / k) ** 0.5
+widths, dead, l0_weight, bandwidth = [4, 9, F], torch.tensor([2, 7, 11, 12, 16]), 1.5, 0.3 * (d / k) ** 0.5
 PARTS = ["wEnc", "bEnc", "wDec", "bDec", "wSkip", "logThreshold"]
 MARGIN = 1e-4
 
@@ -130,6 +130,10 @@ def make(seed):
         P = parameters("multitopk", "sae")
         sum(losses("multitopk", P, x[0], x[0], True, fault)).backward()
         golden[f"fault.{fault}"] = flat(p.grad for p in P.values())
+        wEnc, wDec = slice(0, F * d), slice(F * d + F, 2 * F * d + F)
+        part = wEnc if "encoder" in fault else wDec
+        wrong, right = (golden[name][part].view(F, d)[slice(None) if "multi" in fault else dead] for name in [f"fault.{fault}", "multitopk.sae.gradient"])
+        assert (wrong - right).norm() > 0.1 * right.norm(), "the fault shows too little"
     return golden
 
 
