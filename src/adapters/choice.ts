@@ -129,8 +129,9 @@ export function measureChoice(engine: Engine, { d, latents, k, batch }: Sizes, f
     const body = (choice: Choice): void => {
       if (choice.step === "fused") {
         const { value, index } = ops.encode(target, plain, bEnc, k, choice.product);
-        const { e, g, eSum } = ops.decode(target, value, index, wd);
-        ops.gradients([target, value, index, e, g, eSum], plain);
+        const levels = engine.tensor(new Int32Array(1), [1, 1]), tied = K.int(1);
+        const { e, g, eSum } = ops.decode(target, { value, index, levels }, target, [1], wd);
+        ops.gradients([target, value, index, levels, e, g, eSum, tied], plain);
       } else {
         const { value, index } = encode(xa, we, { n, d, latents, k }, stock);
         const { e, g } = decode({ value, index }, wd, target, 1, { n, d, k, chunk });

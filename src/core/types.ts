@@ -290,6 +290,9 @@ export type Activation =
   /** with q = W_enc·(x − b_dec): v = [q + b_gate > 0]·ReLU(q∘exp(r_mag) + b_enc) (b_enc is b_mag of the papers) */
   | { kind: "gated"; bGate: Float32Array; rMag: Float32Array };
 
+/** Which latents a training step lets through, and what its loss is made of: adapters/kinds.ts and jumprelu.ts have the equations. */
+export type TrainKind = "topk" | "batchtopk" | "multitopk" | "groupmax" | "matryoshka" | "jumprelu";
+
 export interface SaeParts {
   d: number;
   latents: number;
@@ -372,6 +375,10 @@ export interface TrainingPoint {
   /** Share of latents that did not fire within the last `deadAfter` tokens. */
   dead: number;
   learningRate: number;
+  /** What the step made smaller: FVU and the further terms of the recipe, weighted. Absent in files of older versions, as is `l0`. */
+  loss?: number;
+  /** Latents active in a row, mean over the batch. */
+  l0?: number;
 }
 
 export interface Example {

@@ -1,18 +1,24 @@
-// The step of a top-k sparse autoencoder as TensorFlow ops: only what the k chosen latents of a row need is computed, and it
-// stays in the cache from one use to the next.
+// The step of a sparse autoencoder as TensorFlow ops: only what the chosen latents of a row need is computed, and it stays in
+// the cache from one use to the next.
 //
-// n rows of width d, F latents, k of them chosen in a row. Row-major, float32; x is the row less b_dec.
+// n rows of width d in and D out, F latents, at most k of them chosen in a row. Row-major, float32. An SAE: x is the row less
+// b_dec, and t = x. A transcoder: x is the row, t another place's row less b_dec (and less what a skip connection gives); y has
+// the variance of that row.
 //
 //   pre = W_enc·x + b_enc                 [n, F]   never whole in memory; SaeTopK takes it from TensorFlow's MatMul instead
-//   i, v = the k largest of pre, ReLU     [n, k]   larger first, ties by smaller index
-//   V = Σ_b ‖x_b − x̄‖²
-//   e = (Σ_j v_j·W_dec[i_j] − x)·2/V      [n, d]   the loss' gradient in x̂; loss = Σ_b ‖x̂_b − x_b‖² / V
-//   g_j = e·W_dec[i_j] where v_j > 0      [n, k]   the loss' gradient in pre
+//   i, v = the k largest of pre, ReLU     [n, k]   larger first, ties by smaller index; other choices come from the caller
+//   V = Σ_b ‖y_b − ȳ‖²
+//
+// The loss has L levels, one but for multi-top-k and matryoshka: level l rebuilds t from the pairs whose level is l or less.
+//
+//   r_l = Σ_{level_j ≤ l} v_j·W_dec[i_j] − t     FVU_l = Σ_b ‖r_l‖² / V      loss = Σ_l w_l·FVU_l
+//   e_l = 2/V · Σ_{m ≥ l} w_m·r_m         [n, L, D]   the loss' gradient in what a pair of level l adds
+//   g_j = e_l·W_dec[i_j] where v_j > 0    [n, k]      the loss' gradient in pre, l the pair's level
 //
 // Gradients of latent f; the sums go over the pairs (row b, place j) that chose it, i_bj = f:
 //
-//   ∂W_dec[f] = Σ v_bj·e_b     ∂W_enc[f] = Σ g_bj·x_b     ∂b_enc[f] = Σ g_bj
-//   ∂b_dec    = Σ_b e_b − Σ_f ∂b_enc[f]·W_enc[f]           b_dec is subtracted before the encoder
+//   ∂W_dec[f] = Σ v_bj·e_bl    ∂W_enc[f] = Σ g_bj·x_b     ∂b_enc[f] = Σ g_bj
+//   ∂b_dec    = Σ_b e_b0 − Σ_f ∂b_enc[f]·W_enc[f]          the second sum only where b_dec is subtracted before the encoder
 //
 // Update of latent f: what comes from the auxiliary loss is added, the part of ∂W_dec[f] along W_dec[f] taken away; Adam:
 //
@@ -32,10 +38,13 @@
 //
 // SaeEncodeTopK(x [n, d], W_enc [F, d], b_enc [F], k [])             → v [n, k], i [n, k]
 // SaeTopK(pre [n, F], b_enc [F], k [])                               → v, i
-// SaeDecode(x, v, i, W_dec [F, d])                                   → e [n, d], g [n, k], Σ_b e_b [d], (loss, V) [2]
-// SaeGrads(x, v, i, e, g, Σe, W_enc)                                 → ∂W_enc, ∂b_enc, ∂W_dec, ∂b_dec
-// SaeUpdate(x, v, i, e, g, Σe, hyper [5], at [m], aux ∂W_enc [m, d], aux ∂b_enc [m], aux ∂W_dec [m, d],
+// SaeGroupMax(pre, b_enc, k)                                         → v, i: the largest of each of k groups of F/k neighbours
+// SaeDecode(t [n, D], v, i, levels [n, k], y [n, D], w [L], W_dec [F, D])
+//                                              → e [n, L, D], g [n, k], Σ_b e_b0 [D], (FVU_0 …, V) [L + 1]
+// SaeGrads(x [n, d], v, i, levels, e, g, Σe, tied [], W_enc)         → ∂W_enc, ∂b_enc, ∂W_dec, ∂b_dec
+// SaeUpdate(x, v, i, levels, e, g, Σe, tied, hyper [5], at [m], aux ∂W_enc [m, d], aux ∂b_enc [m], aux ∂W_dec [m, D],
 //           W_enc, b_enc, W_dec, b_dec, their m, their w)            → pairs of each latent [F]; changes the last 12 in place
+//   levels: [1, 1] where there is one; tied: 1 where b_dec is subtracted before the encoder, else 0
 //   hyper: lr/(1 − β₁ᵗ), 1/√(1 − β₂ᵗ), β₁, β₂, ε; at: latents of the auxiliary gradients, ascending; −1 for none
 #include <immintrin.h>
 #include <pthread.h>
@@ -378,6 +387,26 @@ static void topK(const float *pre, const float *bias, int64_t n, int64_t F, int 
   });
 }
 
+// The largest of each group of F/k neighbours, the first of equal ones.
+static void groupMax(const float *pre, const float *bias, int64_t n, int64_t F, int k, float *v, int32_t *i) {
+  const int64_t size = F / k;
+  Blocks(n, BLOCKS).run([=](int, int64_t from, int64_t to) {
+    for (int64_t b = from; b < to; b++) {
+      for (int64_t group = 0; group < k; group++) {
+        const int64_t first = group * size;
+        int64_t best = first;
+        float most = pre[b * F + first] + bias[first];
+        for (int64_t f = first + 1; f < first + size; f++) {
+          const float value = pre[b * F + f] + bias[f];
+          if (!(value <= most)) best = f, most = value; // NaN is shown, not hidden
+        }
+        v[b * k + group] = most < 0 ? 0.0f : most;
+        i[b * k + group] = int32_t(best);
+      }
+    }
+  });
+}
+
 // ---- encoder product and top-k in one
 
 constexpr int TILE = 6;                 // rows whose sums are in registers at a time, with PANEL latents each
@@ -491,10 +520,11 @@ static void encodeTopK(const float *x, const float *wEnc, const float *bEnc, int
 // ---- decoding
 
 struct Batch {
-  int64_t n, d, F;
+  int64_t n, d, D, F, L;
   int k;
   const float *x, *v;
-  const int32_t *i;
+  const int32_t *i, *levels; // levels: none where L is 1
+  int64_t level(int64_t pair) const { return levels ? levels[pair] : 0; }
 };
 
 // Sums a block makes, added up in the blocks' order: [blocks, d].
@@ -528,41 +558,71 @@ static double variance(const float *x, int64_t n, int64_t d) {
   return total;
 }
 
-static void decode(const Batch &batch, const float *wDec, float *e, float *g, float *eSum, float *stats) {
-  const auto [n, d, F, k, x, v, i] = batch;
-  const double V = variance(x, n, d);
-  const float scale = float(2 / V);
+static void decode(
+    const Batch &batch, const float *t, const float *y, const float *weights, const float *wDec, float *e, float *g, float *eSum, float *stats) {
+  const int64_t n = batch.n, D = batch.D, L = batch.L;
+  const int k = batch.k;
+  const double V = variance(y, n, D);
   const Blocks rows(n, BLOCKS);
-  std::vector<float> parts(rows.number * d, 0.0f);
-  std::vector<double> squares(rows.number, 0.0);
-  rows.run([&, d = d, k = k, x = x, v = v, i = i](int block, int64_t from, int64_t to) {
+  std::vector<float> parts(rows.number * D, 0.0f);
+  std::vector<double> squares(rows.number * L, 0.0);
+  rows.run([&](int block, int64_t from, int64_t to) {
     std::vector<const float *> chosen(k);
+    std::vector<float> amounts(k);
     for (int64_t b = from; b < to; b++) {
-      for (int j = 0; j < k; j++) chosen[j] = wDec + i[b * k + j] * d;
-      float *const error = e + b * d;
-      for (int64_t c = 0; c < d; c++) error[c] = -x[b * d + c];
-      addRows(error, v + b * k, chosen.data(), k, d);
-      float square = 0;
-      for (int64_t c = 0; c < d; c++) {
-        square += error[c] * error[c];
-        error[c] *= scale;
+      const float *const v = batch.v + b * k;
+      const int32_t *const i = batch.i + b * k;
+      float *const errors = e + b * L * D, *const slope = g + b * k;
+      int last = k; // what is 0 adds nothing; rows are sorted, or filled up with zeros
+      while (last > 0 && v[last - 1] == 0) slope[--last] = 0;
+      for (int64_t l = 0; l < L; l++) {
+        float *const error = errors + l * D;
+        if (l) std::copy(error - D, error, error);
+        else for (int64_t c = 0; c < D; c++) error[c] = -t[b * D + c];
+        int count = 0;
+        for (int j = 0; j < last; j++) {
+          if (batch.level(b * k + j) != l) continue;
+          chosen[count] = wDec + i[j] * D;
+          amounts[count++] = v[j];
+        }
+        addRows(error, amounts.data(), chosen.data(), count, D);
+        float square = 0;
+        for (int64_t c = 0; c < D; c++) square += error[c] * error[c];
+        squares[block * L + l] += square;
       }
-      squares[block] += square;
-      add(&parts[block * d], 1.0f, error, d);
-      float *const slope = g + b * k;
-      int j = 0;
-      for (; j + 4 <= k; j += 4) dot4(slope + j, error, &chosen[j], d);
-      for (; j < k; j++) slope[j] = dot(error, chosen[j], d);
-      for (j = 0; j < k; j++) slope[j] = v[b * k + j] > 0 ? slope[j] : 0.0f;
+      for (int64_t l = L - 1; l >= 0; l--) {
+        float *const error = errors + l * D;
+        const float scale = float(2 * weights[l] / V);
+        for (int64_t c = 0; c < D; c++) error[c] *= scale;
+        if (l + 1 < L) add(error, 1.0f, error + D, D);
+        int count = 0, places[4];
+        for (int j = 0; j <= last; j++) { // four at a time
+          if (j < last && batch.level(b * k + j) == l) {
+            places[count] = j;
+            chosen[count++] = wDec + i[j] * D;
+          }
+          if (count == 4) {
+            float four[4];
+            dot4(four, error, chosen.data(), D);
+            for (int q = 0; q < 4; q++) slope[places[q]] = four[q];
+            count = 0;
+          }
+        }
+        for (int q = 0; q < count; q++) slope[places[q]] = dot(error, chosen[q], D);
+      }
+      for (int j = 0; j < last; j++) slope[j] = v[j] > 0 ? slope[j] : 0.0f;
+      add(&parts[block * D], 1.0f, errors, D);
     }
   });
-  double total = 0;
-  for (double square : squares) total += square;
+  for (int64_t l = 0; l < L; l++) {
+    double total = 0;
+    for (int block = 0; block < rows.number; block++) total += squares[block * L + l];
+    stats[l] = float(total / V);
+  }
+  stats[L] = float(V);
   std::vector<double> sum;
-  sumBlocks(parts, rows.number, d, sum);
-  for (int64_t c = 0; c < d; c++) eSum[c] = float(sum[c]);
-  stats[0] = float(total / V);
-  stats[1] = float(V);
+  sumBlocks(parts, rows.number, D, sum);
+  for (int64_t c = 0; c < D; c++) eSum[c] = float(sum[c]);
 }
 
 // ---- gradients
@@ -570,7 +630,7 @@ static void decode(const Batch &batch, const float *wDec, float *e, float *g, fl
 // Pairs (row, place) sorted by their latent, rows ascending within one. Values of 0 add nothing and are left out; NaN is not.
 struct Pairs {
   std::vector<int64_t> start; // [F + 1]
-  std::vector<int32_t> row;
+  std::vector<int32_t> row, error; // of x, and of e: the pair's level in that row
   std::vector<float> v, g;
 
   Pairs(const Batch &batch, const float *slope) : start(batch.F + 1, 0) {
@@ -579,6 +639,7 @@ struct Pairs {
     for (int64_t p = 0; p < count; p++) start[batch.i[p] + 1] += takesPart(p);
     for (int64_t f = 0; f < batch.F; f++) start[f + 1] += start[f];
     row.resize(start[batch.F]);
+    error.resize(row.size());
     v.resize(row.size());
     g.resize(row.size());
     std::vector<int64_t> next(start.begin(), start.end() - 1);
@@ -587,6 +648,7 @@ struct Pairs {
         if (!takesPart(p)) continue;
         const int64_t at = next[batch.i[p]]++;
         row[at] = int32_t(b);
+        error[at] = int32_t(b * batch.L + batch.level(p));
         v[at] = batch.v[p];
         g[at] = slope[p];
       }
@@ -597,9 +659,9 @@ struct Pairs {
 
 // ∂W_enc[f] and ∂W_dec[f] into rows that are overwritten; → ∂b_enc[f].
 static float latentGradient(const Batch &batch, const Pairs &pairs, const float *e, int64_t f, float *dEnc, float *dDec) {
-  const int64_t d = batch.d, from = pairs.start[f], to = pairs.start[f + 1];
+  const int64_t d = batch.d, D = batch.D, from = pairs.start[f], to = pairs.start[f + 1];
   std::memset(dEnc, 0, d * 4);
-  std::memset(dDec, 0, d * 4);
+  std::memset(dDec, 0, D * 4);
   float dBias = 0;
   constexpr int64_t SPAN = 64;
   const float *rows[SPAN], *errors[SPAN];
@@ -607,36 +669,36 @@ static float latentGradient(const Batch &batch, const Pairs &pairs, const float 
     const int64_t count = std::min(SPAN, to - p);
     for (int64_t q = 0; q < count; q++) {
       rows[q] = batch.x + pairs.row[p + q] * d;
-      errors[q] = e + pairs.row[p + q] * d;
+      errors[q] = e + pairs.error[p + q] * D;
       dBias += pairs.g[p + q];
     }
-    addRows(dDec, &pairs.v[p], errors, count, d);
+    addRows(dDec, &pairs.v[p], errors, count, D);
     addRows(dEnc, &pairs.g[p], rows, count, d);
   }
   return dBias;
 }
 
-// ∂b_dec = Σe − Σ_f ∂b_enc[f]·W_enc[f], the second sum given by blocks.
-static void biasGradient(const float *eSum, const std::vector<float> &parts, int blocks, int64_t d, float *dbDec) {
-  std::vector<double> through;
-  sumBlocks(parts, blocks, d, through);
-  for (int64_t j = 0; j < d; j++) dbDec[j] = float(eSum[j] - through[j]);
+// ∂b_dec = Σe − Σ_f ∂b_enc[f]·W_enc[f], the second sum given by blocks, where b_dec is tied to the rows that are read.
+static void biasGradient(const float *eSum, const std::vector<float> &parts, int blocks, int64_t D, bool tied, float *dbDec) {
+  std::vector<double> through(D, 0.0);
+  if (tied) sumBlocks(parts, blocks, D, through);
+  for (int64_t j = 0; j < D; j++) dbDec[j] = float(eSum[j] - through[j]);
 }
 
 static void gradients(
-    const Batch &batch, const float *e, const float *g, const float *eSum, const float *wEnc, float *dwEnc, float *dbEnc, float *dwDec,
-    float *dbDec) {
-  const int64_t d = batch.d;
+    const Batch &batch, const float *e, const float *g, const float *eSum, bool tied, const float *wEnc, float *dwEnc, float *dbEnc,
+    float *dwDec, float *dbDec) {
+  const int64_t d = batch.d, D = batch.D;
   const Pairs pairs(batch, g);
   const Blocks latents(batch.F, BLOCKS);
   std::vector<float> parts(latents.number * d, 0.0f);
   latents.run([&](int block, int64_t from, int64_t to) {
     for (int64_t f = from; f < to; f++) {
-      dbEnc[f] = latentGradient(batch, pairs, e, f, dwEnc + f * d, dwDec + f * d);
-      if (dbEnc[f] != 0) add(&parts[block * d], dbEnc[f], wEnc + f * d, d);
+      dbEnc[f] = latentGradient(batch, pairs, e, f, dwEnc + f * d, dwDec + f * D);
+      if (tied && dbEnc[f] != 0) add(&parts[block * d], dbEnc[f], wEnc + f * d, d);
     }
   });
-  biasGradient(eSum, parts, latents.number, d, dbDec);
+  biasGradient(eSum, parts, latents.number, D, tied, dbDec);
 }
 
 // ---- update
@@ -663,39 +725,39 @@ static void adam(Row theta, Const gradient, Row m, Row w, int64_t count, const H
 }
 
 static void update(
-    const Batch &batch, const float *e, const float *g, const float *eSum, const Hyper &hyper, const Auxiliary &aux, const Parameters &theta,
-    const Parameters &m, const Parameters &w, int32_t *counts) {
-  const int64_t d = batch.d;
+    const Batch &batch, const float *e, const float *g, const float *eSum, bool tied, const Hyper &hyper, const Auxiliary &aux,
+    const Parameters &theta, const Parameters &m, const Parameters &w, int32_t *counts) {
+  const int64_t d = batch.d, D = batch.D;
   const Pairs pairs(batch, g);
   const Blocks latents(batch.F, BLOCKS);
   std::vector<float> parts(latents.number * d, 0.0f);
   latents.run([&](int block, int64_t from, int64_t to) {
-    std::vector<float> row(2 * d);
+    std::vector<float> row(d + D);
     float *const dEnc = row.data(), *const dDec = dEnc + d;
     int64_t extra = std::lower_bound(aux.at, aux.at + aux.m, int32_t(from)) - aux.at;
     for (int64_t f = from; f < to; f++) {
       float dBias = latentGradient(batch, pairs, e, f, dEnc, dDec);
       if (extra < aux.m && aux.at[extra] == f) {
         add(dEnc, 1.0f, aux.wEnc + extra * d, d);
-        add(dDec, 1.0f, aux.wDec + extra * d, d);
+        add(dDec, 1.0f, aux.wDec + extra * D, D);
         dBias += aux.bEnc[extra];
         extra++;
       }
       counts[f] = int32_t(pairs.count(f));
-      float *const enc = theta.wEnc + f * d, *const dec = theta.wDec + f * d;
-      if (dBias != 0) add(&parts[block * d], dBias, enc, d);
-      add(dDec, -dot(dDec, dec, d), dec, d);
+      float *const enc = theta.wEnc + f * d, *const dec = theta.wDec + f * D;
+      if (tied && dBias != 0) add(&parts[block * d], dBias, enc, d);
+      add(dDec, -dot(dDec, dec, D), dec, D);
       adam(enc, dEnc, m.wEnc + f * d, w.wEnc + f * d, d, hyper);
       adam(theta.bEnc + f, &dBias, m.bEnc + f, w.bEnc + f, 1, hyper);
-      adam(dec, dDec, m.wDec + f * d, w.wDec + f * d, d, hyper);
-      const float norm = 1 / std::sqrt(dot(dec, dec, d) + 1e-30f); // a row of zeros stays one
-      for (int64_t j = 0; j < d; j++) dec[j] *= norm;
+      adam(dec, dDec, m.wDec + f * D, w.wDec + f * D, D, hyper);
+      const float norm = 1 / std::sqrt(dot(dec, dec, D) + 1e-30f); // a row of zeros stays one
+      for (int64_t j = 0; j < D; j++) dec[j] *= norm;
     }
   });
-  std::vector<float> dbDec(d);
-  biasGradient(eSum, parts, latents.number, d, dbDec.data());
+  std::vector<float> dbDec(D);
+  biasGradient(eSum, parts, latents.number, D, tied, dbDec.data());
   FlushDenormals flush;
-  adam(theta.bDec, dbDec.data(), m.bDec, w.bDec, d, hyper);
+  adam(theta.bDec, dbDec.data(), m.bDec, w.bDec, D, hyper);
 }
 
 } // namespace sae
@@ -761,21 +823,28 @@ class Call {
     return failed();
   }
 
-  // x [n, d], v and i [n, k]: the first three inputs of all ops but one.
-  sae::Batch batch() {
-    sae::Batch all{-1, -1, -1, 0, nullptr, nullptr, nullptr};
+  // x [n, d] (or t [n, D]), v and i [n, k] and levels: the first four inputs of all ops that take a choice.
+  sae::Batch batch(bool decoding) {
+    sae::Batch all{-1, -1, -1, -1, 1, 0, nullptr, nullptr, nullptr, nullptr};
     int64_t k = -1;
-    all.x = input<float>(0, "x", {&all.n, &all.d});
+    all.x = input<float>(0, decoding ? "t" : "x", {&all.n, decoding ? &all.D : &all.d});
     all.v = input<float>(1, "v", {&all.n, &k});
     all.i = input<int32_t>(2, "i", {&all.n, &k});
     all.k = int(k);
+    int64_t rows = -1, columns = -1;
+    all.levels = input<int32_t>(3, "levels", {&rows, &columns});
+    if (rows == 1 && columns == 1) all.levels = nullptr;
+    else if (ok && (rows != all.n || columns != k)) fail("levels: expected the shape of i, or [ 1 1 ]");
     return all;
   }
   void checkIndices(const sae::Batch &batch) {
     if (!ok) return;
-    int bad = 0;
+    int bad = 0, out = 0;
     for (int64_t p = 0; p < batch.n * batch.k; p++) bad |= batch.i[p] < 0 || batch.i[p] >= batch.F;
     if (bad) fail("i: expected latents 0 to " + std::to_string(batch.F - 1));
+    if (!ok || !batch.levels) return;
+    for (int64_t p = 0; p < batch.n * batch.k; p++) out |= batch.levels[p] < 0 || batch.levels[p] >= batch.L;
+    if (out) fail("levels: expected 0 to " + std::to_string(batch.L - 1));
   }
 
  private:
@@ -814,56 +883,77 @@ void encodeTopKOp(Call &call) {
   if (call.ok) sae::encodeTopK(x, wEnc, bEnc, n, d, F, *k, v, i);
 }
 
+void groupMaxOp(Call &call) {
+  int64_t n = -1, F = -1;
+  const float *pre = call.input<float>(0, "pre", {&n, &F});
+  const float *bias = call.input<float>(1, "b_enc", {&F});
+  const int32_t *k = call.input<int32_t>(2, "k", {});
+  if (call.ok && (*k < 1 || F % *k)) call.fail("k: expected a divisor of " + std::to_string(F) + ", found " + std::to_string(*k));
+  if (!call.ok) return;
+  float *v = call.output<float>(0, {n, *k});
+  int32_t *i = call.output<int32_t>(1, {n, *k});
+  if (call.ok) sae::groupMax(pre, bias, n, F, *k, v, i);
+}
+
 void decodeOp(Call &call) {
-  sae::Batch batch = call.batch();
-  const float *wDec = call.input<float>(3, "W_dec", {&batch.F, &batch.d});
+  sae::Batch batch = call.batch(true);
+  batch.L = -1;
+  const float *y = call.input<float>(4, "y", {&batch.n, &batch.D});
+  const float *weights = call.input<float>(5, "weights", {&batch.L});
+  const float *wDec = call.input<float>(6, "W_dec", {&batch.F, &batch.D});
+  if (call.ok && (batch.L < 1 || (batch.L > 1) != (batch.levels != nullptr))) call.fail("levels: expected one for each pair where there are several weights");
   call.checkIndices(batch);
-  float *e = call.output<float>(0, {batch.n, batch.d});
+  float *e = call.output<float>(0, {batch.n, batch.L, batch.D});
   float *g = call.output<float>(1, {batch.n, batch.k});
-  float *eSum = call.output<float>(2, {batch.d});
-  float *stats = call.output<float>(3, {2});
-  if (call.ok) sae::decode(batch, wDec, e, g, eSum, stats);
+  float *eSum = call.output<float>(2, {batch.D});
+  float *stats = call.output<float>(3, {batch.L + 1});
+  if (call.ok) sae::decode(batch, batch.x, y, weights, wDec, e, g, eSum, stats);
 }
 
 struct Errors {
   const float *e, *g, *sum;
+  bool tied;
 };
 Errors errorsOf(Call &call, sae::Batch &batch) {
   int64_t k = batch.k;
-  return {
-      call.input<float>(3, "e", {&batch.n, &batch.d}), call.input<float>(4, "g", {&batch.n, &k}), call.input<float>(5, "sum of e", {&batch.d})};
+  batch.L = -1;
+  const float *e = call.input<float>(4, "e", {&batch.n, &batch.L, &batch.D}), *g = call.input<float>(5, "g", {&batch.n, &k});
+  const float *sum = call.input<float>(6, "sum of e", {&batch.D});
+  const int32_t *tied = call.input<int32_t>(7, "tied", {});
+  if (call.ok && *tied && batch.d != batch.D) call.fail("tied: expected rows of one width, in and out");
+  return {e, g, sum, call.ok && *tied != 0};
 }
 
 void gradsOp(Call &call) {
-  sae::Batch batch = call.batch();
+  sae::Batch batch = call.batch(false);
   const Errors errors = errorsOf(call, batch);
-  const float *wEnc = call.input<float>(6, "W_enc", {&batch.F, &batch.d});
+  const float *wEnc = call.input<float>(8, "W_enc", {&batch.F, &batch.d});
   call.checkIndices(batch);
   float *dwEnc = call.output<float>(0, {batch.F, batch.d});
   float *dbEnc = call.output<float>(1, {batch.F});
-  float *dwDec = call.output<float>(2, {batch.F, batch.d});
-  float *dbDec = call.output<float>(3, {batch.d});
-  if (call.ok) sae::gradients(batch, errors.e, errors.g, errors.sum, wEnc, dwEnc, dbEnc, dwDec, dbDec);
+  float *dwDec = call.output<float>(2, {batch.F, batch.D});
+  float *dbDec = call.output<float>(3, {batch.D});
+  if (call.ok) sae::gradients(batch, errors.e, errors.g, errors.sum, errors.tied, wEnc, dwEnc, dbEnc, dwDec, dbDec);
 }
 
 void updateOp(Call &call) {
-  sae::Batch batch = call.batch();
+  sae::Batch batch = call.batch(false);
   const Errors errors = errorsOf(call, batch);
   int64_t five = 5;
-  const float *h = call.input<float>(6, "hyper", {&five});
+  const float *h = call.input<float>(8, "hyper", {&five});
   sae::Auxiliary aux{-1, nullptr, nullptr, nullptr, nullptr};
-  aux.at = call.input<int32_t>(7, "at", {&aux.m});
-  aux.wEnc = call.input<float>(8, "auxiliary gradient of W_enc", {&aux.m, &batch.d});
-  aux.bEnc = call.input<float>(9, "auxiliary gradient of b_enc", {&aux.m});
-  aux.wDec = call.input<float>(10, "auxiliary gradient of W_dec", {&aux.m, &batch.d});
+  aux.at = call.input<int32_t>(9, "at", {&aux.m});
+  aux.wEnc = call.input<float>(10, "auxiliary gradient of W_enc", {&aux.m, &batch.d});
+  aux.bEnc = call.input<float>(11, "auxiliary gradient of b_enc", {&aux.m});
+  aux.wDec = call.input<float>(12, "auxiliary gradient of W_dec", {&aux.m, &batch.D});
   sae::Parameters sets[3];
   const char *const names[] = {"weights", "first moments", "second moments"};
   for (int s = 0; s < 3; s++) {
-    const int at = 11 + 4 * s;
+    const int at = 13 + 4 * s;
     sets[s].wEnc = call.input<float>(at, names[s], {&batch.F, &batch.d});
     sets[s].bEnc = call.input<float>(at + 1, names[s], {&batch.F});
-    sets[s].wDec = call.input<float>(at + 2, names[s], {&batch.F, &batch.d});
-    sets[s].bDec = call.input<float>(at + 3, names[s], {&batch.d});
+    sets[s].wDec = call.input<float>(at + 2, names[s], {&batch.F, &batch.D});
+    sets[s].bDec = call.input<float>(at + 3, names[s], {&batch.D});
   }
   call.checkIndices(batch);
   if (call.ok && !(aux.m == 1 && aux.at[0] == -1)) {
@@ -872,7 +962,7 @@ void updateOp(Call &call) {
     if (!right) call.fail("at: expected ascending latents below " + std::to_string(batch.F) + ", or -1 alone");
   }
   int32_t *counts = call.output<int32_t>(0, {batch.F});
-  if (call.ok) sae::update(batch, errors.e, errors.g, errors.sum, {h[0], h[1], h[2], h[3], h[4]}, aux, sets[0], sets[1], sets[2], counts);
+  if (call.ok) sae::update(batch, errors.e, errors.g, errors.sum, errors.tied, {h[0], h[1], h[2], h[3], h[4]}, aux, sets[0], sets[1], sets[2], counts);
 }
 
 using Names = std::initializer_list<const char *>;
@@ -907,13 +997,17 @@ const std::string &registered() {
     TF_Status *status = TF_NewStatus();
     add<topKOp>("SaeTopK", {"pre: float", "b_enc: float", "k: int32"}, {"v: float", "i: int32"}, status);
     add<encodeTopKOp>("SaeEncodeTopK", {"x: float", "w_enc: float", "b_enc: float", "k: int32"}, {"v: float", "i: int32"}, status);
-    add<decodeOp>("SaeDecode", {"x: float", "v: float", "i: int32", "w_dec: float"}, {"e: float", "g: float", "e_sum: float", "stats: float"}, status);
-    add<gradsOp>("SaeGrads", {"x: float", "v: float", "i: int32", "e: float", "g: float", "e_sum: float", "w_enc: float"},
+    add<groupMaxOp>("SaeGroupMax", {"pre: float", "b_enc: float", "k: int32"}, {"v: float", "i: int32"}, status);
+    add<decodeOp>("SaeDecode", {"t: float", "v: float", "i: int32", "levels: int32", "y: float", "weights: float", "w_dec: float"},
+        {"e: float", "g: float", "e_sum: float", "stats: float"}, status);
+    add<gradsOp>("SaeGrads",
+        {"x: float", "v: float", "i: int32", "levels: int32", "e: float", "g: float", "e_sum: float", "tied: int32", "w_enc: float"},
         {"dw_enc: float", "db_enc: float", "dw_dec: float", "db_dec: float"}, status);
     add<updateOp>("SaeUpdate",
-        {"x: float", "v: float", "i: int32", "e: float", "g: float", "e_sum: float", "hyper: float", "at: int32", "aux_w_enc: float",
-         "aux_b_enc: float", "aux_w_dec: float", "w_enc: float", "b_enc: float", "w_dec: float", "b_dec: float", "m_w_enc: float",
-         "m_b_enc: float", "m_w_dec: float", "m_b_dec: float", "v_w_enc: float", "v_b_enc: float", "v_w_dec: float", "v_b_dec: float"},
+        {"x: float", "v: float", "i: int32", "levels: int32", "e: float", "g: float", "e_sum: float", "tied: int32", "hyper: float",
+         "at: int32", "aux_w_enc: float", "aux_b_enc: float", "aux_w_dec: float", "w_enc: float", "b_enc: float", "w_dec: float",
+         "b_dec: float", "m_w_enc: float", "m_b_enc: float", "m_w_dec: float", "m_b_dec: float", "v_w_enc: float", "v_b_enc: float",
+         "v_w_dec: float", "v_b_dec: float"},
         {"pairs: int32"}, status);
     std::string message = TF_GetCode(status) == TF_OK ? "" : TF_Message(status);
     TF_DeleteStatus(status);

@@ -266,9 +266,17 @@ test("the ops refuse tensors that do not fit, with what was expected", () => {
   fails(() => ops.topK(floats(2, 30), floats(31), 3), /kernel SaeTopK: b_enc: expected shape \[ 30 \], found \[ 31 \]/);
   fails(() => ops.topK(floats(2, 30), floats(30), 31), /kernel SaeTopK: k: expected 1 to 30, found 31/);
   fails(() => ops.encodeTopK(floats(2, 7), floats(30, 8), floats(30), 3), /kernel SaeEncodeTopK: W_enc: expected shape \[ 30 7 \], found \[ 30 8 \]/);
-  fails(() => ops.decode(floats(4, 3), floats(4, 2), ints(9, 4, 2), floats(9, 3)), /kernel SaeDecode: i: expected latents 0 to 8/);
-  fails(() => ops.decode(floats(4, 3), floats(4, 2), ints(-1, 4, 2), floats(9, 3)), /kernel SaeDecode: i: expected latents 0 to 8/);
-  fails(() => ops.decode(floats(4, 3), floats(4, 2), ints(0, 4, 3), floats(9, 3)), /kernel SaeDecode: i: expected shape \[ 4 2 \], found \[ 4 3 \]/);
+  const decode = (index: Id, levels = ints(0, 1, 1), weights = [1], y = floats(4, 3)) =>
+    ops.decode(floats(4, 3), { value: floats(4, 2), index, levels }, y, weights, floats(9, 3));
+  fails(() => decode(ints(9, 4, 2)), /kernel SaeDecode: i: expected latents 0 to 8/);
+  fails(() => decode(ints(-1, 4, 2)), /kernel SaeDecode: i: expected latents 0 to 8/);
+  fails(() => decode(ints(0, 4, 3)), /kernel SaeDecode: i: expected shape \[ 4 2 \], found \[ 4 3 \]/);
+  fails(() => decode(ints(0, 4, 2), ints(2, 4, 2), [1, 1]), /kernel SaeDecode: levels: expected 0 to 1/);
+  fails(() => decode(ints(0, 4, 2), ints(-1, 4, 2), [1, 1]), /kernel SaeDecode: levels: expected 0 to 1/);
+  fails(() => decode(ints(0, 4, 2), ints(0, 4, 1), [1, 1]), /kernel SaeDecode: levels: expected the shape of i/);
+  fails(() => decode(ints(0, 4, 2), ints(0, 1, 1), [1, 1]), /kernel SaeDecode: levels: expected one for each pair/);
+  fails(() => decode(ints(0, 4, 2), undefined, undefined, floats(4, 4)), /kernel SaeDecode: y: expected shape \[ 4 3 \], found \[ 4 4 \]/);
+  fails(() => ops.groupMax(floats(2, 30), floats(30), 4), /kernel SaeGroupMax: k: expected a divisor of 30, found 4/);
   assert.equal(engine.live(), before);
 });
 
