@@ -86,60 +86,71 @@ export async function modelRows(model: Model, given: Document[], hooks: string[]
   const begun = state?.json as Position | undefined;
   const { slots, release } = await slotsOf();
   const limits = begun?.limits ?? await limitsOf(model, places, reading, settings, progress).catch((error: unknown) => {
-    slots.close();
+    slots.close(false);
     release();
     throw error;
   });
 
-  let { pass, batch, at, drawn, entered, held, passRows } = begun ?? { pass: 0, batch: 0, at: 0, drawn: 0, entered: 0, held: 0, passRows: 0 };
+  let { at, drawn, entered, held } = begun ?? { at: 0, drawn: 0, entered: 0, held: 0 };
   if (begun) Object.assign(dropped, begun.dropped);
   const slotDocuments = new Int32Array(capacity);
   if (state) slotDocuments.set(state.arrays.documents);
   const rng = random(seed, DRAWS);
   for (let i = 0; i < drawn; i++) rng.uniform(); // one number a row
-  let waiting: Rows | undefined; // of the batch that is read
   let last: Int32Array = new Int32Array(0);
   let closed = false;
-  const feed = passes(model, places, jobs(contexts, settings, seed, pass, batch), reading, AHEAD);
+  const waiting: Read[] = []; // batches that were read, of the first of which `at` rows are in the buffer
+  let left = 0; // rows of theirs that are not
+  let next = { pass: begun?.pass ?? 0, batch: begun?.batch ?? 0 }; // to be read
+  let feed: ReturnType<typeof passes<Job>> | undefined;
 
-  /** The next batch that has rows. */
   async function read(): Promise<void> {
-    for (;;) {
-      const { done, value } = await feed.next();
-      if (done) throw new OptionError("rows: expected an open source, found that it was closed. Make it again.");
-      waiting = keptOf(reading, places, value.batch, value.result, limits, settings);
-      const again = begun?.counted && value.pass === begun.pass && value.index === begun.batch; // counted before it was stopped
-      ({ pass, index: batch } = value);
-      if (!again) {
-        at = 0;
-        if (pass === 0) for (const [reason, count] of Object.entries(waiting.dropped)) dropped[reason] += count ?? 0;
-        passRows = (batch ? passRows : 0) + waiting.documents.length;
-      }
-      if (!passRows && value.last) throw noRows(allTokens, dropped);
-      if (at < waiting.documents.length) return;
+    if (closed) throw new OptionError("rows: expected an open source, found that it was closed. Make it again.");
+    feed ??= passes(model, places, jobs(contexts, settings, seed, next.pass, next.batch), reading, AHEAD);
+    const { value } = await feed.next().catch((error: unknown) => {
+      feed = undefined; // it has ended: whoever asks again, as after an interrupt, gets another from here
+      throw error;
+    });
+    const { pass, index, last: ends, batch, result } = value as Job & { result: Record<string, Float32Array> };
+    const rows = keptOf(reading, places, batch, result, limits, settings);
+    next = { pass, batch: index + 1 };
+    left += rows.documents.length - (waiting.length ? 0 : at);
+    waiting.push({ ...rows, pass, batch: index });
+    settle();
+    if (ends && !entered && !left) throw noRows(allTokens, dropped);
+  }
+
+  /** Lets go of the batches all of whose rows are in the buffer. */
+  function settle(): void {
+    for (; waiting.length && at === waiting[0].documents.length; at = 0) {
+      const [{ pass, dropped: these }] = waiting.splice(0, 1);
+      if (pass === 0) for (const [reason, count] of Object.entries(these)) dropped[reason] += count ?? 0;
     }
   }
 
   /** Puts the next row into a slot. */
   function enter(slot: number): void {
-    slots.put(slot, waiting!.x, at);
-    slotDocuments[slot] = waiting!.documents[at++];
+    const [{ x, documents: from }] = waiting;
+    slots.put(slot, x, at);
+    slotDocuments[slot] = from[at++];
     entered++;
+    left--;
+    settle();
   }
-  const isRead = (): boolean => !waiting || at === waiting.documents.length;
 
   async function fill(): Promise<void> {
     if (held === capacity || entered >= most) return;
     const goal = Math.min(capacity, held + most - entered);
     const tell = meter("fill the buffer", goal, "rows", progress, held);
     while (held < goal) {
-      if (isRead()) {
+      if (!left) {
         await breathe();
         stopIfInterrupted(`${held} rows are in the buffer: it goes on filling when rows are asked for again.`);
         await read();
+        continue;
       }
       enter(held++);
-      if (isRead() || held === goal) tell(held);
+      if (!left || held === goal) tell(held);
     }
   }
 
@@ -147,19 +158,17 @@ export async function modelRows(model: Model, given: Document[], hooks: string[]
     if (n > wanted) throw tooSmall(wanted, n, rowBytes, "a batch");
     await fill();
     if (n > held + most - entered) throw new OptionError(`rows: expected at most ${most} rows to be asked for, as { rows } said, found ${drawn + n}. Give a larger { rows }.`);
+    while (left < Math.min(n, most - entered)) await read(); // first of all: a pass that fails leaves things as they were
     const x = widths.map((width) => new Float32Array(n * width));
-    const from = new Int32Array(n);
+    last = new Int32Array(n);
     for (let i = 0; i < n; i++) {
-      const more = entered < most;
-      if (more && isRead()) await read();
       const slot = rng.below(held);
       slots.take(slot, x, i);
-      from[i] = slotDocuments[slot];
+      last[i] = slotDocuments[slot];
       drawn++;
-      if (more) enter(slot);
+      if (entered < most) enter(slot);
       else if (slot < --held) move(held, slot);
     }
-    last = from;
     return x;
   }
 
@@ -190,19 +199,20 @@ export async function modelRows(model: Model, given: Document[], hooks: string[]
     }),
     state() {
       const { json, arrays } = slots.state(held, drawn);
-      const position: Position = { pass, batch, at, counted: waiting !== undefined || begun?.counted === true, drawn, entered, held, passRows, dropped: { ...dropped }, limits };
+      const { pass, batch } = waiting[0] ?? next;
+      const position: Position = { pass, batch, at, drawn, entered, held, dropped: { ...dropped }, limits };
       return { json: { ...identity, ...position, ...json }, arrays: { ...arrays, documents: slotDocuments.subarray(0, held) } };
     },
     describe: () => ({
-      kind: "model", documents: documents.length, tokens: allTokens, passes: pass + 1, rowsRead: entered, dropped: { ...dropped },
+      kind: "model", documents: documents.length, tokens: allTokens, passes: (waiting[0] ?? next).pass + 1, rowsRead: entered, dropped: { ...dropped },
       buffer: { on, rows: capacity, bytes: capacity * rowBytes }, settings: { ...settings, normLimits: limits },
     }),
     async close() {
       if (closed) return;
       closed = true;
-      await feed.return(undefined);
       await turn;
-      slots.close();
+      await feed?.return(undefined);
+      slots.close(drawn === most);
       release();
     },
   };
@@ -233,16 +243,14 @@ export async function modelRows(model: Model, given: Document[], hooks: string[]
   }
 }
 
-/** Where a source is, beside its buffer. A batch that is `counted` is read again by a source that goes on, up to row `at`. */
+/** Where a source is, beside its buffer: a source that goes on reads this batch again, and skips the rows before `at`. */
 interface Position extends Record<string, unknown> {
   pass: number;
   batch: number;
   at: number;
-  counted: boolean;
   drawn: number;
   entered: number;
   held: number;
-  passRows: number;
   dropped: Record<string, number>;
   limits: (number | null)[];
 }
@@ -320,6 +328,11 @@ interface Rows {
   x: Float32Array[];
   documents: Int32Array;
   dropped: Record<string, number | undefined>;
+}
+
+interface Read extends Rows {
+  pass: number;
+  batch: number;
 }
 
 /** Of a batch's rows those that stay. The model's arrays are used up. */
