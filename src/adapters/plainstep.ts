@@ -101,14 +101,19 @@ export function plainStep(engine: Engine, initial: StepState): Step {
   };
 
   const bandwidth = bandwidthOf(initial);
-  /** H(p − θ) and p·H(p − θ), with the straight-through gradients of jumprelu.ts. */
-  const gates = (p: Tensor, theta: Tensor): { open: Tensor; v: Tensor } => {
-    const H = tf.cast(tf.greater(p, theta), "float32"), near = tf.cast(tf.less(tf.abs(tf.sub(p, theta)), bandwidth / 2), "float32");
-    const open = tf.customGrad(() => ({ value: H, gradFunc: (dy: Tensor) => [tf.zerosLike(p), tf.sum(tf.mul(dy, tf.mul(near, -1 / bandwidth)), 0)] }) as never);
-    const v = tf.customGrad(() => ({
-      value: tf.mul(p, H), gradFunc: (dy: Tensor) => [tf.mul(dy, H), tf.sum(tf.mul(dy, tf.mul(near, tf.mul(theta, -1 / bandwidth))), 0)],
-    }) as never);
-    return { open: open(p, theta) as Tensor, v: v(p, theta) as Tensor };
+  /**
+   * H(p − θ) and p·H(p − θ) as functions of p and θ with the straight-through gradients of jumprelu.ts. What these gradients
+   * are made of is computed here, from the values: it has to outlive the forward pass.
+   */
+  const gates = (pre: Tensor): { open: (p: Tensor, theta: Tensor) => Tensor; v: (p: Tensor, theta: Tensor) => Tensor } => {
+    const now = tf.exp(P.logThreshold);
+    const H = tf.cast(tf.greater(pre, now), "float32");
+    const near = tf.mul(tf.cast(tf.less(tf.abs(tf.sub(pre, now)), bandwidth / 2), "float32"), -1 / bandwidth);
+    const [nothing, nearTheta] = [tf.zerosLike(pre), tf.mul(near, now)];
+    return {
+      open: tf.customGrad(() => ({ value: H.clone(), gradFunc: (dy: Tensor) => [nothing.clone(), tf.sum(tf.mul(dy, near), 0)] }) as never) as never,
+      v: tf.customGrad(((p: Tensor) => ({ value: tf.mul(p, H), gradFunc: (dy: Tensor) => [tf.mul(dy, H), tf.sum(tf.mul(dy, nearTheta), 0)] })) as never) as never,
+    };
   };
 
   const backward = (
@@ -118,7 +123,7 @@ export function plainStep(engine: Engine, initial: StepState): Step {
     const rows = tf.tensor(x, [n, d]);
     const y = target ? tf.tensor(target, [n, dOut]) : rows;
     const variance = tf.sum(tf.squaredDifference(y, tf.mean(y, 0))).dataSync()[0];
-    const pre = preActivations(rows).dataSync() as Float32Array;
+    const preNow = preActivations(rows), pre = preNow.dataSync() as Float32Array;
     const { chosen, levels, main } = chooses(pre, n);
     const { k: kept, scale } = auxiliary(dead.length, dOut, auxWeight);
     const side = kept ? mask(n, largest(pre, n, kept, dead)) : undefined;
@@ -129,16 +134,17 @@ export function plainStep(engine: Engine, initial: StepState): Step {
     };
     const share = (e: Tensor): Tensor => tf.div(tf.sum(tf.square(e)), variance);
     const masked = (m: Tensor): Tensor => tf.mul(tf.relu(preActivations(rows)), m);
-    const jump = () => gates(preActivations(rows), tf.exp(P.logThreshold));
+    const gate = kind === "jumprelu" ? gates(preNow) : undefined;
+    const through = (name: "open" | "v"): Tensor => gate![name](preActivations(rows), tf.exp(P.logThreshold));
     // The residual is a constant in the auxiliary term: it is computed before, outside the gradient.
-    const residual = tf.neg(error(kind === "jumprelu" ? jump().v : masked(levels[main].mask)));
+    const residual = tf.neg(error(gate ? through("v") : masked(levels[main].mask)));
     let fvu = 0, aux = 0, extra = 0;
     const number = (t: Tensor): number => t.dataSync()[0];
     const { grads } = tf.variableGrads(() => {
       let loss: Tensor;
-      if (kind === "jumprelu") {
-        const { open, v } = jump();
-        const own = share(error(v)), excess = tf.sub(tf.div(tf.sum(open), n * k), 1), penalty = tf.mul(tf.square(excess), l0Weight);
+      if (gate) {
+        const own = share(error(through("v")));
+        const excess = tf.sub(tf.div(tf.sum(through("open")), n * k), 1), penalty = tf.mul(tf.square(excess), l0Weight);
         [fvu, extra] = [number(own), number(penalty)];
         loss = tf.add(own, penalty);
       } else {
