@@ -56,7 +56,7 @@ const ORDERS = 2 ** 20; // and one for each pass over the documents
  * The state holds the buffer: the rows in memory, or a copy of the file on disk, which stays in the folder. Its numbers go on to the
  * same bits on the same machine.
  *
- * @param documents all that are to be read: leave those held out away
+ * @param given all documents that are to be read: leave those held out away
  * @throws HookError, OptionError, TextError, StoreError, DiskError before the model runs; from `next` ModelError when a row is not
  *   finite, TextError when all rows are dropped, InterruptError while the buffer fills, from where it goes on
  */
@@ -116,6 +116,7 @@ export async function modelRows(model: Model, given: Document[], hooks: string[]
     next = { pass, batch: index + 1 };
     left += rows.documents.length - (waiting.length ? 0 : at);
     waiting.push({ ...rows, pass, batch: index });
+    if (left < 0) throw new StoreError(`buffer: expected ${at} rows and more of a batch that the run had begun to use, found ${at + left}: this machine's model rounds otherwise. Go on where it was begun.`);
     settle();
     if (ends && !entered && !left) throw noRows(allTokens, dropped);
   }

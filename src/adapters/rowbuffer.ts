@@ -17,16 +17,21 @@ export interface Slots {
 
 /** @throws OptionError when there is not so much memory */
 export function memorySlots(capacity: number, widths: number[], from?: SourceState): Slots {
-  const place = (): Float32Array[] => {
+  const room = (count: number): Float32Array => {
     try {
-      return widths.map((width) => new Float32Array(capacity * width));
+      return new Float32Array(count);
     } catch {
       const needed = megabytes(4 * capacity * widths.reduce((a, b) => a + b, 0));
       throw new OptionError(`buffer: expected memory for ${needed}, found less. Give a smaller { buffer }, or { on: "disk" }.`);
     }
   };
-  const rows = place();
-  if (from) rows.forEach((all, h) => all.set(from.arrays[`rows.${h}`] as Float32Array));
+  const rows = widths.map((width, h) => {
+    const held = from?.arrays[`rows.${h}`] as Float32Array | undefined;
+    if (held?.length === capacity * width) return held; // taken over: it may be gigabytes
+    const all = room(capacity * width);
+    if (held) all.set(held);
+    return all;
+  });
   return {
     take: (slot, x, i) => widths.forEach((width, h) => x[h].set(rows[h].subarray(slot * width, (slot + 1) * width), i * width)),
     put: (slot, x, i) => widths.forEach((width, h) => rows[h].set(x[h].subarray(i * width, (i + 1) * width), slot * width)),
