@@ -78,17 +78,12 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
   const ops = fusedKernels(engine);
   const select = selectorOf(engine, sizes);
   const shapes: Record<keyof Tensors, number[]> = { wEnc: [latents, d], bEnc: [latents], wDec: [latents, dOut], bDec: [dOut] };
-  /** Tensors of their own memory, as they are changed in place: one made of an array may share the caller's. */
-  const tensors = (p: Parameters): Tensors => Object.fromEntries(names.map((name) => {
-    const given = engine.tensor(p[name], shapes[name]), own = K.mul(given, one);
-    engine.free(given);
-    return [name, own];
-  })) as Tensors;
-  const one = K.scalar(1);
+  /** Tensors of their own memory, as they are changed in place. */
+  const tensors = (p: Parameters): Tensors => Object.fromEntries(names.map((name) => [name, K.own(p[name], shapes[name])])) as Tensors;
   const P = tensors(initial.parameters);
   const M = tensors(initial.m);
   const V = tensors(initial.v);
-  engine.free(one);
+  const moments = [M, V];
   const skips = initial.parameters.wSkip ? [initial.parameters, initial.m, initial.v].map((p) => K.variable(p.wSkip!, [dOut, d])) : [];
   let { steps, threshold } = initial;
 
@@ -208,8 +203,13 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
     }),
     state,
     live,
+    settle() {
+      for (const set of moments.splice(0)) engine.free(...Object.values(set));
+      for (const skip of skips.splice(1)) K.destroy(skip);
+    },
     dispose() {
-      for (const set of [P, M, V]) engine.free(...Object.values(set));
+      this.settle();
+      engine.free(...Object.values(P));
       for (const skip of skips) K.destroy(skip);
     },
   };

@@ -200,6 +200,7 @@ export function plainStep(engine: Engine, initial: StepState): Step {
     },
     state,
     live: state,
+    settle() {}, // of a reference, memory is no matter
     dispose() {
       for (const set of [P, M, V]) for (const name of names) set[name].dispose();
     },

@@ -69,6 +69,8 @@ export interface Step {
    * The same, each array read when it is asked for and not kept: memory for one of them is enough. Of use until the next update.
    */
   live(): StepState;
+  /** Frees what only an update needs: the moments. Parameters stay. */
+  settle(): void;
   /** Frees the tensors. */
   dispose(): void;
 }
@@ -96,6 +98,7 @@ export function stockStep(engine: Engine, initial: StepState, given: Choice = de
   const P = variables(initial.parameters);
   const M = variables(initial.m);
   const V = variables(initial.v);
+  const moments = [M, V];
   const read = (set: Tensors): Tensors => Object.fromEntries(Object.entries(set).map(([name, variable]) => [name, K.read(variable)])) as unknown as Tensors;
   const arrays = ({ we, wd, bd, ws, lt }: Tensors): Parameters => ({
     ...withoutBias(engine.floats(we), d), wDec: engine.floats(wd), bDec: engine.floats(bd),
@@ -182,8 +185,12 @@ export function stockStep(engine: Engine, initial: StepState, given: Choice = de
     }),
     state,
     live,
+    settle() {
+      for (const set of moments.splice(0)) for (const variable of Object.values(set)) K.destroy(variable);
+    },
     dispose() {
-      for (const set of [P, M, V]) for (const variable of Object.values(set)) K.destroy(variable);
+      this.settle();
+      for (const variable of Object.values(P)) K.destroy(variable);
     },
   };
 }

@@ -231,11 +231,16 @@ export function kernels(engine: Engine) {
     /** A variable with a copy of `data`; make it outside `tidy`, and end it with `destroy`. */
     variable(data: Float32Array, shape: number[]): Id {
       const handle = run("VarHandleOp", { dtype: f32, shape: { shape }, shared_name: `saelab-${variables++}`, container: "" }, [])[0];
-      const value = tensor(data.slice(), shape); // updates are made in place: never in the caller's memory
+      const value = this.own(data, shape);
       run("AssignVariableOp", { dtype: f32 }, [handle, value], 0);
       engine.free(value);
       return handle;
     },
+    /**
+     * A tensor that may be changed in place: never in the caller's memory. Not by a kernel that copies: TensorFlow keeps what it
+     * allocates, and would keep the first copy too.
+     */
+    own: (data: Float32Array, shape: number[]): Id => tensor(data.slice(), shape),
     read: (variable: Id): Id => run("ReadVariableOp", { dtype: f32 }, [variable])[0],
     assign: (variable: Id, value: Id): void => void run("AssignVariableOp", { dtype: f32 }, [variable, value], 0),
     destroy(variable: Id): void {

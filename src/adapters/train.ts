@@ -4,7 +4,7 @@ import { rmdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { CheckpointError, InterruptError, OptionError, TrainError } from "../core/errors";
 import type { TrainingState } from "../core/trainingview";
-import type { Model, Progress, Sae, Store, TrainingPoint, TrainKind } from "../core/types";
+import type { Model, Progress, Sae, SaeFormat, Store, TrainingPoint, TrainKind } from "../core/types";
 import type { Choice } from "./coder";
 import { requireSpace } from "./files";
 import { checkTarget } from "./saevalue";
@@ -14,8 +14,6 @@ import { train, type Task } from "./trainloop";
 import { checkDevice, checkMemory, planSae, planShared, recipeOf, type Place, type Plan } from "./trainplan";
 import { dataOf, type LiveOptions } from "./trainsource";
 import { openCheckpoints, type Checkpoints } from "./trainstate";
-
-export { freeMemory } from "./trainplan";
 
 /**
  * Training. Rows are scaled to mean square 1 a coordinate, and the weights are folded back at the end, so that an SAE reads
@@ -49,6 +47,7 @@ export interface SaeOptions {
   /** Folder to save to, at the end or when interrupted. */
   folder?: string;
   log?: string; // none: a file for the curve as JSON lines
+  tensorboard?: string; // none: a folder for event files, the run's own
   /** Receives each point of the curve when it is there. */
   onPoint?: (point: TrainingPoint) => void;
 }
@@ -127,7 +126,7 @@ export async function trainSaes(source: Store | Model, saes: SaeOptions[], share
     }
   });
   const named = saes.map((one, i) => (one.folder === undefined && shared.folder !== undefined ? { ...one, folder: join(shared.folder, `sae-${i}`) } : one));
-  for (const name of ["folder", "log"] as const) {
+  for (const name of ["folder", "log", "tensorboard"] as const) {
     const paths = named.map((one) => one[name]).filter((path) => path !== undefined).map((path) => resolve(path));
     const twice = paths.find((path, i) => paths.indexOf(path) !== i);
     if (twice !== undefined) throw new OptionError(`trainSaes: ${name}: expected one for each SAE, found ${twice} twice. Give each its own.`);
@@ -150,7 +149,9 @@ async function trainAll(source: Store | Model, saes: SaeOptions[], options: Shar
   const run = createHash("sha256").update(JSON.stringify(recipe)).digest("hex");
   const where = checkpointFolder(options, folder);
   const folders = saes.flatMap((one) => (one.folder === undefined ? [] : [one.folder]));
-  for (const one of folders) checkTarget(one);
+  saes.forEach(({ folder: to }, i) => {
+    if (to !== undefined) checkTarget(to, formatOf(plans[i]));
+  });
   if (options.resume && where === undefined) {
     throw new OptionError("trainSae: resume: expected a folder in which the run's checkpoint is, found none. Give the one of the run that was stopped: { folder, resume: true }.");
   }
@@ -172,6 +173,17 @@ async function trainAll(source: Store | Model, saes: SaeOptions[], options: Shar
     for (const path of made.reverse()) await rmdir(path).catch(() => {}); // only if nothing was saved
     throw error;
   }
+}
+
+/** The layout that it will be saved in. @throws OptionError when there is none */
+function formatOf({ kind, d, dOut }: Plan): SaeFormat {
+  const byRank = kind === "topk" || kind === "multitopk" || kind === "groupmax";
+  if (byRank && dOut !== d) {
+    throw new OptionError(
+      `trainSae: target: expected rows of width ${d}, as those that are read, found ${dOut}: no layout of a file has words for a ${kind} transcoder between widths. ` +
+      'Take kind "batchtopk" or "jumprelu", or no folder.');
+  }
+  return byRank ? "sparsify" : "saelens";
 }
 
 /** Numbers of an SAE's weights. */

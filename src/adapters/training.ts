@@ -2,6 +2,7 @@ import { firing, learningRateAt, watching, type Watch } from "../core/schedule";
 import { madeOnDemand, partLengths, sizesOf, trainedWeights, type Parameter, type StepState } from "../core/trained";
 import type { SaeWeights, TrainingPoint } from "../core/types";
 import type { Step } from "./step";
+import type { EventFile } from "./tensorboard";
 import type { Computed } from "./trainstep";
 import type { Log } from "./trainlog";
 import type { Plan } from "./trainplan";
@@ -56,13 +57,14 @@ interface Sums {
 
 export interface RunStart extends Pick<Run, "name" | "plan" | "reads" | "rebuilds" | "start" | "step" | "computed"> {
   log?: Log;
+  events?: EventFile;
   onPoint?: (point: TrainingPoint) => void;
   kept?: KeptState;
   /** Keep weights in memory to go back to, if they are small. */
   snapshots: boolean;
 }
 
-export function startRun({ name, plan, reads, rebuilds, start, step, computed, log, onPoint, kept, snapshots }: RunStart): Run {
+export function startRun({ name, plan, reads, rebuilds, start, step, computed, log, events, onPoint, kept, snapshots }: RunStart): Run {
   const { d, dOut, latents, batch, steps, targets } = plan;
   const was = kept?.json.runs[name] as { watch: Watch; curve: TrainingPoint[]; sums: Sums } | undefined;
   const bits = kept?.ints(`${name}.since`);
@@ -103,6 +105,8 @@ export function startRun({ name, plan, reads, rebuilds, start, step, computed, l
       curve.push(point);
       Object.assign(sums, { fvu: 0, loss: 0, l0: 0, steps: 0 });
       log?.add(point);
+      const { step: _, tokens: _tokens, ...values } = point;
+      events?.scalars(i + 1, values as Record<string, number>);
       if (small && run.sound()) candidate = { steps: i + 1, weights: run.weights() };
       onPoint?.(point);
       return point;
@@ -120,8 +124,10 @@ export function startRun({ name, plan, reads, rebuilds, start, step, computed, l
       return [...sets, { name: `${name}.since`, type: "I32", length: counters.length, read: () => counters }];
     },
     dispose() {
-      if (!disposed) step.dispose();
+      if (disposed) return;
       disposed = true;
+      step.dispose();
+      events?.close();
     },
   };
   return run;

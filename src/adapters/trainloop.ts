@@ -3,8 +3,10 @@ import { DiskError, InterruptError, TrainError } from "../core/errors";
 import { random } from "../core/random";
 import type { Sae, SaeWeights } from "../core/types";
 import { breathe, interrupted } from "./interrupt";
+import { collectGarbage } from "./memory";
 import type { RowSource, SourceState } from "./rows";
 import { saeOf } from "./saevalue";
+import { openEventFile } from "./tensorboard";
 import type { Engine } from "./tensorflow";
 import type { SaeOptions, SharedOptions, TrainFailure } from "./train";
 import { teller } from "./traintelling";
@@ -59,6 +61,7 @@ export async function train(task: Task): Promise<Sae[]> {
     } finally {
       kept?.close();
     }
+    collectGarbage(bytesOf(task));
     await loop({ task, source, runs, history, seconds }, kept?.step ?? 0);
     return await finish(task, source, runs, history, seconds);
   } finally {
@@ -66,6 +69,9 @@ export async function train(task: Task): Promise<Sae[]> {
     await source.close();
   }
 }
+
+/** Of the largest SAE's weights. */
+const bytesOf = ({ plans }: Task): number => Math.max(...plans.map(({ latents, d, dOut }) => 4 * latents * (d + dOut)));
 
 /** Fills `runs`: from a checkpoint, or from a sample of the rows. */
 async function startRuns({ engine, saes, plans, shared, data, checkpoints }: Task, source: RowSource, kept: KeptState | undefined, history: History, runs: Run[]): Promise<void> {
@@ -79,15 +85,17 @@ async function startRuns({ engine, saes, plans, shared, data, checkpoints }: Tas
     const scaled = (names: string[]): Scaled[] => names.map((hook) => ({ hook, width: sample!.get(hook)!.width, scale: sample!.get(hook)!.scale }));
     const targets = plan.targets ?? plan.hooks;
     const begin = was ? undefined : initialState(engine, plan, places(plan.hooks), places(targets));
+    if (sample && i + 1 === plans.length) for (const one of sample.values()) one.centred = new Float32Array(0); // as large as W_enc
     const { step, computed } = await stepFor(engine, plan, begin?.initial ?? keptState(kept!, name(i)), saes[i].choice, asked ? undefined : was?.computed);
     if (was && JSON.stringify(was.computed) !== JSON.stringify(computed)) history.resumed.at(-1)!.from = was.computed;
-    const { folder: _, log, onPoint } = saes[i];
+    const { log, tensorboard, onPoint } = saes[i];
     const norm = begin && Math.hypot(...places(plan.hooks).flatMap(({ mean }) => [...mean]));
     runs.push(startRun({
       name: name(i), plan, reads: was?.reads ?? scaled(plan.hooks), rebuilds: was?.rebuilds ?? scaled(targets),
       start: was?.start ?? { meanNorm: norm, start: { rows: begin!.fromRows, random: plan.latents - begin!.fromRows } },
       step, computed, kept, onPoint,
       log: log === undefined ? undefined : await openLog(log, { ...plan }, kept?.step ?? 0),
+      events: tensorboard === undefined ? undefined : openEventFile(tensorboard, undefined, kept ? { resumedAt: kept.step + 1 } : {}),
       snapshots: true,
     }));
   }
@@ -95,6 +103,7 @@ async function startRuns({ engine, saes, plans, shared, data, checkpoints }: Tas
 
 async function sampleOf(source: RowSource, count: number, seed: number, where: string): Promise<Map<string, Sampled>> {
   const rows = await source.sample(count, random(seed, 0));
+  collectGarbage(Math.max(...rows.map(({ byteLength }) => byteLength))); // they were copied together
   return new Map(source.hooks.map((hook, h) => [hook, sampled(rows[h], source.widths[h], where)]));
 }
 
@@ -202,6 +211,8 @@ async function finish(task: Task, source: RowSource, runs: Run[], history: Histo
   const failed = runs.filter(({ diverged }) => diverged);
   if (failed.length === runs.length && checkpoints) await checkpoints.drop(Math.max(...failed.map(({ diverged }) => diverged!.step - 1)));
   for (const [i, run] of runs.entries()) {
+    run.step.settle();
+    collectGarbage(bytesOf(task));
     const last = run.diverged && lastSound(run, checkpoints);
     const weights = run.diverged ? last?.weights : run.weights();
     if (!weights) {

@@ -1,10 +1,10 @@
-import { freemem, totalmem } from "node:os";
 import { OptionError } from "../core/errors";
 import { defaultBatch, defaultDeadAfter, defaultLearningRate } from "../core/schedule";
 import type { TrainKind } from "../core/types";
 import { isChoice } from "./choice";
 import { groupings } from "./coder";
 import type { SaeOptions, SharedOptions, TrainOptions } from "./train";
+import { freeMemory } from "./memory";
 import type { Engine } from "./tensorflow";
 
 /** Options of a training with their defaults, checked before any work. */
@@ -162,20 +162,6 @@ export function checkMemory(plans: Plan[], held: number): void {
     `trainSae: latents ${latents}, batch ${batch}${plans.length > 1 ? ` and ${plans.length - 1} more SAEs` : ""}: expected to need at most the ${gigabytes(available)} of memory that are free, ` +
     `found about ${gigabytes(needed)}. ${remedy}take a smaller batch, or close other programs.`);
 }
-
-/**
- * Bytes this process may still take: what the machine has left, and what is left of a container's limit. Files that the
- * kernel keeps in memory count as free, as they give way: process.availableMemory() takes them off the limit, so that
- * nothing would be left after a long harvest.
- * @param found free: of the machine, page cache included; total; limit: of the container, 0 or beyond `total` for none;
- *   own: resident memory of this process
- */
-export function freeMemory(found = { free: freemem(), total: totalmem(), limit: containerLimit(), own: process.memoryUsage.rss() }): number {
-  const { free, total, limit, own } = found;
-  return Math.max(0, Math.min(free, (limit > 0 ? Math.min(limit, total) : total) - own));
-}
-
-const containerLimit = (): number => (process as { constrainedMemory?: () => number | undefined }).constrainedMemory?.() ?? 0;
 
 export function checkDevice(device: NonNullable<SharedOptions["device"]>, engine: Engine): void {
   if (device === "auto" || device === engine.device) return;

@@ -3,6 +3,7 @@ import { StoreError } from "../core/errors";
 import { random, type Random } from "../core/random";
 import { madeOnDemand, TINY, type Parameters, type StepState } from "../core/trained";
 import { startThresholds } from "./jumprelu";
+import { collectGarbage } from "./memory";
 import { kernels, type Engine } from "./tensorflow";
 import type { Plan } from "./trainplan";
 import { sideBySide } from "./trainunits";
@@ -80,7 +81,10 @@ export function initialState(engine: Engine, plan: Plan, reads: Sampled[], rebui
       bEnc[f] = -dot / Math.sqrt(3);
     }
   }
-  const zeros = (count: number) => () => new Float32Array(count);
+  const zeros = (count: number) => (): Float32Array => {
+    collectGarbage(4 * count); // the parameters' arrays are tensors by now
+    return new Float32Array(count);
+  };
   const moments = (): Parameters => madeOnDemand({
     wEnc: zeros(latents * d), wDec: zeros(latents * dOut), bEnc: zeros(latents), bDec: zeros(dOut),
     ...(skip ? { wSkip: zeros(dOut * d) } : {}), ...(kind === "jumprelu" ? { logThreshold: zeros(latents) } : {}),
@@ -156,6 +160,7 @@ function whitened(engine: Engine, rows: Float32Array, d: number, places: Uint32A
       const these = new Float32Array(part.length * d);
       part.forEach((place, i) => these.set(rows.subarray(place * d, (place + 1) * d), i * d));
       out.set(engine.tidy(() => engine.floats(K.matMul(engine.tensor(these, [part.length, d]), inverseRoot))), from * d);
+      collectGarbage(4 * these.length);
     }
   });
   return out;

@@ -5,6 +5,7 @@ import { CheckpointError, FormatError, OptionError } from "../core/errors";
 import { readHeader, safetensorsHead } from "../core/safetensors";
 import { diskError, fileSource, writeAtomic } from "./files";
 import { takeLock } from "./lock";
+import { collectGarbage } from "./memory";
 
 /**
  * Checkpoints of a training on disk:
@@ -124,6 +125,7 @@ export async function openCheckpoints(folder: string, recipe: Record<string, unk
           const data = read();
           if (data.length !== length) throw new RangeError(`${name}: expected ${length} elements, found ${data.length}`);
           yield counted(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+          collectGarbage(data.byteLength); // the one before
         }
       }
       try {
@@ -208,6 +210,7 @@ function openGeneration(folder: string, { file, step, bytes, sha256 }: Generatio
     const numbers = <T>(name: string, dtype: string, make: new (buffer: ArrayBuffer, offset: number, length: number) => T): T => {
       const info = tensors.get(name);
       if (info?.dtype !== dtype) throw new CheckpointError(`${wrong(`tensor "${name}" ${dtype}`, info?.dtype ?? "none of this name")}. Begin anew with resume: false.`);
+      collectGarbage(info.bytes); // what was read before and is in a tensor now
       const data = source.slice(info.offset, info.offset + info.bytes); // a copy that begins at 0 of its buffer
       return new make(data.buffer as ArrayBuffer, data.byteOffset, info.bytes / 4);
     };
