@@ -32,7 +32,13 @@ export interface ModelRowsOptions extends Pick<HarvestOptions,
 const BUFFER_ROWS = 2 ** 17;
 const BUFFER_BYTES = 2 ** 30;
 
-/** Bytes of the buffer by default, for rows of so many numbers: of all hooks together. */
+/**
+ * Bytes of the buffer by default, for rows of so many numbers, of all hooks together: 131,072 rows, at most 1 GiB. In a batch of
+ * 1,024 a row then meets 0.8 (GSM8K) or 1.0 (data/reasoning) others of its own document, as in a full shuffle of 262,144 rows; 6.5 or
+ * 7.4 with an eighth of it, 0.4 or 0.5 with twice as much: `npm run bench -- mixing`. With documents of 512 tokens and more it is 2.
+ * Held-out FVU after 400,000 rows of data/reasoning (F 1024, k 16, two seeds): .0834 and .0859 with 1,024 rows, .0814 and .0836 with
+ * 16,384, .0808 and .0809 with 131,072; .0810 and .0819 of a store, fully shuffled.
+ */
 export const defaultBuffer = (width: number): number => Math.min(BUFFER_BYTES, BUFFER_ROWS * 4 * width);
 
 const ROUND = 16; // batches whose contexts are sorted by length together: padding stays small, lengths mix
@@ -52,7 +58,7 @@ const ORDERS = 2 ** 20; // and one for each pass over the documents
  * The state holds the buffer: the rows in memory, or a copy of the file on disk, which stays in the folder. Its numbers go on to the
  * same bits on the same machine.
  *
- * @param documents all that are to be read: leave those held out away
+ * @param given all documents that are to be read: leave those held out away
  * @throws HookError, OptionError, TextError, StoreError, DiskError before the model runs; from `next` ModelError when a row is not
  *   finite, TextError when all rows are dropped, InterruptError while the buffer fills, from where it goes on
  */
@@ -82,60 +88,72 @@ export async function modelRows(model: Model, given: Document[], hooks: string[]
   const begun = state?.json as Position | undefined;
   const { slots, release } = await slotsOf();
   const limits = begun?.limits ?? await limitsOf(model, places, reading, settings, progress).catch((error: unknown) => {
-    slots.close();
+    slots.close(false);
     release();
     throw error;
   });
 
-  let { pass, batch, at, drawn, entered, held, passRows } = begun ?? { pass: 0, batch: 0, at: 0, drawn: 0, entered: 0, held: 0, passRows: 0 };
+  let { at, drawn, entered, held } = begun ?? { at: 0, drawn: 0, entered: 0, held: 0 };
   if (begun) Object.assign(dropped, begun.dropped);
   const slotDocuments = new Int32Array(capacity);
   if (state) slotDocuments.set(state.arrays.documents);
   const rng = random(seed, DRAWS);
   for (let i = 0; i < drawn; i++) rng.uniform(); // one number a row
-  let waiting: Rows | undefined; // of the batch that is read
   let last: Int32Array = new Int32Array(0);
   let closed = false;
-  const feed = passes(model, places, jobs(contexts, settings, seed, pass, batch), reading, AHEAD);
+  const waiting: Read[] = []; // batches that were read, of the first of which `at` rows are in the buffer
+  let left = 0; // rows of theirs that are not
+  let next = { pass: begun?.pass ?? 0, batch: begun?.batch ?? 0 }; // to be read
+  let feed: ReturnType<typeof passes<Job>> | undefined;
 
-  /** The next batch that has rows. */
   async function read(): Promise<void> {
-    for (;;) {
-      const { done, value } = await feed.next();
-      if (done) throw new OptionError("rows: expected an open source, found that it was closed. Make it again.");
-      waiting = keptOf(reading, places, value.batch, value.result, limits, settings);
-      const again = begun?.counted && value.pass === begun.pass && value.index === begun.batch; // counted before it was stopped
-      ({ pass, index: batch } = value);
-      if (!again) {
-        at = 0;
-        if (pass === 0) for (const [reason, count] of Object.entries(waiting.dropped)) dropped[reason] += count ?? 0;
-        passRows = (batch ? passRows : 0) + waiting.documents.length;
-      }
-      if (!passRows && value.last) throw noRows(allTokens, dropped);
-      if (at < waiting.documents.length) return;
+    if (closed) throw new OptionError("rows: expected an open source, found that it was closed. Make it again.");
+    feed ??= passes(model, places, jobs(contexts, settings, seed, next.pass, next.batch), reading, AHEAD);
+    const { value } = await feed.next().catch((error: unknown) => {
+      feed = undefined; // it has ended: whoever asks again, as after an interrupt, gets another from here
+      throw error;
+    });
+    const { pass, index, last: ends, batch, result } = value as Job & { result: Record<string, Float32Array> };
+    const rows = keptOf(reading, places, batch, result, limits, settings);
+    next = { pass, batch: index + 1 };
+    left += rows.documents.length - (waiting.length ? 0 : at);
+    waiting.push({ ...rows, pass, batch: index });
+    if (left < 0) throw new StoreError(`buffer: expected ${at} rows and more of a batch that the run had begun to use, found ${at + left}: this machine's model rounds otherwise. Go on where it was begun.`);
+    settle();
+    if (ends && !entered && !left) throw noRows(allTokens, dropped);
+  }
+
+  /** Lets go of the batches all of whose rows are in the buffer. */
+  function settle(): void {
+    for (; waiting.length && at === waiting[0].documents.length; at = 0) {
+      const [{ pass, dropped: these }] = waiting.splice(0, 1);
+      if (pass === 0) for (const [reason, count] of Object.entries(these)) dropped[reason] += count ?? 0;
     }
   }
 
   /** Puts the next row into a slot. */
   function enter(slot: number): void {
-    slots.put(slot, waiting!.x, at);
-    slotDocuments[slot] = waiting!.documents[at++];
+    const [{ x, documents: from }] = waiting;
+    slots.put(slot, x, at);
+    slotDocuments[slot] = from[at++];
     entered++;
+    left--;
+    settle();
   }
-  const isRead = (): boolean => !waiting || at === waiting.documents.length;
 
   async function fill(): Promise<void> {
     if (held === capacity || entered >= most) return;
     const goal = Math.min(capacity, held + most - entered);
     const tell = meter("fill the buffer", goal, "rows", progress, held);
     while (held < goal) {
-      if (isRead()) {
+      if (!left) {
         await breathe();
         stopIfInterrupted(`${held} rows are in the buffer: it goes on filling when rows are asked for again.`);
         await read();
+        continue;
       }
       enter(held++);
-      if (isRead() || held === goal) tell(held);
+      if (!left || held === goal) tell(held);
     }
   }
 
@@ -143,19 +161,17 @@ export async function modelRows(model: Model, given: Document[], hooks: string[]
     if (n > wanted) throw tooSmall(wanted, n, rowBytes, "a batch");
     await fill();
     if (n > held + most - entered) throw new OptionError(`rows: expected at most ${most} rows to be asked for, as { rows } said, found ${drawn + n}. Give a larger { rows }.`);
+    while (left < Math.min(n, most - entered)) await read(); // first of all: a pass that fails leaves things as they were
     const x = widths.map((width) => new Float32Array(n * width));
-    const from = new Int32Array(n);
+    last = new Int32Array(n);
     for (let i = 0; i < n; i++) {
-      const more = entered < most;
-      if (more && isRead()) await read();
       const slot = rng.below(held);
       slots.take(slot, x, i);
-      from[i] = slotDocuments[slot];
+      last[i] = slotDocuments[slot];
       drawn++;
-      if (more) enter(slot);
+      if (entered < most) enter(slot);
       else if (slot < --held) move(held, slot);
     }
-    last = from;
     return x;
   }
 
@@ -186,19 +202,20 @@ export async function modelRows(model: Model, given: Document[], hooks: string[]
     }),
     state() {
       const { json, arrays } = slots.state(held, drawn);
-      const position: Position = { pass, batch, at, counted: waiting !== undefined || begun?.counted === true, drawn, entered, held, passRows, dropped: { ...dropped }, limits };
+      const { pass, batch } = waiting[0] ?? next;
+      const position: Position = { pass, batch, at, drawn, entered, held, dropped: { ...dropped }, limits };
       return { json: { ...identity, ...position, ...json }, arrays: { ...arrays, documents: slotDocuments.subarray(0, held) } };
     },
     describe: () => ({
-      kind: "model", documents: documents.length, tokens: allTokens, passes: pass + 1, rowsRead: entered, dropped: { ...dropped },
+      kind: "model", documents: documents.length, tokens: allTokens, passes: (waiting[0] ?? next).pass + 1, rowsRead: entered, dropped: { ...dropped },
       buffer: { on, rows: capacity, bytes: capacity * rowBytes }, settings: { ...settings, normLimits: limits },
     }),
     async close() {
       if (closed) return;
       closed = true;
-      await feed.return(undefined);
       await turn;
-      slots.close();
+      await feed?.return(undefined);
+      slots.close(drawn === most);
       release();
     },
   };
@@ -229,16 +246,14 @@ export async function modelRows(model: Model, given: Document[], hooks: string[]
   }
 }
 
-/** Where a source is, beside its buffer. A batch that is `counted` is read again by a source that goes on, up to row `at`. */
+/** Where a source is, beside its buffer: a source that goes on reads this batch again, and skips the rows before `at`. */
 interface Position extends Record<string, unknown> {
   pass: number;
   batch: number;
   at: number;
-  counted: boolean;
   drawn: number;
   entered: number;
   held: number;
-  passRows: number;
   dropped: Record<string, number>;
   limits: (number | null)[];
 }
@@ -316,6 +331,11 @@ interface Rows {
   x: Float32Array[];
   documents: Int32Array;
   dropped: Record<string, number | undefined>;
+}
+
+interface Read extends Rows {
+  pass: number;
+  batch: number;
 }
 
 /** Of a batch's rows those that stay. The model's arrays are used up. */

@@ -11,21 +11,27 @@ export interface Slots {
   put(slot: number, x: Float32Array[], i: number): void;
   /** What slots 0 … held − 1 hold. `mark`, which grows from state to state, tells states apart. */
   state(held: number, mark: number): SourceState;
-  close(): void;
+  /** @param done whether nobody will go on from a state */
+  close(done: boolean): void;
 }
 
 /** @throws OptionError when there is not so much memory */
 export function memorySlots(capacity: number, widths: number[], from?: SourceState): Slots {
-  const place = (): Float32Array[] => {
+  const room = (count: number): Float32Array => {
     try {
-      return widths.map((width) => new Float32Array(capacity * width));
+      return new Float32Array(count);
     } catch {
       const needed = megabytes(4 * capacity * widths.reduce((a, b) => a + b, 0));
       throw new OptionError(`buffer: expected memory for ${needed}, found less. Give a smaller { buffer }, or { on: "disk" }.`);
     }
   };
-  const rows = place();
-  if (from) rows.forEach((all, h) => all.set(from.arrays[`rows.${h}`] as Float32Array));
+  const rows = widths.map((width, h) => {
+    const held = from?.arrays[`rows.${h}`] as Float32Array | undefined;
+    if (held?.length === capacity * width) return held; // taken over: it may be gigabytes
+    const all = room(capacity * width);
+    if (held) all.set(held);
+    return all;
+  });
   return {
     take: (slot, x, i) => widths.forEach((width, h) => x[h].set(rows[h].subarray(slot * width, (slot + 1) * width), i * width)),
     put: (slot, x, i) => widths.forEach((width, h) => rows[h].set(x[h].subarray(i * width, (i + 1) * width), slot * width)),
@@ -39,7 +45,7 @@ const KEPT = 2; // copies beside the one that is worked in: one for each generat
 
 /**
  * A slot is a record of all hooks' rows in `buffer.rows`, which is removed on closing. A state is a copy of the file beside it,
- * `buffer-<mark>.rows`; the last two are kept, also when the run ends. What an earlier run left that is not gone on with is removed.
+ * `buffer-<mark>.rows`; the last two are kept until the run is done. What an earlier run left that is not gone on with is removed.
  * @throws DiskError when there is no room for the file and two copies; StoreError when the copy of a state is not there
  */
 export async function diskSlots(folder: string, capacity: number, widths: number[], from?: SourceState): Promise<Slots> {
@@ -61,6 +67,11 @@ export async function diskSlots(folder: string, capacity: number, widths: number
     if (/^buffer(-\d+)?\.rows(\.part)?$/.test(file) && file !== kept) rmSync(join(folder, file));
   }
   await requireSpace(folder, capacity * bytes.length * (1 + KEPT - (kept ? 1 : 0)));
+  /** Names of the states there are, the newest first. */
+  const copies = (): string[] => {
+    const mark = (name: string): number => Number(/^buffer-(\d+)\.rows$/.exec(name)?.[1] ?? -1);
+    return readdirSync(folder).filter((name) => mark(name) >= 0).sort((a, b) => mark(b) - mark(a));
+  };
   const guarded = <T>(work: () => T): T => {
     try {
       return work();
@@ -87,9 +98,7 @@ export async function diskSlots(folder: string, capacity: number, widths: number
     },
     state(held, mark) {
       const name = `buffer-${mark}.rows`, part = join(folder, `${name}.part`);
-      const copies = readdirSync(folder).filter((one) => /^buffer-\d+\.rows$/.test(one) && one !== name);
-      copies.sort((a, b) => Number(b.slice(7, -5)) - Number(a.slice(7, -5)));
-      for (const old of copies.slice(KEPT - 1)) rmSync(join(folder, old));
+      for (const old of copies().filter((copy) => copy !== name).slice(KEPT - 1)) rmSync(join(folder, old));
       try {
         copyFileSync(live, part, constants.COPYFILE_FICLONE);
         const copy = openSync(part, "r+");
@@ -106,9 +115,10 @@ export async function diskSlots(folder: string, capacity: number, widths: number
       }
       return { json: { file: name }, arrays: {} };
     },
-    close() {
+    close(done) {
       closeSync(file);
       rmSync(live, { force: true });
+      if (done) for (const copy of copies()) rmSync(join(folder, copy), { force: true });
     },
   };
 }

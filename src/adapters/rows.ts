@@ -6,7 +6,10 @@ import type { Store } from "../core/types";
 
 /** Rows of a store, in order for measuring and in random order for training. Ranges are those of `rowsOf`. */
 
-/** Where a source is: plain numbers and words, and arrays. An array may be the source's own memory: write it down before the next `next`. */
+/**
+ * Where a source is: plain numbers and words, and arrays. An array may be the source's own memory: write it down before the next
+ * `next`. A source that is made with a state may take its arrays over.
+ */
 export interface SourceState {
   json: Record<string, unknown>;
   arrays: Record<string, Float32Array | Int32Array>;
@@ -317,22 +320,4 @@ function readPool(store: Store, hooks: string[], pools: Float32Array[], numbers:
       }
     });
   }
-}
-
-export interface Shuffled {
-  kind: "memory" | "blocks";
-  /** Fills a batch [n, d] with the next rows, times `scale`. */
-  next(batch: Float32Array): void;
-}
-
-/** {@link storeRows} of one hook, scaled. */
-export function shuffled(store: Store, hook: string, ranges: Range[], scale: number, rng: Random, bytes = SHUFFLE_BYTES): Shuffled {
-  const { kind, next } = shuffleOf(store, [hook], ranges, rng, bytes, 0);
-  return {
-    kind,
-    next(batch) {
-      const rows = next(batch.length / store.width(hook)).x[0];
-      for (let i = 0; i < batch.length; i++) batch[i] = rows[i] * scale;
-    },
-  };
 }
