@@ -35,7 +35,10 @@ function run(args: string[], onProgress?: (text: string, child: ReturnType<typeo
     const child = spawn(process.execPath, [CLI, "train", ...args], { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, XDG_CACHE_HOME: join(root, "cache") } });
     let [out, err] = ["", ""];
     child.stdout.on("data", (piece) => (out += piece));
-    child.stderr.on("data", (piece) => onProgress?.((err += piece), child));
+    child.stderr.on("data", (piece) => {
+      err += piece;
+      onProgress?.(err, child);
+    });
     child.on("close", (code) => resolve({ code, out, err }));
   });
 }
