@@ -1,5 +1,5 @@
 import { batchLargest, candidatesOf } from "../core/batchtopk";
-import type { Shape, StepState } from "../core/trained";
+import type { StateSizes, StepState } from "../core/trained";
 import type { Sparse } from "../core/types";
 import { meanActive } from "./batch";
 import { coder, encodeRows } from "./coder";
@@ -30,7 +30,7 @@ export const BANDWIDTH = 0.3;
 /** λ */
 export const L0_WEIGHT = 4;
 
-export const bandwidthOf = ({ d, k }: Pick<Shape, "d" | "k">): number => BANDWIDTH * Math.sqrt(d / k);
+export const bandwidthOf = ({ d, k }: Pick<StepState, "d" | "k">): number => BANDWIDTH * Math.sqrt(d / k);
 
 /**
  * The state with all thresholds where k latents a row pass, on average over some rows: the smallest value of what batch-top-k
@@ -49,7 +49,7 @@ export function startThresholds(engine: Engine, state: StepState, x: Float32Arra
 }
 
 /** To be called inside `tidy`. */
-export function jumpGradients(engine: Engine, { d, k }: Shape, { n, xa, goal, variance, we, wd }: Prepared, lt: Id, l0Weight: number): Gradients {
+export function jumpGradients(engine: Engine, { d, k }: StateSizes, { n, xa, goal, variance, we, wd }: Prepared, lt: Id, l0Weight: number): Gradients {
   const K = kernels(engine);
   const bandwidth = bandwidthOf({ d, k });
   const f32 = { T: { type: DT.f32 } };
