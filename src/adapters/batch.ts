@@ -1,6 +1,6 @@
 import { OptionError } from "../core/errors";
 import { wholeRows } from "../core/sae";
-import type { Shape } from "../core/trained";
+import type { StateSizes } from "../core/trained";
 import type { Sparse } from "../core/types";
 
 /** A batch as every step takes it. */
@@ -11,7 +11,7 @@ import type { Sparse } from "../core/types";
  * @throws RangeError for fewer than 2 rows, or some that are not whole; OptionError where a target is missing or too many, or
  *   has another number of rows
  */
-export function checkBatch({ d, dOut, transcoder }: Shape, x: Float32Array, target?: Float32Array): number {
+export function checkBatch({ d, dOut, transcoder }: StateSizes, x: Float32Array, target?: Float32Array): number {
   const n = wholeRows(x, d);
   if (n < 2) throw new RangeError(`batch: expected at least 2 rows (their variance is the loss's unit), found ${n}`);
   if (transcoder !== (target !== undefined)) {

@@ -257,10 +257,11 @@ interface Wanted {
 /**
  * Runs an encoder over rows in chunks, and holds what goes in and comes out against what can be right.
  * @param part encodes some rows: latents numbered within `only`
+ * @param chunk rows at a time; by default few enough for a product [chunk, F] in memory
  * @throws RangeError when x is not whole rows; OptionError when k is out of range, or x or the result are not finite
  */
 export function encodeChunks(
-  { d, latents, k, only }: Wanted, x: Float32Array, part: (rows: Float32Array, n: number) => { index: Int32Array; value: Float32Array },
+  { d, latents, k, only }: Wanted, x: Float32Array, part: (rows: Float32Array, n: number) => { index: Int32Array; value: Float32Array }, chunk = encodeChunk(only?.length ?? latents),
 ): Sparse {
   const n = wholeRows(x, d);
   const columns = only ? only.length : latents;
@@ -274,7 +275,6 @@ export function encodeChunks(
       "Leave this row out; if a harvest gave it, the model overflows at this hook.");
   }
   const index = new Int32Array(n * k), value = new Float32Array(n * k);
-  const chunk = encodeChunk(columns);
   for (let from = 0; from < n; from += chunk) {
     const c = Math.min(chunk, n - from);
     const chosen = part(x.subarray(from * d, (from + c) * d), c);

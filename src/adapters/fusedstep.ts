@@ -1,6 +1,6 @@
 import { OptionError } from "../core/errors";
 import { random } from "../core/random";
-import { freshState, shapeOf, type FreshOptions, type Parameters, type StepState, type Trained } from "../core/trained";
+import { freshState, madeOnDemand, sizesOf, type FreshOptions, type Parameters, type StepState } from "../core/trained";
 import { auxiliaryGradients } from "./auxk";
 import { checkBatch } from "./batch";
 import { encodeChunks, PADDING, type Choice } from "./coder";
@@ -80,8 +80,8 @@ const names = ["wEnc", "bEnc", "wDec", "bDec"] as const;
 type Tensors = Record<(typeof names)[number], Id>;
 
 export function fusedStep(engine: Engine, initial: StepState, given: Choice = FUSED): Step {
-  const shape = shapeOf(initial); // no function below may hold on to `initial`, whose arrays are as large as the tensors
-  const { kind, d, dOut, latents, k, transcoder } = shape;
+  const sizes = sizesOf(initial); // not the arrays: they are let go
+  const { kind, d, dOut, latents, k, transcoder } = sizes;
   if (kind === "jumprelu") return stockStep(engine, initial);
   const choice: Choice = kind === "groupmax" ? { ...given, product: "apart" } : given;
   const built = loadOps(engine);
@@ -92,19 +92,14 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
   }
   const K = kernels(engine);
   const ops = fusedKernels(engine);
-  const select = selectorOf(engine, shape);
+  const select = selectorOf(engine, sizes);
   const shapes: Record<keyof Tensors, number[]> = { wEnc: [latents, d], bEnc: [latents], wDec: [latents, dOut], bDec: [dOut] };
-  /** Tensors of their own memory, as they are changed in place: one made of an array may share the caller's. */
-  const tensors = (p: Parameters): Tensors => Object.fromEntries(names.map((name) => {
-    const given = engine.tensor(p[name], shapes[name]), own = K.mul(given, one);
-    engine.free(given);
-    return [name, own];
-  })) as Tensors;
-  const one = K.scalar(1);
+  /** Tensors of their own memory, as they are changed in place. */
+  const tensors = (p: Parameters): Tensors => Object.fromEntries(names.map((name) => [name, K.own(p[name], shapes[name])])) as Tensors;
   const P = tensors(initial.parameters);
   const M = tensors(initial.m);
   const V = tensors(initial.v);
-  engine.free(one);
+  const moments = [M, V];
   const skips = initial.parameters.wSkip ? [initial.parameters, initial.m, initial.v].map((p) => K.variable(p.wSkip!, [dOut, d])) : [];
   let { steps, threshold } = initial;
 
@@ -136,7 +131,7 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
 
   /** To be called inside `tidy`. `inputs`: what the gradients are made of. */
   const backward = (x: Float32Array, { dead = new Int32Array(0), auxWeight = 1, target }: Omit<UpdateOptions, "learningRate">) => {
-    const n = checkBatch(shape, x, target);
+    const n = checkBatch(sizes, x, target);
     const rows = engine.tensor(x, [n, d]);
     const read = transcoder ? rows : K.sub(rows, P.bDec); // by the encoder
     const y = target ? engine.tensor(target, [n, dOut]) : read;
@@ -180,13 +175,24 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
     ...Object.fromEntries(names.map((name) => [name, engine.floats(set[name])])) as unknown as Parameters,
     ...(skip === undefined ? {} : { wSkip: engine.floats(skip) }),
   });
-  const arrays = (which: 0 | 1 | 2): Parameters => engine.tidy(() => readAll([P, M, V][which], skips.length ? K.read(skips[which]) : undefined));
-  const now = (): Trained => ({ ...shape, ...(threshold === undefined ? {} : { threshold }), parameters: arrays(0) });
+  const state = (): StepState => engine.tidy(() => {
+    const [p, m, v] = [P, M, V].map((set, i) => readAll(set, skips.length ? K.read(skips[i]) : undefined));
+    return { ...sizes, steps, ...(threshold === undefined ? {} : { threshold }), parameters: p, m, v };
+  });
+
+  const onDemand = (set: Tensors, skip?: Id): Parameters => madeOnDemand({
+    ...Object.fromEntries(names.map((name) => [name, () => engine.floats(set[name])])),
+    ...(skip === undefined ? {} : { wSkip: () => engine.tidy(() => engine.floats(K.read(skip))) }),
+  });
+  const live = (): StepState => ({
+    ...sizes, steps, ...(threshold === undefined ? {} : { threshold }),
+    parameters: onDemand(P, skips[0]), m: onDemand(M, skips[1]), v: onDemand(V, skips[2]),
+  });
 
   return {
     kind: "fused",
     choice,
-    ...inference(engine, shape, now, ranked),
+    ...inference(engine, live, ranked),
     gradients: (x, options = {}) => engine.tidy(() => {
       const { inputs, aux, revives, losses, skip } = backward(x, options);
       let [wEnc, bEnc, wDec, bDec] = ops.gradients(inputs, P.wEnc);
@@ -211,9 +217,15 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
       threshold = movedThreshold(threshold, least);
       return losses;
     }),
-    state: () => ({ ...now(), steps, m: arrays(1), v: arrays(2) }),
+    state,
+    live,
+    settle() {
+      for (const set of moments.splice(0)) engine.free(...Object.values(set));
+      for (const skip of skips.splice(1)) K.destroy(skip);
+    },
     dispose() {
-      for (const set of [P, M, V]) engine.free(...Object.values(set));
+      this.settle();
+      engine.free(...Object.values(P));
       for (const skip of skips) K.destroy(skip);
     },
   };

@@ -105,7 +105,7 @@ export async function mergeCommand(args: string[]): Promise<number> {
 }
 
 /** parseArgs, with its complaints as ours. */
-function parsed<Options extends NonNullable<NonNullable<Parameters<typeof parseArgs>[0]>["options"]>>(verb: string, args: string[], options: Options) {
+export function parsed<Options extends NonNullable<NonNullable<Parameters<typeof parseArgs>[0]>["options"]>>(verb: string, args: string[], options: Options) {
   try {
     return parseArgs({ args, options, allowPositionals: true });
   } catch (error) {
@@ -113,7 +113,7 @@ function parsed<Options extends NonNullable<NonNullable<Parameters<typeof parseA
   }
 }
 
-const list = (words: string): string[] => words.split(",").map((word) => word.trim()).filter(Boolean);
+export const list = (words: string): string[] => words.split(",").map((word) => word.trim()).filter(Boolean);
 
 function shardOf(text: string): { index: number; of: number } {
   const [, index, of] = /^(\d{1,6})\/(\d{1,6})$/.exec(text)?.map(Number) ?? [];
@@ -122,7 +122,7 @@ function shardOf(text: string): { index: number; of: number } {
 }
 
 /** Runs work that reads the interrupt flag, and sets the flag when a signal comes. */
-async function untilSignal(work: () => Promise<void>): Promise<number> {
+export async function untilSignal(work: () => Promise<void>): Promise<number> {
   const flag = ((globalThis as Record<symbol, unknown>)[Symbol.for("saelab.interrupt")] ??= { requested: false }) as { requested: boolean };
   let code = 0;
   const stop = (signal: NodeJS.Signals): void => {

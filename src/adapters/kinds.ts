@@ -1,5 +1,5 @@
 import { batchLargest, candidatesOf, firstOf, replaced } from "../core/batchtopk";
-import type { Shape } from "../core/trained";
+import type { StateSizes } from "../core/trained";
 import type { Sparse } from "../core/types";
 import { meanActive } from "./batch";
 import type { Chosen } from "./coder";
@@ -51,7 +51,8 @@ export function lossesOf({ weights, main, chosen }: Selection, fvus: ArrayLike<n
 }
 
 /** The selector is to be called inside `tidy`. */
-export function selectorOf(engine: Engine, { kind, latents, k, widths }: Shape): Selector {
+export function selectorOf(engine: Engine, state: StateSizes): Selector {
+  const { kind, latents, k, widths } = state;
   switch (kind) {
     case "topk": return (ranks) => plain(engine, ranks.largest(k), ranks.n, k);
     case "groupmax": return (ranks) => plain(engine, ranks.groups(), ranks.n, k);

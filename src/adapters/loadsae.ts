@@ -28,7 +28,7 @@ export interface LoadOptions extends HubOptions {
    */
   preflight?: "error" | "warn" | "off";
   texts?: PreflightOptions["texts"]; // the built-in sample: what preflight reads
-  target?: PreflightOptions["target"]; // of a transcoder: the hook that it predicts, for preflight
+  target?: PreflightOptions["target"]; // of a transcoder: the hook that it predicts, for preflight; what the checkpoint names
   format?: CheckpointFormat; // told from the files that are there
   /** All: numbers of the only latents to load. Of a file that has a row a latent, just those rows are read. */
   latents?: number[];
@@ -72,7 +72,7 @@ async function open(source: string, options: OpenOptions): Promise<Sae> {
   return saeValue(opened.weights, {
     stored: opened.offsets && { file: realpathSync(path(opened.file)), offsets: opened.offsets },
     hook: hook ?? known.hook ?? opened.hook ?? hookOfFolder(folder, root, given),
-    card: { ...(known.card ?? { source: given ?? folder, format: opened.format, ...(opened.hook ? { hook: opened.hook } : {}) }), ...(warnings.length ? { warnings } : {}) },
+    card: { ...(known.card ?? { source: given ?? folder, format: opened.format, ...(opened.hook ? { hook: opened.hook } : {}), ...(opened.target ? { target: opened.target } : {}) }), ...(warnings.length ? { warnings } : {}) },
     curve: known.curve,
   });
 }

@@ -1,5 +1,5 @@
 import { auxiliary } from "../core/schedule";
-import { partsOf, shapeOf, TINY, type Parameter, type Parameters, type StepState, type Trained } from "../core/trained";
+import { partsOf, TINY, type Parameter, type Parameters, type StepState } from "../core/trained";
 import type { Sparse } from "../core/types";
 import { checkBatch, meanActive } from "./batch";
 import { inference } from "./inference";
@@ -14,8 +14,7 @@ import { BETA1, BETA2, EPSILON, type Engine } from "./tensorflow";
  */
 export function plainStep(engine: Engine, initial: StepState): Step {
   const { tf } = engine;
-  const shape = shapeOf(initial);
-  const { kind, d, dOut, latents, k, transcoder, widths } = shape;
+  const { kind, d, dOut, latents, k, transcoder, widths } = initial;
   const names = partsOf(initial.parameters);
   const shapes: Record<Parameter, number[]> = {
     wEnc: [latents, d], bEnc: [latents], wDec: [latents, dOut], bDec: [dOut], wSkip: [dOut, d], logThreshold: [latents],
@@ -101,7 +100,7 @@ export function plainStep(engine: Engine, initial: StepState): Step {
     }
   };
 
-  const bandwidth = bandwidthOf(shape);
+  const bandwidth = bandwidthOf(initial);
   /**
    * H(p − θ) and p·H(p − θ) as functions of p and θ with the straight-through gradients of jumprelu.ts. What these gradients
    * are made of is computed here, from the values: it has to outlive the forward pass.
@@ -120,7 +119,7 @@ export function plainStep(engine: Engine, initial: StepState): Step {
   const backward = (
     x: Float32Array, { dead = new Int32Array(0), auxWeight = 1, target, l0Weight = L0_WEIGHT }: Omit<UpdateOptions, "learningRate">,
   ): Losses & { gradient: Record<Parameter, Tensor> } => {
-    const n = checkBatch(shape, x, target);
+    const n = checkBatch(initial, x, target);
     const rows = tf.tensor(x, [n, d]);
     const y = target ? tf.tensor(target, [n, dOut]) : rows;
     const variance = tf.sum(tf.squaredDifference(y, tf.mean(y, 0))).dataSync()[0];
@@ -163,11 +162,13 @@ export function plainStep(engine: Engine, initial: StepState): Step {
     return { fvu, aux, extra, l0: meanActive(chosen), chosen, gradient };
   };
 
-  const now = (): Trained => ({ ...shape, ...(threshold === undefined ? {} : { threshold }), parameters: parameters(P) });
+  const state = (): StepState => ({
+    ...initial, steps, ...(threshold === undefined ? {} : { threshold }), parameters: parameters(P), m: parameters(M), v: parameters(V),
+  });
   return {
     kind: "plain",
     choice: { precision: "f32", groups: [], chunk: 0 },
-    ...inference(engine, shape, now),
+    ...inference(engine, state),
     gradients: (x, options = {}) => {
       let result: (Losses & { gradient: Parameters }) | undefined;
       tf.tidy(() => {
@@ -197,7 +198,9 @@ export function plainStep(engine: Engine, initial: StepState): Step {
       });
       return losses!;
     },
-    state: () => ({ ...now(), steps, m: parameters(M), v: parameters(V) }),
+    state,
+    live: state,
+    settle() {}, // of a reference, memory is no matter
     dispose() {
       for (const set of [P, M, V]) for (const name of names) set[name].dispose();
     },

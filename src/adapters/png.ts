@@ -76,7 +76,6 @@ function load(): { plotly: Plotly; document: Page } {
 
 /** @param scale pixels a unit of the figure: 2 is sharp on today's screens */
 export async function figurePng(figure: Figure, scale = 2): Promise<Uint8Array> {
-  const { Resvg } = require("@resvg/resvg-js") as typeof import("@resvg/resvg-js");
   drawing ??= load();
   const { plotly, document } = drawing;
   const element = document.body.appendChild(document.createElement("div"));
@@ -86,16 +85,16 @@ export async function figurePng(figure: Figure, scale = 2): Promise<Uint8Array> 
       staticPlot: true,
       responsive: false,
     });
-    const svg = plotly.Snapshot.toSVG(element, "svg");
-    const font = {
-      loadSystemFonts: false,
-      fontFiles: [FONT],
-      defaultFontFamily: "Open Sans",
-      sansSerifFamily: "Open Sans",
-    };
-    return new Resvg(svg, { font, fitTo: { mode: "zoom", value: scale } }).render().asPng();
+    return svgPng(plotly.Snapshot.toSVG(element, "svg"), scale);
   } finally {
     plotly.purge(element);
     element.remove();
   }
+}
+
+/** An SVG as a picture, its text in our own font. @param scale pixels a unit of the drawing */
+export function svgPng(svg: string, scale = 2): Uint8Array {
+  const { Resvg } = require("@resvg/resvg-js") as typeof import("@resvg/resvg-js");
+  const font = { loadSystemFonts: false, fontFiles: [FONT], defaultFontFamily: "Open Sans", sansSerifFamily: "Open Sans" };
+  return new Resvg(svg, { font, fitTo: { mode: "zoom", value: scale } }).render().asPng();
 }

@@ -1,12 +1,14 @@
 import { OptionError } from "../core/errors";
 import { modelOfHook } from "../core/hookname";
 import { measuring } from "../core/measure";
+import { targetOf } from "../core/modelcard";
 import { rowNorms } from "../core/norms";
 import { placesAround, preflightHtml, preflightTable, preflightText, rowsAround, toldBy, verdictOn, type PlaceMeasures, type Reading, type Verdict } from "../core/preflight";
 import { PREFLIGHT_TEXTS } from "../core/preflighttext";
-import { addSkip, decode, decoderNorms, describeKind, prepared } from "../core/sae";
+import { addSkip, decoderNorms, describeKind, prepared } from "../core/sae";
 import { closeGaps, keptRows, normLimit } from "../core/sinks";
 import type { Document, Hook, HookRow, Model, Progress, Sae, SaeWeights, Sparse } from "../core/types";
+import { defaultGroups, forward } from "./coder";
 import { breathe, stopIfInterrupted } from "./interrupt";
 import { meter } from "./progress";
 import { defaultProgress } from "./progressbar";
@@ -20,7 +22,7 @@ export interface PreflightOptions {
   /** What is read: texts, documents or token ids, from the first on; a built-in sample of prose and sums of some 1,000 tokens by default. */
   texts?: (string | Document | ArrayLike<number>)[];
   tokens?: number; // 2000: at most so many of them; FVU is then known to a few hundredths
-  target?: string | Hook; // of a transcoder: the place that it predicts
+  target?: string | Hook; // of a transcoder: the place that it predicts; what its card tells
   progress?: Progress;
 }
 
@@ -34,6 +36,7 @@ export interface Preflight extends Verdict {
 
 const PASS = 512; // tokens of a pass: as the model likes them
 const SINKS = { dropFirst: true, dropNorm: 10 as const }; // as harvest leaves rows out
+const DECODED = 128; // rows of a top-k decoded at a time: what is gathered for them stays in the cache
 const CHUNK = 2 ** 22; // pre-activations held at a time: 16 MB
 const F32 = { type: DT.f32 };
 
@@ -53,13 +56,14 @@ export async function preflight(sae: Sae, model: Model, hook: string | Hook | un
   const { d, dOut = d, latents } = weights;
   const rows = model.hooks();
   const declared = placeOf(model, rows, hook, "hook", d, "rows that the SAE reads");
-  if (Boolean(weights.transcoder) !== (options.target !== undefined)) {
+  const goal = options.target ?? (weights.transcoder ? targetOf(card) : undefined);
+  if (Boolean(weights.transcoder) !== (goal !== undefined)) {
     throw new OptionError(
-      `preflight: target: expected ${weights.transcoder ? "the hook that a transcoder predicts" : "none, for an SAE rebuilds the rows that it reads"}, found ${options.target === undefined ? "none" : "one"} for ${describeKind(weights)}. ` +
+      `preflight: target: expected ${weights.transcoder ? "the hook that a transcoder predicts" : "none, for an SAE rebuilds the rows that it reads"}, found ${goal === undefined ? "none" : "one"} for ${describeKind(weights)}. ` +
       `${weights.transcoder ? 'Say which: { hook: "layers.3.mlp.in", target: "layers.3.mlp" }, or leave it unmeasured: { preflight: "off" }' : "Leave it out"}.`);
   }
   if (weights.subset) throw new OptionError(`preflight: expected a whole SAE, found ${latents} of its latents. Load it without { latents }.`);
-  const target = options.target === undefined ? undefined : placeOf(model, rows, options.target, "target", dOut, "what the transcoder predicts");
+  const target = goal === undefined ? undefined : placeOf(model, rows, goal, "target", dOut, "what the transcoder predicts");
 
   const around = placesAround(rows, declared, d);
   const names = [...new Set([declared.name, ...around.map(({ name }) => name), ...(target ? [target.name] : [])])];
@@ -125,6 +129,7 @@ function contextsOf(model: Model, { texts = PREFLIGHT_TEXTS, tokens = 2000 }: Pr
   const contexts: Int32Array[] = [];
   let left = tokens;
   for (const text of texts) {
+    if (left <= 1) break; // of a corpus the first texts are enough
     const ids = typeof text === "string" || "text" in text ? model.tokenizer.encode(typeof text === "string" ? text : text.text).ids : Int32Array.from(text);
     for (let from = 0; from < ids.length && left > 1; from += longest) {
       const part = ids.slice(from, Math.min(from + longest, from + left));
@@ -192,7 +197,7 @@ interface Way {
 
 /**
  * Measures rows on TensorFlow. W_enc's product is made once for all ways that prepare rows alike: b_dec's part of it, W_enc·b_dec, is the same for each row.
- * The k of a top-k are decoded one by one; of other kinds any number may be active, and one dense product does it.
+ * Of a top-k only the k are decoded; of other kinds any number may be active, and one dense product does it.
  */
 function encoderOf(own: SaeWeights) {
   const weights: SaeWeights = { ...own }; // matrices are read once
@@ -200,7 +205,10 @@ function encoderOf(own: SaeWeights) {
   const engine = tensorflow();
   const K = kernels(engine);
   const encoder = engine.tensor(wEnc, [latents, d]);
-  const decoder = (weights.kind ?? "topk") === "topk" ? undefined : engine.tensor(wDec, [latents, dOut]);
+  const decoder = engine.tensor(wDec, [latents, dOut]);
+  const { rebuild: chosenRows, topK } = forward(engine);
+  const groups = defaultGroups(latents, k);
+  const divided = (a: Id, b: Id): Id => engine.run("RealDiv", { T: F32 }, [a, b])[0];
   const product = (rows: Float32Array, n: number): Id => K.matMul(engine.tensor(rows, [n, d]), encoder, { transposeB: true });
   const canSubtract = dOut === d;
   const ofBDec = canSubtract ? engine.tidy(() => engine.floats(product(bDec.slice(), 1))) : new Float32Array(latents);
@@ -248,17 +256,21 @@ function encoderOf(own: SaeWeights) {
   /** Latents and values of each row, and x̂ without a skip. */
   const rebuild = (way: SaeWeights, wx: Id, n: number, units: Sparse["units"]): { index: Int32Array; value: Float32Array; xHat: Float32Array } => engine.tidy(() => {
     const v = activations(way, wx, n);
-    if (decoder === undefined) {
-      const [value, index] = K.topK(v, k);
-      const sparse = { n, k, index: engine.ints(index), value: engine.floats(value), units };
-      return { ...sparse, xHat: decode(way, sparse) };
+    let sparse: { index: Int32Array; value: Float32Array }, product: Id;
+    if ((way.kind ?? "topk") === "topk") {
+      const { value, index } = topK(v, n, latents, k, groups);
+      sparse = { index: engine.ints(index), value: engine.floats(value) };
+      product = chosenRows({ value: norms ? divided(value, K.gather(engine.tensor(norms, [latents]), index)) : value, index }, decoder, { n, d: dOut, k, chunk: DECODED });
+    } else {
+      sparse = { index: Int32Array.from({ length: n * latents }, (_, i) => i % latents), value: engine.floats(v) };
+      product = K.matMul(norms ? divided(v, engine.tensor(norms, [latents])) : v, decoder);
     }
-    const xHat = engine.floats(K.matMul(norms ? engine.run("RealDiv", { T: F32 }, [v, engine.tensor(norms, [latents])])[0] : v, decoder));
+    const xHat = engine.floats(product);
     for (let i = 0; i < xHat.length; i++) {
       const row = Math.floor(i / dOut);
       xHat[i] = (xHat[i] + bDec[i % dOut]) * (units ? units.scale[row] : 1) + (units ? units.shift[row] : 0);
     }
-    return { index: Int32Array.from({ length: n * latents }, (_, i) => i % latents), value: engine.floats(v), xHat };
+    return { ...sparse, xHat };
   });
 
   const measure = (hook: string, { x, y, outlier }: Read, all: boolean): PlaceMeasures[] => {
@@ -288,5 +300,5 @@ function encoderOf(own: SaeWeights) {
       return { hook, ...(other ? { other } : {}), fvu, l0, dead, dense, rows, outlier };
     });
   };
-  return { measure, free: () => engine.free(encoder, ...(decoder === undefined ? [] : [decoder])) };
+  return { measure, free: () => engine.free(encoder, decoder) };
 }

@@ -1,5 +1,5 @@
 import { performance } from "node:perf_hooks";
-import { count, escapeHtml, MONO, SANS, short } from "../core/html";
+import { count, duration, escapeHtml, MONO, SANS, short } from "../core/html";
 import type { Progress } from "../core/types";
 import { displayHook } from "./show";
 
@@ -13,13 +13,6 @@ interface Line {
   seconds: number;
 }
 
-const seconds = (s: number): string => {
-  if (!Number.isFinite(s)) return "";
-  if (s < 10) return `${s.toFixed(1)} s`;
-  if (s < 90) return `${Math.round(s)} s`;
-  return s < 5400 ? `${Math.floor(s / 60)} min ${Math.round(s % 60)} s` : `${(s / 3600).toFixed(1)} h`;
-};
-
 /** "200,000 of 1,000,000 rows, 16,000 rows/s, 50 s left"; when done how long it took. */
 function wordsOf({ state: { done, total, unit, rate, secondsLeft, detail }, seconds: took }: Line): string {
   const finished = done >= total;
@@ -27,13 +20,13 @@ function wordsOf({ state: { done, total, unit, rate, secondsLeft, detail }, seco
   const parts = finished
     ? [
         `${count(total)} ${unit}`,
-        took >= 0.05 ? `in ${seconds(took)}` : "",
+        took >= 0.05 ? `in ${duration(took)}` : "",
         took >= 0.05 && total / took >= 1 ? `(${count(Math.round(total / took))} ${unit}/s)` : "",
       ]
     : [
         `${count(done)} of ${count(total)} ${unit}`,
         speed && `· ${speed}`,
-        Number.isFinite(secondsLeft) && done > 0 ? `· ${seconds(secondsLeft)} left` : "",
+        Number.isFinite(secondsLeft) && done > 0 ? `· ${duration(secondsLeft)} left` : "",
       ];
   return [...parts, detail ? `· ${detail}` : ""].filter(Boolean).join(" ");
 }

@@ -1,4 +1,4 @@
-import type { Shape } from "../core/trained";
+import type { StateSizes } from "../core/trained";
 import type { RowGradients } from "./auxk";
 import { defaultGroups, forward, type Choice } from "./coder";
 import { lossesOf, type Selection, type Selector } from "./kinds";
@@ -30,9 +30,9 @@ export interface Gradients extends RowGradients {
 
 /** To be called inside `tidy`. */
 export function rankedGradients(
-  engine: Engine, shape: Shape, { n, xa, goal, variance, we, wd }: Prepared, select: Selector, choice: Choice,
+  engine: Engine, state: StateSizes, { n, xa, goal, variance, we, wd }: Prepared, select: Selector, choice: Choice,
 ): Gradients {
-  const { d, dOut, latents, k } = shape;
+  const { d, dOut, latents, k } = state;
   const { K, encode, groupMax, decode } = forward(engine);
   const groupsFor = (count: number): Choice => (count === k ? choice : { ...choice, groups: defaultGroups(latents, count) });
   const selection = select({
@@ -56,7 +56,7 @@ export function rankedGradients(
   const fvus = Array.from(squares, (square, l) => (square * variance) / (4 * weights[l] * weights[l]));
   const own = (): Id => (L === 1 ? e : K.reshape(K.slice(byLevel, [0, main, 0], [n, 1, dOut]), [n, dOut]));
   return {
-    ...pairGradients(engine, selection, { e, g, xa }, n, shape),
+    ...pairGradients(engine, selection, { e, g, xa }, n, state),
     total: L === 1 ? e : K.sum(byLevel, [1]),
     residual: () => K.mul(own(), K.scalar(-variance / (2 * weights[main]))),
     losses: lossesOf(selection, fvus),
@@ -77,7 +77,7 @@ function placesOf({ levels, weights: { length: L }, columns }: Selection, n: num
 /** e [n·L, dOut], g [n, columns]. A pair meets the errors of every level that has it. */
 const pairGradients = (
   engine: Engine, { value, index, columns, levels, weights: { length: L }, pairs }: Selection, { e, g, xa }: { e: Id; g: Id; xa: Id }, n: number,
-  { k, latents }: Shape,
+  { k, latents }: StateSizes,
 ): RowGradients => engine.tidy(() => {
   const K = kernels(engine);
   const flat = (x: Id): Id => K.reshape(x, [n * columns]);

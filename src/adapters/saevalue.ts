@@ -5,15 +5,16 @@ import { join } from "node:path";
 import { checkWeights } from "../core/checkpoint";
 import { CheckpointError, OptionError } from "../core/errors";
 import { escapeHtml } from "../core/html";
-import { modelCard, modelOf } from "../core/modelcard";
+import { modelCard, modelOf, targetOf } from "../core/modelcard";
 import { addSkip, decode as plainDecode, decoderNorms, describeKind, encode as plainEncode, isPlain, prepared, wholeRows } from "../core/sae";
 import { isLens, LENS_WEIGHTS, lensFiles } from "../core/saelens";
 import { CFG, configText, isSparsify, weightBytes, WEIGHTS } from "../core/sparsify";
 import type { Sae, SaeFormat, SaeWeights, SaveOptions, Sparse, TrainingPoint } from "../core/types";
-import { coder, decodeRows, encodeRows, withBias, type Coder } from "./coder";
+import { decodeRows, encodeChunks, encodeRows, PADDING, withBias } from "./coder";
 import { requireSpace, writeAtomic } from "./files";
+import { fusedKernels, fusedOps } from "./fusedstep";
 import { DISPLAY, inCell, type Shown } from "./show";
-import { kernels, tensorflow } from "./tensorflow";
+import { kernels, tensorflow, type Engine, type Id } from "./tensorflow";
 
 /** An SAE as a value: encode and decode on TensorFlow, written to a folder. */
 
@@ -37,19 +38,19 @@ export function saeOf(weights: SaeWeights, details: SaeDetails = {}): Sae {
 
 /** {@link saeOf} of weights that were checked on loading; their matrices are not touched before they are needed. */
 export function saeValue(weights: SaeWeights, { hook, card = {}, curve, stored }: SaeDetails = {}): Sae {
-  let packed: Coder | undefined;
   const plain = isPlain(weights);
-  const code = (): Coder => (packed ??= plain ? coder(weights.d, weights.latents, weights.k, weights) : preparedCoder(weights));
   const { d, latents, k, kind = "topk", subset } = weights;
+  let topK: Encoder | undefined;
   const encode = (x: Float32Array): Sparse => {
-    if (plain) return encodeRows(tensorflow(), code(), x);
     if (kind !== "topk" || subset) return encodeAny(weights, x);
+    topK ??= topKEncoder(tensorflow(), weights);
+    if (plain) return topK(x);
     requireFiniteRows(x, d);
     const { rows, units } = prepared(weights, x, wholeRows(x, d));
-    return { ...encodeRows(tensorflow(), code(), rows), ...(units ? { units } : {}) };
+    return { ...topK(rows), ...(units ? { units } : {}) };
   };
   const decode = (sparse: Sparse): Float32Array => {
-    if (plain) return decodeRows(tensorflow(), code(), sparse);
+    if (plain) return decodeRows(tensorflow(), { d, latents, k, packed: NONE, wDec: weights.wDec, bDec: weights.bDec }, sparse);
     checkSparse(sparse, latents);
     return plainDecode(weights, sparse);
   };
@@ -75,14 +76,54 @@ export function saeValue(weights: SaeWeights, { hook, card = {}, curve, stored }
   });
 }
 
-/** What encodes rows that are prepared already; norms of the decoder are folded in. */
-function preparedCoder(weights: SaeWeights): Coder {
-  const { d, latents, k, wEnc, bEnc, wDec } = weights;
-  const packed = withBias(wEnc, bEnc, d);
-  const norms = weights.rescaleByDecoderNorm ? decoderNorms(weights) : undefined;
-  const width = packed.length / latents;
-  if (norms) for (let i = 0; i < packed.length; i++) packed[i] *= norms[Math.floor(i / width)];
-  return { d, latents, k, packed, wDec, bDec: new Float32Array(d) };
+type Encoder = (rows: Float32Array) => Sparse;
+const NONE = new Float32Array(0);
+const FUSED_ROWS = 2048; // encoded at a time by the fused op, which reads W_enc once for all of them and holds no product
+
+/**
+ * Encodes with a top-k SAE: by the fused op where it is there, as rows are then the same whatever others are beside them and no product [n, F] is
+ * ever whole; else by stock kernels. Rows of an SAE that is not plain are prepared already; norms of the decoder are folded in.
+ */
+function topKEncoder(engine: Engine, weights: SaeWeights): Encoder {
+  const { d, latents, k, bEnc, rescaleByDecoderNorm } = weights;
+  const bDec = isPlain(weights) ? weights.bDec : new Float32Array(d);
+  const norms = rescaleByDecoderNorm ? decoderNorms(weights) : undefined;
+  const scaled = (matrix: Float32Array, width: number): Float32Array => (norms ? matrix.map((value, i) => value * norms[Math.floor(i / width)]) : matrix);
+  if (!("id" in fusedOps(engine))) {
+    const packed = scaled(withBias(weights.wEnc, bEnc, d), d + PADDING);
+    return (x) => encodeRows(engine, { d, latents, k, packed, wDec: NONE, bDec }, x);
+  }
+  const { encodeTopK } = fusedKernels(engine);
+  const { sub } = kernels(engine);
+  return (x) => engine.tidy(() => {
+    const [wEnc, bias, shift] = resident(engine, weights, () => [
+      engine.lasting(scaled(weights.wEnc, d), [latents, d]), engine.lasting(scaled(bEnc, 1), [latents]), engine.lasting(bDec, [d]),
+    ]);
+    return encodeChunks({ d, latents, k }, x, (rows, n) => engine.tidy(() => {
+      const { value, index } = encodeTopK(sub(engine.tensor(rows, [n, d]), shift), wEnc, bias, k);
+      return { index: engine.ints(index), value: engine.floats(value) };
+    }), FUSED_ROWS);
+  });
+}
+
+/** What the SAE that encoded last has on TensorFlow: to bring a large encoder there takes longer than to encode a short text with it. */
+let held: { of: WeakRef<SaeWeights>; ids: Id[] } | undefined;
+const collected = new FinalizationRegistry<Id[]>((ids) => {
+  if (held?.ids === ids) release();
+});
+
+function release(): void {
+  if (held) tensorflow().free(...held.ids);
+  held = undefined;
+}
+
+function resident(engine: Engine, weights: SaeWeights, upload: () => Id[]): Id[] {
+  if (held?.of.deref() === weights) return held.ids;
+  release();
+  const ids = upload();
+  held = { of: new WeakRef(weights), ids };
+  collected.register(weights, ids);
+  return ids;
 }
 
 /** Encoding of any kind: the product by TensorFlow, the choice by core/sae. @throws OptionError for rows that are not finite */
@@ -134,13 +175,13 @@ const IS: Record<SaeFormat, (text: string) => boolean> = { sparsify: isSparsify,
  * one, and of two SAEs saved over each other none lends its k to the other's weights.
  */
 async function save(
-  { weights, hook, card, curve }: Pick<Sae, "weights" | "hook" | "card" | "curve">, folder: string, { format = "sparsify", readme = false }: SaveOptions = {},
+  { weights, hook, card, curve }: Pick<Sae, "weights" | "hook" | "card" | "curve">, folder: string, { format = formatFor(weights), readme = false }: SaveOptions = {},
 ): Promise<void> {
   if (!(format in IS)) throw new OptionError(`save: format: expected ${Object.keys(IS).join(" or ")}, found ${JSON.stringify(format)}.`);
   checkTarget(folder, format);
   if (weights.subset) throw new CheckpointError(`save: expected a whole SAE, found ${weights.latents} of its latents. Load it without { latents }.`);
   const { config, bytes } = format === "saelens"
-    ? lensFiles(weights, { hook, model: modelOf(card) }) : { config: configText(weights), bytes: weightBytes(weights) };
+    ? lensFiles(weights, { hook, target: targetOf(card), model: modelOf(card) }) : { config: configText(weights), bytes: weightBytes(weights) };
   await requireSpace(folder, bytes.reduce((sum, { byteLength }) => sum + byteLength, 0) + 1e6);
   await rm(join(folder, CFG), { force: true });
   const file = format === "saelens" ? LENS_WEIGHTS : WEIGHTS;
@@ -155,6 +196,12 @@ async function save(
   }
   await writeAtomic(join(folder, CARD), [`${JSON.stringify({ format: "saelab-sae", version: 1, hook, card, curve }, null, 1)}\n`]);
   await writeAtomic(join(folder, CFG), [config]);
+}
+
+/** The layout that can say what an SAE does: sparsify's where it can, else SAELens'. */
+export function formatFor({ d, dOut = d, kind = "topk", transcoder = false, subtractBDec = true, normalize = "none", rescaleByDecoderNorm = false }: Omit<SaeWeights, "wEnc" | "bEnc" | "wDec" | "bDec" | "threshold">): SaeFormat {
+  const said = (kind === "topk" || kind === "groupmax") && dOut === d && transcoder !== subtractBDec && normalize === "none" && !rescaleByDecoderNorm;
+  return said ? "sparsify" : "saelens";
 }
 
 /**

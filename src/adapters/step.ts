@@ -1,5 +1,5 @@
 import type { Measures } from "../core/measure";
-import { shapeOf, TINY, type Parameters, type StepState, type Trained } from "../core/trained";
+import { madeOnDemand, sizesOf, TINY, type Parameters, type StepState } from "../core/trained";
 import type { Sparse } from "../core/types";
 import { auxiliaryGradients } from "./auxk";
 import { checkBatch } from "./batch";
@@ -65,6 +65,12 @@ export interface Step {
   /** Of the SAE as it is in use, held against `target` [n, dOut]; x by default. */
   measure(x: Float32Array, target?: Float32Array): Measures;
   state(): StepState;
+  /**
+   * The same, each array read when it is asked for and not kept: memory for one of them is enough. Of use until the next update.
+   */
+  live(): StepState;
+  /** Frees what only an update needs: the moments. Parameters stay. */
+  settle(): void;
   /** Frees the tensors. */
   dispose(): void;
 }
@@ -78,10 +84,10 @@ interface Tensors { we: Id; wd: Id; bd: Id; ws?: Id; lt?: Id }
 
 /** Only the chosen latents are decoded and get gradients (all of JumpReLU), through kernels that every TensorFlow build has. */
 export function stockStep(engine: Engine, initial: StepState, given: Choice = defaultChoice(initial.latents, initial.k)): Step {
-  const shape = shapeOf(initial); // no function below may hold on to `initial`, whose arrays are as large as the tensors
-  const { kind, d, dOut, latents, transcoder } = shape;
+  const sizes = sizesOf(initial); // not the arrays: they are let go
+  const { kind, d, dOut, latents, transcoder } = sizes;
   const { K, centred } = forward(engine);
-  const select = kind === "jumprelu" ? undefined : selectorOf(engine, shape);
+  const select = kind === "jumprelu" ? undefined : selectorOf(engine, sizes);
   // Other kinds compare values beyond a row's k largest: these are to be float32's own.
   const choice: Choice = kind === "topk" ? given : { ...given, precision: "f32" };
   let { steps, threshold } = initial;
@@ -92,6 +98,7 @@ export function stockStep(engine: Engine, initial: StepState, given: Choice = de
   const P = variables(initial.parameters);
   const M = variables(initial.m);
   const V = variables(initial.v);
+  const moments = [M, V];
   const read = (set: Tensors): Tensors => Object.fromEntries(Object.entries(set).map(([name, variable]) => [name, K.read(variable)])) as unknown as Tensors;
   const arrays = ({ we, wd, bd, ws, lt }: Tensors): Parameters => ({
     ...withoutBias(engine.floats(we), d), wDec: engine.floats(wd), bDec: engine.floats(bd),
@@ -103,7 +110,7 @@ export function stockStep(engine: Engine, initial: StepState, given: Choice = de
     x: Float32Array, { dead = new Int32Array(0), auxWeight = 1, target, l0Weight = L0_WEIGHT }: Omit<UpdateOptions, "learningRate">,
     { we, wd, bd, ws, lt }: Tensors,
   ): { gradients: Tensors; along: Id; losses: Losses; least?: number } => {
-    const n = checkBatch(shape, x, target);
+    const n = checkBatch(sizes, x, target);
     const rows = engine.tensor(x, [n, d]);
     const y = target ? engine.tensor(target, [n, dOut]) : rows;
     const mean = K.mul(K.sum(y, [0], true), K.scalar(1 / n));
@@ -112,7 +119,7 @@ export function stockStep(engine: Engine, initial: StepState, given: Choice = de
     let goal = transcoder ? K.sub(y, bd) : xc;
     if (ws !== undefined) goal = K.sub(goal, K.matMul(rows, ws, { transposeB: true }));
     const batch = { n, xa, goal, variance, we, wd };
-    const main = select ? rankedGradients(engine, shape, batch, select, choice) : jumpGradients(engine, shape, batch, lt!, l0Weight);
+    const main = select ? rankedGradients(engine, sizes, batch, select, choice) : jumpGradients(engine, sizes, batch, lt!, l0Weight);
     const { total, residual, dlt, losses, least } = main;
     let { dwe, dwd, along } = main;
     let aux = 0;
@@ -138,20 +145,36 @@ export function stockStep(engine: Engine, initial: StepState, given: Choice = de
     return { gradients, along, losses: { ...losses, aux }, least };
   };
 
-  const now = (): Trained => ({ ...shape, ...(threshold === undefined ? {} : { threshold }), parameters: engine.tidy(() => arrays(read(P))) });
+  const state = (): StepState => ({
+    ...sizes, steps, ...(threshold === undefined ? {} : { threshold }),
+    ...engine.tidy(() => ({ parameters: arrays(read(P)), m: arrays(read(M)), v: arrays(read(V)) })),
+  });
+  const onDemand = ({ we, wd, bd, ws, lt }: Tensors): Parameters => {
+    const floats = (variable: Id, columns?: [from: number, count: number]) => (): Float32Array => engine.tidy(() => {
+      const whole = K.read(variable);
+      return engine.floats(columns ? K.slice(whole, [0, columns[0]], [latents, columns[1]]) : whole);
+    });
+    return madeOnDemand({
+      wEnc: floats(we, [0, d]), bEnc: floats(we, [d, 1]), wDec: floats(wd), bDec: floats(bd),
+      ...(ws === undefined ? {} : { wSkip: floats(ws) }), ...(lt === undefined ? {} : { logThreshold: floats(lt) }),
+    });
+  };
+  const live = (): StepState => ({
+    ...sizes, steps, ...(threshold === undefined ? {} : { threshold }), parameters: onDemand(P), m: onDemand(M), v: onDemand(V),
+  });
   return {
     kind: "stock",
     choice,
-    ...inference(engine, shape, now),
+    ...inference(engine, live),
     gradients: (x, options = {}) => engine.tidy(() => {
       const { gradients, losses } = backward(x, options, read(P));
       return { ...losses, gradient: arrays(gradients) };
     }),
     update: (x, options) => engine.tidy(() => {
-      const held = read(P);
-      const { gradients, along, losses, least } = backward(x, options, held);
-      gradients.wd = K.sub(gradients.wd, K.mul(held.wd, K.reshape(along, [latents, 1])));
-      engine.free(...Object.values(held)); // while they are held, Adam copies the variables instead of changing them in place
+      const now = read(P);
+      const { gradients, along, losses, least } = backward(x, options, now);
+      gradients.wd = K.sub(gradients.wd, K.mul(now.wd, K.reshape(along, [latents, 1])));
+      engine.free(...Object.values(now)); // while they are held, Adam copies the variables instead of changing them in place
       steps++;
       threshold = movedThreshold(threshold, least);
       for (const name of Object.keys(P) as (keyof Tensors)[]) K.adam(P[name]!, M[name]!, V[name]!, gradients[name]!, steps, options.learningRate);
@@ -160,9 +183,14 @@ export function stockStep(engine: Engine, initial: StepState, given: Choice = de
       K.assign(P.wd, K.mul(moved, norms));
       return losses;
     }),
-    state: () => ({ ...now(), steps, m: engine.tidy(() => arrays(read(M))), v: engine.tidy(() => arrays(read(V))) }),
+    state,
+    live,
+    settle() {
+      for (const set of moments.splice(0)) for (const variable of Object.values(set)) K.destroy(variable);
+    },
     dispose() {
-      for (const set of [P, M, V]) for (const variable of Object.values(set)) K.destroy(variable);
+      this.settle();
+      for (const variable of Object.values(P)) K.destroy(variable);
     },
   };
 }

@@ -43,6 +43,8 @@ export interface Engine {
   device: "cpu" | "cuda";
   /** Uploads an array. On the CPU the memory may be shared: the array must not change while the tensor lives. */
   tensor(data: Float32Array | Int32Array, shape: number[]): Id;
+  /** The same, for a tensor that stays when the `tidy` around it ends: until it is freed. */
+  lasting(data: Float32Array | Int32Array, shape: number[]): Id;
   /** Runs a kernel. @throws EngineError with the kernel's name */
   run(name: string, attributes: Attributes, inputs: Id[], outputs?: number): Id[];
   /** A copy of a tensor's values. */
@@ -54,7 +56,7 @@ export interface Engine {
    * or in an object.
    */
   tidy<T>(body: () => T): T;
-  /** Tensors the binding holds now: what a test of leaks counts. */
+  /** Tensors the binding holds now, but for lasting ones: what a test of leaks counts. */
   live(): number;
 }
 
@@ -95,10 +97,12 @@ const firstLine = (error: unknown, without = /^/): string => String((error as Er
 
 function engineOf(tf: TfModule, binding: Binding): Engine {
   const scopes: Set<Id>[] = [];
+  const lasting = new Set<Id>();
   const keep = (id: number): Id => {
     scopes.at(-1)?.add(id as Id);
     return id as Id;
   };
+  const upload = (data: Float32Array | Int32Array, shape: number[]): Id => binding.createTensor(shape, data instanceof Int32Array ? DT.i32 : DT.f32, data) as Id;
   const attribute = (name: string, value: Attributes[string]) => {
     switch (typeof value) {
       case "boolean": return { name, type: binding.TF_ATTR_BOOL, value };
@@ -110,6 +114,7 @@ function engineOf(tf: TfModule, binding: Binding): Engine {
   const free = (...ids: Id[]): void => {
     for (const id of ids) {
       for (const scope of scopes) scope.delete(id);
+      lasting.delete(id);
       binding.deleteTensor(id);
     }
   };
@@ -117,7 +122,12 @@ function engineOf(tf: TfModule, binding: Binding): Engine {
     tf,
     version: binding.TF_Version,
     device: binding.isUsingGpuDevice() ? "cuda" : "cpu",
-    tensor: (data, shape) => keep(binding.createTensor(shape, data instanceof Int32Array ? DT.i32 : DT.f32, data)),
+    tensor: (data, shape) => keep(upload(data, shape)),
+    lasting(data, shape) {
+      const id = upload(data, shape);
+      lasting.add(id);
+      return id;
+    },
     run(name, attributes, inputs, outputs = 1) {
       try {
         const encoded = Object.entries(attributes).map(([key, value]) => attribute(key, value));
@@ -145,7 +155,7 @@ function engineOf(tf: TfModule, binding: Binding): Engine {
         }
       }
     },
-    live: () => binding.getNumOfTensors(),
+    live: () => binding.getNumOfTensors() - lasting.size,
   };
 }
 
@@ -159,6 +169,9 @@ export function kernels(engine: Engine) {
   const ints = (...values: number[]): Id => tensor(Int32Array.from(values), [values.length]);
   const unary = (name: string) => (x: Id): Id => run(name, { T: f32 }, [x])[0];
   const binary = (name: string, T: Dtype = DT.f32) => (a: Id, b: Id): Id => run(name, { T: { type: T } }, [a, b])[0];
+  const csr = (entries: Id, values: Id, shape: Id): Id => run("SparseTensorToCSRSparseMatrix", { T: f32 }, [entries, values, shape])[0];
+  const off = { transpose_a: false, transpose_b: false, adjoint_a: false, adjoint_b: false, transpose_output: false, conjugate_output: false };
+  const csrProduct = (sparse: Id, dense: Id): Id => run("SparseMatrixMatMul", { T: f32, ...off }, [sparse, dense])[0];
   return {
     scalar, int, ints,
     relu: (x: Id): Id => run("Relu", { T: f32 }, [x])[0],
@@ -207,12 +220,10 @@ export function kernels(engine: Engine) {
      * matrix with k entries a row, times dense [n, w]. → [columns, w]. Transposing the matrix first is several times as
      * fast as the product's own transpose_a.
      */
-    scatterProduct(entries: Id, values: Id, shape: Id, dense: Id): Id {
-      const sparse = run("SparseTensorToCSRSparseMatrix", { T: f32 }, [entries, values, shape])[0];
-      const transposed = run("SparseMatrixTranspose", { conjugate: false, type: f32 }, [sparse])[0];
-      const off = { transpose_a: false, transpose_b: false, adjoint_a: false, adjoint_b: false, transpose_output: false, conjugate_output: false };
-      return run("SparseMatrixMatMul", { T: f32, ...off }, [transposed, dense])[0];
-    },
+    scatterProduct: (entries: Id, values: Id, shape: Id, dense: Id): Id =>
+      csrProduct(run("SparseMatrixTranspose", { conjugate: false, type: f32 }, [csr(entries, values, shape)])[0], dense),
+    /** A sparse matrix, as scatterProduct takes it, times dense [columns, w] → [n, w]. */
+    sparseProduct: (entries: Id, values: Id, shape: Id, dense: Id): Id => csrProduct(csr(entries, values, shape), dense),
     /** Places of a sparse [n, columns] matrix from column indices [n, k] (int32): [n·k, 2] and [2], int64. */
     entries(index: Id, n: number, k: number, columns: number): { entries: Id; shape: Id } {
       const rows = new Int32Array(n * k);
@@ -231,11 +242,17 @@ export function kernels(engine: Engine) {
     /** A variable with a copy of `data`; make it outside `tidy`, and end it with `destroy`. */
     variable(data: Float32Array, shape: number[]): Id {
       const handle = run("VarHandleOp", { dtype: f32, shape: { shape }, shared_name: `saelab-${variables++}`, container: "" }, [])[0];
-      const value = tensor(data.slice(), shape); // updates are made in place: never in the caller's memory
+      const value = this.own(data, shape);
       run("AssignVariableOp", { dtype: f32 }, [handle, value], 0);
       engine.free(value);
       return handle;
     },
+    /**
+     * A tensor that may be changed in place: never in the caller's memory. Not by a kernel that copies: TensorFlow keeps what it
+     * allocates, and would keep the first copy too.
+     */
+    own: (data: Float32Array, shape: number[]): Id => data.every((value) => Object.is(value, 0))
+      ? engine.tidy(() => run("Fill", { T: f32, index_type: i32 }, [ints(...shape), scalar(0)])[0]) : tensor(data.slice(), shape),
     read: (variable: Id): Id => run("ReadVariableOp", { dtype: f32 }, [variable])[0],
     assign: (variable: Id, value: Id): void => void run("AssignVariableOp", { dtype: f32 }, [variable, value], 0),
     destroy(variable: Id): void {

@@ -26,7 +26,22 @@ export function percent(share: number): string {
   return `${x === 0 ? "0" : x >= 99.5 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x.toPrecision(2)} %`;
 }
 
+/** A stretch of time: 4.2 s, 54 s, 12 min 5 s, 3.2 h; nothing where it is not known. */
+export function duration(seconds: number): string {
+  if (!Number.isFinite(seconds)) return "";
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  const whole = Math.round(seconds);
+  return seconds < 5400 ? `${Math.floor(whole / 60)} min ${whole % 60} s` : `${(seconds / 3600).toFixed(1)} h`;
+}
+
 export const count = (n: number): string => n.toLocaleString("en");
+
+export function base64(bytes: Uint8Array): string {
+  let text = "";
+  for (let at = 0; at < bytes.length; at += 8192) text += String.fromCharCode(...bytes.subarray(at, at + 8192));
+  return btoa(text);
+}
 
 /** Warm orange of the heat maps, over the page's own background. @param t 0 … 1 */
 export const shade = (t: number): string => `rgba(255,140,26,${t.toFixed(2)})`;

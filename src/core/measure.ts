@@ -59,16 +59,19 @@ export function measuring(d: number, latents: number) {
       if (x.length !== xHat.length || x.length % d) {
         throw new RangeError(`FVU: expected two arrays of rows of width ${d}, found ${x.length} and ${xHat.length} numbers`);
       }
-      about ??= Float64Array.from(x.subarray(0, d));
+      const first = (about ??= Float64Array.from(x.subarray(0, d)));
+      let errors = error, total = squares; // variables of this function are in registers
       for (let at = 0; at < x.length; at += d) {
         for (let j = 0; j < d; j++) {
           const e = x[at + j] - xHat[at + j];
-          const c = x[at + j] - about[j];
-          error += e * e;
-          squares += c * c;
+          const c = x[at + j] - first[j];
+          errors += e * e;
+          total += c * c;
           sums[j] += c;
         }
       }
+      error = errors;
+      squares = total;
       n += x.length / d;
     },
     /** The chosen latents of the same rows; a value of 0 counts as silent. */

@@ -36,6 +36,9 @@ export function modelOf(card: Record<string, unknown>): string | undefined {
   return typeof source === "string" ? source : undefined;
 }
 
+/** The hook that a transcoder predicts, by its card. */
+export const targetOf = ({ target }: Record<string, unknown>): string | undefined => (typeof target === "string" ? target : undefined);
+
 /** Fields of fields as "texts.tokens"; lists as JSON. */
 const flat = (value: Record<string, unknown>, before = ""): [string, string][] => Object.entries(value).flatMap(([name, field]): [string, string][] => {
   if (field === undefined || field === null) return [];

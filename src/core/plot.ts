@@ -1,4 +1,4 @@
-import { count, percent, short } from "./html";
+import { base64, count, percent, short } from "./html";
 import type { TrainingPoint } from "./types";
 
 /**
@@ -27,18 +27,13 @@ export interface Plot {
   words: string;
 }
 
-const ORANGE = "#d9660a";
-const BLUE = "#3b6ea8";
-const INK = "#2b2f36";
-const GRID = "#e4e7eb";
-const LINE = "#9aa2ad";
+/** Colours on a figure's own ground. */
+export const PALETTE = { orange: "#d9660a", blue: "#3b6ea8", ink: "#2b2f36", grid: "#e4e7eb", line: "#9aa2ad", paper: "#ffffff", plot: "#fafbfc" } as const;
+const { orange: ORANGE, blue: BLUE, ink: INK, grid: GRID, line: LINE } = PALETTE;
 
 /** @param values any numbers; written as float32 */
 export function column(values: ArrayLike<number>): Column {
-  const bytes = new Uint8Array(Float32Array.from(values).buffer);
-  let text = "";
-  for (let at = 0; at < bytes.length; at += 8192) text += String.fromCharCode(...bytes.subarray(at, at + 8192));
-  return { dtype: "f4", bdata: btoa(text) };
+  return { dtype: "f4", bdata: base64(new Uint8Array(Float32Array.from(values).buffer)) };
 }
 
 const axis = (more: Record<string, unknown> = {}): Record<string, unknown> => ({
@@ -93,8 +88,8 @@ const frame = (title: string, more: Record<string, unknown>): Figure["layout"] =
   margin: { l: 64, r: 56, t: 76, b: 60 },
   title: { text: title, x: 0.015, xanchor: "left", y: 0.95, yanchor: "top", font: { size: 16 } },
   font: { family: "Open Sans, system-ui, sans-serif", size: 13, color: INK },
-  paper_bgcolor: "#ffffff",
-  plot_bgcolor: "#fafbfc",
+  paper_bgcolor: PALETTE.paper,
+  plot_bgcolor: PALETTE.plot,
   ...more,
 });
 

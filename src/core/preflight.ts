@@ -63,7 +63,7 @@ export const BETTER = 0.9;
 /** What the card tells is not met when the measured number is so many times it, or (of L0) so many times less. */
 const FAR = 2;
 
-const WORK = 4e11; // operations over all places but the declared one: some seconds
+const WORK = 1.2e11; // operations over all places but the declared one: a second or two
 const CHOICE = 1400; // bias, ReLU and top-k of a pre-activation, in both readings, take as long as so many operations of the product
 const FEWEST = 256; // rows of such a place, also where they are more work than that
 

@@ -38,6 +38,7 @@ export const bytes = (field: number, value: Uint8Array): Message => [varint(fiel
 export const text = (field: number, value: string): Message => bytes(field, utf8.encode(value));
 export const message = (field: number, value: Message): Message => [varint(field * 8 + 2), varint(size(value)), ...value];
 export const float = (field: number, value: number): Message => [varint(field * 8 + 5), new Uint8Array(Float32Array.of(value).buffer)];
+export const double = (field: number, value: number): Message => [varint(field * 8 + 1), new Uint8Array(Float64Array.of(value).buffer)];
 
 /** The pieces in one array. */
 export function joined(message: Message): Uint8Array {

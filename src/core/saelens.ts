@@ -32,6 +32,7 @@ interface LensConfig {
   parts: Pick<SaeParts, "subtractBDec" | "normalize" | "rescaleByDecoderNorm" | "transcoder">;
   skip: boolean;
   hook?: string;
+  target?: string;
   warnings: string[];
 }
 
@@ -57,7 +58,7 @@ export function parseLensConfig(text: string, where: string): LensConfig {
   if (chosen !== undefined && chosen > latents) fail(`k: expected 1 to ${latents} (d_sae), found ${chosen}`, "Set it to what the SAE was trained with.");
   const subtracts = fields.flag("apply_b_dec_to_input", true) && !transcoder;
   const rescales = ["topk", "batchtopk", "matryoshka_batchtopk"].includes(architecture) && fields.flag("rescale_acts_by_decoder_norm", false);
-  const hook = metadata.hook_name ?? json.hook_name ?? json.hook_point;
+  const named = (...names: unknown[]): string | undefined => names.find((name): name is string => typeof name === "string" && name !== "");
   return {
     architecture, d, dOut: count("d_out", 1, d), latents, k: chosen,
     parts: {
@@ -67,7 +68,8 @@ export function parseLensConfig(text: string, where: string): LensConfig {
       ...(transcoder ? { transcoder } : {}),
     },
     skip: architecture.includes("skip"),
-    hook: typeof hook === "string" ? hook : undefined,
+    hook: named(metadata.hook_name, json.hook_name, json.hook_point),
+    target: transcoder ? named(metadata.hook_name_out, json.hook_name_out) : undefined,
     warnings: normalization === "expected_average_only_in"
       ? [`${where}: normalize_activations is expected_average_only_in: rows are taken as they are, as SAELens does on load; the scale is folded into the weights when training ends.`] : [],
   };
@@ -112,7 +114,7 @@ export function readLens(tensors: Map<string, StoredTensor>, config: LensConfig,
     wDec: file.matrix({ name: "W_dec", shape: [F, dOut], meaning: `d_sae × ${dOut === d ? "d_in" : "d_out"} in cfg.json`, latents: 0 }),
     ...(skip ? { wSkip: file.matrix({ name: "W_skip", shape: [dOut, d], meaning: "d_out × d_in in cfg.json" }) } : {}),
   });
-  return { weights, hook: config.hook, warnings: config.warnings };
+  return { weights, hook: config.hook, target: config.target, warnings: config.warnings };
 }
 
 /** Whether a cfg.json is of this layout. */
@@ -130,7 +132,7 @@ const WRITTEN = "6.18.0"; // the oldest version of the layout that is written
  * cfg.json and the tensors, as SAELens 6 writes and reads them. Norms that it applies only to a top-k are folded into the weights.
  * @throws CheckpointError when it has no architecture for what the SAE does
  */
-export function lensFiles(weights: SaeWeights, { hook, model }: { hook?: string; model?: string }): { config: string; bytes: Uint8Array[] } {
+export function lensFiles(weights: SaeWeights, { hook, target, model }: { hook?: string; target?: string; model?: string }): { config: string; bytes: Uint8Array[] } {
   const { d, dOut = d, latents: F, k, transcoder = false, subtractBDec = true, normalize = "none" } = weights;
   const kind = weights.kind ?? "topk";
   const fails = (found: string): never => {
@@ -143,7 +145,7 @@ export function lensFiles(weights: SaeWeights, { hook, model }: { hook?: string;
   const architecture = !transcoder ? ({ topk: "topk", relu: "standard", gated: "gated" } as Record<string, string>)[kind] ?? "jumprelu"
     : `${jumps ? "jumprelu_" : ""}${weights.wSkip ? "skip_" : ""}transcoder`;
   const { wEnc, bEnc, wDec } = kind === "topk" ? weights : folded(weights);
-  const metadata = { sae_lens_version: WRITTEN, sae_lens_training_version: null, ...(model ? { model_name: model } : {}), ...(hook ? { hook_name: hook } : {}) };
+  const metadata = { sae_lens_version: WRITTEN, sae_lens_training_version: null, ...(model ? { model_name: model } : {}), ...(hook ? { hook_name: hook } : {}), ...(transcoder && target ? { hook_name_out: target } : {}) };
   const config = JSON.stringify({
     d_in: d, d_sae: F, dtype: "float32", device: "cpu", apply_b_dec_to_input: subtractBDec && !transcoder, normalize_activations: normalize, reshape_activations: "none",
     metadata, ...(transcoder ? { d_out: dOut } : {}), ...(kind === "topk" ? { k, rescale_acts_by_decoder_norm: weights.rescaleByDecoderNorm ?? false } : {}), architecture,

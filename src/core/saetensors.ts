@@ -7,8 +7,9 @@ import type { SaeParts, SaeWeights } from "./types";
 /** A checkpoint as its format's reader gives it; the matrices are not read yet. */
 export interface ReadSae {
   weights: SaeWeights;
-  /** Hook by the checkpoint's own words. */
+  /** Hook by the checkpoint's own words; of a transcoder also the one that it predicts. */
   hook?: string;
+  target?: string;
   /** The tensors that lie in the file as the arrays do, where all do, as float32: byte offsets. */
   offsets?: Record<"wEnc" | "bEnc" | "wDec" | "bDec", number>;
   /** What was ignored or assumed, in words. */

@@ -23,8 +23,11 @@ export type Parameter = keyof Parameters;
 export const partsOf = (parameters: Parameters): Parameter[] =>
   (["wEnc", "bEnc", "wDec", "bDec", "wSkip", "logThreshold"] as const).filter((name) => parameters[name]);
 
-/** What an SAE in training is, without its numbers. */
-export interface Shape {
+/**
+ * Everything a step needs to go on: any kind of step takes up where another left off, and the same step goes on to the same
+ * bits. Rows of W_dec have unit norm.
+ */
+export interface StepState {
   kind: TrainKind;
   d: number;
   dOut: number;
@@ -35,28 +38,27 @@ export interface Shape {
   widths?: number[];
   /** y are another place's rows, and b_dec is not subtracted before encoding. */
   transcoder: boolean;
-}
-
-export const shapeOf = ({ kind, d, dOut, latents, k, widths, transcoder }: Shape): Shape =>
-  ({ kind, d, dOut, latents, k, ...(widths ? { widths } : {}), transcoder });
-
-/** An SAE in training as far as its use goes: what {@link trainedWeights} reads. */
-export interface Trained extends Shape {
+  /** Updates made so far. */
+  steps: number;
   /** Of batch-top-k and matryoshka, from the first update on: what inference lets through. float64. */
   threshold?: number;
   parameters: Parameters;
-}
-
-/**
- * Everything a step needs to go on: any kind of step takes up where another left off, and the same step goes on to the same
- * bits. Rows of W_dec have unit norm.
- */
-export interface StepState extends Trained {
-  /** Updates made so far. */
-  steps: number;
   m: Parameters;
   v: Parameters;
 }
+
+/** A state without its arrays: what a step may hold on to. */
+export type StateSizes = Omit<StepState, "parameters" | "m" | "v">;
+
+export const sizesOf = ({ parameters: _, m: _m, v: _v, ...sizes }: StepState): StateSizes => sizes;
+
+/** How many numbers each has. */
+export const partLengths = ({ d, dOut, latents }: StateSizes): Record<Parameter, number> =>
+  ({ wEnc: latents * d, bEnc: latents, wDec: latents * dOut, bDec: dOut, wSkip: dOut * d, logThreshold: latents });
+
+/** Parameters whose arrays are made when they are asked for, and not kept. */
+export const madeOnDemand = (parts: { [name in Parameter]?: () => Float32Array }): Parameters =>
+  Object.defineProperties({}, Object.fromEntries(Object.entries(parts).map(([name, get]) => [name, { enumerable: true, get }]))) as Parameters;
 
 export const zerosLike = (parameters: Parameters): Parameters =>
   Object.fromEntries(partsOf(parameters).map((name) => [name, new Float32Array(parameters[name]!.length)])) as unknown as Parameters;
@@ -103,9 +105,9 @@ export function freshState(
   };
   const all: Parameters = { ...parameters, ...thresholds, wDec: normalised(parameters.wDec, dOut) };
   if (kind !== "jumprelu") delete all.logThreshold;
-  const sizes = { wEnc: latents * d, bEnc: latents, wDec: latents * dOut, bDec: dOut, wSkip: dOut * d, logThreshold: latents };
+  const lengths = partLengths({ kind, d, dOut, latents, k, transcoder, steps: 0 });
   for (const name of partsOf(all)) {
-    if (all[name]!.length !== sizes[name]) fail(name, `${sizes[name]} numbers`, all[name]!.length, "It does not fit d, dOut and latents.");
+    if (all[name]!.length !== lengths[name]) fail(name, `${lengths[name]} numbers`, all[name]!.length, "It does not fit d, dOut and latents.");
   }
   return {
     kind, d, dOut, latents, k, ...(widths ? { widths: widths.slice() } : {}), transcoder, steps: 0,
@@ -131,7 +133,10 @@ function normalised(rows: Float32Array, d: number): Float32Array {
   return out;
 }
 
-const all = (scale: Float32Array, value: number): boolean => scale.every((one) => one === value);
+/** float64 where the rows were scaled in float64: biases then come back to the last bit. */
+export type Scale = Float32Array | Float64Array;
+
+const all = (scale: Scale, value: number): boolean => (scale as Float64Array).every((one) => one === value);
 
 /**
  * The SAE of a state, its rows' scales folded back: rows x in the model's units were trained as x∘scaleIn, targets as y∘scaleOut.
@@ -144,10 +149,10 @@ const all = (scale: Float32Array, value: number): boolean => scale.every((one) =
  * @param scaleIn [d]; scaleOut [dOut], the same of an SAE, which rebuilds what it reads
  * @throws OptionError when a scale is not above 0 or does not fit
  */
-export function trainedWeights(state: Trained, scaleIn: Float32Array, scaleOut: Float32Array): SaeWeights {
+export function trainedWeights(state: StepState, scaleIn: Scale, scaleOut: Scale): SaeWeights {
   const { d, dOut, latents, transcoder, parameters } = state;
   for (const [name, scale, width] of [["scaleIn", scaleIn, d], ["scaleOut", scaleOut, dOut]] as const) {
-    if (scale.length !== width || !scale.every((s) => s > 0 && Number.isFinite(s))) {
+    if (scale.length !== width || !(scale as Float64Array).every((s) => s > 0 && Number.isFinite(s))) {
       throw new OptionError(`${name}: expected ${width} numbers above 0, found ${scale.length}, the least ${Math.min(...scale)}. They are what the rows were multiplied by.`);
     }
   }
@@ -159,7 +164,7 @@ export function trainedWeights(state: Trained, scaleIn: Float32Array, scaleOut: 
   const c = all(scaleOut, scaleOut[0]) ? scaleOut[0] : 1 / Math.sqrt(mean);
   const { wEnc, bEnc, wDec, bDec, wSkip } = parameters;
   /** Each row times a factor a column; itself where all are 1. */
-  const columns = (rows: Float32Array, factor: Float32Array): Float32Array =>
+  const columns = (rows: Float32Array, factor: Scale): Float32Array =>
     all(factor, 1) ? rows : rows.map((value, i) => value * factor[i % factor.length]);
   return {
     d, latents,
@@ -175,7 +180,7 @@ export function trainedWeights(state: Trained, scaleIn: Float32Array, scaleOut: 
 }
 
 /** What the kind leaves for inference, activations divided by c. */
-function activationOf({ kind, latents, k, threshold = 0, parameters }: Trained, c: number): Activation & { k: number } {
+function activationOf({ kind, latents, k, threshold = 0, parameters }: StepState, c: number): Activation & { k: number } {
   switch (kind) {
     case "topk":
     case "multitopk": return { k };
@@ -187,5 +192,5 @@ function activationOf({ kind, latents, k, threshold = 0, parameters }: Trained, 
 }
 
 /** The SAE of a state that reads rows in training units. */
-export const trainingWeights = (state: Trained): SaeWeights =>
+export const trainingWeights = (state: StepState): SaeWeights =>
   trainedWeights(state, new Float32Array(state.d).fill(1), new Float32Array(state.dOut).fill(1));

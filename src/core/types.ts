@@ -340,7 +340,7 @@ export interface Sparse {
 export type SaeFormat = "sparsify" | "saelens";
 
 export interface SaveOptions {
-  format?: SaeFormat; // "sparsify"
+  format?: SaeFormat; // "sparsify" where it can say what this SAE does, else "saelens"
   readme?: boolean; // false: true writes README.md too, the model card that the hub shows (recipe, data, measures, hashes)
 }
 
@@ -360,8 +360,8 @@ export interface Sae {
   /** x̂ [n, dOut] of rows x [n, d]: decode(encode(x)), and W_skip·x where there is one. */
   reconstruct(x: Float32Array): Float32Array;
   /**
-   * Writes a checkpoint: "sparsify" (cfg.json, sae.safetensors) by default, or "saelens" version 6 (cfg.json, sae_weights.safetensors); saelab.json
-   * beside them holds the card and the curve.
+   * Writes a checkpoint: "sparsify" (cfg.json, sae.safetensors) where that layout can say what this SAE does, else or when asked for "saelens"
+   * version 6 (cfg.json, sae_weights.safetensors); saelab.json beside them holds the card and the curve.
    * @throws CheckpointError when the layout cannot say what this SAE does, or another tool's checkpoint is in the folder
    */
   save(folder: string, options?: SaveOptions): Promise<void>;
@@ -375,6 +375,10 @@ export interface TrainingPoint {
   /** Share of latents that did not fire within the last `deadAfter` tokens. */
   dead: number;
   learningRate: number;
+  /** What the step made smaller: FVU and the further terms of the recipe, weighted. Absent in files of older versions, as is `l0`. */
+  loss?: number;
+  /** Latents active in a row, mean over the batch. */
+  l0?: number;
 }
 
 export interface Example {

@@ -233,6 +233,16 @@ test("a model card says what the SAE is, how it was made, and the hashes of its 
   assert.equal(JSON.parse(readFileSync(join(folder, "cfg.json"), "utf8")).metadata.model_name, "org/model");
 });
 
+test("a SAELens transcoder's card tells what it predicts, and is saved so", async () => {
+  const sae = await loadSae(join(TINY, "saelens_transcoder"));
+  assert.deepEqual([sae.hook, sae.card.target, sae.weights.transcoder], ["blocks.3.hook_resid_mid", "blocks.3.hook_mlp_out", true]);
+  const folder = join(scratch, "predicts");
+  await sae.save(folder, { format: "saelens" });
+  const { hook_name, hook_name_out } = JSON.parse(readFileSync(join(folder, "cfg.json"), "utf8")).metadata;
+  assert.deepEqual([hook_name, hook_name_out], ["blocks.3.hook_resid_mid", "blocks.3.hook_mlp_out"]);
+  assert.equal((await loadSae(folder)).card.target, "blocks.3.hook_mlp_out");
+});
+
 test("a repository's own config.json does not hide its folders; a file has no folder in it", async () => {
   const parent = join(scratch, "repository");
   mkdirSync(parent);

@@ -154,6 +154,15 @@ test("a transcoder is held against what it predicts", async () => {
   const loaded = await loadSae(where, { hook: model.hook(STREAM), target: STREAM, texts: some });
   assert.equal((loaded.card.preflight as { verdict: string }).verdict, "fits");
   await assert.rejects(loadSae(where, { hook: model.hook(STREAM), texts: some }), (error: Error) => error instanceof OptionError && /preflight: "off"/.test(error.message));
+  // SAELens' cfg.json names it, in its own spelling
+  const named = join(scratch, "named");
+  await saeOf({ ...copy.weights, k: F, kind: "relu" }, { card: { target: "blocks.2.hook_resid_post" } }).save(named, { format: "saelens" });
+  rmSync(join(named, "saelab.json"));
+  const told = await loadSae(named, { hook: model.hook(STREAM), texts: some });
+  assert.equal(told.card.target, "blocks.2.hook_resid_post");
+  assert.equal((told.card.preflight as { verdict: string }).verdict, "fits");
+  await assert.rejects(loadSae(named, { hook: model.hook("layers.1.mlp"), texts: some }), (error: Error) => error instanceof CheckpointError && /rows of layers\.2, which it predicts/.test(error.message));
+  await assert.rejects(loadSae(named, { hook: model.hook(STREAM), target: "layers.2.mlp", texts: some }), /rows of layers\.2\.mlp, which it predicts/); // one that is given wins
   await assert.rejects(preflight(copy, model, STREAM), (error: Error) => error instanceof OptionError && /target: expected the hook that a transcoder predicts/.test(error.message));
   await assert.rejects(preflight(sae, model, MLP, { target: STREAM }), (error: Error) => error instanceof OptionError && /target: expected none/.test(error.message));
 });

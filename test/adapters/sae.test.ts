@@ -3,7 +3,9 @@ import { cpSync, mkdtempSync, mkdirSync, readdirSync, readFileSync, rmSync, writ
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { fusedOps } from "../../src/adapters/fusedstep";
 import { evaluate, loadSae, saeOf } from "../../src/adapters/sae";
+import { tensorflow } from "../../src/adapters/tensorflow";
 import { CheckpointError, DiskError, OptionError, StoreError } from "../../src/core/errors";
 import { fvu } from "../../src/core/measure";
 import { random } from "../../src/core/random";
@@ -59,6 +61,36 @@ test("encode and decode over many chunks agree with the plain loops", () => {
   const many = sae.encode(long);
   assert.deepEqual(many.index.subarray(8400 * 5, 9000 * 5), want.index.subarray(0, 600 * 5));
   assert.deepEqual(sae.decode(many).subarray(8400 * 6), sae.decode(got).subarray(0, 600 * 6));
+});
+
+test("a row is encoded to the same bits whatever rows are beside it, and whichever SAE was used before", () => {
+  const d = 24, latents = 1031, n = 150, rng = random(3);
+  const normals = (count: number) => Float32Array.from({ length: count }, () => rng.normal());
+  const made = () => saeOf({ d, latents, k: 7, wEnc: normals(latents * d), bEnc: normals(latents), wDec: normals(latents * d), bDec: normals(d) });
+  const one = made(), two = made();
+  const x = normals(n * d);
+  const all = one.encode(x);
+  for (const [from, to] of [[0, 1], [149, 150], [3, 70]]) {
+    const other = two.encode(x.slice(from * d, to * d));
+    const part = one.encode(x.slice(from * d, to * d));
+    assert.deepEqual(part.index, all.index.slice(7 * from, 7 * to));
+    if ("id" in fusedOps(tensorflow())) assert.deepEqual(part.value, all.value.slice(7 * from, 7 * to)); // TensorFlow's own product may sum otherwise
+    assert.notDeepEqual(other.index, part.index);
+    assert.deepEqual(other.index, encode(two.weights, x.slice(from * d, to * d)).index);
+  }
+});
+
+test("of the SAEs that were used only the last one's encoder stays on TensorFlow, and goes with it; inside a tidy too", () => {
+  const engine = tensorflow();
+  const made = (latents: number) => saeOf({ d: 3, latents, k: 1, wEnc: Float32Array.from({ length: 3 * latents }, (_, i) => i), bEnc: new Float32Array(latents), wDec: new Float32Array(3 * latents), bDec: new Float32Array(3) });
+  const x = Float32Array.of(1, 2, 3);
+  const live = (): number => (engine.tf.backend() as unknown as { binding: { getNumOfTensors(): number } }).binding.getNumOfTensors();
+  made(4).encode(x);
+  const before = live();
+  const kept = made(5);
+  for (const sae of [made(6), made(7), kept]) engine.tidy(() => void sae.encode(x));
+  assert.equal(live(), before);
+  assert.deepEqual([...kept.encode(x).index], [4]); // nor did the tidy delete it
 });
 
 test("save and load: the same bits, hook, card and curve; nothing else in the folder; saved again over itself", async () => {

@@ -30,6 +30,11 @@ test("SAELens 6 says its architecture; a flat configuration has other names and 
   assert.deepEqual([flat.architecture, flat.k, flat.hook, flat.parts], ["topk", 4, "blocks.0.hook_resid_pre", {}]);
   assert.match(flat.warnings[0], /expected_average_only_in: rows are taken as they are/);
   assert.deepEqual(lens({ ...six, architecture: "skip_transcoder", d_out: 2 }).parts, { subtractBDec: false, transcoder: true });
+  // what a transcoder predicts: in the metadata, flat before; SAELens' own defaults are no names
+  const predicting = (name: unknown) => lens({ metadata: { ...six.metadata, hook_name_out: name }, architecture: "transcoder" }).target;
+  assert.deepEqual(["blocks.1.hook_mlp_out", "", null].map(predicting), ["blocks.1.hook_mlp_out", undefined, undefined]);
+  assert.equal(lens({ architecture: "transcoder", hook_name_out: "blocks.2.hook_mlp_out" }).target, "blocks.2.hook_mlp_out");
+  assert.equal(lens({ ...six, hook_name_out: "blocks.2.hook_mlp_out" }).target, undefined);
 });
 
 const refused: [string, object, RegExp][] = [

@@ -50,6 +50,6 @@ test("what a checkpoint tells is held against what was measured", () => {
 
 test("places around a wide SAE get fewer rows, but enough to tell", () => {
   assert.equal(rowsAround(65_536, 1536, 15), 256);
-  assert.equal(rowsAround(32_768, 768, 15), 277); // 4e11 / (32768 · (2 · 768 + 1400) · 15)
-  assert.ok(rowsAround(4096, 128, 15) > 2000);
+  assert.equal(rowsAround(4608, 576, 15), 680); // 1.2e11 / (4608 · (2 · 576 + 1400) · 15)
+  assert.ok(rowsAround(1024, 128, 15) > 2000);
 });

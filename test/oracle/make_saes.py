@@ -117,3 +117,17 @@ for name, normalize, rescale in ('saelens', 'constant_norm_rescale', True), ('sa
         (folder / 'cfg.json').write_text(json.dumps(dict(architecture='standard', d_in=D, d_sae=F, activation_fn_str='topk', activation_fn_kwargs=dict(k=K), apply_b_dec_to_input=True,
                                                          hook_name='blocks.3.hook_resid_post', hook_layer=3, normalize_activations=False, dtype='torch.float32', sae_lens_training_version='5.4.2')))
     golden(folder, w, v, recon, margin, f'sae-lens {sae_lens.__version__}')
+
+# SAELens 6, by itself: a transcoder that tells what it predicts
+from sae_lens import Transcoder, TranscoderConfig
+folder, w = case('saelens_transcoder', 7)
+sae = Transcoder(TranscoderConfig(d_in=D, d_sae=F, d_out=D, apply_b_dec_to_input=False))
+with torch.no_grad():
+    for parameter, value in ('W_enc', w['W_enc'].T.copy()), ('b_enc', w['b_enc']), ('W_dec', w['W_dec']), ('b_dec', w['b_dec']):
+        getattr(sae, parameter).copy_(torch.from_numpy(value))
+    sae.cfg.metadata.hook_name, sae.cfg.metadata.hook_name_out = 'blocks.3.hook_resid_mid', 'blocks.3.hook_mlp_out'
+    sae.save_model(folder)
+    x = torch.from_numpy(w['x'])
+    v, recon = sae.encode(x).numpy(), sae(x).numpy()
+    margin = np.abs(w['x'] @ w['W_enc'].T + w['b_enc']).min()
+golden(folder, w, v, recon, margin, f'sae-lens {sae_lens.__version__}')

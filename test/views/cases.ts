@@ -23,7 +23,8 @@ import {
 } from "../../src/core/scoretable";
 import { visible } from "../../src/core/token";
 import { traceHtml, traceText, traceView } from "../../src/core/trace";
-import type { Document, Example, GeneratedDocument, HookRow } from "../../src/core/types";
+import { trainingHtml, trainingText, type TrainingState, type TrainingView } from "../../src/core/trainingview";
+import type { Document, Example, GeneratedDocument, HookRow, TrainingPoint } from "../../src/core/types";
 
 /**
  * One case each of what a cell can show; `npm run views` draws them anew. The page beside it is what it must look like,
@@ -270,6 +271,34 @@ const mistaken = [
 const refused = verdictOn(mistaken, { hook: "layers.10.mlp", l0: 32, fvu: 0.2 });
 const fitting = [measured("layers.10.mlp", 0.21), measured("layers.10", 1.83)];
 
+/** A training as it might go: FVU falls from 1 to `end` by a power of the tokens, latents die late. */
+const training = (name: string, end: number, more: Partial<TrainingState> = {}): TrainingState => {
+  const { done = 1_200_000, total = 4_000_000 } = more;
+  const count = 60;
+  const points = Array.from({ length: count }, (_, i): TrainingPoint => {
+    const tokens = Math.round((done * (i + 1)) / count);
+    const fvu = end + (1 - end) * (1 + tokens / 2e4) ** -1.3 + 0.01 * end * Math.sin(3 * i);
+    return { step: i * 20, tokens, fvu, dead: 0.08 * Math.max(0, tokens / total - 0.1), learningRate: 1e-3, loss: 1.06 * fvu, l0: 32 };
+  });
+  return { name, done, total, points, rate: 52_300, secondsLeft: (total - done) / 52_300, ...more };
+};
+const viewOf = (states: TrainingState[], title?: string): TrainingView => ({ title, states, latest: states.at(-1)!, seconds: 76.5, moved: states[0].done });
+const over = { done: 4_000_000, rate: 0, secondsLeft: 0, finished: true };
+const old = training("layers.3", 0.2).points.slice(0, 2).map(({ loss, l0, ...point }) => point);
+const trainings: Record<string, TrainingView> = {
+  "training": viewOf([training("layers.10.mlp <topk> & $5", 0.18)], "sae"),
+  "training-several": viewOf([
+    training("topk k 32", 0.18, over), training("batchtopk k 32", 0.17, over),
+    training("matryoshka 512 | 2048 | 8192", 0.26, over), training("jumprelu, of a name that is much too long for its panel", 0.22, over),
+  ]),
+  "training-stopped": viewOf([
+    { ...training("topk", 0.18), finished: true, note: "interrupted at step 1180: the SAE is in `sae`", secondsLeft: Infinity },
+    { ...training("lr <0.1>", 0.4, { done: 300_000 }), finished: true, note: "loss was no number at step 300", points: [...training("", 0.4, { done: 300_000 }).points.slice(0, 9), { step: 200, tokens: 250_000, fvu: NaN, dead: 0.02, learningRate: 1 }] },
+  ]),
+  "training-begins": viewOf([{ name: "layers.3", done: 0, total: 4_000_000, points: [], rate: 0, secondsLeft: Infinity }]),
+  "training-many": viewOf([...Array.from({ length: 26 }, (_, i) => training(`seed ${i}`, 0.5 + 0.01 * i, { points: training("", 0.5 + 0.01 * i).points.slice(20, 26) })), { ...training("old file", 0.5), points: old }]),
+};
+
 export const cases: ViewCase[] = [
   heat("heatmap", [backtracking, dense, dead]),
   heat("heatmap-wrap", [backtracking], { layout: "wrap", context: 5 }),
@@ -314,5 +343,6 @@ export const cases: ViewCase[] = [
   { name: "rows", html: tableHtml(given), text: tableText(given) },
   { name: "preflight", html: preflightHtml(mistaken, refused), text: preflightText(mistaken, refused) },
   { name: "preflight-fits", html: preflightHtml(fitting, verdictOn(fitting, {})), text: preflightText(fitting, verdictOn(fitting, {})) },
+  ...Object.entries(trainings).map(([name, view]) => ({ name, html: trainingHtml(view), text: trainingText(view) })),
   { name: "written", html: writtenHtml(generated, { "layers.0": 1000 }), text: writtenText(generated, { "layers.0": 1000 }, false) },
 ];
