@@ -293,17 +293,16 @@ const OPS_FLAGS = ["-O3", "-std=c++17", "-march=native", "-mprefer-vector-width=
 
 /** The fused step as TensorFlow ops. Training does without them when they cannot be had, so nothing here ends the set-up. */
 async function ops() {
-  const { cpu, OPS: out, OPS_BUILD: card } = createRequire(import.meta.url)(path.join(root, "build", "src", "adapters", "ops.js"));
-  const source = path.join(root, "src", "native", "ops.cc");
+  const { cpu, OPS: out, OPS_BUILD: card, OPS_SOURCES: sources, opsSource } = createRequire(import.meta.url)(path.join(root, "build", "src", "adapters", "ops.js"));
   const headers = createRequire(path.join(root, "package.json"))("node-api-headers").include_dir;
   const wheel = tensorflow();
   const library = statSync(path.join(wheel, "libtensorflow_framework.so.2"));
-  const inputs = [readFileSync(source), cpu(), version("g++"), wheel, `${library.size} ${library.mtimeMs}`, OPS_FLAGS.join(" ")];
+  const inputs = [opsSource(), cpu(), version("g++"), wheel, `${library.size} ${library.mtimeMs}`, OPS_FLAGS.join(" ")];
   await step("ops", `${out}.stamp`, inputs, () => existsSync(out) && existsSync(card), async () => {
     for (const old of [card, out]) rmSync(old, { force: true });
     const half = `${out}.tmp`;
     try {
-      await run("g++", [...OPS_FLAGS, "-shared", "-fPIC", "-DNAPI_VERSION=8", `-I${headers}`, `-I${wheel}/include`, source, "-o", half,
+      await run("g++", [...OPS_FLAGS, "-shared", "-fPIC", "-DNAPI_VERSION=8", `-I${headers}`, `-I${wheel}/include`, sources[0], "-o", half,
         `-L${wheel}`, "-l:libtensorflow_framework.so.2"], { cure: "a g++ of 2018 or later" });
       cpSync(half, out);
     } catch (error) {
@@ -311,7 +310,7 @@ async function ops() {
     } finally {
       rmSync(half, { force: true });
     }
-    writeFileSync(card, `${JSON.stringify({ cpu: cpu(), id: hash(...inputs).slice(0, 12) })}\n`);
+    writeFileSync(card, `${JSON.stringify({ cpu: cpu(), source: opsSource(), id: hash(...inputs).slice(0, 12) })}\n`);
     return `the fused step, for ${cpu().split(",")[0]}`;
   });
 }

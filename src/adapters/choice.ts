@@ -6,7 +6,8 @@ import { performance } from "node:perf_hooks";
 import { random } from "../core/random";
 import { forward, groupings, PADDING, type Choice } from "./coder";
 import { writeAtomic } from "./files";
-import { FUSED, fusedKernels } from "./fusedstep";
+import { FUSED, fusedKernels, fusedOps } from "./fusedstep";
+import { HALVES } from "./ops";
 import type { Engine } from "./tensorflow";
 
 /**
@@ -63,7 +64,7 @@ async function remembered(file: string): Promise<Record<string, unknown>> {
 /** Whether it is one that could have been chosen for these sizes: another version or a hand may have written it. */
 export function isChoice(value: unknown, latents: number, k: number): value is Choice {
   const { step = "stock", product = "joined", precision, groups, chunk } = (value ?? {}) as Partial<Choice>;
-  return ["fused", "stock"].includes(step) && ["apart", "joined"].includes(product) && (precision === "f32" || precision === "bf16") && Number.isInteger(chunk) && (chunk as number) > 0 &&
+  return ["fused", "stock"].includes(step) && ["apart", "joined", ...HALVES].includes(product) && (precision === "f32" || precision === "bf16") && Number.isInteger(chunk) && (chunk as number) > 0 &&
     groupings(latents, k).some((known) => JSON.stringify(known) === JSON.stringify(groups));
 }
 
@@ -129,8 +130,9 @@ export function measureChoice(engine: Engine, { d, latents, k, batch }: Sizes, f
     const body = (choice: Choice): void => {
       if (choice.step === "fused") {
         const { value, index } = ops.encode(target, plain, bEnc, k, choice.product);
-        const { e, g, eSum } = ops.decode(target, value, index, wd);
-        ops.gradients([target, value, index, e, g, eSum], plain);
+        const levels = engine.tensor(new Int32Array(1), [1, 1]), tied = K.int(1);
+        const { e, g, eSum } = ops.decode(target, { value, index, levels }, target, [1], wd);
+        ops.gradients([target, value, index, levels, e, g, eSum, tied], plain);
       } else {
         const { value, index } = encode(xa, we, { n, d, latents, k }, stock);
         const { e, g } = decode({ value, index }, wd, target, 1, { n, d, k, chunk });
@@ -139,6 +141,8 @@ export function measureChoice(engine: Engine, { d, latents, k, batch }: Sizes, f
         K.scatterProduct(entries, K.reshape(g, [n * k]), shape, xa);
       }
     };
-    return fastest<Choice>([FUSED, { ...FUSED, product: "apart" }, stock], body);
+    const built = fusedOps(engine);
+    const products = ["apart", ...("id" in built ? built.halves : [])] as const;
+    return fastest<Choice>([FUSED, ...products.map((product): Choice => ({ ...FUSED, product })), stock], body);
   });
 }

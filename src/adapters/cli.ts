@@ -11,6 +11,7 @@ import { installKernel, uninstallKernel } from "./kernelspec";
 import { packageRoot, version } from "./package";
 import { publish } from "./publish";
 import { hooks, trace, TRACE_USAGE } from "./tracecli";
+import { TRAIN_USAGE, trainCommand } from "./traincli";
 
 const USAGE = `saelab ${version}
 
@@ -25,12 +26,12 @@ const USAGE = `saelab ${version}
       --set NAME=VALUE                value (a TypeScript expression) for the cell tagged "parameters"; repeatable
       --keep OUT.ipynb                also keep the executed notebook
       --open                          open the page where there is a desktop
-${HARVEST_USAGE}${ENCODE_USAGE}${EVALUATE_USAGE}  saelab demo                         publish notebooks/first-look.ipynb to reports/first-look.html and open it (in a clone)${TRACE_USAGE}
+${HARVEST_USAGE}${TRAIN_USAGE}${ENCODE_USAGE}${EVALUATE_USAGE}  saelab demo                         publish notebooks/first-look.ipynb to reports/first-look.html and open it (in a clone)${TRACE_USAGE}
 `;
 
 async function main(): Promise<void> {
   const [first, ...rest] = process.argv.slice(2);
-  const command = { harvest: harvestCommand, merge: mergeCommand, encode: encodeCommand, evaluate: evaluateCommand, trace, hooks }[first];
+  const command = { harvest: harvestCommand, merge: mergeCommand, train: trainCommand, encode: encodeCommand, evaluate: evaluateCommand, trace, hooks }[first];
   if (command) {
     if (rest.includes("--help") || rest.includes("-h")) return void console.log(usageOf(first));
     process.exitCode = (await command(rest)) ?? 0;
@@ -75,7 +76,7 @@ async function main(): Promise<void> {
       return show(await publish(notebook, out, { parameters, notebook: values.keep, open: values.open }));
     }
     default:
-      throw new OptionError(`expected a verb (setup, install, uninstall, publish, harvest, merge, encode, evaluate, trace, hooks, demo), found ${verb}${existsSync(verb) ? `: did you mean saelab publish ${verb}?` : ""}.`);
+      throw new OptionError(`expected a verb (setup, install, uninstall, publish, harvest, merge, train, encode, evaluate, trace, hooks, demo), found ${verb}${existsSync(verb) ? `: did you mean saelab publish ${verb}?` : ""}.`);
   }
 }
 

@@ -1,6 +1,8 @@
 import { OptionError } from "../core/errors";
 import { wholeRows } from "../core/sae";
+import type { Parameters } from "../core/trained";
 import type { Sparse } from "../core/types";
+import type { Half } from "./ops";
 import { DT, kernels, type Engine, type Id } from "./tensorflow";
 
 /**
@@ -10,20 +12,17 @@ import { DT, kernels, type Engine, type Id } from "./tensorflow";
  *   v = ReLU(TopK(W_enc·(x − b_dec) + b_enc))      x̂ = W_decᵀ·v + b_dec
  */
 
-/** What is trained: W_enc [F, d], b_enc [F], W_dec [F, d], b_dec [d]. Gradients and Adam's moments have the same shapes. */
-export interface Parameters {
-  wEnc: Float32Array;
-  bEnc: Float32Array;
-  wDec: Float32Array;
-  bDec: Float32Array;
-}
+export type { Parameters } from "../core/trained";
 
 /** What is chosen by measurement; it changes rounding, so it is written into the checkpoint. */
 export interface Choice {
   /** "fused": the ops of src/native, which leave only the product to choose; by default TensorFlow's stock kernels. */
   step?: "fused" | "stock";
-  /** Of the fused step: "apart" takes the encoder's product from TensorFlow; by default an op joins it with the top-k. */
-  product?: "apart" | "joined";
+  /**
+   * Of the fused step: "apart" takes the encoder's product from TensorFlow; by default an op joins it with the top-k. A half-precision
+   * one finds k and some more candidates, of which float32 chooses.
+   */
+  product?: "apart" | "joined" | Half;
   /** "bf16": the encoder product picks latents in bfloat16, their values are then computed in float32. */
   precision: "f32" | "bf16";
   /**
@@ -99,13 +98,19 @@ interface Sizes {
   chunk: number;
 }
 
+/** Levels of a loss (kinds.ts): `places` [n, L, k] is 1 where a level has the pair, else 0. */
+export interface Levels {
+  scales: number[]; // [L]
+  places: Id;
+}
+
 /** Pieces of the forward pass on tensors; all of them are to be called inside `tidy`. */
 export function forward(engine: Engine) {
   const K = kernels(engine);
 
-  /** [x − b_dec, 1, 0 …] and x − b_dec. */
-  const centred = (x: Id, bDec: Id, n: number): { xc: Id; xa: Id } => {
-    const xc = K.sub(x, bDec);
+  /** [x − b_dec, 1, 0 …] and x − b_dec; of x as it is where no b_dec is given. */
+  const centred = (x: Id, bDec: Id | undefined, n: number): { xc: Id; xa: Id } => {
+    const xc = bDec === undefined ? x : K.sub(x, bDec);
     const ones = new Float32Array(n * PADDING);
     for (let i = 0; i < n; i++) ones[i * PADDING] = 1;
     return { xc, xa: K.concat([xc, engine.tensor(ones, [n, PADDING])], 1) };
@@ -170,21 +175,28 @@ export function forward(engine: Engine) {
   /**
    * Rebuilds rows from the chosen latents and holds them against `target`: e = (Σ v·W_dec − target)·scale [n, d], g =
    * e·W_decᵀ at the chosen latents [n, k]. In chunks, so that the gathered rows [chunk, k, d] stay in the cache for both
-   * products.
+   * products. With levels, e is [n·L, d], each level by its own scale, and g the sum over the levels that have the pair.
    */
   const decode = (
-    { value, index }: Chosen, wd: Id, target: Id, scale: number, { n, d, k, chunk }: Sizes,
+    { value, index }: Chosen, wd: Id, target: Id, scale: number | Levels, { n, d, k, chunk }: Sizes,
   ): { e: Id; g: Id } => engine.tidy(() => {
-    const factor = K.scalar(scale);
+    const levels = typeof scale === "number" ? undefined : scale;
+    const L = levels ? levels.scales.length : 1;
+    const factor = typeof scale === "number" ? K.scalar(scale) : engine.tensor(Float32Array.from(scale.scales), [1, L, 1]);
     const errors: Id[] = [], products: Id[] = [];
     for (let from = 0; from < n; from += chunk) {
       const c = Math.min(chunk, n - from);
       const part = engine.tidy(() => {
         const rows = K.gather(wd, K.slice(index, [from, 0], [c, k], DT.i32));
-        const v = K.reshape(K.slice(value, [from, 0], [c, k]), [c, 1, k]);
-        const rebuilt = K.reshape(K.batchMatMul(v, rows), [c, d]);
-        const e = K.mul(K.sub(rebuilt, K.slice(target, [from, 0], [c, d])), factor);
-        return { e, g: K.reshape(K.batchMatMul(K.reshape(e, [c, 1, d]), rows, true), [c, k]) };
+        const all = K.reshape(K.slice(value, [from, 0], [c, k]), [c, 1, k]);
+        const goal = K.slice(target, [from, 0], [c, d]);
+        if (!levels) {
+          const e = K.mul(K.sub(K.reshape(K.batchMatMul(all, rows), [c, d]), goal), factor);
+          return { e, g: K.reshape(K.batchMatMul(K.reshape(e, [c, 1, d]), rows, true), [c, k]) };
+        }
+        const places = K.slice(levels.places, [from, 0, 0], [c, L, k]);
+        const e = K.mul(K.sub(K.batchMatMul(K.mul(all, places), rows), K.reshape(goal, [c, 1, d])), factor);
+        return { e: K.reshape(e, [c * L, d]), g: K.sum(K.mul(K.batchMatMul(e, rows, true), places), [1]) };
       });
       errors.push(part.e);
       products.push(part.g);
@@ -205,7 +217,17 @@ export function forward(engine: Engine) {
     return joined(parts);
   };
 
-  return { K, centred, topK, encode, decode, rebuild };
+  /** The largest of each of k groups of neighbours, after ReLU, the first of equal ones. */
+  const groupMax = (xa: Id, we: Id, { n, latents, k }: { n: number; latents: number; k: number }): Chosen => engine.tidy(() => {
+    const size = latents / k;
+    const grouped = K.reshape(K.matMul(xa, we, { transposeB: true }), [n, k, size]);
+    const attributes = { T: { type: DT.f32 }, Tidx: { type: DT.i32 }, output_type: { type: DT.i32 } };
+    const [within] = engine.run("ArgMax", attributes, [grouped, K.int(2)]);
+    const first = engine.tensor(Int32Array.from({ length: k }, (_, group) => group * size), [1, k]);
+    return { value: K.relu(K.max(grouped, 2)), index: K.addInts(within, first) };
+  });
+
+  return { K, centred, topK, groupMax, encode, decode, rebuild };
 }
 
 /** Rows encoded at a time outside training: the product [chunk, F] stays below 64 MB. */

@@ -113,7 +113,7 @@ export function parsed<Options extends NonNullable<NonNullable<Parameters<typeof
   }
 }
 
-const list = (words: string): string[] => words.split(",").map((word) => word.trim()).filter(Boolean);
+export const list = (words: string): string[] => words.split(",").map((word) => word.trim()).filter(Boolean);
 
 function shardOf(text: string): { index: number; of: number } {
   const [, index, of] = /^(\d{1,6})\/(\d{1,6})$/.exec(text)?.map(Number) ?? [];

@@ -5,7 +5,7 @@ import { OptionError, StoreError } from "../core/errors";
 import { readHeader } from "../core/safetensors";
 import type { Progress, Store } from "../core/types";
 import { fileSource, requireSpace, writeAtomic } from "./files";
-import { noRows } from "./harvest";
+import { noRows } from "./contexts";
 import { checkFolder, differences } from "./harvestsettings";
 import { breathe, stopIfInterrupted } from "./interrupt";
 import { takeLock } from "./lock";

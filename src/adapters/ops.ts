@@ -12,11 +12,31 @@ import type { Engine } from "./tensorflow";
 
 export const OPS = join(packageRoot, "kernel-ext", "ops.node");
 
-/** Beside OPS, written by set-up: `cpu`, for which it was compiled, and `id`, of its source and compiler. */
+/** Beside OPS, written by set-up: `cpu`, for which it was compiled, `source`, of what, and `id`, of these and the compiler. */
 export const OPS_BUILD = `${OPS}.json`;
 
+/** What OPS is compiled of: the first includes the others. */
+export const OPS_SOURCES = ["ops.cc", "half.h"].map((file) => join(packageRoot, "src", "native", file));
+
+/** Names the sources as they are now. */
+export function opsSource(): string {
+  const hash = createHash("sha256");
+  for (const file of OPS_SOURCES) hash.update(readFileSync(file));
+  return hash.digest("hex").slice(0, 12);
+}
+
+/** Products in half precision, numbered as in src/native/half.h: AMX's tiles, AVX512-FP16, AVX512-BF16. */
+export const HALVES = ["tiles", "fp16", "bf16"] as const;
+export type Half = (typeof HALVES)[number];
+
 export type Ops =
-  | { /** Of the source, compiler and processor: other bits may come of another one. */ id: string; setThreads(count: number): void }
+  | {
+    /** Of the source, compiler and processor: other bits may come of another one. */
+    id: string;
+    /** Half-precision products that the processor has. */
+    halves: Half[];
+    setThreads(count: number): void;
+  }
   | { why: string };
 
 /** Names the processor as far as compiled code depends on it: its model and what it can do. Empty where Linux does not say. */
@@ -45,13 +65,16 @@ function load(device: Engine["device"], file: string): Ops {
   const remedy = "run `npm run setup` (in a clone) or `npx saelab setup`";
   if (!existsSync(file)) return { why: `${file} was not built: ${remedy}` };
   try {
-    const build = JSON.parse(readFileSync(`${file}.json`, "utf8")) as { cpu?: unknown; id?: unknown };
+    const build = JSON.parse(readFileSync(`${file}.json`, "utf8")) as { cpu?: unknown; id?: unknown; source?: unknown };
     // Code for another processor would end the process at its first unknown instruction.
     if (build.cpu !== cpu() || typeof build.id !== "string") return { why: `${file} was built for another CPU (${build.cpu}): ${remedy}` };
-    const module = { exports: {} as { setThreads(count: number): void } };
+    // An op that takes other inputs than it is given ends the process too.
+    if (build.source !== opsSource()) return { why: `${file} was built of another version of src/native: ${remedy}` };
+    const module = { exports: {} as { setThreads(count: number): void; halves: string[] } };
     process.dlopen(module, file);
     module.exports.setThreads(availableParallelism());
-    return { id: build.id, setThreads: module.exports.setThreads };
+    const halves = HALVES.filter((name, number) => module.exports.halves[number] === name);
+    return { id: build.id, halves, setThreads: module.exports.setThreads };
   } catch (error) {
     return { why: `${file} does not load (${String((error as Error).message).split("\n")[0]}): ${remedy}` };
   }

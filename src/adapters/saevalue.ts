@@ -175,7 +175,7 @@ const IS: Record<SaeFormat, (text: string) => boolean> = { sparsify: isSparsify,
  * one, and of two SAEs saved over each other none lends its k to the other's weights.
  */
 async function save(
-  { weights, hook, card, curve }: Pick<Sae, "weights" | "hook" | "card" | "curve">, folder: string, { format = "sparsify", readme = false }: SaveOptions = {},
+  { weights, hook, card, curve }: Pick<Sae, "weights" | "hook" | "card" | "curve">, folder: string, { format = formatFor(weights), readme = false }: SaveOptions = {},
 ): Promise<void> {
   if (!(format in IS)) throw new OptionError(`save: format: expected ${Object.keys(IS).join(" or ")}, found ${JSON.stringify(format)}.`);
   checkTarget(folder, format);
@@ -196,6 +196,12 @@ async function save(
   }
   await writeAtomic(join(folder, CARD), [`${JSON.stringify({ format: "saelab-sae", version: 1, hook, card, curve }, null, 1)}\n`]);
   await writeAtomic(join(folder, CFG), [config]);
+}
+
+/** The layout that can say what an SAE does: sparsify's where it can, else SAELens'. */
+export function formatFor({ d, dOut = d, kind = "topk", transcoder = false, subtractBDec = true, normalize = "none", rescaleByDecoderNorm = false }: Omit<SaeWeights, "wEnc" | "bEnc" | "wDec" | "bDec" | "threshold">): SaeFormat {
+  const said = (kind === "topk" || kind === "groupmax") && dOut === d && transcoder !== subtractBDec && normalize === "none" && !rescaleByDecoderNorm;
+  return said ? "sparsify" : "saelens";
 }
 
 /**

@@ -1,23 +1,20 @@
 import { join } from "node:path";
-import { planBatches, sampleOf, wholeDocuments, type Context, type ShardPlan } from "../core/batches";
-import { EngineError, ModelError } from "../core/errors";
-import { rowNorms } from "../core/norms";
+import { planBatches, sampleOf, wholeDocuments, type ShardPlan } from "../core/batches";
+import { ModelError } from "../core/errors";
 import { toFloat16, writeSafetensors } from "../core/safetensors";
 import { closeGaps, keptRows, normLimit } from "../core/sinks";
 import type { Range } from "../core/split";
-import type { Document, Model, Progress, Tokens } from "../core/types";
+import type { Model, Progress } from "../core/types";
 import { writeAtomic } from "./files";
-import type { HookRow, Settings } from "./harvestsettings";
+import type { Settings } from "./harvestsettings";
 import { breathe, interrupted, stopIfInterrupted } from "./interrupt";
+import { checkedNorms, eachContext, markRows, passes, sampledLimits, type Reading } from "./passes";
 import { meter } from "./progress";
 import { ORIGIN_TENSORS, shardFile, UNFINISHED, writeJson, type Unfinished } from "./storestate";
 
 /** From contexts to shards on disk. */
 
-export interface Work {
-  documents: Document[];
-  tokens: Tokens[];
-  contexts: Context[];
+export interface Work extends Reading {
   plans: ShardPlan[];
   /** Numbers of the shards to be made, ascending: all, or a part's. */
   mine: number[];
@@ -56,7 +53,6 @@ export async function fillShards(
   for (const { first, end } of plans) {
     for (let i = first + 1; i < end; i++) places[i] = places[i - 1] + contexts[i - 1].length;
   }
-  const isFirst = (i: number): boolean => !contexts[i].lead; // behind a lead, that is the sink
 
   const stop = (): void => {
     const made = mine.filter((shard) => unfinished.shards[shard]).length;
@@ -69,27 +65,13 @@ export async function fillShards(
   };
 
   if (settings.dropNorm !== false && unfinished.settings.normLimits === undefined && missing.length && missing[0] !== 0) {
-    const sample = sampleOf(batchesOf(0));
-    const count = sample.flat().reduce((sum, i) => sum + contexts[i].length, 0);
-    const norms = hooks.map(() => new Float64Array(count));
-    const first = new Uint8Array(count);
-    const tell = meter("norms of the first shard", count, "tokens", progress);
-    let at = 0;
-    for await (const { batch, result } of passes(model, hooks, sample.map((batch) => ({ batch })), work)) {
-      const begin = at;
-      hooks.forEach((hook, h) => {
-        at = begin;
-        eachContext(result[hook.name], hook, batch, (i, piece) => {
-          checkedNorms(hook, i, piece, norms[h].subarray(at));
-          first[at] = isFirst(i) ? 1 : 0;
-          at += contexts[i].length;
-        });
-      });
-      tell(at);
+    let tell: ReturnType<typeof meter> | undefined;
+    unfinished.settings.normLimits = await sampledLimits(model, hooks, sampleOf(batchesOf(0)), work, settings, async (rows, of) => {
+      tell ??= meter("norms of the first shard", of, "tokens", progress);
+      tell(rows);
       await breathe();
       stop();
-    }
-    unfinished.settings.normLimits = norms.map((of) => normLimit(of, first, settings));
+    });
   }
 
   const buffers = missing.length > 1 ? [newBuffer(), newBuffer()] : [newBuffer()];
@@ -103,8 +85,8 @@ export async function fillShards(
   try {
     for await (const { shard, batch, result } of passes(model, hooks, jobs, work)) {
       const buffer = buffers[turn % buffers.length];
-      hooks.forEach((hook, h) => eachContext(result[hook.name], hook, batch, (i, piece) => {
-        checkedNorms(hook, i, piece, buffer.norms[h].subarray(places[i]));
+      hooks.forEach((hook, h) => eachContext(contexts, batch, result[hook.name], hook, (i, piece) => {
+        checkedNorms(work, hook, i, piece, buffer.norms[h].subarray(places[i]));
         const into = buffer.x[h].subarray(places[i] * hook.width);
         if (into instanceof Uint16Array) toFloat16(piece, into);
         else into.set(piece);
@@ -128,34 +110,6 @@ export async function fillShards(
     await Promise.allSettled([writing]); // nothing of this run happens after it has ended
   }
 
-  /** Goes through a batch's rows context by context. */
-  function eachContext(rows: Float32Array | undefined, { name, width }: HookRow, batch: number[], each: (i: number, piece: Float32Array) => void): void {
-    const count = batch.reduce((sum, i) => sum + contexts[i].lead + contexts[i].length, 0);
-    if (rows?.length !== count * width) {
-      throw new EngineError(
-        `${name}: expected ${count} rows of ${width} from the model, found ${rows ? `${rows.length} numbers` : "nothing"}. ` +
-        "The model's graph does not fit its config.json.");
-    }
-    let at = 0;
-    for (const i of batch) {
-      const { length, lead } = contexts[i];
-      at += lead;
-      each(i, rows.subarray(at * width, (at + length) * width));
-      at += length;
-    }
-  }
-
-  function checkedNorms({ name, width }: HookRow, i: number, piece: Float32Array, norms: Float64Array): void {
-    const bad = rowNorms(piece, width, norms);
-    if (bad < 0) return;
-    const { document, from } = contexts[i];
-    const found = piece.subarray(bad * width, (bad + 1) * width).find((value) => !Number.isFinite(value));
-    throw new ModelError(
-      `${name}: expected finite activations, found ${found} ` +
-      `at document ${document} ("${documents[document].id}"), position ${from + bad}. ` +
-      "Half-precision weights can overflow: open the model in float32. If it is in float32, its files are damaged.");
-  }
-
   /** Drops sinks, closes the gaps and puts the shard on disk, then on record. */
   async function writeShard(shard: number, { x, norms }: ShardBuffer): Promise<void> {
     const { first, end, tokens: count } = plans[shard];
@@ -166,13 +120,12 @@ export async function fillShards(
     for (let i = first; i < end; i++) {
       const { document, from, length } = contexts[i];
       const { ids, start, end: ends } = tokens[document];
-      if (isFirst(i)) firsts[places[i]] = 1;
+      markRows(work, i, firsts.subarray(places[i]), prompts && prompts.subarray(places[i]));
       origin.document.fill(document, places[i], places[i] + length);
       origin.token.set(ids.subarray(from, from + length), places[i]);
       origin.start.set(start.subarray(from, from + length), places[i]);
       origin.end.set(ends.subarray(from, from + length), places[i]);
       for (let t = 0; t < length; t++) origin.position[places[i] + t] = from + t;
-      if (prompts) for (let t = 0; t < length; t++) prompts[places[i] + t] = start[from + t] < documents[document].prompt! ? 1 : 0;
     }
     if (unfinished.settings.normLimits === undefined) {
       const sample = sampleOf(batchesOf(shard)).flat();
@@ -218,33 +171,4 @@ export async function fillShards(
       }
     });
   }
-}
-
-/** Runs batches one after the other. Two are with the model's worker at a time: it has the next one at hand while the last one's rows are put away. */
-async function* passes<Job extends { batch: number[] }>(
-  model: Model, hooks: HookRow[], jobs: Job[], { tokens, contexts }: Work,
-): AsyncGenerator<Job & { result: Record<string, Float32Array> }> {
-  const names = hooks.map(({ name }) => name);
-  const waiting: Promise<Record<string, Float32Array>>[] = [];
-  try {
-    for (let job = 0, sent = 0; job < jobs.length; job++) {
-      for (; sent < jobs.length && sent <= job + 1; sent++) {
-        const run = model.run(jobs[sent].batch.map((i) => idsOf(tokens, contexts[i])), { hooks: names });
-        run.catch(() => {}); // awaited below, or given up with the run
-        waiting.push(run);
-      }
-      yield { ...jobs[job], result: await waiting.shift()! };
-    }
-  } finally {
-    await Promise.allSettled(waiting);
-  }
-}
-
-function idsOf(tokens: Tokens[], { document, from, length, lead }: Context): Int32Array {
-  const { ids } = tokens[document];
-  if (!lead) return ids.subarray(from, from + length);
-  const out = new Int32Array(lead + length);
-  out.set(ids.subarray(0, lead));
-  out.set(ids.subarray(from, from + length), lead);
-  return out;
 }

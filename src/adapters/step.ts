@@ -1,248 +1,196 @@
-import { measuring, type Measures } from "../core/measure";
-import { wholeRows } from "../core/sae";
-import { auxiliary } from "../core/schedule";
+import type { Measures } from "../core/measure";
+import { madeOnDemand, sizesOf, TINY, type Parameters, type StepState } from "../core/trained";
 import type { Sparse } from "../core/types";
-import {
-  coder, decodeRows, defaultGroups, encodeRows, forward, PADDING, withBias, withoutBias,
-  type Choice, type Chosen, type Coder, type Parameters,
-} from "./coder";
-import { DT, kernels, type Engine, type Id } from "./tensorflow";
+import { auxiliaryGradients } from "./auxk";
+import { checkBatch } from "./batch";
+import { defaultGroups, forward, PADDING, withBias, withoutBias, type Choice } from "./coder";
+import { inference } from "./inference";
+import { jumpGradients, L0_WEIGHT } from "./jumprelu";
+import { movedThreshold, selectorOf } from "./kinds";
+import { rankedGradients } from "./ranked";
+import type { Engine, Id } from "./tensorflow";
+
+export { freshState, zerosLike, type FreshOptions, type StepState } from "../core/trained";
 
 /**
- * One training step of a top-k SAE with TensorFlow's stock kernels, on the k chosen latents only; plainstep.ts has its
- * reference. F latents, rows of width d, n rows a batch.
+ * One training step of an SAE or a transcoder with TensorFlow's stock kernels, on the chosen latents only; plainstep.ts has its
+ * reference. F latents, n rows a batch: x [n, d] is read, y [n, dOut] rebuilt (y = x of an SAE).
  *
- *   v = ReLU(TopK(W_enc·(x − b_dec) + b_enc))      e = W_decᵀ·v + b_dec − x
- *   loss = Σe²/Σ(x − x̄)² + s·Σ(W_decᵀ·v' + e)²/Σ(x − x̄)²
+ *   p = W_enc·(x − b_dec) + b_enc      v = the chosen of them, by kind      ŷ = W_decᵀ·v + b_dec (+ W_skip·x)
+ *   loss = Σ‖ŷ − y‖²/V + AuxK (auxk.ts)      V = Σ‖y − ȳ‖² of the batch
  *
- * v' are the largest k' = min(d/2, dead) among the dead latents, e in the second term is a constant, s = weight·min(1,
- * dead/(d/2)). Adam on all four; the part of W_dec's gradient along its rows is removed, and rows go back to unit norm
- * after each step.
+ * kinds.ts says what each kind chooses and adds to the loss; a transcoder does not subtract b_dec. Adam on all of them; the part
+ * of W_dec's gradient along its rows is removed, and rows go back to unit norm after each step.
  */
-
-/**
- * Everything a step needs to go on, as plain arrays: any kind of step takes up where another left off. Rows of W_dec have
- * unit norm.
- */
-export interface StepState {
-  d: number;
-  latents: number;
-  k: number;
-  /** Updates made so far. */
-  steps: number;
-  parameters: Parameters;
-  m: Parameters;
-  v: Parameters;
-}
-
 export interface UpdateOptions {
   learningRate: number;
   /** Latents that the auxiliary loss revives, ascending. */
   dead?: Int32Array;
   auxWeight?: number; // 1: recipe
+  /** Rows of the other place [n, dOut], of a transcoder. */
+  target?: Float32Array;
+  l0Weight?: number; // of JumpReLU: L0_WEIGHT of jumprelu.ts
 }
 
+/** Before the update; their sum fvu + aux + extra is the loss. */
 export interface Losses {
-  /** Fraction of variance unexplained of the batch, before the update. */
+  /** Fraction of variance unexplained of the batch, by the latents that the kind chose. */
   fvu: number;
   /** The auxiliary term as it enters the loss; 0 without dead latents. */
   aux: number;
-  /** The chosen latents of the batch, in no particular order. */
+  /** What the kind adds: FVU(4k)/8 of multi-top-k, the levels' mean FVU less `fvu` of matryoshka, JumpReLU's L0 loss; else 0. */
+  extra: number;
+  /** Mean number of latents above 0 in a row. */
+  l0: number;
+  /** The chosen latents of the batch, in no particular order: those that count as having fired. */
   chosen: Sparse;
 }
 
 /** The seam: stock here, plain in plainstep.ts, fused in fusedstep.ts. Rows are in the units that the state was trained in. */
 export interface Step {
+  /** What computes it; "fused" where at least choice, decoding and update are fused ops. JumpReLU is "stock" always. */
   kind: "fused" | "stock" | "plain";
   choice: Choice;
   /**
-   * The k largest latents of each row, larger first, ties by smaller index; `only` restricts the choice to some latents
-   * (ascending).
+   * The active latents of rows as the SAE has them in use, thresholds in place of a choice over the batch: larger first, ties by
+   * smaller index. With `k` or `only` the k largest instead, of all latents or some (ascending), whatever the kind.
    */
   encodeTopK(x: Float32Array, options?: { k?: number; only?: Int32Array }): Sparse;
+  /** Without a skip connection's part. */
   decode(sparse: Sparse): Float32Array;
   /** Gradients of the loss as autodiff gives them, before the projection; changes nothing. */
   gradients(x: Float32Array, options?: Omit<UpdateOptions, "learningRate">): Losses & { gradient: Parameters };
+  /** @throws OptionError where a target is missing or does not fit */
   update(x: Float32Array, options: UpdateOptions): Losses;
-  measure(x: Float32Array): Measures;
+  /** Of the SAE as it is in use, held against `target` [n, dOut]; x by default. */
+  measure(x: Float32Array, target?: Float32Array): Measures;
   state(): StepState;
+  /**
+   * The same, each array read when it is asked for and not kept: memory for one of them is enough. Of use until the next update.
+   */
+  live(): StepState;
+  /** Frees what only an update needs: the moments. Parameters stay. */
+  settle(): void;
   /** Frees the tensors. */
   dispose(): void;
 }
-
-export const zerosLike = ({ wEnc, bEnc, wDec, bDec }: Parameters): Parameters => ({
-  wEnc: new Float32Array(wEnc.length),
-  bEnc: new Float32Array(bEnc.length),
-  wDec: new Float32Array(wDec.length),
-  bDec: new Float32Array(bDec.length),
-});
-
-/** A state with no steps made; rows of W_dec are brought to unit norm. */
-export const freshState = (d: number, latents: number, k: number, parameters: Parameters): StepState => ({
-  d, latents, k, steps: 0,
-  parameters: { ...parameters, wDec: normalised(parameters.wDec, d) },
-  m: zerosLike(parameters),
-  v: zerosLike(parameters),
-});
 
 export const defaultChoice = (latents: number, k: number): Choice => ({
   precision: "f32", groups: defaultGroups(latents, k), chunk: 128,
 });
 
-/** Encodes, decodes and measures rows. */
-function measureRows(engine: Engine, sae: Coder, x: Float32Array): Measures {
-  const tally = measuring(sae.d, sae.latents);
-  const sparse = encodeRows(engine, sae, x);
-  tally.rows(x, decodeRows(engine, sae, sparse));
-  tally.latents(sparse.index, sparse.value);
-  return tally.result();
-}
+/** The variables of a state, or what is read from them: [W_enc | b_enc | 0 …], W_dec, b_dec, W_skip, log θ. */
+interface Tensors { we: Id; wd: Id; bd: Id; ws?: Id; lt?: Id }
 
-/** Added to a squared norm before its root: a row of zeros stays one. */
-export const TINY = 1e-30;
+/** Only the chosen latents are decoded and get gradients (all of JumpReLU), through kernels that every TensorFlow build has. */
+export function stockStep(engine: Engine, initial: StepState, given: Choice = defaultChoice(initial.latents, initial.k)): Step {
+  const sizes = sizesOf(initial); // not the arrays: they are let go
+  const { kind, d, dOut, latents, transcoder } = sizes;
+  const { K, centred } = forward(engine);
+  const select = kind === "jumprelu" ? undefined : selectorOf(engine, sizes);
+  // Other kinds compare values beyond a row's k largest: these are to be float32's own.
+  const choice: Choice = kind === "topk" ? given : { ...given, precision: "f32" };
+  let { steps, threshold } = initial;
+  const variables = ({ wEnc, bEnc, wDec, bDec, wSkip, logThreshold }: Parameters): Tensors => ({
+    we: K.variable(withBias(wEnc, bEnc, d), [latents, d + PADDING]), wd: K.variable(wDec, [latents, dOut]), bd: K.variable(bDec, [dOut]),
+    ...(wSkip ? { ws: K.variable(wSkip, [dOut, d]) } : {}), ...(logThreshold ? { lt: K.variable(logThreshold, [latents]) } : {}),
+  });
+  const P = variables(initial.parameters);
+  const M = variables(initial.m);
+  const V = variables(initial.v);
+  const moments = [M, V];
+  const read = (set: Tensors): Tensors => Object.fromEntries(Object.entries(set).map(([name, variable]) => [name, K.read(variable)])) as unknown as Tensors;
+  const arrays = ({ we, wd, bd, ws, lt }: Tensors): Parameters => ({
+    ...withoutBias(engine.floats(we), d), wDec: engine.floats(wd), bDec: engine.floats(bd),
+    ...(ws === undefined ? {} : { wSkip: engine.floats(ws) }), ...(lt === undefined ? {} : { logThreshold: engine.floats(lt) }),
+  });
 
-function normalised(rows: Float32Array, d: number): Float32Array {
-  const out = new Float32Array(rows.length);
-  for (let at = 0; at < rows.length; at += d) {
-    let sum = TINY;
-    for (let j = at; j < at + d; j++) sum += rows[j] * rows[j];
-    const scale = 1 / Math.sqrt(sum);
-    for (let j = at; j < at + d; j++) out[j] = rows[j] * scale;
-  }
-  return out;
-}
-
-export const checkRows = (x: Float32Array, d: number): number => {
-  const n = wholeRows(x, d);
-  if (n < 2) throw new RangeError(`batch: expected at least 2 rows (their variance is the loss's unit), found ${n}`);
-  return n;
-};
-
-/** Gradients of some latents' rows, and Σ v·g: the length of W_dec's along its rows. */
-interface RowGradients {
-  dwe: Id; // of [W_enc | b_enc | 0 …]
-  dwd: Id;
-  along: Id;
-}
-
-/**
- * The auxiliary term: dead latents alone against the residual −e; gradients of the dead latents' rows. So many take part in
- * each row (half its width) that dense products are several times as fast as gathering them. Latents that tie with the last
- * one take part too. To be called inside `tidy`.
- * @param rows [W_enc | b_enc | 0 …] and W_dec of the dead latents
- * @param batch xa = [x − b_dec, 1, 0 …]; e the main term's gradient in x̂; variance Σ(x − x̄)²
- */
-export function auxiliaryGradients(
-  engine: Engine,
-  { weDead, wdDead }: { weDead: Id; wdDead: Id },
-  { n, d, dead, weight }: { n: number; d: number; dead: number; weight: number },
-  { xa, e, variance }: { xa: Id; e: Id; variance: number },
-): RowGradients & { loss: number } {
-  const K = kernels(engine);
-  const { k: kept, scale } = auxiliary(dead, d, weight);
-  const factor = (2 * scale) / variance;
-  const target = K.mul(e, K.scalar(-variance / 2)); // the residual x − x̂ in plain units
-  const pre = K.matMul(xa, weDead, { transposeB: true });
-  const v = kept === dead ? K.relu(pre) : K.keepLargest(K.relu(pre), kept, n);
-  const error = K.mul(K.sub(K.matMul(v, wdDead), target), K.scalar(factor));
-  const g = K.reluGrad(K.matMul(error, wdDead, { transposeB: true }), v);
-  return {
-    loss: engine.floats(K.sum(K.square(error), [0, 1]))[0] * (variance / (4 * scale)),
-    dwd: K.matMul(v, error, { transposeA: true }),
-    dwe: K.matMul(g, xa, { transposeA: true }),
-    along: K.sum(K.mul(v, g), [0]),
-  };
-}
-
-/** Only the chosen latents are decoded and get gradients, through kernels that every TensorFlow build has. */
-export function stockStep(engine: Engine, initial: StepState, choice: Choice = defaultChoice(initial.latents, initial.k)): Step {
-  const { d, latents, k } = initial;
-  const width = d + PADDING;
-  const { K, centred, encode, decode } = forward(engine);
-  let steps = initial.steps;
-  const encoder = (p: Parameters): Id => K.variable(withBias(p.wEnc, p.bEnc, d), [latents, width]);
-  const triple = (p: Parameters) => ({ we: encoder(p), wd: K.variable(p.wDec, [latents, d]), bd: K.variable(p.bDec, [d]) });
-  const P = triple(initial.parameters);
-  const M = triple(initial.m);
-  const V = triple(initial.v);
-
-  interface Gradients { dwe: Id; dwd: Id; dbd: Id; along: Id; fvu: number; aux: number; chosen: Chosen }
-
-  const sparseGradients = ({ value, index }: Chosen, e: Id, g: Id, xa: Id, n: number, kept: number, columns: number): RowGradients =>
-    engine.tidy(() => {
-      const { entries, shape } = K.entries(index, n, kept, columns);
-      const flat = (x: Id): Id => K.reshape(x, [n * kept]);
-      return {
-        dwd: K.scatterProduct(entries, flat(value), shape, e),
-        dwe: K.scatterProduct(entries, flat(g), shape, xa),
-        along: K.segmentSum(flat(K.mul(value, g)), K.reshape(index, [n * kept], DT.i32), columns),
-      };
-    });
-
-  /** To be called inside `tidy`. */
-  const backward = (x: Float32Array, n: number, dead: Int32Array, weight: number, we: Id, wd: Id, bd: Id): Gradients => {
+  /** Gradients by what they are of, and Σ v·g of each latent. To be called inside `tidy`. */
+  const backward = (
+    x: Float32Array, { dead = new Int32Array(0), auxWeight = 1, target, l0Weight = L0_WEIGHT }: Omit<UpdateOptions, "learningRate">,
+    { we, wd, bd, ws, lt }: Tensors,
+  ): { gradients: Tensors; along: Id; losses: Losses; least?: number } => {
+    const n = checkBatch(sizes, x, target);
     const rows = engine.tensor(x, [n, d]);
-    const mean = K.mul(K.sum(rows, [0], true), K.scalar(1 / n));
-    const variance = engine.floats(K.sum(K.squaredDifference(rows, mean), [0, 1]))[0];
-    const { xc, xa } = centred(rows, bd, n);
-    const chosen = encode(xa, we, { n, d, latents, k }, choice);
-    const decoded = decode(chosen, wd, xc, 2 / variance, { n, d, k, chunk: choice.chunk });
-    const { e } = decoded;
-    const g = K.reluGrad(decoded.g, chosen.value);
-    const fvu = engine.floats(K.sum(K.square(e), [0, 1]))[0] * (variance / 4);
-    let { dwd, dwe, along } = sparseGradients(chosen, e, g, xa, n, k, latents);
+    const y = target ? engine.tensor(target, [n, dOut]) : rows;
+    const mean = K.mul(K.sum(y, [0], true), K.scalar(1 / n));
+    const variance = engine.floats(K.sum(K.squaredDifference(y, mean), [0, 1]))[0];
+    const { xc, xa } = centred(rows, transcoder ? undefined : bd, n);
+    let goal = transcoder ? K.sub(y, bd) : xc;
+    if (ws !== undefined) goal = K.sub(goal, K.matMul(rows, ws, { transposeB: true }));
+    const batch = { n, xa, goal, variance, we, wd };
+    const main = select ? rankedGradients(engine, sizes, batch, select, choice) : jumpGradients(engine, sizes, batch, lt!, l0Weight);
+    const { total, residual, dlt, losses, least } = main;
+    let { dwe, dwd, along } = main;
     let aux = 0;
-    if (dead.length && weight > 0) {
+    if (dead.length && auxWeight > 0) {
       const list = engine.tensor(dead, [dead.length]);
       const ofDead = { weDead: K.gather(we, list), wdDead: K.gather(wd, list) };
-      const extra = auxiliaryGradients(engine, ofDead, { n, d, dead: dead.length, weight }, { xa, e, variance });
+      const sizes = { n, dOut, dead: dead.length, weight: auxWeight };
+      const extra = auxiliaryGradients(engine, ofDead, sizes, { xa, residual: residual(), variance });
       const at = engine.tensor(dead, [dead.length, 1]);
       aux = extra.loss;
       dwd = K.addToRows(dwd, at, extra.dwd);
       dwe = K.addToRows(dwe, at, extra.dwe);
       along = K.addToRows(along, at, extra.along);
     }
-    // x − b_dec enters every pre-activation: b_dec's gradient loses b_enc's, carried back through W_enc.
-    const through = K.slice(K.matMul(K.slice(dwe, [0, d], [latents, 1]), we, { transposeA: true }), [0, 0], [1, d]);
-    const dbd = K.sub(K.sum(e, [0]), K.reshape(through, [d]));
-    return { dwe, dwd, dbd, along, fvu, aux, chosen };
+    let dbd = K.sum(total, [0]);
+    if (!transcoder) { // x − b_dec enters every pre-activation: b_dec's gradient loses b_enc's, carried back through W_enc
+      const through = K.slice(K.matMul(K.slice(dwe, [0, d], [latents, 1]), we, { transposeA: true }), [0, 0], [1, d]);
+      dbd = K.sub(dbd, K.reshape(through, [d]));
+    }
+    const gradients: Tensors = {
+      we: dwe, wd: dwd, bd: dbd, ...(ws === undefined ? {} : { ws: K.matMul(total, rows, { transposeA: true }) }), ...(dlt === undefined ? {} : { lt: dlt }),
+    };
+    return { gradients, along, losses: { ...losses, aux }, least };
   };
 
-  const sparse = ({ index, value }: Chosen, n: number): Sparse => ({ n, k, index: engine.ints(index), value: engine.floats(value) });
-  const readAll = ({ we, wd, bd }: typeof P): Parameters => engine.tidy(() => ({
-    ...withoutBias(engine.floats(K.read(we)), d), wDec: engine.floats(K.read(wd)), bDec: engine.floats(K.read(bd)),
-  }));
-  const now = (): Coder => coder(d, latents, k, readAll(P));
+  const state = (): StepState => ({
+    ...sizes, steps, ...(threshold === undefined ? {} : { threshold }),
+    ...engine.tidy(() => ({ parameters: arrays(read(P)), m: arrays(read(M)), v: arrays(read(V)) })),
+  });
+  const onDemand = ({ we, wd, bd, ws, lt }: Tensors): Parameters => {
+    const floats = (variable: Id, columns?: [from: number, count: number]) => (): Float32Array => engine.tidy(() => {
+      const whole = K.read(variable);
+      return engine.floats(columns ? K.slice(whole, [0, columns[0]], [latents, columns[1]]) : whole);
+    });
+    return madeOnDemand({
+      wEnc: floats(we, [0, d]), bEnc: floats(we, [d, 1]), wDec: floats(wd), bDec: floats(bd),
+      ...(ws === undefined ? {} : { wSkip: floats(ws) }), ...(lt === undefined ? {} : { logThreshold: floats(lt) }),
+    });
+  };
+  const live = (): StepState => ({
+    ...sizes, steps, ...(threshold === undefined ? {} : { threshold }), parameters: onDemand(P), m: onDemand(M), v: onDemand(V),
+  });
   return {
     kind: "stock",
     choice,
-    encodeTopK: (x, options) => encodeRows(engine, now(), x, options),
-    decode: (rows) => decodeRows(engine, now(), rows),
-    gradients: (x, { dead = new Int32Array(0), auxWeight = 1 } = {}) => engine.tidy(() => {
-      const n = checkRows(x, d);
-      const { dwe, dwd, dbd, fvu, aux, chosen } = backward(x, n, dead, auxWeight, K.read(P.we), K.read(P.wd), K.read(P.bd));
-      const gradient = { ...withoutBias(engine.floats(dwe), d), wDec: engine.floats(dwd), bDec: engine.floats(dbd) };
-      return { fvu, aux, chosen: sparse(chosen, n), gradient };
+    ...inference(engine, live),
+    gradients: (x, options = {}) => engine.tidy(() => {
+      const { gradients, losses } = backward(x, options, read(P));
+      return { ...losses, gradient: arrays(gradients) };
     }),
-    update: (x, { learningRate, dead = new Int32Array(0), auxWeight = 1 }) => engine.tidy(() => {
-      const n = checkRows(x, d);
-      const [we, wd, bd] = [K.read(P.we), K.read(P.wd), K.read(P.bd)];
-      const { dwe, dwd, dbd, along, fvu, aux, chosen } = backward(x, n, dead, auxWeight, we, wd, bd);
-      const across = K.sub(dwd, K.mul(wd, K.reshape(along, [latents, 1])));
-      engine.free(we, wd, bd); // while they are held, Adam copies the variables instead of changing them in place
+    update: (x, options) => engine.tidy(() => {
+      const now = read(P);
+      const { gradients, along, losses, least } = backward(x, options, now);
+      gradients.wd = K.sub(gradients.wd, K.mul(now.wd, K.reshape(along, [latents, 1])));
+      engine.free(...Object.values(now)); // while they are held, Adam copies the variables instead of changing them in place
       steps++;
-      K.adam(P.we, M.we, V.we, dwe, steps, learningRate);
-      K.adam(P.wd, M.wd, V.wd, across, steps, learningRate);
-      K.adam(P.bd, M.bd, V.bd, dbd, steps, learningRate);
+      threshold = movedThreshold(threshold, least);
+      for (const name of Object.keys(P) as (keyof Tensors)[]) K.adam(P[name]!, M[name]!, V[name]!, gradients[name]!, steps, options.learningRate);
       const moved = K.read(P.wd);
       const norms = K.rsqrt(K.add(K.sum(K.square(moved), [1], true), K.scalar(TINY)));
       K.assign(P.wd, K.mul(moved, norms));
-      return { fvu, aux, chosen: sparse(chosen, n) };
+      return losses;
     }),
-    measure: (x) => measureRows(engine, now(), x),
-    state: () => ({ d, latents, k, steps, parameters: readAll(P), m: readAll(M), v: readAll(V) }),
+    state,
+    live,
+    settle() {
+      for (const set of moments.splice(0)) for (const variable of Object.values(set)) K.destroy(variable);
+    },
     dispose() {
-      for (const set of [P, M, V]) for (const variable of Object.values(set)) K.destroy(variable);
+      this.settle();
+      for (const variable of Object.values(P)) K.destroy(variable);
     },
   };
 }

@@ -12,7 +12,7 @@ import { EngineError } from "../core/errors";
 export type Id = number & { readonly tensor: unique symbol };
 
 /** TensorFlow's own numbers of the dtypes used here (tensorflow/core/framework/types.proto). */
-export const DT = { f32: 1, f64: 2, i32: 3, i64: 9, bf16: 14, variant: 21 } as const;
+export const DT = { f32: 1, f64: 2, i32: 3, i64: 9, bool: 10, bf16: 14, variant: 21 } as const;
 export type Dtype = (typeof DT)[keyof typeof DT];
 
 /** What a kernel wants to know besides its inputs: { type } is a dtype, { shape } a shape; a number is an integer. */
@@ -169,6 +169,9 @@ export function kernels(engine: Engine) {
   const ints = (...values: number[]): Id => tensor(Int32Array.from(values), [values.length]);
   const unary = (name: string) => (x: Id): Id => run(name, { T: f32 }, [x])[0];
   const binary = (name: string, T: Dtype = DT.f32) => (a: Id, b: Id): Id => run(name, { T: { type: T } }, [a, b])[0];
+  const csr = (entries: Id, values: Id, shape: Id): Id => run("SparseTensorToCSRSparseMatrix", { T: f32 }, [entries, values, shape])[0];
+  const off = { transpose_a: false, transpose_b: false, adjoint_a: false, adjoint_b: false, transpose_output: false, conjugate_output: false };
+  const csrProduct = (sparse: Id, dense: Id): Id => run("SparseMatrixMatMul", { T: f32, ...off }, [sparse, dense])[0];
   return {
     scalar, int, ints,
     relu: (x: Id): Id => run("Relu", { T: f32 }, [x])[0],
@@ -217,12 +220,10 @@ export function kernels(engine: Engine) {
      * matrix with k entries a row, times dense [n, w]. → [columns, w]. Transposing the matrix first is several times as
      * fast as the product's own transpose_a.
      */
-    scatterProduct(entries: Id, values: Id, shape: Id, dense: Id): Id {
-      const sparse = run("SparseTensorToCSRSparseMatrix", { T: f32 }, [entries, values, shape])[0];
-      const transposed = run("SparseMatrixTranspose", { conjugate: false, type: f32 }, [sparse])[0];
-      const off = { transpose_a: false, transpose_b: false, adjoint_a: false, adjoint_b: false, transpose_output: false, conjugate_output: false };
-      return run("SparseMatrixMatMul", { T: f32, ...off }, [transposed, dense])[0];
-    },
+    scatterProduct: (entries: Id, values: Id, shape: Id, dense: Id): Id =>
+      csrProduct(run("SparseMatrixTranspose", { conjugate: false, type: f32 }, [csr(entries, values, shape)])[0], dense),
+    /** A sparse matrix, as scatterProduct takes it, times dense [columns, w] → [n, w]. */
+    sparseProduct: (entries: Id, values: Id, shape: Id, dense: Id): Id => csrProduct(csr(entries, values, shape), dense),
     /** Places of a sparse [n, columns] matrix from column indices [n, k] (int32): [n·k, 2] and [2], int64. */
     entries(index: Id, n: number, k: number, columns: number): { entries: Id; shape: Id } {
       const rows = new Int32Array(n * k);
@@ -241,11 +242,17 @@ export function kernels(engine: Engine) {
     /** A variable with a copy of `data`; make it outside `tidy`, and end it with `destroy`. */
     variable(data: Float32Array, shape: number[]): Id {
       const handle = run("VarHandleOp", { dtype: f32, shape: { shape }, shared_name: `saelab-${variables++}`, container: "" }, [])[0];
-      const value = tensor(data.slice(), shape); // updates are made in place: never in the caller's memory
+      const value = this.own(data, shape);
       run("AssignVariableOp", { dtype: f32 }, [handle, value], 0);
       engine.free(value);
       return handle;
     },
+    /**
+     * A tensor that may be changed in place: never in the caller's memory. Not by a kernel that copies: TensorFlow keeps what it
+     * allocates, and would keep the first copy too.
+     */
+    own: (data: Float32Array, shape: number[]): Id => data.every((value) => Object.is(value, 0))
+      ? engine.tidy(() => run("Fill", { T: f32, index_type: i32 }, [ints(...shape), scalar(0)])[0]) : tensor(data.slice(), shape),
     read: (variable: Id): Id => run("ReadVariableOp", { dtype: f32 }, [variable])[0],
     assign: (variable: Id, value: Id): void => void run("AssignVariableOp", { dtype: f32 }, [variable, value], 0),
     destroy(variable: Id): void {

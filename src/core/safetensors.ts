@@ -194,15 +194,17 @@ export interface TensorToWrite {
   data: Float32Array | Int32Array | Uint16Array;
 }
 
-/** The bytes of a file, in pieces to be written one after the other; the data are views, not copies. The header is padded so that data begin on 8 bytes. */
-export function writeSafetensors(tensors: TensorToWrite[], metadata?: Record<string, string>): Uint8Array[] {
+/** Element types that are written, as safetensors names them. */
+export type WrittenDtype = "F32" | "I32" | "F16";
+
+/** Header of a file whose tensors follow in this order, [length, JSON]; padded so that data begin on 8 bytes. */
+export function safetensorsHead(tensors: { name: string; dtype: WrittenDtype; shape: number[] }[], metadata?: Record<string, string>): Uint8Array {
   const header: Record<string, unknown> = metadata ? { __metadata__: metadata } : {};
   let at = 0;
-  for (const { name, shape, data } of tensors) {
-    const count = shape.reduce((a, b) => a * b, 1);
-    if (count !== data.length) throw new RangeError(`${name}: expected ${count} elements for [${shape}], found ${data.length}`);
-    header[name] = { dtype: data instanceof Int32Array ? "I32" : data instanceof Uint16Array ? "F16" : "F32", shape, data_offsets: [at, at + data.byteLength] };
-    at += data.byteLength;
+  for (const { name, dtype, shape } of tensors) {
+    const bytes = shape.reduce((a, b) => a * b, BYTES[dtype]);
+    header[name] = { dtype, shape, data_offsets: [at, at + bytes] };
+    at += bytes;
   }
   let json = JSON.stringify(header);
   json += " ".repeat((8 - (new TextEncoder().encode(json).length % 8)) % 8);
@@ -210,5 +212,16 @@ export function writeSafetensors(tensors: TensorToWrite[], metadata?: Record<str
   const head = new Uint8Array(8 + body.length);
   new DataView(head.buffer).setBigUint64(0, BigInt(body.length), true);
   head.set(body, 8);
+  return head;
+}
+
+/** The bytes of a file, in pieces to be written one after the other; the data are views, not copies. */
+export function writeSafetensors(tensors: TensorToWrite[], metadata?: Record<string, string>): Uint8Array[] {
+  for (const { name, shape, data } of tensors) {
+    const count = shape.reduce((a, b) => a * b, 1);
+    if (count !== data.length) throw new RangeError(`${name}: expected ${count} elements for [${shape}], found ${data.length}`);
+  }
+  const dtypeOf = (data: TensorToWrite["data"]): WrittenDtype => (data instanceof Int32Array ? "I32" : data instanceof Uint16Array ? "F16" : "F32");
+  const head = safetensorsHead(tensors.map(({ name, shape, data }) => ({ name, shape, dtype: dtypeOf(data) })), metadata);
   return [head, ...tensors.map(({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength))];
 }

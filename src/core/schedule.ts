@@ -38,11 +38,15 @@ export function auxiliary(dead: number, d: number, weight: number): { k: number;
   return { k: weight > 0 ? Math.min(half, dead) : 0, scale: weight * Math.min(1, dead / half) };
 }
 
-/** Remembers when each latent last fired. */
-export function firing(latents: number, deadAfter: number) {
-  const since = new Float64Array(latents);
+/**
+ * Remembers when each latent last fired.
+ * @param since tokens since then, by latent: of a run that goes on
+ */
+export function firing(latents: number, deadAfter: number, since: Float64Array = new Float64Array(latents)) {
   const is = (f: number): boolean => since[f] > deadAfter;
   return {
+    /** The counters themselves: what a checkpoint holds. */
+    since,
     /** Counts a batch of `rows` tokens in which these latents were chosen; a value of 0 is silence. */
     count(rows: number, index: Int32Array, value: Float32Array): void {
       for (let f = 0; f < latents; f++) since[f] += rows;
@@ -55,6 +59,37 @@ export function firing(latents: number, deadAfter: number) {
       const out = new Int32Array(n);
       for (let f = 0, i = 0; f < latents; f++) if (is(f)) out[i++] = f;
       return out;
+    },
+  };
+}
+
+const FAR = 3; // times the first batch's FVU, or 1: the recipe's runs begin near 1 and stay below
+const BEYOND = 1e4; // once is enough
+const PATIENCE = 30; // steps: a batch with a few rows of extreme norm passes
+
+export interface Watch {
+  /** FVU of the first batch, at least 1; 0 before it. */
+  first: number;
+  /** Steps in succession that were far above it. */
+  far: number;
+}
+
+/**
+ * Tells a run that diverges: its loss is no number, its FVU is 10,000 times the first batch's (or 1), or for 30 steps in
+ * succession 3 times.
+ * @param was what a run that goes on had seen
+ */
+export function watching(was: Watch = { first: 0, far: 0 }) {
+  const seen = { ...was };
+  return {
+    seen,
+    /** Counts a step. @returns why the run must stop, if so, in words */
+    count(fvu: number, loss: number): string | undefined {
+      if (!Number.isFinite(loss)) return "found NaN or infinity";
+      seen.first ||= Math.max(1, fvu);
+      seen.far = fvu > FAR * seen.first ? seen.far + 1 : 0;
+      if (fvu > BEYOND * seen.first) return `found an FVU of ${fvu.toPrecision(3)}`;
+      return seen.far >= PATIENCE ? `found an FVU of ${fvu.toPrecision(3)}, far above 1 for ${PATIENCE} steps` : undefined;
     },
   };
 }

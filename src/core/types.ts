@@ -290,6 +290,9 @@ export type Activation =
   /** with q = W_enc·(x − b_dec): v = [q + b_gate > 0]·ReLU(q∘exp(r_mag) + b_enc) (b_enc is b_mag of the papers) */
   | { kind: "gated"; bGate: Float32Array; rMag: Float32Array };
 
+/** Which latents a training step lets through, and what its loss is made of: adapters/kinds.ts and jumprelu.ts have the equations. */
+export type TrainKind = "topk" | "batchtopk" | "multitopk" | "groupmax" | "matryoshka" | "jumprelu";
+
 export interface SaeParts {
   d: number;
   latents: number;
@@ -337,7 +340,7 @@ export interface Sparse {
 export type SaeFormat = "sparsify" | "saelens";
 
 export interface SaveOptions {
-  format?: SaeFormat; // "sparsify"
+  format?: SaeFormat; // "sparsify" where it can say what this SAE does, else "saelens"
   readme?: boolean; // false: true writes README.md too, the model card that the hub shows (recipe, data, measures, hashes)
 }
 
@@ -357,8 +360,8 @@ export interface Sae {
   /** x̂ [n, dOut] of rows x [n, d]: decode(encode(x)), and W_skip·x where there is one. */
   reconstruct(x: Float32Array): Float32Array;
   /**
-   * Writes a checkpoint: "sparsify" (cfg.json, sae.safetensors) by default, or "saelens" version 6 (cfg.json, sae_weights.safetensors); saelab.json
-   * beside them holds the card and the curve.
+   * Writes a checkpoint: "sparsify" (cfg.json, sae.safetensors) where that layout can say what this SAE does, else or when asked for "saelens"
+   * version 6 (cfg.json, sae_weights.safetensors); saelab.json beside them holds the card and the curve.
    * @throws CheckpointError when the layout cannot say what this SAE does, or another tool's checkpoint is in the folder
    */
   save(folder: string, options?: SaveOptions): Promise<void>;

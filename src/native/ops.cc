@@ -1,18 +1,24 @@
-// The step of a top-k sparse autoencoder as TensorFlow ops: only what the k chosen latents of a row need is computed, and it
-// stays in the cache from one use to the next.
+// The step of a sparse autoencoder as TensorFlow ops: only what the chosen latents of a row need is computed, and it stays in
+// the cache from one use to the next.
 //
-// n rows of width d, F latents, k of them chosen in a row. Row-major, float32; x is the row less b_dec.
+// n rows of width d in and D out, F latents, at most k of them chosen in a row. Row-major, float32. An SAE: x is the row less
+// b_dec, and t = x. A transcoder: x is the row, t another place's row less b_dec (and less what a skip connection gives); y has
+// the variance of that row.
 //
 //   pre = W_enc·x + b_enc                 [n, F]   never whole in memory; SaeTopK takes it from TensorFlow's MatMul instead
-//   i, v = the k largest of pre, ReLU     [n, k]   larger first, ties by smaller index
-//   V = Σ_b ‖x_b − x̄‖²
-//   e = (Σ_j v_j·W_dec[i_j] − x)·2/V      [n, d]   the loss' gradient in x̂; loss = Σ_b ‖x̂_b − x_b‖² / V
-//   g_j = e·W_dec[i_j] where v_j > 0      [n, k]   the loss' gradient in pre
+//   i, v = the k largest of pre, ReLU     [n, k]   larger first, ties by smaller index; other choices come from the caller
+//   V = Σ_b ‖y_b − ȳ‖²
+//
+// The loss has L levels, one but for multi-top-k and matryoshka: level l rebuilds t from the pairs whose level is l or less.
+//
+//   r_l = Σ_{level_j ≤ l} v_j·W_dec[i_j] − t     FVU_l = Σ_b ‖r_l‖² / V      loss = Σ_l w_l·FVU_l
+//   e_l = 2/V · Σ_{m ≥ l} w_m·r_m         [n, L, D]   the loss' gradient in what a pair of level l adds
+//   g_j = e_l·W_dec[i_j] where v_j > 0    [n, k]      the loss' gradient in pre, l the pair's level
 //
 // Gradients of latent f; the sums go over the pairs (row b, place j) that chose it, i_bj = f:
 //
-//   ∂W_dec[f] = Σ v_bj·e_b     ∂W_enc[f] = Σ g_bj·x_b     ∂b_enc[f] = Σ g_bj
-//   ∂b_dec    = Σ_b e_b − Σ_f ∂b_enc[f]·W_enc[f]           b_dec is subtracted before the encoder
+//   ∂W_dec[f] = Σ v_bj·e_bl    ∂W_enc[f] = Σ g_bj·x_b     ∂b_enc[f] = Σ g_bj
+//   ∂b_dec    = Σ_b e_b0 − Σ_f ∂b_enc[f]·W_enc[f]          the second sum only where b_dec is subtracted before the encoder
 //
 // Update of latent f: what comes from the auxiliary loss is added, the part of ∂W_dec[f] along W_dec[f] taken away; Adam:
 //
@@ -31,11 +37,15 @@
 // blocks are made in the blocks' order. So the bits are the same for any number of threads.
 //
 // SaeEncodeTopK(x [n, d], W_enc [F, d], b_enc [F], k [])             → v [n, k], i [n, k]
+// SaeEncodeTopKHalf(x, W_enc, b_enc, k, half [])                     → v, i; half.h: the number of a half-precision product
 // SaeTopK(pre [n, F], b_enc [F], k [])                               → v, i
-// SaeDecode(x, v, i, W_dec [F, d])                                   → e [n, d], g [n, k], Σ_b e_b [d], (loss, V) [2]
-// SaeGrads(x, v, i, e, g, Σe, W_enc)                                 → ∂W_enc, ∂b_enc, ∂W_dec, ∂b_dec
-// SaeUpdate(x, v, i, e, g, Σe, hyper [5], at [m], aux ∂W_enc [m, d], aux ∂b_enc [m], aux ∂W_dec [m, d],
+// SaeGroupMax(pre, b_enc, k)                                         → v, i: the largest of each of k groups of F/k neighbours
+// SaeDecode(t [n, D], v, i, levels [n, k], y [n, D], w [L], W_dec [F, D])
+//                                              → e [n, L, D], g [n, k], Σ_b e_b0 [D], (FVU_0 …, V) [L + 1]
+// SaeGrads(x [n, d], v, i, levels, e, g, Σe, tied [], W_enc)         → ∂W_enc, ∂b_enc, ∂W_dec, ∂b_dec
+// SaeUpdate(x, v, i, levels, e, g, Σe, tied, hyper [5], at [m], aux ∂W_enc [m, d], aux ∂b_enc [m], aux ∂W_dec [m, D],
 //           W_enc, b_enc, W_dec, b_dec, their m, their w)            → pairs of each latent [F]; changes the last 12 in place
+//   levels: [1, 1] where there is one; tied: 1 where b_dec is subtracted before the encoder, else 0
 //   hyper: lr/(1 − β₁ᵗ), 1/√(1 − β₂ᵗ), β₁, β₂, ε; at: latents of the auxiliary gradients, ascending; −1 for none
 #include <immintrin.h>
 #include <pthread.h>
@@ -231,6 +241,22 @@ static inline uint16_t reaching(Ints keys, int32_t bound) {
 #endif
 }
 
+static inline float floatOf(int32_t key) {
+  const int32_t bits = ordered(key);
+  float value;
+  std::memcpy(&value, &bits, 4);
+  return value;
+}
+
+// One bit a lane: value ≥ bound, or either is NaN. As keys, −0 is below 0 and a negative NaN below all: a few more pass here.
+static inline uint16_t notBelow(Lanes values, float bound) {
+#if defined(__AVX512F__)
+  return _mm512_cmp_ps_mask(reinterpret_cast<__m512>(values), _mm512_set1_ps(bound), _CMP_NLT_UQ);
+#else
+  return uint16_t(_mm256_movemask_ps(_mm256_cmp_ps(reinterpret_cast<__m256>(values), _mm256_set1_ps(bound), _CMP_NLT_UQ)));
+#endif
+}
+
 constexpr int GROUPS = 512;
 
 // How many of the keys [count], a multiple of WIDTH, reach a bound.
@@ -299,6 +325,30 @@ struct Candidates {
     bound = std::max(bound, smallest == std::numeric_limits<int32_t>::max() ? smallest : smallest + 1);
   }
 
+  // Of the columns first … that reach the bound. → the bound, which rises when there is no room for more
+  float keepLanes(Lanes some, float least, int64_t first, int k) {
+    uint16_t mask = notBelow(some, least);
+    if (!mask) return least;
+    if (count + WIDTH > limit(k)) {
+      reduce(k);
+      least = floatOf(bound);
+      mask = notBelow(some, least);
+    }
+    const Ints bits = reinterpret_cast<Ints>(some), all = bits ^ ((bits >> 31) & 0x7fffffff);
+#if defined(__AVX512F__)
+    const __m512i lanes = _mm512_add_epi32(_mm512_set1_epi32(int32_t(first)), _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+    _mm512_storeu_si512(keys + count, _mm512_maskz_compress_epi32(mask, reinterpret_cast<__m512i>(all)));
+    _mm512_storeu_si512(columns + count, _mm512_maskz_compress_epi32(mask, lanes));
+    count += __builtin_popcount(mask);
+#else
+    for (; mask; mask = uint16_t(mask & (mask - 1))) {
+      const int lane = __builtin_ctz(mask);
+      keep(all[lane], first + lane);
+    }
+#endif
+    return least;
+  }
+
   void keep(int32_t key, int64_t column) {
     keys[count] = key;
     columns[count++] = int32_t(column);
@@ -319,19 +369,20 @@ struct Candidates {
       bound = boundOf(maxima, GROUPS, k, k + k / 2); // columns after the last whole round of groups can only be more
     }
     int64_t at = 0;
-    for (; at + WIDTH <= size; at += WIDTH) {
-      const Ints some = keysOf(pre + at, bias + at);
-      uint16_t mask = reaching(some, bound);
-      if (!mask) continue;
-      if (count + WIDTH > limit(k)) {
-        reduce(k);
-        mask = reaching(some, bound);
+    float least = floatOf(bound);
+    for (; at + 4 * WIDTH <= size; at += 4 * WIDTH) { // few columns pass: one test for several registers
+      Lanes some[4];
+      int any = 0;
+#pragma GCC unroll 4
+      for (int q = 0; q < 4; q++) {
+        some[q] = load(pre + at + q * WIDTH) + load(bias + at + q * WIDTH);
+        any |= notBelow(some[q], least);
       }
-      for (; mask; mask = uint16_t(mask & (mask - 1))) {
-        const int lane = __builtin_ctz(mask);
-        keep(some[lane], first + at + lane);
-      }
+      if (!any) continue;
+#pragma GCC unroll 4
+      for (int q = 0; q < 4; q++) least = keepLanes(some[q], least, first + at + q * WIDTH, k);
     }
+    for (; at + WIDTH <= size; at += WIDTH) least = keepLanes(load(pre + at) + load(bias + at), least, first + at, k);
     if (count + WIDTH > limit(k)) reduce(k);
     for (; at < size; at++) {
       const int32_t key = keyOf(pre[at] + bias[at]);
@@ -374,6 +425,35 @@ static void topK(const float *pre, const float *bias, int64_t n, int64_t F, int 
       Candidates row{kept.data(), kept.data() + Candidates::limit(k)};
       row.offer(pre + b * F, bias, F, 0, k);
       row.finish(k, v + b * k, i + b * k);
+    }
+  });
+}
+
+// The largest of each group of F/k neighbours after ReLU, the first of equal ones.
+static void groupMax(const float *pre, const float *bias, int64_t n, int64_t F, int k, float *v, int32_t *i) {
+  const int64_t size = F / k;
+  Blocks(n, BLOCKS).run([=](int, int64_t from, int64_t to) {
+    std::vector<int32_t> kept(size + WIDTH);
+    int32_t *const keys = kept.data();
+    for (int64_t b = from; b < to; b++) {
+      for (int64_t group = 0; group < k; group++) {
+        Const values = pre + b * F + group * size, offsets = bias + group * size;
+        Ints most = Ints{} + std::numeric_limits<int32_t>::min();
+        int64_t f = 0;
+        for (; f + WIDTH <= size; f += WIDTH) {
+          const Ints some = keysOf(values + f, offsets + f);
+          *reinterpret_cast<Ints *>(keys + f) = some;
+          most = some > most ? some : most;
+        }
+        int32_t largest = std::numeric_limits<int32_t>::min();
+        for (int lane = 0; lane < WIDTH; lane++) largest = std::max(largest, most[lane]);
+        for (; f < size; f++) largest = std::max(largest, keys[f] = keyOf(values[f] + offsets[f]));
+        int64_t best = 0;
+        while (keys[best] != largest) best++;
+        const float value = values[best] + offsets[best];
+        v[b * k + group] = value < 0 ? 0.0f : value; // NaN stays NaN
+        i[b * k + group] = int32_t(group * size + best);
+      }
     }
   });
 }
@@ -488,13 +568,20 @@ static void encodeTopK(const float *x, const float *wEnc, const float *bEnc, int
   }
 }
 
+} // namespace sae
+
+#include "half.h"
+
+namespace sae {
+
 // ---- decoding
 
 struct Batch {
-  int64_t n, d, F;
+  int64_t n, d, D, F, L;
   int k;
   const float *x, *v;
-  const int32_t *i;
+  const int32_t *i, *levels; // levels: none where L is 1
+  int64_t level(int64_t pair) const { return levels ? levels[pair] : 0; }
 };
 
 // Sums a block makes, added up in the blocks' order: [blocks, d].
@@ -528,41 +615,63 @@ static double variance(const float *x, int64_t n, int64_t d) {
   return total;
 }
 
-static void decode(const Batch &batch, const float *wDec, float *e, float *g, float *eSum, float *stats) {
-  const auto [n, d, F, k, x, v, i] = batch;
-  const double V = variance(x, n, d);
-  const float scale = float(2 / V);
+static void decode(
+    const Batch &batch, const float *t, const float *y, const float *weights, const float *wDec, float *e, float *g, float *eSum, float *stats) {
+  const int64_t n = batch.n, D = batch.D, L = batch.L;
+  const int k = batch.k;
+  const double V = variance(y, n, D);
   const Blocks rows(n, BLOCKS);
-  std::vector<float> parts(rows.number * d, 0.0f);
-  std::vector<double> squares(rows.number, 0.0);
-  rows.run([&, d = d, k = k, x = x, v = v, i = i](int block, int64_t from, int64_t to) {
-    std::vector<const float *> chosen(k);
+  std::vector<float> parts(rows.number * D, 0.0f);
+  std::vector<double> squares(rows.number * L, 0.0);
+  rows.run([&](int block, int64_t from, int64_t to) {
+    std::vector<const float *> chosen(k); // of a row's pairs that are not 0, by level
+    std::vector<float> amounts(k), slopes(k);
+    std::vector<int> place(k), start(L + 1);
     for (int64_t b = from; b < to; b++) {
-      for (int j = 0; j < k; j++) chosen[j] = wDec + i[b * k + j] * d;
-      float *const error = e + b * d;
-      for (int64_t c = 0; c < d; c++) error[c] = -x[b * d + c];
-      addRows(error, v + b * k, chosen.data(), k, d);
-      float square = 0;
-      for (int64_t c = 0; c < d; c++) {
-        square += error[c] * error[c];
-        error[c] *= scale;
+      float *const errors = e + b * L * D, *const slope = g + b * k;
+      std::fill(start.begin(), start.end(), 0);
+      for (int64_t l = 0, count = 0; l < L; l++) {
+        for (int j = 0; j < k; j++) {
+          const int64_t p = b * k + j;
+          if (batch.v[p] == 0 || batch.level(p) != l) continue;
+          chosen[count] = wDec + batch.i[p] * D;
+          amounts[count] = batch.v[p];
+          place[count++] = j;
+        }
+        start[l + 1] = int(count);
       }
-      squares[block] += square;
-      add(&parts[block * d], 1.0f, error, d);
-      float *const slope = g + b * k;
-      int j = 0;
-      for (; j + 4 <= k; j += 4) dot4(slope + j, error, &chosen[j], d);
-      for (; j < k; j++) slope[j] = dot(error, chosen[j], d);
-      for (j = 0; j < k; j++) slope[j] = v[b * k + j] > 0 ? slope[j] : 0.0f;
+      for (int64_t l = 0; l < L; l++) {
+        float *const error = errors + l * D;
+        if (l) std::copy(error - D, error, error);
+        else for (int64_t c = 0; c < D; c++) error[c] = -t[b * D + c];
+        addRows(error, amounts.data() + start[l], chosen.data() + start[l], start[l + 1] - start[l], D);
+        float square = 0;
+        for (int64_t c = 0; c < D; c++) square += error[c] * error[c];
+        squares[block * L + l] += square;
+      }
+      for (int64_t l = L - 1; l >= 0; l--) {
+        float *const error = errors + l * D;
+        const float scale = float(2 * weights[l] / V);
+        for (int64_t c = 0; c < D; c++) error[c] *= scale;
+        if (l + 1 < L) add(error, 1.0f, error + D, D);
+        int q = start[l];
+        for (; q + 4 <= start[l + 1]; q += 4) dot4(&slopes[q], error, &chosen[q], D);
+        for (; q < start[l + 1]; q++) slopes[q] = dot(error, chosen[q], D);
+      }
+      std::fill(slope, slope + k, 0.0f);
+      for (int q = 0; q < start[L]; q++) slope[place[q]] = amounts[q] > 0 ? slopes[q] : 0.0f;
+      add(&parts[block * D], 1.0f, errors, D);
     }
   });
-  double total = 0;
-  for (double square : squares) total += square;
+  for (int64_t l = 0; l < L; l++) {
+    double total = 0;
+    for (int block = 0; block < rows.number; block++) total += squares[block * L + l];
+    stats[l] = float(total / V);
+  }
+  stats[L] = float(V);
   std::vector<double> sum;
-  sumBlocks(parts, rows.number, d, sum);
-  for (int64_t c = 0; c < d; c++) eSum[c] = float(sum[c]);
-  stats[0] = float(total / V);
-  stats[1] = float(V);
+  sumBlocks(parts, rows.number, D, sum);
+  for (int64_t c = 0; c < D; c++) eSum[c] = float(sum[c]);
 }
 
 // ---- gradients
@@ -570,7 +679,7 @@ static void decode(const Batch &batch, const float *wDec, float *e, float *g, fl
 // Pairs (row, place) sorted by their latent, rows ascending within one. Values of 0 add nothing and are left out; NaN is not.
 struct Pairs {
   std::vector<int64_t> start; // [F + 1]
-  std::vector<int32_t> row;
+  std::vector<int32_t> row, error; // of x, and of e: the pair's level in that row
   std::vector<float> v, g;
 
   Pairs(const Batch &batch, const float *slope) : start(batch.F + 1, 0) {
@@ -579,6 +688,7 @@ struct Pairs {
     for (int64_t p = 0; p < count; p++) start[batch.i[p] + 1] += takesPart(p);
     for (int64_t f = 0; f < batch.F; f++) start[f + 1] += start[f];
     row.resize(start[batch.F]);
+    error.resize(row.size());
     v.resize(row.size());
     g.resize(row.size());
     std::vector<int64_t> next(start.begin(), start.end() - 1);
@@ -587,6 +697,7 @@ struct Pairs {
         if (!takesPart(p)) continue;
         const int64_t at = next[batch.i[p]]++;
         row[at] = int32_t(b);
+        error[at] = int32_t(b * batch.L + batch.level(p));
         v[at] = batch.v[p];
         g[at] = slope[p];
       }
@@ -597,9 +708,9 @@ struct Pairs {
 
 // ∂W_enc[f] and ∂W_dec[f] into rows that are overwritten; → ∂b_enc[f].
 static float latentGradient(const Batch &batch, const Pairs &pairs, const float *e, int64_t f, float *dEnc, float *dDec) {
-  const int64_t d = batch.d, from = pairs.start[f], to = pairs.start[f + 1];
+  const int64_t d = batch.d, D = batch.D, from = pairs.start[f], to = pairs.start[f + 1];
   std::memset(dEnc, 0, d * 4);
-  std::memset(dDec, 0, d * 4);
+  std::memset(dDec, 0, D * 4);
   float dBias = 0;
   constexpr int64_t SPAN = 64;
   const float *rows[SPAN], *errors[SPAN];
@@ -607,36 +718,36 @@ static float latentGradient(const Batch &batch, const Pairs &pairs, const float 
     const int64_t count = std::min(SPAN, to - p);
     for (int64_t q = 0; q < count; q++) {
       rows[q] = batch.x + pairs.row[p + q] * d;
-      errors[q] = e + pairs.row[p + q] * d;
+      errors[q] = e + pairs.error[p + q] * D;
       dBias += pairs.g[p + q];
     }
-    addRows(dDec, &pairs.v[p], errors, count, d);
+    addRows(dDec, &pairs.v[p], errors, count, D);
     addRows(dEnc, &pairs.g[p], rows, count, d);
   }
   return dBias;
 }
 
-// ∂b_dec = Σe − Σ_f ∂b_enc[f]·W_enc[f], the second sum given by blocks.
-static void biasGradient(const float *eSum, const std::vector<float> &parts, int blocks, int64_t d, float *dbDec) {
-  std::vector<double> through;
-  sumBlocks(parts, blocks, d, through);
-  for (int64_t j = 0; j < d; j++) dbDec[j] = float(eSum[j] - through[j]);
+// ∂b_dec = Σe − Σ_f ∂b_enc[f]·W_enc[f], the second sum given by blocks, where b_dec is tied to the rows that are read.
+static void biasGradient(const float *eSum, const std::vector<float> &parts, int blocks, int64_t D, bool tied, float *dbDec) {
+  std::vector<double> through(D, 0.0);
+  if (tied) sumBlocks(parts, blocks, D, through);
+  for (int64_t j = 0; j < D; j++) dbDec[j] = float(eSum[j] - through[j]);
 }
 
 static void gradients(
-    const Batch &batch, const float *e, const float *g, const float *eSum, const float *wEnc, float *dwEnc, float *dbEnc, float *dwDec,
-    float *dbDec) {
-  const int64_t d = batch.d;
+    const Batch &batch, const float *e, const float *g, const float *eSum, bool tied, const float *wEnc, float *dwEnc, float *dbEnc,
+    float *dwDec, float *dbDec) {
+  const int64_t d = batch.d, D = batch.D;
   const Pairs pairs(batch, g);
   const Blocks latents(batch.F, BLOCKS);
   std::vector<float> parts(latents.number * d, 0.0f);
   latents.run([&](int block, int64_t from, int64_t to) {
     for (int64_t f = from; f < to; f++) {
-      dbEnc[f] = latentGradient(batch, pairs, e, f, dwEnc + f * d, dwDec + f * d);
-      if (dbEnc[f] != 0) add(&parts[block * d], dbEnc[f], wEnc + f * d, d);
+      dbEnc[f] = latentGradient(batch, pairs, e, f, dwEnc + f * d, dwDec + f * D);
+      if (tied && dbEnc[f] != 0) add(&parts[block * d], dbEnc[f], wEnc + f * d, d);
     }
   });
-  biasGradient(eSum, parts, latents.number, d, dbDec);
+  biasGradient(eSum, parts, latents.number, D, tied, dbDec);
 }
 
 // ---- update
@@ -663,39 +774,39 @@ static void adam(Row theta, Const gradient, Row m, Row w, int64_t count, const H
 }
 
 static void update(
-    const Batch &batch, const float *e, const float *g, const float *eSum, const Hyper &hyper, const Auxiliary &aux, const Parameters &theta,
-    const Parameters &m, const Parameters &w, int32_t *counts) {
-  const int64_t d = batch.d;
+    const Batch &batch, const float *e, const float *g, const float *eSum, bool tied, const Hyper &hyper, const Auxiliary &aux,
+    const Parameters &theta, const Parameters &m, const Parameters &w, int32_t *counts) {
+  const int64_t d = batch.d, D = batch.D;
   const Pairs pairs(batch, g);
   const Blocks latents(batch.F, BLOCKS);
   std::vector<float> parts(latents.number * d, 0.0f);
   latents.run([&](int block, int64_t from, int64_t to) {
-    std::vector<float> row(2 * d);
+    std::vector<float> row(d + D);
     float *const dEnc = row.data(), *const dDec = dEnc + d;
     int64_t extra = std::lower_bound(aux.at, aux.at + aux.m, int32_t(from)) - aux.at;
     for (int64_t f = from; f < to; f++) {
       float dBias = latentGradient(batch, pairs, e, f, dEnc, dDec);
       if (extra < aux.m && aux.at[extra] == f) {
         add(dEnc, 1.0f, aux.wEnc + extra * d, d);
-        add(dDec, 1.0f, aux.wDec + extra * d, d);
+        add(dDec, 1.0f, aux.wDec + extra * D, D);
         dBias += aux.bEnc[extra];
         extra++;
       }
       counts[f] = int32_t(pairs.count(f));
-      float *const enc = theta.wEnc + f * d, *const dec = theta.wDec + f * d;
-      if (dBias != 0) add(&parts[block * d], dBias, enc, d);
-      add(dDec, -dot(dDec, dec, d), dec, d);
+      float *const enc = theta.wEnc + f * d, *const dec = theta.wDec + f * D;
+      if (tied && dBias != 0) add(&parts[block * d], dBias, enc, d);
+      add(dDec, -dot(dDec, dec, D), dec, D);
       adam(enc, dEnc, m.wEnc + f * d, w.wEnc + f * d, d, hyper);
       adam(theta.bEnc + f, &dBias, m.bEnc + f, w.bEnc + f, 1, hyper);
-      adam(dec, dDec, m.wDec + f * d, w.wDec + f * d, d, hyper);
-      const float norm = 1 / std::sqrt(dot(dec, dec, d) + 1e-30f); // a row of zeros stays one
-      for (int64_t j = 0; j < d; j++) dec[j] *= norm;
+      adam(dec, dDec, m.wDec + f * D, w.wDec + f * D, D, hyper);
+      const float norm = 1 / std::sqrt(dot(dec, dec, D) + 1e-30f); // a row of zeros stays one
+      for (int64_t j = 0; j < D; j++) dec[j] *= norm;
     }
   });
-  std::vector<float> dbDec(d);
-  biasGradient(eSum, parts, latents.number, d, dbDec.data());
+  std::vector<float> dbDec(D);
+  biasGradient(eSum, parts, latents.number, D, tied, dbDec.data());
   FlushDenormals flush;
-  adam(theta.bDec, dbDec.data(), m.bDec, w.bDec, d, hyper);
+  adam(theta.bDec, dbDec.data(), m.bDec, w.bDec, D, hyper);
 }
 
 } // namespace sae
@@ -761,21 +872,28 @@ class Call {
     return failed();
   }
 
-  // x [n, d], v and i [n, k]: the first three inputs of all ops but one.
-  sae::Batch batch() {
-    sae::Batch all{-1, -1, -1, 0, nullptr, nullptr, nullptr};
+  // x [n, d] (or t [n, D]), v and i [n, k] and levels: the first four inputs of all ops that take a choice.
+  sae::Batch batch(bool decoding) {
+    sae::Batch all{-1, -1, -1, -1, 1, 0, nullptr, nullptr, nullptr, nullptr};
     int64_t k = -1;
-    all.x = input<float>(0, "x", {&all.n, &all.d});
+    all.x = input<float>(0, decoding ? "t" : "x", {&all.n, decoding ? &all.D : &all.d});
     all.v = input<float>(1, "v", {&all.n, &k});
     all.i = input<int32_t>(2, "i", {&all.n, &k});
     all.k = int(k);
+    int64_t rows = -1, columns = -1;
+    all.levels = input<int32_t>(3, "levels", {&rows, &columns});
+    if (rows == 1 && columns == 1) all.levels = nullptr;
+    else if (ok && (rows != all.n || columns != k)) fail("levels: expected the shape of i, or [ 1 1 ]");
     return all;
   }
   void checkIndices(const sae::Batch &batch) {
     if (!ok) return;
-    int bad = 0;
+    int bad = 0, out = 0;
     for (int64_t p = 0; p < batch.n * batch.k; p++) bad |= batch.i[p] < 0 || batch.i[p] >= batch.F;
     if (bad) fail("i: expected latents 0 to " + std::to_string(batch.F - 1));
+    if (!ok || !batch.levels) return;
+    for (int64_t p = 0; p < batch.n * batch.k; p++) out |= batch.levels[p] < 0 || batch.levels[p] >= batch.L;
+    if (out) fail("levels: expected 0 to " + std::to_string(batch.L - 1));
   }
 
  private:
@@ -814,56 +932,95 @@ void encodeTopKOp(Call &call) {
   if (call.ok) sae::encodeTopK(x, wEnc, bEnc, n, d, F, *k, v, i);
 }
 
+void encodeTopKHalfOp(Call &call) {
+  int64_t n = -1, d = -1, F = -1;
+  const float *x = call.input<float>(0, "x", {&n, &d});
+  const float *wEnc = call.input<float>(1, "W_enc", {&F, &d});
+  const float *bEnc = call.input<float>(2, "b_enc", {&F});
+  const int32_t *k = call.input<int32_t>(3, "k", {});
+  const int32_t *half = call.input<int32_t>(4, "half", {});
+  if (call.ok && (*k < 1 || *k > F)) call.fail("k: expected 1 to " + std::to_string(F) + ", found " + std::to_string(*k));
+  if (!call.ok) return;
+  const int known = int(sizeof(sae::HALF_NAMES) / sizeof(sae::HALF_NAMES[0]));
+  const sae::EncodeHalf encode = *half >= 0 && *half < known ? sae::halfOf(sae::HALF_NAMES[*half]) : nullptr;
+  if (!encode) call.fail("half: expected a product that this processor has, found number " + std::to_string(*half));
+  float *v = call.output<float>(0, {n, *k});
+  int32_t *i = call.output<int32_t>(1, {n, *k});
+  if (call.ok) encode(x, wEnc, bEnc, n, d, F, *k, v, i);
+}
+
+void groupMaxOp(Call &call) {
+  int64_t n = -1, F = -1;
+  const float *pre = call.input<float>(0, "pre", {&n, &F});
+  const float *bias = call.input<float>(1, "b_enc", {&F});
+  const int32_t *k = call.input<int32_t>(2, "k", {});
+  if (call.ok && (*k < 1 || F % *k)) call.fail("k: expected a divisor of " + std::to_string(F) + ", found " + std::to_string(*k));
+  if (!call.ok) return;
+  float *v = call.output<float>(0, {n, *k});
+  int32_t *i = call.output<int32_t>(1, {n, *k});
+  if (call.ok) sae::groupMax(pre, bias, n, F, *k, v, i);
+}
+
 void decodeOp(Call &call) {
-  sae::Batch batch = call.batch();
-  const float *wDec = call.input<float>(3, "W_dec", {&batch.F, &batch.d});
+  sae::Batch batch = call.batch(true);
+  batch.L = -1;
+  const float *y = call.input<float>(4, "y", {&batch.n, &batch.D});
+  const float *weights = call.input<float>(5, "weights", {&batch.L});
+  const float *wDec = call.input<float>(6, "W_dec", {&batch.F, &batch.D});
+  if (call.ok && (batch.L < 1 || (batch.L > 1) != (batch.levels != nullptr))) call.fail("levels: expected one for each pair where there are several weights");
   call.checkIndices(batch);
-  float *e = call.output<float>(0, {batch.n, batch.d});
+  float *e = call.output<float>(0, {batch.n, batch.L, batch.D});
   float *g = call.output<float>(1, {batch.n, batch.k});
-  float *eSum = call.output<float>(2, {batch.d});
-  float *stats = call.output<float>(3, {2});
-  if (call.ok) sae::decode(batch, wDec, e, g, eSum, stats);
+  float *eSum = call.output<float>(2, {batch.D});
+  float *stats = call.output<float>(3, {batch.L + 1});
+  if (call.ok) sae::decode(batch, batch.x, y, weights, wDec, e, g, eSum, stats);
 }
 
 struct Errors {
   const float *e, *g, *sum;
+  bool tied;
 };
 Errors errorsOf(Call &call, sae::Batch &batch) {
   int64_t k = batch.k;
-  return {
-      call.input<float>(3, "e", {&batch.n, &batch.d}), call.input<float>(4, "g", {&batch.n, &k}), call.input<float>(5, "sum of e", {&batch.d})};
+  batch.L = -1;
+  const float *e = call.input<float>(4, "e", {&batch.n, &batch.L, &batch.D}), *g = call.input<float>(5, "g", {&batch.n, &k});
+  const float *sum = call.input<float>(6, "sum of e", {&batch.D});
+  const int32_t *tied = call.input<int32_t>(7, "tied", {});
+  if (call.ok && (batch.L > 1) != (batch.levels != nullptr)) call.fail("levels: expected one for each pair where e has several");
+  if (call.ok && *tied && batch.d != batch.D) call.fail("tied: expected rows of one width, in and out");
+  return {e, g, sum, call.ok && *tied != 0};
 }
 
 void gradsOp(Call &call) {
-  sae::Batch batch = call.batch();
+  sae::Batch batch = call.batch(false);
   const Errors errors = errorsOf(call, batch);
-  const float *wEnc = call.input<float>(6, "W_enc", {&batch.F, &batch.d});
+  const float *wEnc = call.input<float>(8, "W_enc", {&batch.F, &batch.d});
   call.checkIndices(batch);
   float *dwEnc = call.output<float>(0, {batch.F, batch.d});
   float *dbEnc = call.output<float>(1, {batch.F});
-  float *dwDec = call.output<float>(2, {batch.F, batch.d});
-  float *dbDec = call.output<float>(3, {batch.d});
-  if (call.ok) sae::gradients(batch, errors.e, errors.g, errors.sum, wEnc, dwEnc, dbEnc, dwDec, dbDec);
+  float *dwDec = call.output<float>(2, {batch.F, batch.D});
+  float *dbDec = call.output<float>(3, {batch.D});
+  if (call.ok) sae::gradients(batch, errors.e, errors.g, errors.sum, errors.tied, wEnc, dwEnc, dbEnc, dwDec, dbDec);
 }
 
 void updateOp(Call &call) {
-  sae::Batch batch = call.batch();
+  sae::Batch batch = call.batch(false);
   const Errors errors = errorsOf(call, batch);
   int64_t five = 5;
-  const float *h = call.input<float>(6, "hyper", {&five});
+  const float *h = call.input<float>(8, "hyper", {&five});
   sae::Auxiliary aux{-1, nullptr, nullptr, nullptr, nullptr};
-  aux.at = call.input<int32_t>(7, "at", {&aux.m});
-  aux.wEnc = call.input<float>(8, "auxiliary gradient of W_enc", {&aux.m, &batch.d});
-  aux.bEnc = call.input<float>(9, "auxiliary gradient of b_enc", {&aux.m});
-  aux.wDec = call.input<float>(10, "auxiliary gradient of W_dec", {&aux.m, &batch.d});
+  aux.at = call.input<int32_t>(9, "at", {&aux.m});
+  aux.wEnc = call.input<float>(10, "auxiliary gradient of W_enc", {&aux.m, &batch.d});
+  aux.bEnc = call.input<float>(11, "auxiliary gradient of b_enc", {&aux.m});
+  aux.wDec = call.input<float>(12, "auxiliary gradient of W_dec", {&aux.m, &batch.D});
   sae::Parameters sets[3];
   const char *const names[] = {"weights", "first moments", "second moments"};
   for (int s = 0; s < 3; s++) {
-    const int at = 11 + 4 * s;
+    const int at = 13 + 4 * s;
     sets[s].wEnc = call.input<float>(at, names[s], {&batch.F, &batch.d});
     sets[s].bEnc = call.input<float>(at + 1, names[s], {&batch.F});
-    sets[s].wDec = call.input<float>(at + 2, names[s], {&batch.F, &batch.d});
-    sets[s].bDec = call.input<float>(at + 3, names[s], {&batch.d});
+    sets[s].wDec = call.input<float>(at + 2, names[s], {&batch.F, &batch.D});
+    sets[s].bDec = call.input<float>(at + 3, names[s], {&batch.D});
   }
   call.checkIndices(batch);
   if (call.ok && !(aux.m == 1 && aux.at[0] == -1)) {
@@ -872,7 +1029,7 @@ void updateOp(Call &call) {
     if (!right) call.fail("at: expected ascending latents below " + std::to_string(batch.F) + ", or -1 alone");
   }
   int32_t *counts = call.output<int32_t>(0, {batch.F});
-  if (call.ok) sae::update(batch, errors.e, errors.g, errors.sum, {h[0], h[1], h[2], h[3], h[4]}, aux, sets[0], sets[1], sets[2], counts);
+  if (call.ok) sae::update(batch, errors.e, errors.g, errors.sum, errors.tied, {h[0], h[1], h[2], h[3], h[4]}, aux, sets[0], sets[1], sets[2], counts);
 }
 
 using Names = std::initializer_list<const char *>;
@@ -907,13 +1064,18 @@ const std::string &registered() {
     TF_Status *status = TF_NewStatus();
     add<topKOp>("SaeTopK", {"pre: float", "b_enc: float", "k: int32"}, {"v: float", "i: int32"}, status);
     add<encodeTopKOp>("SaeEncodeTopK", {"x: float", "w_enc: float", "b_enc: float", "k: int32"}, {"v: float", "i: int32"}, status);
-    add<decodeOp>("SaeDecode", {"x: float", "v: float", "i: int32", "w_dec: float"}, {"e: float", "g: float", "e_sum: float", "stats: float"}, status);
-    add<gradsOp>("SaeGrads", {"x: float", "v: float", "i: int32", "e: float", "g: float", "e_sum: float", "w_enc: float"},
+    add<encodeTopKHalfOp>("SaeEncodeTopKHalf", {"x: float", "w_enc: float", "b_enc: float", "k: int32", "half: int32"}, {"v: float", "i: int32"}, status);
+    add<groupMaxOp>("SaeGroupMax", {"pre: float", "b_enc: float", "k: int32"}, {"v: float", "i: int32"}, status);
+    add<decodeOp>("SaeDecode", {"t: float", "v: float", "i: int32", "levels: int32", "y: float", "weights: float", "w_dec: float"},
+        {"e: float", "g: float", "e_sum: float", "stats: float"}, status);
+    add<gradsOp>("SaeGrads",
+        {"x: float", "v: float", "i: int32", "levels: int32", "e: float", "g: float", "e_sum: float", "tied: int32", "w_enc: float"},
         {"dw_enc: float", "db_enc: float", "dw_dec: float", "db_dec: float"}, status);
     add<updateOp>("SaeUpdate",
-        {"x: float", "v: float", "i: int32", "e: float", "g: float", "e_sum: float", "hyper: float", "at: int32", "aux_w_enc: float",
-         "aux_b_enc: float", "aux_w_dec: float", "w_enc: float", "b_enc: float", "w_dec: float", "b_dec: float", "m_w_enc: float",
-         "m_b_enc: float", "m_w_dec: float", "m_b_dec: float", "v_w_enc: float", "v_b_enc: float", "v_w_dec: float", "v_b_dec: float"},
+        {"x: float", "v: float", "i: int32", "levels: int32", "e: float", "g: float", "e_sum: float", "tied: int32", "hyper: float",
+         "at: int32", "aux_w_enc: float", "aux_b_enc: float", "aux_w_dec: float", "w_enc: float", "b_enc: float", "w_dec: float",
+         "b_dec: float", "m_w_enc: float", "m_b_enc: float", "m_w_dec: float", "m_b_dec: float", "v_w_enc: float", "v_b_enc: float",
+         "v_w_dec: float", "v_b_dec: float"},
         {"pairs: int32"}, status);
     std::string message = TF_GetCode(status) == TF_OK ? "" : TF_Message(status);
     TF_DeleteStatus(status);
@@ -946,6 +1108,15 @@ NAPI_MODULE_INIT() {
   napi_value function;
   napi_create_function(env, "setThreads", NAPI_AUTO_LENGTH, setThreads, nullptr, &function);
   napi_set_named_property(env, exports, "setThreads", function);
+  // halves: by number the half-precision products; those that this processor has not are empty strings.
+  napi_value halves, name;
+  napi_create_array(env, &halves);
+  uint32_t number = 0;
+  for (const char *half : sae::HALF_NAMES) {
+    napi_create_string_utf8(env, sae::halfOf(half) ? half : "", NAPI_AUTO_LENGTH, &name);
+    napi_set_element(env, halves, number++, name);
+  }
+  napi_set_named_property(env, exports, "halves", halves);
   return exports;
 }
 #endif

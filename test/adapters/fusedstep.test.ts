@@ -4,7 +4,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { differs, FUSED, fusedKernels, fusedOps, fusedStep } from "../../src/adapters/fusedstep";
-import { loadOps, OPS, OPS_BUILD } from "../../src/adapters/ops";
+import { HALVES, loadOps, OPS, OPS_BUILD, opsSource } from "../../src/adapters/ops";
 import { freshState, stockStep, type Step, type StepState } from "../../src/adapters/step";
 import { tensorflow, type Id } from "../../src/adapters/tensorflow";
 import { encode } from "../../src/core/sae";
@@ -266,9 +266,17 @@ test("the ops refuse tensors that do not fit, with what was expected", () => {
   fails(() => ops.topK(floats(2, 30), floats(31), 3), /kernel SaeTopK: b_enc: expected shape \[ 30 \], found \[ 31 \]/);
   fails(() => ops.topK(floats(2, 30), floats(30), 31), /kernel SaeTopK: k: expected 1 to 30, found 31/);
   fails(() => ops.encodeTopK(floats(2, 7), floats(30, 8), floats(30), 3), /kernel SaeEncodeTopK: W_enc: expected shape \[ 30 7 \], found \[ 30 8 \]/);
-  fails(() => ops.decode(floats(4, 3), floats(4, 2), ints(9, 4, 2), floats(9, 3)), /kernel SaeDecode: i: expected latents 0 to 8/);
-  fails(() => ops.decode(floats(4, 3), floats(4, 2), ints(-1, 4, 2), floats(9, 3)), /kernel SaeDecode: i: expected latents 0 to 8/);
-  fails(() => ops.decode(floats(4, 3), floats(4, 2), ints(0, 4, 3), floats(9, 3)), /kernel SaeDecode: i: expected shape \[ 4 2 \], found \[ 4 3 \]/);
+  const decode = (index: Id, levels = ints(0, 1, 1), weights = [1], y = floats(4, 3)) =>
+    ops.decode(floats(4, 3), { value: floats(4, 2), index, levels }, y, weights, floats(9, 3));
+  fails(() => decode(ints(9, 4, 2)), /kernel SaeDecode: i: expected latents 0 to 8/);
+  fails(() => decode(ints(-1, 4, 2)), /kernel SaeDecode: i: expected latents 0 to 8/);
+  fails(() => decode(ints(0, 4, 3)), /kernel SaeDecode: i: expected shape \[ 4 2 \], found \[ 4 3 \]/);
+  fails(() => decode(ints(0, 4, 2), ints(2, 4, 2), [1, 1]), /kernel SaeDecode: levels: expected 0 to 1/);
+  fails(() => decode(ints(0, 4, 2), ints(-1, 4, 2), [1, 1]), /kernel SaeDecode: levels: expected 0 to 1/);
+  fails(() => decode(ints(0, 4, 2), ints(0, 4, 1), [1, 1]), /kernel SaeDecode: levels: expected the shape of i/);
+  fails(() => decode(ints(0, 4, 2), ints(0, 1, 1), [1, 1]), /kernel SaeDecode: levels: expected one for each pair/);
+  fails(() => decode(ints(0, 4, 2), undefined, undefined, floats(4, 4)), /kernel SaeDecode: y: expected shape \[ 4 3 \], found \[ 4 4 \]/);
+  fails(() => ops.groupMax(floats(2, 30), floats(30), 4), /kernel SaeGroupMax: k: expected a divisor of 30, found 4/);
   assert.equal(engine.live(), before);
 });
 
@@ -290,7 +298,7 @@ test("the self-test finds a step that computes something else", () => {
   assert.match(wrong(() => ({ update: () => { throw new Error("no such kernel"); } }))!, /no such kernel/);
 });
 
-test("ops that are missing or made for another CPU are not loaded, and the reason is given", () => {
+test("ops that are missing, or made for another CPU or of another source, are not loaded, and the reason is given", () => {
   const folder = mkdtempSync(join(tmpdir(), "saelab-ops-"));
   try {
     const file = join(folder, "ops.node");
@@ -300,6 +308,9 @@ test("ops that are missing or made for another CPU are not loaded, and the reaso
     assert.match(why(), /does not load.*ops\.node\.json/);
     writeFileSync(`${file}.json`, JSON.stringify({ ...JSON.parse(readFileSync(OPS_BUILD, "utf8")), cpu: "Another CPU, flags 0" }));
     assert.match(why(), /built for another CPU \(Another CPU/);
+    writeFileSync(`${file}.json`, JSON.stringify({ ...JSON.parse(readFileSync(OPS_BUILD, "utf8")), source: "0" }));
+    assert.match(why(), /built of another version of src\/native/); // its ops may take other inputs, and end the process
+    assert.equal(JSON.parse(readFileSync(OPS_BUILD, "utf8")).source, opsSource());
     copyFileSync(OPS_BUILD, `${file}.json`);
     writeFileSync(file, "no library");
     assert.match(why(), /does not load/);
@@ -307,4 +318,62 @@ test("ops that are missing or made for another CPU are not loaded, and the reaso
   } finally {
     rmSync(folder, { recursive: true });
   }
+});
+
+/** Rows as models have them: a far mean, a few dimensions fifty times as large as the others, some rows very long. */
+function heavyRows(n: number, d: number, rng: Random): Float32Array {
+  const x = normals(n * d, rng);
+  for (let row = 0; row < n; row++) {
+    const longer = row % 50 === 3 ? 40 : 1;
+    for (let j = 0; j < d; j++) x[row * d + j] = longer * (x[row * d + j] * (j % 60 === 7 ? 50 : 1) + (j % 9 === 0 ? 10 : 0));
+  }
+  return x;
+}
+
+for (const half of HALVES) {
+  const has = ops.halves.includes(half);
+  test(`the ${half} product chooses what float32 chooses, but for near ties`, { skip: !has && "not of this processor" }, () => {
+    for (const [d, latents, k, n] of [[192, 3000, 16, 250], [129, 5000, 32, 97], [700, 1100, 64, 40], [16, 40, 40, 5]]) {
+      const rng = random(d);
+      const initial = state(d, latents, k, 3);
+      const x = heavyRows(n, d, rng);
+      const steps = [fusedStep(engine, initial, { ...FUSED, product: half }), fusedStep(engine, initial)];
+      const [a, b] = steps.map((step) => step.encodeTopK(x));
+      let other = 0;
+      for (let row = 0; row < n; row++) {
+        const want = new Set(b.index.subarray(row * k, (row + 1) * k));
+        const scale = 3e-6 * Math.hypot(...x.subarray(row * d, (row + 1) * d)); // float32 sums of numbers this large
+        for (let i = row * k; i < (row + 1) * k; i++) {
+          other += want.has(a.index[i]) ? 0 : 1;
+          assert.ok(Math.abs(a.value[i] - b.value[i]) <= scale, `d ${d}, row ${row}: ${a.value[i]}, expected ${b.value[i]}`);
+        }
+      }
+      assert.ok(other <= n * k * 1e-3, `${other} of ${n * k} latents are others`);
+      steps.forEach((step) => step.dispose());
+    }
+  });
+
+  test(`the ${half} product: the same bits on any number of threads, and NaN is shown`, { skip: !has && "not of this processor" }, () => {
+    const d = 70, latents = 1300, k = 8, n = 333;
+    const step = fusedStep(engine, state(d, latents, k, 5), { ...FUSED, product: half });
+    const x = heavyRows(n, d, random(9));
+    try {
+      const [one, three] = [1, 3].map((threads) => {
+        setThreads(threads);
+        return step.encodeTopK(x);
+      });
+      assert.deepEqual(one, three);
+    } finally {
+      setThreads(availableParallelism());
+    }
+    x[5 * d + 3] = NaN;
+    assert.ok(Number.isNaN(step.gradients(x).fvu));
+    step.dispose();
+  });
+}
+
+test("a choice of a product that this processor has not is refused", (t) => {
+  const missing = HALVES.find((half) => !ops.halves.includes(half));
+  if (!missing) return t.skip("this processor has them all");
+  assert.throws(() => fusedStep(engine, state(8, 20, 2, 0), { ...FUSED, product: missing }), OptionError);
 });

@@ -6,17 +6,19 @@ import { packageRoot } from "../../src/adapters/package";
 import { benchCollect } from "./collect";
 import { benchHarvest } from "./harvest";
 import { benchKernel } from "./kernel";
+import { benchMixing } from "./mixing";
 import { benchModel } from "./model";
+import { benchOnePass } from "./onepass";
 import { benchSaes } from "./saes";
 import { benchTrain } from "./train";
 
 /**
- * npm run bench [-- train harvest collect kernel model saes] [--record] [--rounds=N] [--peers] [--setting=A]: one JSON line each. Ours and its physical limit (kernel and
+ * npm run bench [-- train harvest collect kernel model mixing onepass saes] [--record] [--rounds=N] [--peers] [--setting=A]: one JSON line each. Ours and its physical limit (kernel and
  * model: their peers) take turns in one run, so that the share travels from machine to machine although the rates do not. --record appends a row to
- * RESULTS.md; --rounds is the kernel's (30, some eight minutes), the model's (5, some five) and training's (15) and those of saes (7); --setting is training's: A, B or C; --peers installs the model's peer first (1 GB).
+ * RESULTS.md; --rounds is the kernel's (30, some eight minutes), the model's (5, some five), training's (15), onepass' (3) and those of saes (7); --setting is training's: A, B or C; --peers installs the model's peer first (1 GB).
  */
 const BENCHES: Record<string, (options: { rounds?: number; peers?: boolean; setting?: string }) => Promise<object>> = {
-  train: benchTrain, harvest: () => benchHarvest(), collect: benchCollect, kernel: benchKernel, model: benchModel, saes: benchSaes,
+  train: benchTrain, harvest: () => benchHarvest(), collect: benchCollect, kernel: benchKernel, model: benchModel, mixing: benchMixing, onepass: benchOnePass, saes: benchSaes,
 };
 
 async function main(): Promise<void> {

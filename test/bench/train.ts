@@ -1,19 +1,20 @@
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { createInterface } from "node:readline";
 import { choiceFor, machine } from "../../src/adapters/choice";
-import { fusedOps, fusedStep } from "../../src/adapters/fusedstep";
+import { FUSED, fusedOps, fusedStep } from "../../src/adapters/fusedstep";
 import { freshState, stockStep, type Step } from "../../src/adapters/step";
 import { kernels, tensorflow } from "../../src/adapters/tensorflow";
 import { random } from "../../src/core/random";
 import { planted } from "../planted";
 
 /**
- * Times the stock and the fused training step beside the bare encoder product [B, d]·[d, F] in float32, the least that any dense encoder must do, in turns, so that other work
- * on the machine hits both alike. With a Python that has torch in SAELAB_PEER_PYTHON, a hand-tuned PyTorch step takes its turns too (torch_step.py).
+ * Times the fused and the stock training step beside the bare encoder product [B, d]·[d, F] in float32, the least that any dense encoder must do, in turns, so that other work
+ * on the machine hits all alike; the fused one also on one thread and on all, and both with an auxiliary loss over a tenth of the latents. With a Python that has torch in
+ * SAELAB_PEER_PYTHON, a hand-tuned PyTorch step takes its turns too, and the steps of eai-sparsify and sae-lens where that Python has them (peer_step.py).
  * Medians; processor time (all cores) beside the clock's, as it does not grow with what else runs.
  */
 const SETTINGS = {
@@ -24,8 +25,10 @@ const SETTINGS = {
 const TURN = 3; // steps a turn
 const BATCHES = 8;
 
-const TURNS = ["fused", "stock", "product", "peer"] as const;
-type Turn = (typeof TURNS)[number];
+/** What takes turns: ours, the product, and each peer by its name in peer_step.py. "+aux": with an auxiliary loss. */
+const OURS = ["fused", "one thread", "all threads", "fused+aux", "stock", "stock+aux"] as const;
+type Own = (typeof OURS)[number];
+const PEERS = ["torch", "torch-bf16", "sparsify", "sparsify+aux", "saelens"] as const;
 
 /** @param options.setting one of SETTINGS; rounds of turns, of which the first is not counted */
 export async function benchTrain({ setting = "A", rounds = 15 }: { setting?: string; rounds?: number } = {}): Promise<Record<string, unknown>> {
@@ -39,63 +42,73 @@ export async function benchTrain({ setting = "A", rounds = 15 }: { setting?: str
   const noise = Float32Array.from({ length: latents * d }, () => rng.normal());
   const initial = freshState(d, latents, k, { wEnc: noise, bEnc: new Float32Array(latents), wDec: noise, bDec: new Float32Array(d) });
   initial.parameters.wEnc = initial.parameters.wDec.map((w) => w / Math.sqrt(3));
+  const dead = Int32Array.from({ length: Math.floor(latents / 10) }, (_, i) => 10 * i);
   const ops = fusedOps(engine);
   const choice = await choiceFor(engine, sizes);
-  const steps: Partial<Record<Turn, Step>> = { stock: stockStep(engine, initial, choice) };
   const any = "id" in ops ? await choiceFor(engine, sizes, undefined, ops.id) : choice;
-  if ("id" in ops) steps.fused = fusedStep(engine, initial, any.step === "fused" ? any : undefined);
-  const rowsOf = (i: number): Float32Array => rows.slice((i % BATCHES) * batch * d, (i % BATCHES + 1) * batch * d);
+  const stock = stockStep(engine, initial, choice);
+  const fused = "id" in ops ? fusedStep(engine, initial, any.step === "fused" ? any : undefined) : undefined;
+  // TensorFlow's own product keeps its threads: of one thread against all, a step is timed that has none of it.
+  const scaling = fused && any.product === "apart" ? fusedStep(engine, initial, FUSED) : fused;
   const weights = engine.tensor(noise, [latents, d]);
-  const record = (): Record<Turn, number[]> => ({ fused: [], stock: [], product: [], peer: [] });
-  const wall = record(), cpu = record();
-  const timed = (what: Turn, counted: boolean, body: () => void): void => {
+  const wall: Record<string, number[]> = {}, cpu: Record<string, number[]> = {};
+  const note = (what: string, counted: boolean, ms: number[], cpuMs: number[]): void => {
+    if (!counted) return;
+    (wall[what] ??= []).push(...ms);
+    (cpu[what] ??= []).push(...cpuMs);
+  };
+  const timed = (what: string, counted: boolean, body: () => void): void => {
     const before = process.cpuUsage(), begun = performance.now();
     body();
     const ms = performance.now() - begun;
     const { user, system } = process.cpuUsage(before);
-    if (!counted) return;
-    wall[what].push(ms);
-    cpu[what].push((user + system) / 1000);
+    note(what, counted, [ms], [(user + system) / 1000]);
   };
-  const peer = await torchPeer(rows, sizes);
+  const ownTurn = (what: Own, round: number): void => {
+    const scales = what === "one thread" || what === "all threads";
+    const step: Step | undefined = what.startsWith("stock") ? stock : scales ? scaling : fused;
+    if (!step) return;
+    if (what === "one thread") (ops as { setThreads(n: number): void }).setThreads(1);
+    for (let i = 0; i < TURN; i++) {
+      const at = ((round * TURN + i) % BATCHES) * batch * d, x = rows.slice(at, at + batch * d);
+      timed(what, round > 0, () => step.update(x, { learningRate: 1e-3, ...(what.endsWith("+aux") ? { dead } : {}) }));
+    }
+    if (what === "one thread") (ops as { setThreads(n: number): void }).setThreads(availableParallelism());
+  };
+  const peers = await peerSteps(rows, sizes, dead.length);
   for (let round = 0; round <= rounds; round++) {
     const counted = round > 0; // the first warms up
-    for (const what of ["fused", "stock"] as const) {
-      for (let i = 0; steps[what] && i < TURN; i++) {
-        const x = rowsOf(round * TURN + i);
-        timed(what, counted, () => steps[what]!.update(x, { learningRate: 1e-3 }));
-      }
-    }
-    const x = engine.tensor(rowsOf(0), [batch, d]);
+    for (const what of OURS) ownTurn(what, round);
+    const x = engine.tensor(rows.slice(0, batch * d), [batch, d]);
     for (let i = 0; i < TURN; i++) timed("product", counted, () => engine.tidy(() => void K.matMul(x, weights, { transposeB: true })));
     engine.free(x);
-    if ("steps" in peer) {
+    for (const peer of peers) {
+      if (!("steps" in peer)) continue;
       const answer = await peer.steps(TURN);
-      if (counted) wall.peer.push(...answer.slice(0, TURN));
-      if (counted) cpu.peer.push(...answer.slice(TURN));
+      note(peer.name, counted, answer.slice(0, TURN), answer.slice(TURN));
     }
   }
-  if ("end" in peer) peer.end();
-  for (const step of Object.values(steps)) step.dispose();
+  for (const peer of peers) if ("end" in peer) peer.end();
+  stock.dispose();
+  if (scaling !== fused) scaling?.dispose();
+  fused?.dispose();
   engine.free(weights);
-  const bare = median(wall.product);
-  const figures = (what: Turn) => {
-    if (!wall[what].length) return undefined;
-    const ms = median(wall[what]);
-    return {
-      msPerStep: round(ms), tokensPerSecond: Math.round((batch / ms) * 1000), timesBareProduct: round(ms / bare),
-      cpuMsPerStep: round(median(cpu[what])), timesBareProductCpu: round(median(cpu[what]) / median(cpu.product)),
-      ...(wall.peer.length ? { speedOverPeer: round(median(wall.peer) / ms) } : {}),
-    };
+  const figures = (what: string) => wall[what] && {
+    msPerStep: round(median(wall[what])), tokensPerSecond: Math.round((batch / median(wall[what])) * 1000), timesBareProduct: round(median(wall[what]) / median(wall.product)),
+    cpuMsPerStep: round(median(cpu[what])), timesBareProductCpu: round(median(cpu[what]) / median(cpu.product)),
   };
+  const best = wall.fused ? "fused" : "stock"; // what a user gets
   return {
     bench: "train", setting, machine: machine(engine), ...sizes,
-    fused: steps.fused ? { ...figures("fused"), choice: steps.fused.choice } : { skipped: "why" in ops ? ops.why : "" }, stock: { ...figures("stock"), choice },
-    bareProductMs: round(bare), bareProductCpuMs: round(median(cpu.product)),
+    fused: fused ? { ...figures("fused"), choice: fused.choice } : { skipped: "why" in ops ? ops.why : "" }, stock: { ...figures("stock"), choice },
+    ...(fused ? { threads: availableParallelism(), oneThreadToAll: round(median(wall["one thread"]) / median(wall["all threads"])) } : {}),
+    auxiliary: Object.fromEntries(["fused", "stock", "sparsify"].filter((what) => wall[`${what}+aux`]).map((what) => [what, round(median(wall[`${what}+aux`]) / median(wall[what]))])),
+    bareProductMs: round(median(wall.product)), bareProductCpuMs: round(median(cpu.product)),
     peakMemoryMB: Math.round(process.resourceUsage().maxRSS / 1024),
-    peer: "steps" in peer
-      ? { name: `hand-tuned PyTorch ${peer.version}`, msPerStep: round(median(wall.peer)), cpuMsPerStep: round(median(cpu.peer)) }
-      : { skipped: peer.why },
+    peers: Object.fromEntries(peers.filter(({ name }) => !name.endsWith("+aux")).map((peer) => [peer.name, "why" in peer ? { skipped: peer.why } : {
+      version: peer.version, msPerStep: round(median(wall[peer.name])), cpuMsPerStep: round(median(cpu[peer.name])),
+      speedup: round(median(wall[peer.name]) / median(wall[best])), stockSpeedup: round(median(wall[peer.name]) / median(wall.stock)),
+    }])),
   };
 }
 
@@ -103,32 +116,41 @@ const median = (values: number[]): number => values.slice().sort((a, b) => a - b
 const round = (value: number): number => Number(value.toPrecision(3));
 
 /** `steps` gives the milliseconds of n steps by the clock, then by the processor. */
-type Peer = { version: string; steps(n: number): Promise<number[]>; end(): void } | { why: string };
+type Peer = { name: string } & ({ version: string; steps(n: number): Promise<number[]>; end(): void } | { why: string });
 
-async function torchPeer(rows: Float32Array, { d, latents, k, batch }: (typeof SETTINGS)["A"]): Promise<Peer> {
+async function peerSteps(rows: Float32Array, { d, latents, k, batch }: (typeof SETTINGS)["A"], dead: number): Promise<Peer[]> {
   const python = process.env.SAELAB_PEER_PYTHON;
-  if (!python) return { why: "SAELAB_PEER_PYTHON names no Python with torch" };
+  if (!python) return [{ name: "torch", why: "SAELAB_PEER_PYTHON names no Python with torch" }];
   const folder = mkdtempSync(join(tmpdir(), "saelab-bench-"));
-  writeFileSync(join(folder, "rows.f32"), new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength));
-  const script = join(__dirname, "../../../test/bench/torch_step.py");
-  const child = spawn(python, [script, join(folder, "rows.f32"), ...[d, latents, k, batch].map(String)], { stdio: ["pipe", "pipe", "inherit"] });
-  const died = new Promise<undefined>((resolve) => {
-    child.once("exit", () => resolve(undefined));
-    child.once("error", () => resolve(undefined));
-  });
-  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
-  const line = async (): Promise<string | undefined> => (await Promise.race([lines.next(), died]))?.value;
-  const first = await line();
-  rmSync(folder, { recursive: true, force: true });
-  if (!first?.startsWith("ready ")) return { why: `${python} did not run torch_step.py` };
-  return {
-    version: first.slice("ready ".length),
-    async steps(n) {
-      child.stdin.write(`${n}\n`);
-      const answer = await line();
-      if (!answer) throw new Error("torch_step.py ended early");
-      return answer.split(" ").map(Number);
-    },
-    end: () => child.stdin.end(),
+  const file = join(folder, "rows.f32"), script = join(__dirname, "../../../test/bench/peer_step.py");
+  writeFileSync(file, new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength));
+  const open = async (name: string): Promise<Peer> => {
+    const [tool, aux] = name.split("+");
+    const child = spawn(python, [script, tool, file, ...[d, latents, k, batch, aux ? dead : 0].map(String)], { stdio: ["pipe", "pipe", "inherit"] });
+    const died = new Promise<undefined>((resolve) => {
+      child.once("exit", () => resolve(undefined));
+      child.once("error", () => resolve(undefined));
+    });
+    const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+    const line = async (): Promise<string | undefined> => (await Promise.race([lines.next(), died]))?.value;
+    const first = await line();
+    if (!first?.startsWith("ready ")) return { name, why: first?.startsWith("missing ") ? first.slice("missing ".length) : `${python} did not run peer_step.py` };
+    return {
+      name, version: first.slice("ready ".length),
+      async steps(n) {
+        child.stdin.write(`${n}\n`);
+        const answer = await line();
+        if (!answer) throw new Error(`peer_step.py ${name} ended early`);
+        return answer.split(" ").map(Number);
+      },
+      end: () => child.stdin.end(),
+    };
   };
+  try {
+    const out: Peer[] = [];
+    for (const name of PEERS) out.push(await open(name));
+    return out;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }

@@ -38,15 +38,23 @@ static void close(const Floats &a, const std::vector<double> &b, double toleranc
   expect(worst <= tolerance * largest, what);
 }
 
-static void check(int64_t n, int64_t d, int64_t F, int k) {
-  const Floats x = sixteenths(n * d), wEnc = sixteenths(F * d, 0.3f), bEnc = sixteenths(F, 0.1f), wDec = normals(F * d), bDec = normals(d);
+static int halves = 0; // half-precision products that were checked
+
+// L levels; of a transcoder (not tied) targets of width D.
+static void check(int64_t n, int64_t d, int64_t F, int k, int64_t L, int64_t D) {
+  const bool tied = D == d;
+  const Floats x = sixteenths(n * d), wEnc = sixteenths(F * d, 0.3f), bEnc = sixteenths(F, 0.1f), wDec = normals(F * D), bDec = normals(D);
+  const Floats y = tied ? x : normals(n * D), t = tied ? x : normals(n * D);
   Floats pre(n * F);
   for (int64_t b = 0; b < n; b++)
     for (int64_t f = 0; f < F; f++) {
       pre[b * F + f] = 0;
       for (int64_t j = 0; j < d; j++) pre[b * F + f] += x[b * d + j] * wEnc[f * d + j];
     }
-  Floats v(n * k), e(n * d), g(n * k), eSum(d), stats(2);
+  Floats v(n * k), e(n * L * D), g(n * k), eSum(D), stats(L + 1), weights = normals(L);
+  std::vector<int32_t> levels(n * k);
+  for (float &weight : weights) weight = std::abs(weight) + 0.1f;
+  for (int32_t &level : levels) level = int32_t(engine() % L);
   std::vector<int32_t> i(n * k);
   sae::topK(pre.data(), bEnc.data(), n, F, k, v.data(), i.data());
   for (int64_t b = 0; b < n; b++) {
@@ -60,42 +68,67 @@ static void check(int64_t n, int64_t d, int64_t F, int k) {
   std::vector<int32_t> i2(n * k);
   sae::encodeTopK(x.data(), wEnc.data(), bEnc.data(), n, d, F, k, v2.data(), i2.data());
   expect(v2 == v && i2 == i, "encoder product and top-k in one");
+  for (const char *name : sae::HALF_NAMES) {
+    const sae::EncodeHalf encode = sae::halfOf(name);
+    if (!encode) continue;
+    std::fill(i2.begin(), i2.end(), -1);
+    encode(x.data(), wEnc.data(), bEnc.data(), n, d, F, k, v2.data(), i2.data());
+    expect(v2 == v && i2 == i, name);
+    halves++;
+  }
 
-  sae::Batch batch{n, d, F, k, x.data(), v.data(), i.data()};
-  sae::decode(batch, wDec.data(), e.data(), g.data(), eSum.data(), stats.data());
-  std::vector<double> mean(d, 0), wantE(n * d), wantG(n * k), wantSum(d, 0);
-  double V = 0, loss = 0;
-  for (int64_t p = 0; p < n * d; p++) mean[p % d] += x[p] / double(n);
-  for (int64_t p = 0; p < n * d; p++) V += (x[p] - mean[p % d]) * (x[p] - mean[p % d]);
+  if (F % k == 0) {
+    Floats most(n * k);
+    std::vector<int32_t> first(n * k);
+    sae::groupMax(pre.data(), bEnc.data(), n, F, k, most.data(), first.data());
+    for (int64_t p = 0; p < n * k; p++) {
+      const int64_t b = p / k, from = p % k * (F / k);
+      int64_t best = from;
+      for (int64_t f = from; f < from + F / k; f++)
+        if (pre[b * F + f] + bEnc[f] > pre[b * F + best] + bEnc[best]) best = f;
+      expect(first[p] == best && most[p] == std::max(0.0f, pre[b * F + best] + bEnc[best]), "group maximum");
+    }
+  }
+
+  sae::Batch batch{n, d, D, F, L, k, x.data(), v.data(), i.data(), L > 1 ? levels.data() : nullptr};
+  sae::decode(batch, t.data(), y.data(), weights.data(), wDec.data(), e.data(), g.data(), eSum.data(), stats.data());
+  std::vector<double> mean(D, 0), wantE(n * L * D), wantG(n * k), wantSum(D, 0), wantStats(L + 1, 0);
+  double &V = wantStats[L];
+  for (int64_t p = 0; p < n * D; p++) mean[p % D] += y[p] / double(n);
+  for (int64_t p = 0; p < n * D; p++) V += (y[p] - mean[p % D]) * (y[p] - mean[p % D]);
+  const auto levelOf = [&](int64_t pair) { return L > 1 ? levels[pair] : 0; };
   for (int64_t b = 0; b < n; b++) {
-    for (int64_t j = 0; j < d; j++) {
-      double error = -x[b * d + j];
-      for (int q = 0; q < k; q++) error += double(v[b * k + q]) * wDec[i[b * k + q] * d + j];
-      loss += error * error / V;
-      wantE[b * d + j] = error * 2 / V;
-      wantSum[j] += wantE[b * d + j];
+    for (int64_t j = 0; j < D; j++) {
+      for (int64_t l = 0; l < L; l++) {
+        double error = -t[b * D + j];
+        for (int q = 0; q < k; q++)
+          if (levelOf(b * k + q) <= l) error += double(v[b * k + q]) * wDec[i[b * k + q] * D + j];
+        wantStats[l] += error * error / V;
+        for (int64_t m = 0; m <= l; m++) wantE[(b * L + m) * D + j] += weights[l] * error * 2 / V;
+      }
+      wantSum[j] += wantE[b * L * D + j];
     }
     for (int q = 0; q < k; q++)
-      for (int64_t j = 0; j < d; j++)
-        if (v[b * k + q] > 0) wantG[b * k + q] += wantE[b * d + j] * wDec[i[b * k + q] * d + j];
+      for (int64_t j = 0; j < D; j++)
+        if (v[b * k + q] > 0) wantG[b * k + q] += wantE[(b * L + levelOf(b * k + q)) * D + j] * wDec[i[b * k + q] * D + j];
   }
   close(e, wantE, 1e-5, "e");
   close(g, wantG, 1e-5, "g");
   close(eSum, wantSum, 1e-4, "sum of e");
-  close(stats, {loss, V}, 1e-5, "loss and variance");
+  close(stats, wantStats, 1e-5, "losses and variance");
 
-  std::vector<double> wantEnc(F * d, 0), wantBias(F, 0), wantDec(F * d, 0), wantB(wantSum);
+  std::vector<double> wantEnc(F * d, 0), wantBias(F, 0), wantDec(F * D, 0), wantB(wantSum);
   for (int64_t p = 0; p < n * k; p++) {
     const int64_t f = i[p], b = p / k;
     wantBias[f] += g[p];
     for (int64_t j = 0; j < d; j++) {
       wantEnc[f * d + j] += double(g[p]) * x[b * d + j];
-      wantDec[f * d + j] += double(v[p]) * e[b * d + j];
-      wantB[j] -= double(g[p]) * wEnc[f * d + j];
+      if (tied) wantB[j] -= double(g[p]) * wEnc[f * d + j];
     }
+    for (int64_t j = 0; j < D; j++) wantDec[f * D + j] += double(v[p]) * e[(b * L + levelOf(p)) * D + j];
   }
-  Floats dwEnc(F * d), dbEnc(F), dwDec(F * d), dbDec(d);
-  sae::gradients(batch, e.data(), g.data(), eSum.data(), wEnc.data(), dwEnc.data(), dbEnc.data(), dwDec.data(), dbDec.data());
+  Floats dwEnc(F * d), dbEnc(F), dwDec(F * D), dbDec(D);
+  sae::gradients(batch, e.data(), g.data(), eSum.data(), tied, wEnc.data(), dwEnc.data(), dbEnc.data(), dwDec.data(), dbDec.data());
   close(dwEnc, wantEnc, 1e-4, "gradient of W_enc");
   close(dbEnc, wantBias, 1e-4, "gradient of b_enc");
   close(dwDec, wantDec, 1e-4, "gradient of W_dec");
@@ -105,39 +138,39 @@ static void check(int64_t n, int64_t d, int64_t F, int k) {
   const int64_t m = std::min<int64_t>(F, 3);
   std::vector<int32_t> at(m);
   for (int64_t q = 0; q < m; q++) at[q] = int32_t(q * (F - 1) / std::max<int64_t>(1, m - 1));
-  const Floats auxEnc = normals(m * d, 1e-3f), auxBias = normals(m, 1e-3f), auxDec = normals(m * d, 1e-3f);
+  const Floats auxEnc = normals(m * d, 1e-3f), auxBias = normals(m, 1e-3f), auxDec = normals(m * D, 1e-3f);
   std::vector<Floats> sets;
   for (int s = 0; s < 3; s++) {
     sets.push_back(s ? Floats(F * d, 0.0f) : wEnc);
     sets.push_back(s ? Floats(F, 0.0f) : bEnc);
-    sets.push_back(s ? Floats(F * d, 0.0f) : wDec);
-    sets.push_back(s ? Floats(d, 0.0f) : bDec);
+    sets.push_back(s ? Floats(F * D, 0.0f) : wDec);
+    sets.push_back(s ? Floats(D, 0.0f) : bDec);
   }
   const auto set = [&](int s) { return sae::Parameters{sets[4 * s].data(), sets[4 * s + 1].data(), sets[4 * s + 2].data(), sets[4 * s + 3].data()}; };
   std::vector<int32_t> counts(F);
-  sae::update(batch, e.data(), g.data(), eSum.data(), {1.0f, 0.0f, 0.0f, 0.0f, 1.0f}, {m, at.data(), auxEnc.data(), auxBias.data(), auxDec.data()},
+  sae::update(batch, e.data(), g.data(), eSum.data(), tied, {1.0f, 0.0f, 0.0f, 0.0f, 1.0f}, {m, at.data(), auxEnc.data(), auxBias.data(), auxDec.data()},
       set(0), set(1), set(2), counts.data());
   for (int64_t q = 0; q < m; q++) {
     wantBias[at[q]] += auxBias[q];
     for (int64_t j = 0; j < d; j++) {
       wantEnc[at[q] * d + j] += auxEnc[q * d + j];
-      wantDec[at[q] * d + j] += auxDec[q * d + j];
-      wantB[j] -= double(auxBias[q]) * wEnc[at[q] * d + j];
+      if (tied) wantB[j] -= double(auxBias[q]) * wEnc[at[q] * d + j];
     }
+    for (int64_t j = 0; j < D; j++) wantDec[at[q] * D + j] += auxDec[q * D + j];
   }
   for (int64_t f = 0; f < F; f++) {
     double along = 0, norm = 0;
-    for (int64_t j = 0; j < d; j++) along += wantDec[f * d + j] * wDec[f * d + j];
-    for (int64_t j = 0; j < d; j++) {
-      double &value = wantDec[f * d + j];
-      value = wDec[f * d + j] - (value - along * wDec[f * d + j]);
+    for (int64_t j = 0; j < D; j++) along += wantDec[f * D + j] * wDec[f * D + j];
+    for (int64_t j = 0; j < D; j++) {
+      double &value = wantDec[f * D + j];
+      value = wDec[f * D + j] - (value - along * wDec[f * D + j]);
       norm += value * value;
     }
-    for (int64_t j = 0; j < d; j++) wantDec[f * d + j] /= std::sqrt(norm);
+    for (int64_t j = 0; j < D; j++) wantDec[f * D + j] /= std::sqrt(norm);
     wantBias[f] = bEnc[f] - wantBias[f];
     for (int64_t j = 0; j < d; j++) wantEnc[f * d + j] = wEnc[f * d + j] - wantEnc[f * d + j];
   }
-  for (int64_t j = 0; j < d; j++) wantB[j] = bDec[j] - wantB[j];
+  for (int64_t j = 0; j < D; j++) wantB[j] = bDec[j] - wantB[j];
   close(sets[0], wantEnc, 1e-4, "W_enc");
   close(sets[1], wantBias, 1e-4, "b_enc");
   close(sets[2], wantDec, 1e-4, "W_dec");
@@ -155,9 +188,13 @@ int main() {
     sae::setThreads(threads);
     for (auto [n, d, F, k] : {std::array<int64_t, 4>{2, 1, 1, 1}, {3, 2, 5, 5}, {7, 17, 33, 3}, {40, 16, 511, 4}, {5, 31, 1024, 8}, {20, 33, 1537, 32},
              {3, 8, 2048, 300}, {150, 5, 1100, 6}, {130, 64, 600, 70}, {50, 20, 3100, 9}, {2, 3, 2100, 2000}}) {
-      check(n, d, F, int(k));
-      cases++;
+      for (int64_t L : {1, 3}) {
+        for (int64_t D : {d, d + 5}) {
+          check(n, d, F, int(k), L, D);
+          cases++;
+        }
+      }
     }
   }
-  std::printf("%d cases right\n", cases);
+  std::printf("%d cases right, %d half-precision products\n", cases, halves / cases);
 }

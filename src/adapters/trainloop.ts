@@ -1,0 +1,274 @@
+import { performance } from "node:perf_hooks";
+import { DiskError, InterruptError, TrainError } from "../core/errors";
+import { random } from "../core/random";
+import type { Sae, SaeWeights } from "../core/types";
+import { breathe, interrupted } from "./interrupt";
+import { collectGarbage } from "./memory";
+import type { RowSource, SourceState } from "./rows";
+import { saeOf } from "./saevalue";
+import { openEventFile } from "./tensorboard";
+import type { Engine } from "./tensorflow";
+import type { SaeOptions, SharedOptions, TrainFailure } from "./train";
+import { teller } from "./traintelling";
+import { keptState, keptWeights, startRun, type Run } from "./training";
+import { openLog } from "./trainlog";
+import type { Plan, SharedPlan } from "./trainplan";
+import type { TrainingData } from "./trainsource";
+import { initialState, SAMPLE, sampled, type Sampled } from "./trainstart";
+import type { Checkpoints, KeptState } from "./trainstate";
+import { stepFor, type Computed } from "./trainstep";
+import type { Scaled } from "./trainunits";
+
+/** The loop: batches of one source through one or several SAEs, with checkpoints, until the end, an interrupt or a divergence. */
+
+/** What was checked, and is to be done. */
+export interface Task {
+  data: TrainingData;
+  hooks: string[];
+  engine: Engine;
+  saes: SaeOptions[];
+  plans: Plan[];
+  shared: SharedPlan;
+  options: SharedOptions;
+  checkpoints?: Checkpoints;
+  recipe: Record<string, unknown>;
+  /** Names the recipe. */
+  run: string;
+}
+
+const MINUTES = 10; // between two checkpoints
+
+/** What was done before this process, or went wrong: told in the card. */
+interface History {
+  seconds: number;
+  /** Where the run went on, and with what where that changed. */
+  resumed: { steps: number; from?: Partial<Computed> }[];
+  warnings: string[];
+}
+
+export async function train(task: Task): Promise<Sae[]> {
+  const { data, hooks, shared, checkpoints } = task;
+  const begun = performance.now();
+  const { kept, damaged } = checkpoints?.open() ?? {};
+  const history: History = (kept?.json.history as History | undefined) ?? { seconds: 0, resumed: [], warnings: [] };
+  if (damaged) history.warnings.push(`${damaged}; the checkpoint before it was taken`);
+  const source = await data.open(hooks, shared.seed, shared.steps * shared.batch, kept && sourceState(kept));
+  const runs: Run[] = [];
+  const seconds = (): number => history.seconds + (performance.now() - begun) / 1000;
+  try {
+    try {
+      await startRuns(task, source, kept, history, runs);
+    } finally {
+      kept?.close();
+    }
+    collectGarbage(bytesOf(task));
+    await loop({ task, source, runs, history, seconds }, kept?.step ?? 0);
+    return await finish(task, source, runs, history, seconds);
+  } finally {
+    for (const run of runs) run.dispose();
+    await source.close();
+  }
+}
+
+/** Of the largest SAE's weights. */
+const bytesOf = ({ plans }: Task): number => Math.max(...plans.map(({ latents, d, dOut }) => 4 * latents * (d + dOut)));
+
+/** Fills `runs`: from a checkpoint, or from a sample of the rows. */
+async function startRuns({ engine, saes, plans, shared, data, checkpoints }: Task, source: RowSource, kept: KeptState | undefined, history: History, runs: Run[]): Promise<void> {
+  const name = (i: number): string => `sae-${i}`;
+  if (kept) history.resumed.push({ steps: kept.step });
+  const sample = kept ? undefined : await sampleOf(source, Math.max(SAMPLE, ...plans.map(({ latents }) => latents)), shared.seed, data.where);
+  for (const [i, plan] of plans.entries()) {
+    const was = kept?.json.runs[name(i)] as { reads: Scaled[]; rebuilds: Scaled[]; start: Record<string, unknown>; computed: Computed } | undefined;
+    const asked = saes[i].step !== undefined || saes[i].choice !== undefined;
+    const places = (names: string[]): Sampled[] => names.map((hook) => sample!.get(hook)!);
+    const scaled = (names: string[]): Scaled[] => names.map((hook) => ({ hook, width: sample!.get(hook)!.width, scale: sample!.get(hook)!.scale }));
+    const targets = plan.targets ?? plan.hooks;
+    const begin = was ? undefined : initialState(engine, plan, places(plan.hooks), places(targets));
+    if (sample && i + 1 === plans.length) for (const one of sample.values()) one.centred = new Float32Array(0); // as large as W_enc
+    const { step, computed } = await stepFor(engine, plan, begin?.initial ?? keptState(kept!, name(i)), saes[i].choice, asked ? undefined : was?.computed);
+    if (was && JSON.stringify(was.computed) !== JSON.stringify(computed)) history.resumed.at(-1)!.from = was.computed;
+    const { log, tensorboard, onPoint } = saes[i];
+    const norm = begin && Math.hypot(...places(plan.hooks).flatMap(({ mean }) => [...mean]));
+    runs.push(startRun({
+      name: name(i), plan, reads: was?.reads ?? scaled(plan.hooks), rebuilds: was?.rebuilds ?? scaled(targets),
+      start: was?.start ?? { meanNorm: norm, start: { rows: begin!.fromRows, random: plan.latents - begin!.fromRows } },
+      step, computed, kept, onPoint,
+      log: log === undefined ? undefined : await openLog(log, { ...plan }, kept?.step ?? 0),
+      events: tensorboard === undefined ? undefined : openEventFile(tensorboard, undefined, kept ? { resumedAt: kept.step + 1 } : {}),
+      snapshots: true,
+    }));
+  }
+}
+
+async function sampleOf(source: RowSource, count: number, seed: number, where: string): Promise<Map<string, Sampled>> {
+  const rows = await source.sample(count, random(seed, 0));
+  collectGarbage(Math.max(...rows.map(({ byteLength }) => byteLength))); // they were copied together
+  return new Map(source.hooks.map((hook, h) => [hook, sampled(rows[h], source.widths[h], where)]));
+}
+
+interface Going {
+  task: Task;
+  source: RowSource;
+  runs: Run[];
+  history: History;
+  seconds(): number;
+}
+
+async function loop(going: Going, from: number): Promise<void> {
+  const { task: { shared: { steps, batch }, options, checkpoints }, source, runs } = going;
+  const tell = teller(runs, steps * batch, from * batch, options);
+  const due = clock(options, from);
+  for (let i = from; i < steps; i++) {
+    if (interrupted()) await stop(going, i, tell.end);
+    const rows = await batchOf(source, batch, i + 1, steps).catch((error: unknown) => (error instanceof InterruptError ? stop(going, i, tell.end) : Promise.reject(error)));
+    for (const run of runs) if (!run.diverged) run.update(rows, i);
+    if (runs.every(({ diverged }) => diverged)) return tell.end(i * batch, "diverged");
+    if (checkpoints && i + 1 < steps && due(i + 1) && runs.every((run) => run.diverged || run.sound())) await keep(going, checkpoints, i + 1);
+    tell.at((i + 1) * batch);
+    await breathe();
+  }
+  tell.end(steps * batch);
+}
+
+/** The rows of a batch by hook. @throws StoreError and others of the source, which say at which step */
+async function batchOf(source: RowSource, batch: number, step: number, steps: number): Promise<Map<string, Float32Array>> {
+  try {
+    const rows = await source.next(batch);
+    return new Map(rows.map((part, h) => [source.hooks[h], part]));
+  } catch (error) {
+    if (error instanceof Error && !(error instanceof InterruptError)) error.message += ` (The training was at step ${step} of ${steps}.)`;
+    throw error;
+  }
+}
+
+/** Whether a checkpoint is due after so many steps. */
+function clock({ checkpoint }: SharedOptions, from: number): (steps: number) => boolean {
+  const { steps: every, minutes = every === undefined ? MINUTES : Infinity } = checkpoint || {};
+  let last = from, at = performance.now();
+  return (steps) => {
+    if (!(every !== undefined && steps - last >= every) && performance.now() - at < 60_000 * minutes) return false;
+    last = steps;
+    at = performance.now();
+    return true;
+  };
+}
+
+/** A full disk leaves the checkpoint before; training goes on, and the card says so. @returns whether it was written */
+async function keep({ source, runs, history, seconds }: Going, checkpoints: Checkpoints, steps: number): Promise<boolean> {
+  const { json, arrays } = source.state();
+  try {
+    await checkpoints.write(steps, {
+      steps, source: json, arrays: Object.keys(arrays), history: { ...history, seconds: seconds() }, runs: Object.fromEntries(runs.map((run) => [run.name, run.json()])),
+    }, [
+      ...runs.flatMap((run) => run.arrays()),
+      ...Object.entries(arrays).map(([name, data]) => ({ name: `source.${name}`, type: data instanceof Int32Array ? "I32" as const : "F32" as const, length: data.length, read: () => data })),
+    ]);
+    return true;
+  } catch (error) {
+    if (!(error instanceof DiskError)) throw error;
+    history.warnings.push(`no checkpoint after ${steps} steps: ${error.message}`);
+    return false;
+  }
+}
+
+function sourceState(kept: KeptState): SourceState {
+  const names = kept.json.arrays as string[];
+  return { json: kept.json.source as Record<string, unknown>, arrays: Object.fromEntries(names.map((name) => [name, kept.array(`source.${name}`)])) };
+}
+
+/** What was trained so far, as SAEs. */
+const soFar = ({ task, source, runs, history, seconds }: Going, steps: number): Sae[] => runs.map((run) => saeFrom(task, source, run, run.weights(), {
+  steps, seconds: seconds(), ...told(history),
+}));
+
+const told = ({ resumed, warnings }: History): Record<string, unknown> => ({ ...(resumed.length ? { resumed } : {}), ...(warnings.length ? { warnings } : {}) });
+
+async function stop(going: Going, done: number, end: (done: number, note: string) => void): Promise<never> {
+  const { task: { saes, shared: { steps, batch }, checkpoints } } = going;
+  end(done * batch, "interrupted");
+  const made = soFar(going, done);
+  const folders: string[] = [];
+  for (const [i, sae] of made.entries()) {
+    const { folder } = saes[i];
+    if (folder === undefined) continue;
+    await sae.save(folder);
+    folders.push(folder);
+  }
+  const goesOn = checkpoints && await keep(going, checkpoints, done) ? ` The same call with resume: true goes on from ${checkpoints.folder}.` : "";
+  const [first] = made;
+  const what = made.length > 1 ? "SAEs so far are" : "SAE so far is";
+  const error = new InterruptError(
+    `Interrupted after ${done} of ${steps} steps. The ${what} ${folders.length ? `saved in ${folders.join(", ")} and ` : ""}in this error's \`${made.length > 1 ? "saes" : "sae"}\` (in a notebook: lastError.sae${made.length > 1 ? "s" : ""}); ` +
+    `the learning rate had not come down, so ${made.length > 1 ? "they are" : "it is"} rougher than ${made.length > 1 ? "finished ones" : "a finished one"}.${goesOn}`);
+  throw Object.assign(error, { sae: first, saes: made });
+}
+
+/** Measures and saves; those that diverged go back to where they last were sound. */
+async function finish(task: Task, source: RowSource, runs: Run[], history: History, seconds: () => number): Promise<Sae[]> {
+  const { data, saes, plans, shared: { steps }, options, checkpoints } = task;
+  const done: (Sae | undefined)[] = [];
+  const failed = runs.filter(({ diverged }) => diverged);
+  if (failed.length === runs.length && checkpoints) await checkpoints.drop(Math.max(...failed.map(({ diverged }) => diverged!.step - 1)));
+  for (const [i, run] of runs.entries()) {
+    run.step.settle();
+    collectGarbage(bytesOf(task));
+    const last = run.diverged && lastSound(run, checkpoints);
+    const weights = run.diverged ? last?.weights : run.weights();
+    if (!weights) {
+      done.push(undefined);
+      continue;
+    }
+    const sae = saeFrom(task, source, run, weights, {
+      steps: last?.steps ?? steps, seconds: seconds(), ...told(history), ...(run.diverged ? { diverged: run.diverged } : {}),
+    });
+    run.dispose();
+    if (last) sae.curve = run.curve.filter(({ step }) => step <= last.steps);
+    if (options.evaluate !== false && !last) await data.measure(sae, plans[i]);
+    if (!last) sae.card.finished = true;
+    const { folder } = saes[i];
+    if (folder !== undefined) await sae.save(folder);
+    done.push(sae);
+  }
+  if (!failed.length) return done as Sae[];
+  const [{ diverged, plan }] = failed;
+  const which = runs.length > 1 ? ` of saes[${runs.indexOf(failed[0])}]` : "";
+  const sae = done[runs.indexOf(failed[0])];
+  const error = new TrainError(
+    `trainSae${runs.length > 1 ? "s" : ""}: step ${diverged!.step} of ${steps}${which}: expected a finite loss and an FVU near or below 1, ${diverged!.why} (learning rate ${plan.learningRate}, batch ${plan.batch}). ` +
+    `${/usual norm/.test(diverged!.why) ? "Leave such rows out (harvest drops rows over 10 × the median norm by default), or take" : "Take"} a lower learning rate; if it stays, look for rows of extreme norm. ` +
+    (sae ? `The SAE after ${sae.card.steps} steps, where it was sound, is in this error's \`sae\`.` : "It never was sound for long enough to be kept."));
+  throw Object.assign(error, { sae, saes: done } satisfies Pick<TrainFailure, "sae" | "saes">);
+}
+
+/** The newest weights whose next loss was sound: of a checkpoint, or in memory. */
+function lastSound(run: Run, checkpoints: Checkpoints | undefined): { steps: number; weights: SaeWeights } | undefined {
+  const inMemory = run.good();
+  const onDisk = checkpoints?.generations().find(({ step }) => step < run.diverged!.step - 1 && step > 0);
+  if (!onDisk || (inMemory && inMemory.steps >= onDisk.step)) return inMemory;
+  const { kept } = checkpoints!.open();
+  try {
+    return kept && kept.step < run.diverged!.step - 1 ? { steps: kept.step, weights: keptWeights(kept, run.name) } : inMemory;
+  } finally {
+    kept?.close();
+  }
+}
+
+function saeFrom({ data, saes, options, run: recipe }: Task, source: RowSource, run: Run, weights: SaeWeights, measured: Record<string, unknown>): Sae {
+  const { hooks, targets, kind, latents, k, widths, skip, d, dOut, tokens, batch, learningRate, deadAfter, auxK, seed, initSeed } = run.plan;
+  const one = <T>(list: T[]): T | T[] => (list.length === 1 ? list[0] : list);
+  const hook = hooks.length === 1 ? hooks[0] : undefined;
+  const last = run.curve.at(-1);
+  const { fvu, dead, l0 } = last ?? {};
+  return saeOf(weights, {
+    hook, curve: run.curve.slice(),
+    card: {
+      hook: one(hooks), ...(targets ? { target: one(targets), skip } : {}), kind, latents, k, ...(widths ? { widths } : {}), d, ...(dOut === d ? {} : { dOut }), ...data.card,
+      tokens, batch, learningRate, deadAfter, auxK, seed, ...(initSeed === seed ? {} : { initSeed }), ...(saes.length > 1 ? { sharedWith: saes.length - 1 } : {}),
+      steps: measured.steps, ...run.computed, shuffle: source.kind, data: source.describe(), scale: one(run.reads.map(({ scale }) => scale)),
+      ...(targets ? { targetScale: one(run.rebuilds.map(({ scale }) => scale)) } : {}), ...run.start,
+      ...(options.checkpoint ? { checkpoint: { steps: options.checkpoint.steps, minutes: options.checkpoint.minutes } } : {}),
+      fvu, dead, l0, run: recipe, ...measured,
+    },
+  });
+}

@@ -1,0 +1,172 @@
+import { OptionError } from "../core/errors";
+import { defaultBatch, defaultDeadAfter, defaultLearningRate } from "../core/schedule";
+import type { TrainKind } from "../core/types";
+import { isChoice } from "./choice";
+import { groupings } from "./coder";
+import type { SaeOptions, SharedOptions, TrainOptions } from "./train";
+import { freeMemory } from "./memory";
+import type { Engine } from "./tensorflow";
+
+/** Options of a training with their defaults, checked before any work. */
+
+/** A place whose rows are read or rebuilt. */
+export interface Place {
+  hook: string;
+  width: number;
+}
+
+/** What several SAEs of one pass have in common. */
+export interface SharedPlan {
+  tokens: number;
+  batch: number;
+  steps: number;
+  /** Of the order of the rows. */
+  seed: number;
+}
+
+/** One SAE's own part besides. */
+export interface Plan extends SharedPlan {
+  kind: TrainKind;
+  hooks: string[];
+  /** Of a transcoder: what is rebuilt. */
+  targets?: string[];
+  skip: boolean;
+  d: number;
+  dOut: number;
+  latents: number;
+  k: number;
+  widths?: number[];
+  learningRate: number;
+  deadAfter: number;
+  auxK: number;
+  step: NonNullable<TrainOptions["step"]>;
+  /** Of the initial weights: `seed` unless the SAE has its own. */
+  initSeed: number;
+}
+
+/** @throws OptionError naming the option */
+function fail(name: string, expected: string, found: unknown, remedy: string): never {
+  const shown = typeof found === "number" || found === undefined ? found : JSON.stringify(found);
+  throw new OptionError(`trainSae: ${name}: expected ${expected}, found ${shown}. ${remedy}`);
+}
+
+const whole = (name: string, value: unknown, least: number, remedy: string): number =>
+  Number.isSafeInteger(value) && (value as number) >= least
+    ? (value as number)
+    : fail(name, `a whole number of at least ${least}`, value, remedy);
+
+const number = (name: string, value: number, least: number, strict: boolean, remedy: string): number =>
+  Number.isFinite(value) && (strict ? value > least : value >= least)
+    ? value
+    : fail(name, `a number ${strict ? "above" : "of at least"} ${least}`, value, remedy);
+
+/**
+ * @param rows different rows there are; undefined when a model makes them while it runs
+ * @param where path of the store or source of the model, for messages
+ */
+export function planShared(options: Pick<SharedOptions, "tokens" | "batch" | "seed">, rows: number | undefined, where: string): SharedPlan {
+  if (rows !== undefined && rows < 2) {
+    const remedy = `${where} has none to train on: harvest more text, or mark documents with split "train".`;
+    fail("store", "at least 2 rows of training documents", rows, remedy);
+  }
+  const tokens = whole("tokens", options.tokens ?? rows, 2, rows === undefined ? "Say how many rows of the model to train on." : "Leave it out for one pass over the training rows.");
+  const batch = whole("batch", options.batch ?? Math.min(defaultBatch(tokens), rows ?? Infinity), 2, "Leave it out for the recipe's.");
+  if (batch > tokens) fail("batch", `at most ${tokens} rows (tokens)`, batch, "Take a smaller batch or more tokens.");
+  if (rows !== undefined && batch > rows) fail("batch", `at most the ${rows} rows that there are to train on`, batch, "Take a smaller batch, or harvest more text.");
+  const seed = options.seed ?? 0;
+  if (!Number.isSafeInteger(seed)) fail("seed", "a whole number", seed, "Leave it out for 0.");
+  return { tokens, batch, steps: Math.floor(tokens / batch), seed };
+}
+
+const KINDS: TrainKind[] = ["topk", "batchtopk", "multitopk", "groupmax", "matryoshka", "jumprelu"];
+
+/**
+ * @param reads where its rows come from
+ * @param rebuilds of a transcoder: what it predicts
+ */
+export function planSae(options: SaeOptions, shared: SharedPlan, reads: Place[], rebuilds?: Place[]): Plan {
+  const together = (places: Place[]): number => places.reduce((sum, { width }) => sum + width, 0);
+  const d = together(reads), dOut = rebuilds ? together(rebuilds) : d;
+  const { kind = "topk", skip = false } = options;
+  if (!KINDS.includes(kind)) fail("kind", `one of ${KINDS.join(", ")}`, kind, 'Leave it out for "topk".');
+  if (skip && !rebuilds) fail("skip", "a target, as a skip connection predicts another place's rows from these", skip, "Name the target, or leave it out.");
+  const latents = whole("latents", options.latents, 1, `For this hook, ${8 * d} (8 times its width) is a first look.`);
+  const k = whole("k", options.k, 1, "16 to 32 latents a row are usual.");
+  if (k > latents) fail("k", `1 to ${latents} (latents)`, k, "Take a smaller k or more latents.");
+  if (kind === "groupmax" && latents % k) fail("k", `a divisor of ${latents} (latents), as group-max has one latent of each of k groups`, k, "Choose another.");
+  const widths = widthsOf(options, kind, latents);
+  const { tokens, batch } = shared;
+  const { choice, step = "auto", seed = shared.seed } = options;
+  if (!["auto", "fused", "stock", "plain"].includes(step)) {
+    fail("step", '"auto", "fused", "stock" or "plain"', step, "Leave it out for the fastest one.");
+  }
+  if (choice !== undefined && step !== "plain" && !isChoice(choice, latents, k)) {
+    const sizes = groupings(latents, k).map((groups) => JSON.stringify(groups)).join(" or ");
+    fail(
+      "choice", `{ precision: "f32" or "bf16", groups: ${sizes}, chunk: 1 or more } for ${latents} latents and k ${k}`, choice,
+      "Take `card.choice` of a run with the same latents and k, or leave it out.");
+  }
+  if (choice && (step === "fused" || step === "stock") && (choice.step ?? "stock") !== step) {
+    fail("choice", `that of a ${step} step (step is "${step}")`, choice, "Leave out the step or the choice.");
+  }
+  if (!Number.isSafeInteger(seed)) fail("seed", "a whole number", seed, "Leave it out for 0.");
+  return {
+    ...shared, kind, hooks: reads.map(({ hook }) => hook), ...(rebuilds ? { targets: rebuilds.map(({ hook }) => hook) } : {}), skip,
+    d, dOut, latents, k, ...(widths ? { widths } : {}), step, initSeed: seed,
+    learningRate: number(
+      "learningRate", options.learningRate ?? defaultLearningRate(d, batch, tokens), 0, true, "Leave it out for the recipe's."),
+    deadAfter: number(
+      "deadAfter", options.deadAfter ?? defaultDeadAfter(tokens), 0, false, "It counts tokens; leave it out for 5 % of the run."),
+    auxK: number("auxK", options.auxK ?? 1, 0, false, "It is the auxiliary loss's weight; 0 leaves it out."),
+  };
+}
+
+/** Matryoshka's levels, ascending, the last all latents: by default each half of the next, down to latents/16. */
+function widthsOf({ widths }: SaeOptions, kind: TrainKind, latents: number): number[] | undefined {
+  if (kind !== "matryoshka") {
+    return widths === undefined ? undefined : fail("widths", `none, as a ${kind} SAE has no levels`, widths, 'Leave them out, or take kind "matryoshka".');
+  }
+  if (widths === undefined) return [16, 8, 4, 2, 1].map((part) => Math.floor(latents / part)).filter((width, i, all) => width > (i ? all[i - 1] : 0));
+  const ascending = Array.isArray(widths) && widths.every((width, i) => Number.isSafeInteger(width) && width > (i ? widths[i - 1] : 0));
+  if (!ascending || widths.at(-1) !== latents) fail("widths", `ascending numbers of latents, the last ${latents}`, widths, "They are matryoshka's levels.");
+  return widths;
+}
+
+/** What makes a run the same run, field by field: with it a checkpoint is gone on from. How it is computed is not part of it. */
+export function recipeOf(shared: SharedPlan, plans: Plan[], data: Record<string, unknown>): Record<string, unknown> {
+  const { tokens, batch, seed } = shared;
+  const own = ({ kind, hooks, targets, skip, d, dOut, latents, k, widths, learningRate, deadAfter, auxK, initSeed }: Plan) =>
+    ({ kind, hooks, targets, skip, d, dOut, latents, k, widths, learningRate, deadAfter, auxK, initSeed });
+  const fields = plans.map(own);
+  const several = fields.flatMap((one, i) => Object.entries(one).map(([name, value]): [string, unknown] => [`saes[${i}].${name}`, value]));
+  return { ...data, tokens, batch, seed, ...(fields.length === 1 ? fields[0] : { saes: fields.length, ...Object.fromEntries(several) }) };
+}
+
+/**
+ * Parameters and moments of all SAEs; of the largest its gradients, the pre-activations of a batch and their copy in the top-k; the
+ * rows held. An estimate from below.
+ * @param held bytes of rows that the source keeps
+ */
+export function checkMemory(plans: Plan[], held: number): void {
+  const state = ({ d, dOut, latents, skip }: Plan): number => 12 * (latents * (d + dOut + 1) + dOut + (skip ? d * dOut : 0));
+  const working = ({ d, dOut, latents, k, batch }: Plan): number => 4 * batch * (1.25 * latents + 2 * (d + dOut) + 12 * k) + 4 * latents * (d + dOut);
+  const needed = plans.reduce((sum, plan) => sum + state(plan), 0) + Math.max(...plans.map(working)) + held;
+  const available = freeMemory();
+  if (needed <= available) return;
+  const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
+  const [{ latents, batch, d, dOut, k }] = plans;
+  const fixed = held + 4 * batch * (2 * (d + dOut) + 12 * k);
+  const fits = Math.floor((available - fixed) / (16 * (d + dOut) + 12 + 5 * batch));
+  const remedy = plans.length > 1 ? "Train fewer SAEs at once, " : fits >= k ? `About ${fits.toLocaleString("en")} latents would fit; or ` : "Take fewer latents, ";
+  throw new OptionError(
+    `trainSae: latents ${latents}, batch ${batch}${plans.length > 1 ? ` and ${plans.length - 1} more SAEs` : ""}: expected to need at most the ${gigabytes(available)} of memory that are free, ` +
+    `found about ${gigabytes(needed)}. ${remedy}take a smaller batch, or close other programs.`);
+}
+
+export function checkDevice(device: NonNullable<SharedOptions["device"]>, engine: Engine): void {
+  if (device === "auto" || device === engine.device) return;
+  const remedy = device === "cuda" ? "This TensorFlow has no NVIDIA GPU at hand." : "Hide the GPU before start: CUDA_VISIBLE_DEVICES=-1.";
+  throw new OptionError(
+    `trainSae: device: expected "auto" or "${engine.device}" (what TensorFlow runs on here), found ${JSON.stringify(device)}. ` +
+    remedy);
+}

@@ -1,0 +1,60 @@
+import { OptionError } from "../core/errors";
+import type { StepState } from "../core/trained";
+import { choiceFor, machine } from "./choice";
+import type { Choice } from "./coder";
+import { FUSED, fusedOps, fusedStep } from "./fusedstep";
+import { plainStep } from "./plainstep";
+import { stockStep, type Step } from "./step";
+import type { Engine } from "./tensorflow";
+import type { Plan } from "./trainplan";
+
+/** Which step computes a training. */
+
+/** What computed a run, and is held when it goes on: another step, build or machine rounds differently. */
+export interface Computed {
+  step: Step["kind"];
+  choice: Choice;
+  machine: string;
+  /** Which build of the fused ops ran; or why a run that was free to use them did not. */
+  fusedOps?: string;
+  withoutFused?: string;
+}
+
+/**
+ * The step that was asked for, or with "auto" the faster one; a choice that was given says which step it is of.
+ * @param given a choice to repeat
+ * @param held what computed the run so far, where it must stay the same
+ * @throws OptionError when the fused ops are asked for and not there, or what is held cannot be had
+ */
+export async function stepFor(engine: Engine, plan: Plan, initial: StepState, given?: Choice, held?: Computed): Promise<{ step: Step; computed: Computed }> {
+  const fused = plan.step === "stock" || plan.step === "plain" ? { why: "not asked for" } : fusedOps(engine);
+  const id = "id" in fused ? fused.id : undefined;
+  if (held) requireHeld(held, machine(engine), id);
+  const step = await made();
+  const ops = step.kind === "plain" || plan.step === "stock" ? {}
+    : "why" in fused ? { withoutFused: fused.why } : step.kind === "fused" ? { fusedOps: fused.id } : { withoutFused: plan.kind === "jumprelu" ? "JumpReLU has no fused step" : "measured slower for these sizes" };
+  return { step, computed: { step: step.kind, choice: step.choice, machine: machine(engine), ...ops } };
+
+  async function made(): Promise<Step> {
+    if ((held?.step ?? plan.step) === "plain") return plainStep(engine, initial);
+    if ("why" in fused && (plan.step === "fused" || (given ?? held?.choice)?.step === "fused")) {
+      throw new OptionError(
+        `trainSae: step: expected the fused ops, which this machine has not: ${fused.why}. ` +
+        'Leave step and choice out: "stock" computes the same.');
+    }
+    if (plan.kind === "jumprelu") return stockStep(engine, initial); // nothing is there to choose
+    const choice = given ?? held?.choice ?? (plan.step === "fused" ? FUSED : await choiceFor(engine, plan, undefined, id));
+    return choice.step === "fused" ? fusedStep(engine, initial, choice) : stockStep(engine, initial, choice);
+  }
+}
+
+/** @throws OptionError when the run would go on to other bits */
+function requireHeld(held: Computed, here: string, id: string | undefined): void {
+  const fail = (name: string, expected: string, found: string): never => {
+    throw new OptionError(
+      `trainSae: ${name}: expected ${expected}, with which the run began, found ${found}. ` +
+      'It would go on to other bits. { step: "auto", resume: true } (or "fused", "stock") goes on all the same.');
+  };
+  if (held.machine !== here) fail("machine", held.machine, here);
+  if (held.step === "fused" && held.fusedOps !== id) fail("fused ops", `build ${held.fusedOps}`, id === undefined ? "none" : `build ${id}`);
+}
