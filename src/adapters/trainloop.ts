@@ -11,7 +11,7 @@ import type { Engine } from "./tensorflow";
 import type { SaeOptions, SharedOptions, TrainFailure } from "./train";
 import { teller } from "./traintelling";
 import { keptState, keptWeights, startRun, type Run } from "./training";
-import { openLog } from "./trainlog";
+import { openLog, type Log } from "./trainlog";
 import type { Plan, SharedPlan } from "./trainplan";
 import type { TrainingData } from "./trainsource";
 import { initialState, SAMPLE, sampled, type Sampled } from "./trainstart";
@@ -31,8 +31,7 @@ export interface Task {
   shared: SharedPlan;
   options: SharedOptions;
   checkpoints?: Checkpoints;
-  recipe: Record<string, unknown>;
-  /** Names the recipe. */
+  /** Names the recipe: what makes it the same run. */
   run: string;
 }
 
@@ -74,9 +73,11 @@ export async function train(task: Task): Promise<Sae[]> {
 const bytesOf = ({ plans }: Task): number => Math.max(...plans.map(({ latents, d, dOut }) => 4 * latents * (d + dOut)));
 
 /** Fills `runs`: from a checkpoint, or from a sample of the rows. */
-async function startRuns({ engine, saes, plans, shared, data, checkpoints }: Task, source: RowSource, kept: KeptState | undefined, history: History, runs: Run[]): Promise<void> {
+async function startRuns({ engine, saes, plans, shared, data }: Task, source: RowSource, kept: KeptState | undefined, history: History, runs: Run[]): Promise<void> {
   const name = (i: number): string => `sae-${i}`;
   if (kept) history.resumed.push({ steps: kept.step });
+  const logs: (Log | undefined)[] = [];
+  for (const [i, { log }] of saes.entries()) logs.push(log === undefined ? undefined : await openLog(log, { ...plans[i] }, kept?.step ?? 0));
   const sample = kept ? undefined : await sampleOf(source, Math.max(SAMPLE, ...plans.map(({ latents }) => latents)), shared.seed, data.where);
   for (const [i, plan] of plans.entries()) {
     const was = kept?.json.runs[name(i)] as { reads: Scaled[]; rebuilds: Scaled[]; start: Record<string, unknown>; computed: Computed } | undefined;
@@ -88,15 +89,13 @@ async function startRuns({ engine, saes, plans, shared, data, checkpoints }: Tas
     if (sample && i + 1 === plans.length) for (const one of sample.values()) one.centred = new Float32Array(0); // as large as W_enc
     const { step, computed } = await stepFor(engine, plan, begin?.initial ?? keptState(kept!, name(i)), saes[i].choice, asked ? undefined : was?.computed);
     if (was && JSON.stringify(was.computed) !== JSON.stringify(computed)) history.resumed.at(-1)!.from = was.computed;
-    const { log, tensorboard, onPoint } = saes[i];
+    const { tensorboard, onPoint } = saes[i];
     const norm = begin && Math.hypot(...places(plan.hooks).flatMap(({ mean }) => [...mean]));
     runs.push(startRun({
       name: name(i), plan, reads: was?.reads ?? scaled(plan.hooks), rebuilds: was?.rebuilds ?? scaled(targets),
       start: was?.start ?? { meanNorm: norm, start: { rows: begin!.fromRows, random: plan.latents - begin!.fromRows } },
-      step, computed, kept, onPoint,
-      log: log === undefined ? undefined : await openLog(log, { ...plan }, kept?.step ?? 0),
+      step, computed, kept, onPoint, log: logs[i], warn: (text) => history.warnings.push(text),
       events: tensorboard === undefined ? undefined : openEventFile(tensorboard, undefined, kept ? { resumedAt: kept.step + 1 } : {}),
-      snapshots: true,
     }));
   }
 }
@@ -188,19 +187,24 @@ async function stop(going: Going, done: number, end: (done: number, note: string
   const { task: { saes, shared: { steps, batch }, checkpoints } } = going;
   end(done * batch, "interrupted");
   const made = soFar(going, done);
-  const folders: string[] = [];
+  const folders: string[] = [], failures: string[] = [];
   for (const [i, sae] of made.entries()) {
     const { folder } = saes[i];
     if (folder === undefined) continue;
-    await sae.save(folder);
-    folders.push(folder);
+    try {
+      await sae.save(folder);
+      folders.push(folder);
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error;
+      failures.push(error.message);
+    }
   }
   const goesOn = checkpoints && await keep(going, checkpoints, done) ? ` The same call with resume: true goes on from ${checkpoints.folder}.` : "";
   const [first] = made;
   const what = made.length > 1 ? "SAEs so far are" : "SAE so far is";
   const error = new InterruptError(
     `Interrupted after ${done} of ${steps} steps. The ${what} ${folders.length ? `saved in ${folders.join(", ")} and ` : ""}in this error's \`${made.length > 1 ? "saes" : "sae"}\` (in a notebook: lastError.sae${made.length > 1 ? "s" : ""}); ` +
-    `the learning rate had not come down, so ${made.length > 1 ? "they are" : "it is"} rougher than ${made.length > 1 ? "finished ones" : "a finished one"}.${goesOn}`);
+    `the learning rate had not come down, so ${made.length > 1 ? "they are" : "it is"} rougher than ${made.length > 1 ? "finished ones" : "a finished one"}.${goesOn}${failures.map((text) => ` Not saved: ${text}`).join("")}`);
   throw Object.assign(error, { sae: first, saes: made });
 }
 
@@ -224,11 +228,14 @@ async function finish(task: Task, source: RowSource, runs: Run[], history: Histo
     });
     run.dispose();
     if (last) sae.curve = run.curve.filter(({ step }) => step <= last.steps);
-    if (options.evaluate !== false && !last) await data.measure(sae, plans[i]);
+    if (options.evaluate !== false && !last) {
+      await data.measure(sae, plans[i]).catch((error: Error) => // the SAE is whole all the same
+        (sae.card.warnings = [...(sae.card.warnings as string[] | undefined ?? []), `not measured: ${error.message}`]));
+    }
     if (!last) sae.card.finished = true;
-    const { folder } = saes[i];
-    if (folder !== undefined) await sae.save(folder);
     done.push(sae);
+    const { folder } = saes[i];
+    if (folder !== undefined) await sae.save(folder).catch((error: Error) => Promise.reject(Object.assign(error, { sae, saes: done })));
   }
   if (!failed.length) return done as Sae[];
   const [{ diverged, plan }] = failed;
@@ -255,7 +262,7 @@ function lastSound(run: Run, checkpoints: Checkpoints | undefined): { steps: num
 }
 
 function saeFrom({ data, saes, options, run: recipe }: Task, source: RowSource, run: Run, weights: SaeWeights, measured: Record<string, unknown>): Sae {
-  const { hooks, targets, kind, latents, k, widths, skip, d, dOut, tokens, batch, learningRate, deadAfter, auxK, seed, initSeed } = run.plan;
+  const { hooks, targets, kind, latents, k, widths, skip, d, dOut, tokens, batch, learningRate, deadAfter, auxK, l0Weight, seed, initSeed } = run.plan;
   const one = <T>(list: T[]): T | T[] => (list.length === 1 ? list[0] : list);
   const hook = hooks.length === 1 ? hooks[0] : undefined;
   const last = run.curve.at(-1);
@@ -264,7 +271,7 @@ function saeFrom({ data, saes, options, run: recipe }: Task, source: RowSource, 
     hook, curve: run.curve.slice(),
     card: {
       hook: one(hooks), ...(targets ? { target: one(targets), skip } : {}), kind, latents, k, ...(widths ? { widths } : {}), d, ...(dOut === d ? {} : { dOut }), ...data.card,
-      tokens, batch, learningRate, deadAfter, auxK, seed, ...(initSeed === seed ? {} : { initSeed }), ...(saes.length > 1 ? { sharedWith: saes.length - 1 } : {}),
+      tokens, batch, learningRate, deadAfter, auxK, ...(l0Weight === undefined ? {} : { l0Weight }), seed, ...(initSeed === seed ? {} : { initSeed }), ...(saes.length > 1 ? { sharedWith: saes.length - 1 } : {}),
       steps: measured.steps, ...run.computed, shuffle: source.kind, data: source.describe(), scale: one(run.reads.map(({ scale }) => scale)),
       ...(targets ? { targetScale: one(run.rebuilds.map(({ scale }) => scale)) } : {}), ...run.start,
       ...(options.checkpoint ? { checkpoint: { steps: options.checkpoint.steps, minutes: options.checkpoint.minutes } } : {}),
