@@ -17,7 +17,7 @@ export interface RowGradients {
  * one take part too. To be called inside `tidy`.
  * @param rows [W_enc | b_enc | 0 …] and W_dec of the dead latents
  * @param batch xa = [x − b_dec, 1, 0 …] as the encoder reads it; residual [n, dOut]; variance V = Σ‖y − ȳ‖²
- * @see arXiv 2406.04093, section A.2; sparsify 1.3 (the share of dead latents)
+ * @see arXiv 2406.04093; sparsify 1.3 (the share of dead latents)
  */
 export function auxiliaryGradients(
   engine: Engine,

@@ -1,5 +1,5 @@
 import { random } from "../core/random";
-import { freshState, madeOnDemand, sizesOf, type Parameters, type StepState } from "../core/trained";
+import { freshState, madeOnDemand, sizesOf, type FreshOptions, type Parameters, type StepState } from "../core/trained";
 import { auxiliaryGradients } from "./auxk";
 import { checkBatch } from "./batch";
 import { encodeChunks, PADDING, type Choice } from "./coder";
@@ -227,36 +227,43 @@ export function fusedOps(engine: Engine): Ops {
 }
 
 /**
- * A gradient and an update with and without dead latents, of sizes that divide nothing, beside the stock step's. Rows and
- * encoder are small multiples of 1/16: pre-activations are exact in any order of summing, many tie, and the chosen latents
- * must be the same. The rest is held against rounding: float32 sums over fewer than 100 numbers.
+ * A gradient and an update with and without dead latents, of sizes that divide nothing, beside the stock step's; of a top-k
+ * SAE, a matryoshka transcoder (levels, another width) and a group-max one. Rows and encoder are small multiples of 1/16:
+ * pre-activations are exact in any order of summing, many tie, and the chosen latents must be the same. The rest is held
+ * against rounding: float32 sums over fewer than 100 numbers.
  * @returns where a step differs; nothing when it agrees
  */
 export function differs(engine: Engine, make: (engine: Engine, initial: StepState) => Step): string | undefined {
   const d = 21, latents = 1100, k = 5, n = 67, rng = random(0); // enough latents for the groups of the top-k
   const normals = (count: number, scale = 1): Float32Array => Float32Array.from({ length: count }, () => scale * rng.normal());
   const sixteenths = (count: number, scale: number): Float32Array => normals(count, scale).map((value) => Math.round(16 * value) / 16);
-  const parameters = (scale: number): Parameters => ({
-    wEnc: sixteenths(latents * d, scale), bEnc: sixteenths(latents, scale), wDec: normals(latents * d, scale), bDec: sixteenths(d, scale),
-  });
-  const v = parameters(0.1);
-  for (const name of names) v[name] = v[name].map((value) => value * value);
-  const initial: StepState = { ...freshState(d, latents, k, parameters(0.25)), steps: 6, m: parameters(0.1), v };
-  const x = sixteenths(n * d, 1);
-  for (const options of [{}, { dead: Int32Array.from({ length: 40 }, (_, i) => 20 * i + 3) }]) {
+  const x = sixteenths(n * d, 1), dead = Int32Array.from({ length: 40 }, (_, i) => 20 * i + 3);
+  const other = { dOut: 13, transcoder: true }, target = normals(n * other.dOut);
+  const cases: [FreshOptions, Omit<UpdateOptions, "learningRate">][] = [
+    [{}, {}], [{}, { dead }], [{ kind: "matryoshka", widths: [100, latents], ...other }, { dead, target }], [{ kind: "groupmax", ...other }, { target }],
+  ];
+  for (const [shape, options] of cases) {
+    const { dOut = d } = shape;
+    const parameters = (scale: number): Parameters => ({
+      wEnc: sixteenths(latents * d, scale), bEnc: sixteenths(latents, scale), wDec: normals(latents * dOut, scale), bDec: sixteenths(dOut, scale),
+    });
+    const v = parameters(0.1);
+    for (const name of names) v[name] = v[name].map((value) => value * value);
+    const initial: StepState = { ...freshState(d, latents, k, parameters(0.25), shape), steps: 6, m: parameters(0.1), v };
+    const what = shape.kind ? `, ${shape.kind}` : "";
     const steps: Step[] = [];
     try {
       for (const one of [make, stockStep]) steps.push(one(engine, initial));
       const [a, b] = steps.map((step) => step.gradients(x, options));
-      if (far([a.fvu, a.aux], [b.fvu, b.aux], 1e-5)) return "loss";
-      if (a.chosen.index.some((f, i) => f !== b.chosen.index[i])) return "chosen latents";
-      for (const name of names) if (far(a.gradient[name], b.gradient[name], 1e-5)) return `gradient of ${name}`;
+      if (far([a.fvu, a.aux, a.extra], [b.fvu, b.aux, b.extra], 1e-5)) return `loss${what}`;
+      if (a.chosen.index.some((f, i) => f !== b.chosen.index[i])) return `chosen latents${what}`;
+      for (const name of names) if (far(a.gradient[name], b.gradient[name], 1e-5)) return `gradient of ${name}${what}`;
       const [p, q] = steps.map((step) => {
         step.update(x, { learningRate: 0.003, ...options });
         return step.state();
       });
       for (const set of ["parameters", "m", "v"] as const) {
-        for (const name of names) if (far(p[set][name], q[set][name], 1e-5)) return `${name} after an update (${set})`;
+        for (const name of names) if (far(p[set][name], q[set][name], 1e-5)) return `${name} after an update (${set})${what}`;
       }
     } catch (error) {
       return (error as Error).message;

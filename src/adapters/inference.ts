@@ -8,7 +8,9 @@ import type { Engine } from "./tensorflow";
 
 /**
  * What a state's SAE gives in use, rows in training units: thresholds in place of a choice over the batch. Every step has it
- * from here; `ranked` is a step's own way to the k largest.
+ * from here.
+ * @param state as it is now; only what is used of it is read
+ * @param ranked a step's own way to the k largest
  */
 export function inference(
   engine: Engine, state: () => StepState, ranked?: Step["encodeTopK"],
@@ -19,19 +21,16 @@ export function inference(
     const bDec = transcoder ? new Float32Array(d) : parameters.bDec;
     return encodeRows(engine, coder(d, latents, k, { ...parameters, bDec }), x, options);
   });
-  const encodeTopK: Step["encodeTopK"] = (x, options = {}) => {
-    const { kind } = state();
-    const byRank = kind === "topk" || kind === "multitopk" || options.k !== undefined || options.only !== undefined;
-    return byRank ? largest(x, options) : value().encode(x);
-  };
+  const byRank = (): boolean => ["topk", "multitopk"].includes(state().kind);
   return {
-    encodeTopK,
+    encodeTopK: (x, options = {}) =>
+      byRank() || options.k !== undefined || options.only !== undefined ? largest(x, options) : value().encode(x),
     decode: (sparse) => value().decode(sparse),
     measure(x, target = x) {
       const { dOut, latents } = state();
       const sae = value();
       const tally = measuring(dOut, latents);
-      const sparse = encodeTopK(x);
+      const sparse = byRank() ? largest(x) : sae.encode(x);
       tally.rows(target, addSkip(sae.weights, x, sae.decode(sparse)));
       tally.latents(sparse.index, sparse.value);
       return tally.result();

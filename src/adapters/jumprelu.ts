@@ -49,9 +49,9 @@ export function startThresholds(engine: Engine, state: StepState, x: Float32Arra
 }
 
 /** To be called inside `tidy`. */
-export function jumpGradients(engine: Engine, { k, ...state }: StateSizes, { n, xa, goal, variance, we, wd }: Prepared, lt: Id, l0Weight: number): Gradients {
+export function jumpGradients(engine: Engine, { d, k }: StateSizes, { n, xa, goal, variance, we, wd }: Prepared, lt: Id, l0Weight: number): Gradients {
   const K = kernels(engine);
-  const bandwidth = bandwidthOf({ k, ...state });
+  const bandwidth = bandwidthOf({ d, k });
   const f32 = { T: { type: DT.f32 } };
   const compare = (name: "Greater" | "Less", a: Id, b: Id): Id => engine.run(name, f32, [a, b])[0];
   const where = (condition: Id, x: Id): Id => engine.run("SelectV2", f32, [condition, x, K.scalar(0)])[0];
@@ -61,18 +61,21 @@ export function jumpGradients(engine: Engine, { k, ...state }: StateSizes, { n, 
   const pre = K.matMul(xa, we, { transposeB: true });
   const gate = compare("Greater", pre, theta);
   const v = where(gate, pre);
-  const window = compare("Less", engine.run("Abs", f32, [K.sub(pre, theta)])[0], K.scalar(bandwidth / 2));
-  engine.free(pre); // [n, F] floats, of which there are several
+  // What is [n, F] goes as soon as it can: v, its gradient and one more are held at a time, and two masks.
+  const window = engine.tidy(() => compare("Less", engine.run("Abs", f32, [K.sub(pre, theta)])[0], K.scalar(bandwidth / 2)));
+  engine.free(pre);
   const chosen = active(engine, gate, v, n);
   const e = K.mul(K.sub(K.matMul(v, wd), goal), K.scalar(2 / variance));
   const inV = K.matMul(e, wd, { transposeB: true });
   const excess = meanActive(chosen) / k - 1;
   const perPair = (2 * l0Weight * excess) / (k * n); // the L0 loss' gradient in H
-  const slopes = K.add(K.mul(theta, K.sum(where(window, inV), [0])), K.mul(count(window), K.scalar(perPair)));
+  const slopes = engine.tidy(() => K.add(K.mul(theta, K.sum(where(window, inV), [0])), K.mul(count(window), K.scalar(perPair))));
+  const along = engine.tidy(() => K.sum(K.mul(v, inV), [0]));
+  const dwe = engine.tidy(() => K.matMul(where(gate, inV), xa, { transposeA: true }));
   return {
-    dwe: K.matMul(where(gate, inV), xa, { transposeA: true }),
+    dwe,
     dwd: K.matMul(v, e, { transposeA: true }),
-    along: K.sum(K.mul(v, inV), [0]),
+    along,
     total: e,
     residual: () => K.mul(e, K.scalar(-variance / 2)),
     dlt: K.mul(K.mul(theta, slopes), K.scalar(-1 / bandwidth)),

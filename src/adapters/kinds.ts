@@ -74,7 +74,7 @@ function plain(engine: Engine, { value, index }: Chosen, n: number, k: number): 
 
 /**
  * Multi-top-k: loss = FVU(k largest) + FVU(4k largest)/8. Gradients of both reach the encoder; only the k count as firing.
- * @see arXiv 2406.04093, section A.6; sparsify 1.3, whose 4k rebuild has no part of a skip connection (ours has)
+ * @see arXiv 2406.04093; sparsify 1.3, whose 4k rebuild has no part of a skip connection (ours has)
  */
 function multiTopK(engine: Engine, { n, largest }: Ranks, k: number, columns: number): Selection {
   const { value, index } = largest(columns);
@@ -114,7 +114,7 @@ function batchTopK(engine: Engine, { n, largest }: Ranks, latents: number, k: nu
 
 /**
  * Matryoshka: batch-top-k's choice; level l rebuilds with the first widths[l] latents alone, and the loss is the levels' mean
- * FVU. (SAELens adds up the levels' errors instead: the same but for a factor, of the loss and of what Adam does not see.)
+ * FVU. (SAELens adds the levels' errors up: but for AuxK's weight beside them a factor, which Adam does not see.)
  * @see arXiv 2503.17547
  */
 function matryoshka(selection: Selection, widths: number[]): Selection {

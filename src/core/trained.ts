@@ -63,8 +63,14 @@ export const madeOnDemand = (parts: { [name in Parameter]?: () => Float32Array }
 export const zerosLike = (parameters: Parameters): Parameters =>
   Object.fromEntries(partsOf(parameters).map((name) => [name, new Float32Array(parameters[name]!.length)])) as unknown as Parameters;
 
-/** Of JumpReLU, where no thresholds are given: θ = this · ‖W_enc row‖. */
-const START = 1;
+/**
+ * z with P(N(0, 1) > z) ≈ share, for shares below a fifth: z² = 2l − ln(4πl), l = ln(1/share). Of isotropic rows of mean square 1
+ * that share has p > z·‖W_enc row‖.
+ */
+function normalTail(share: number): number {
+  const l = Math.max(1, -Math.log(share));
+  return Math.sqrt(Math.max(0.1, 2 * l - Math.log(4 * Math.PI * l)));
+}
 
 export interface FreshOptions {
   kind?: TrainKind; // "topk"
@@ -75,8 +81,8 @@ export interface FreshOptions {
 
 /**
  * A state with no steps made; rows of W_dec are brought to unit norm. A skip connection is one where `parameters` has W_skip;
- * zeros are where it begins. JumpReLU's thresholds are θ = ‖W_enc row‖, about what one in six of rows of mean square 1 passes,
- * unless they are given: `startThresholds` of jumprelu.ts sets them so that k latents pass.
+ * zeros are where it begins. JumpReLU's thresholds, unless they are given, are those that k latents would pass if rows were
+ * isotropic, of mean square 1: `startThresholds` of jumprelu.ts sets them so that k do.
  * @throws OptionError when sizes do not fit each other or the kind
  */
 export function freshState(
@@ -93,8 +99,9 @@ export function freshState(
   } else if (widths) fail("widths", `none, as a ${kind} SAE has no levels`, widths, 'Leave them out, or take kind "matryoshka".');
   if (!transcoder && dOut !== d) fail("dOut", `${d}, as an SAE rebuilds the rows that it reads`, dOut, "Set transcoder for rows of another place.");
   const { wEnc, logThreshold } = parameters;
+  const tail = normalTail(k / latents);
   const thresholds = kind !== "jumprelu" ? {} : {
-    logThreshold: logThreshold ?? Float32Array.from({ length: latents }, (_, f) => Math.log(START * norm(wEnc, f * d, d) || 1)),
+    logThreshold: logThreshold ?? Float32Array.from({ length: latents }, (_, f) => Math.log(tail * norm(wEnc, f * d, d))),
   };
   const all: Parameters = { ...parameters, ...thresholds, wDec: normalised(parameters.wDec, dOut) };
   if (kind !== "jumprelu") delete all.logThreshold;

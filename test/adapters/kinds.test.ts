@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { fusedStep } from "../../src/adapters/fusedstep";
 import { bandwidthOf, startThresholds } from "../../src/adapters/jumprelu";
 import { saeOf } from "../../src/adapters/sae";
@@ -258,6 +260,24 @@ test("JumpReLU begins where k latents a row pass, and its loss brings L0 to k wh
   step.dispose();
 });
 
+test("where nothing passes its threshold the L0 loss is λ, and thresholds with p near them come down", () => {
+  const initial = stateOf("jumprelu", "sae", 60), x = normals(20 * SMALL.d, random(61));
+  for (const make of Object.values(stepsOf("jumprelu"))) {
+    const ranked = make(initial), largest = Math.max(...ranked.encodeTopK(x, { k: 1 }).value);
+    ranked.dispose();
+    for (const [above, near] of [[bandwidthOf(initial) / 4, true], [bandwidthOf(initial), false]] as const) {
+      const logThreshold = new Float32Array(SMALL.latents).fill(Math.log(largest + above));
+      const step = make({ ...initial, parameters: { ...initial.parameters, logThreshold } });
+      const { gradient, l0, extra, chosen } = step.gradients(x, { l0Weight: 3 });
+      assert.deepEqual([l0, extra, chosen.k, chosen.value.some((v) => v !== 0)], [0, 3, 1, false]);
+      assert.equal(gradient.logThreshold!.some((g) => g !== 0), near);
+      step.update(x, { learningRate: 0.01, l0Weight: 1000 });
+      assert.equal(step.state().parameters.logThreshold!.some((t, f) => t < logThreshold[f] - 0.009), near);
+      step.dispose();
+    }
+  }
+});
+
 test("what does not fit is refused before anything is computed", () => {
   const weights = (d: number, F: number, out = d): Parameters => ({ wEnc: new Float32Array(F * d), bEnc: new Float32Array(F), wDec: new Float32Array(F * out).fill(1), bDec: new Float32Array(out) });
   const refused = (body: () => unknown, pattern: RegExp): void => assert.throws(body, (e: Error) => e instanceof OptionError && pattern.test(e.message));
@@ -285,5 +305,20 @@ test("a batch with NaN gives a loss that is not finite, whatever the kind", () =
       assert.ok(!Number.isFinite(step.update(x, { learningRate: 0.01 }).fvu), kind);
       step.dispose();
     }
+  }
+});
+
+test("a step lets go of the arrays it began with: they are as large as its tensors", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const begun = KINDS.flatMap((kind) => Object.entries(stepsOf(kind)).filter(([what]) => what !== "plain").map(([what, make]) => {
+    const initial = stateOf(kind, "skip", 1);
+    return { name: `${kind} ${what}`, step: make(initial), arrays: [new WeakRef(initial.parameters.wDec), new WeakRef(initial.m.wEnc), new WeakRef(initial.v.wSkip!)] };
+  }));
+  await new Promise(setImmediate); // a WeakRef holds on until the job it was made in ends
+  collect();
+  for (const { name, step, arrays } of begun) {
+    assert.deepEqual(arrays.map((array) => array.deref()), [undefined, undefined, undefined], name);
+    step.dispose();
   }
 });
