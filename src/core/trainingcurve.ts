@@ -125,7 +125,7 @@ function panel({ name, points }: Curve, width: number, height: number, scales: S
   const x = (share: number): number => EDGE.left + w * share;
   const y = (share: number): number => EDGE.top + h * (1 - Math.min(1, Math.max(0, share)));
   const write = (at: number, down: number, text: string, more: Record<string, string | number> = {}): string =>
-    tag("text", { x: fixed(at), y: fixed(down), ...more }, escapeHtml(text));
+    tag("text", { x: fixed(at), y: fixed(down), ...more }, escapeHtml(text.replace(/[\u0000-\u001f\ufffe\uffff]/g, " "))); // XML has no such characters
   const line = (x1: number, y1: number, x2: number, y2: number, color: string, more: Record<string, string | number> = {}): string =>
     tag("line", { x1: fixed(x1), y1: fixed(y1), x2: fixed(x2), y2: fixed(y2), stroke: color, ...more });
   const { orange, blue, grid, line: axis, plot } = PALETTE;
@@ -147,7 +147,7 @@ function panel({ name, points }: Curve, width: number, height: number, scales: S
     ...scales.ticks.left.map((tick) => line(x(0), y(scales.left(tick)), x(1), y(scales.left(tick)), grid)),
     line(x(0), y(0), x(1), y(0), axis),
     line(x(0), y(0), x(0), y(1), axis),
-    ...scales.ticks.left.map((tick) => write(x(0) - 5, y(scales.left(tick)) + 4, String(tick), { "text-anchor": "end"})),
+    ...scales.ticks.left.map((tick) => write(x(0) - 5, y(scales.left(tick)) + 4, String(tick), { "text-anchor": "end" })),
     ...scales.ticks.right.map((tick) => write(x(1) + 5, y(scales.right(tick / 100)) + 4, `${tick} %`)),
     ...scales.ticks.x.flatMap((tick) => [
       line(x(scales.x(tick)), y(0), x(scales.x(tick)), y(0) + 4, axis),

@@ -64,6 +64,8 @@ test("in a notebook: one output, at most four updates a second, at last a still 
 });
 
 test("a second training has an output of its own; one that ends before a point came shows no picture", () => {
+  const odd = inNotebook(() => trainingDisplay()({ ...at("a\u0001\ud800 <b> & \uffff", 100), points: points.map((point) => ({ ...point, fvu: NaN, dead: NaN })) }))[0];
+  assert.ok(odd.bundle["image/png"].length > 1000); // names and numbers that no drawing takes
   const [one, two] = [0, 1].map(() => inNotebook(() => trainingDisplay()({ ...at("a", 0), points: [], finished: true, note: "interrupted" }))[0]);
   assert.notEqual(one.options.display_id, two.options.display_id);
   assert.equal(one.bundle["image/png"], undefined);
