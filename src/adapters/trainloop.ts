@@ -186,6 +186,9 @@ const told = ({ resumed, warnings }: History): Record<string, unknown> => ({ ...
 async function stop(going: Going, done: number, end: (done: number, note: string) => void): Promise<never> {
   const { task: { saes, shared: { steps, batch }, checkpoints } } = going;
   end(done * batch, "interrupted");
+  const kept = checkpoints !== undefined && await keep(going, checkpoints, done);
+  for (const { step } of going.runs) step.settle(); // the moments are on disk, or of no use any more
+  collectGarbage(bytesOf(going.task));
   const made = soFar(going, done);
   const folders: string[] = [], failures: string[] = [];
   for (const [i, sae] of made.entries()) {
@@ -199,7 +202,7 @@ async function stop(going: Going, done: number, end: (done: number, note: string
       failures.push(error.message);
     }
   }
-  const goesOn = checkpoints && await keep(going, checkpoints, done) ? ` The same call with resume: true goes on from ${checkpoints.folder}.` : "";
+  const goesOn = kept ? ` The same call with resume: true goes on from ${checkpoints!.folder}.` : "";
   const [first] = made;
   const what = made.length > 1 ? "SAEs so far are" : "SAE so far is";
   const error = new InterruptError(
