@@ -130,7 +130,7 @@ export function startRun({ name, plan, reads, rebuilds, start, step, computed, l
       const state = step.live();
       const lengths = partLengths(state);
       const sets = (["parameters", "m", "v"] as const).flatMap((set) => (Object.keys(state[set]) as Parameter[]).map((part): ArrayToKeep => (
-        { name: `${name}.${set}.${part}`, type: "F32", length: lengths[part], read: () => state[set][part]! })));
+        { name: `${name}.${set}.${part}`, type: "F32", length: lengths[part], read: () => state[set][part]!, part: step.part && ((from, to) => step.part!(set, part, from, to)) })));
       const counters = new Int32Array(fires.since.buffer, fires.since.byteOffset, 2 * latents);
       return [...sets, { name: `${name}.since`, type: "I32", length: counters.length, read: () => counters }];
     },
