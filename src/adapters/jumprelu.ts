@@ -20,8 +20,8 @@ import { DT, kernels, type Engine, type Id } from "./tensorflow";
  * θ = exp(t), and Adam moves t: ∂t = θ·∂θ. The rectangle's width is ε = {@link BANDWIDTH}·√(d/k): rows of mean square 1 a
  * coordinate that k latents rebuild have activations near √(d/k).
  *
- * Dense, by TensorFlow's stock kernels: gradients of θ need p near it, not only above, and nothing bounds how many there are.
- * Five products as large as the encoder's, where kinds that choose by rank need one.
+ * By TensorFlow's stock kernels: gradients of θ need p and the loss' gradient in v near θ, not only above it, so that two products
+ * are as large as the encoder's, where kinds that choose by rank need one; the others are of the active pairs alone.
  * @see Rajamanoharan et al. 2024, arXiv 2407.14435: v, θ = exp(t), both estimators; SAELens 6.54, jumprelu_sae.py ("quadratic"): the
  *   L0 loss, as Gemma Scope 2 has it
  */
@@ -49,33 +49,35 @@ export function startThresholds(engine: Engine, state: StepState, x: Float32Arra
 }
 
 /** To be called inside `tidy`. */
-export function jumpGradients(engine: Engine, { d, k }: StateSizes, { n, xa, goal, variance, we, wd }: Prepared, lt: Id, l0Weight: number): Gradients {
+export function jumpGradients(
+  engine: Engine, { d, k, latents }: StateSizes, { n, xa, goal, variance, we, wd }: Prepared, lt: Id, l0Weight: number,
+): Gradients {
   const K = kernels(engine);
   const bandwidth = bandwidthOf({ d, k });
   const f32 = { T: { type: DT.f32 } };
   const compare = (name: "Greater" | "Less", a: Id, b: Id): Id => engine.run(name, f32, [a, b])[0];
-  const where = (condition: Id, x: Id): Id => engine.run("SelectV2", f32, [condition, x, K.scalar(0)])[0];
-  const count = (condition: Id): Id =>
-    K.sum(engine.run("Cast", { SrcT: { type: DT.bool }, DstT: { type: DT.f32 }, Truncate: false }, [condition])[0], [0]);
   const theta = engine.run("Exp", f32, [lt])[0];
+  // What is [n, F] goes as soon as it can.
   const pre = K.matMul(xa, we, { transposeB: true });
-  const gate = compare("Greater", pre, theta);
-  const v = where(gate, pre);
-  // What is [n, F] goes as soon as it can: v, its gradient and one more are held at a time, and two masks.
+  const { places, value, latent, chosen } = activeOf(engine, compare("Greater", pre, theta), pre, n);
   const window = engine.tidy(() => compare("Less", engine.run("Abs", f32, [K.sub(pre, theta)])[0], K.scalar(bandwidth / 2)));
   engine.free(pre);
-  const chosen = active(engine, gate, v, n);
-  const e = K.mul(K.sub(K.matMul(v, wd), goal), K.scalar(2 / variance));
+  const shape = K.cast(engine.tensor(Int32Array.of(n, latents), [2]), DT.i32, DT.i64);
+  const e = K.mul(K.sub(K.sparseProduct(places, value, shape, wd), goal), K.scalar(2 / variance));
   const inV = K.matMul(e, wd, { transposeB: true });
+  const g = K.reluGrad(engine.run("GatherNd", GATHER, [inV, places])[0], value);
   const excess = meanActive(chosen) / k - 1;
   const perPair = (2 * l0Weight * excess) / (k * n); // the L0 loss' gradient in H
-  const slopes = engine.tidy(() => K.add(K.mul(theta, K.sum(where(window, inV), [0])), K.mul(count(window), K.scalar(perPair))));
-  const along = engine.tidy(() => K.sum(K.mul(v, inV), [0]));
-  const dwe = engine.tidy(() => K.matMul(where(gate, inV), xa, { transposeA: true }));
+  const slopes = engine.tidy(() => {
+    const near = K.sum(engine.run("SelectV2", f32, [window, inV, K.scalar(0)])[0], [0]);
+    const count = K.sum(engine.run("Cast", { SrcT: { type: DT.bool }, DstT: { type: DT.f32 }, Truncate: false }, [window])[0], [0]);
+    return K.add(K.mul(theta, near), K.mul(count, K.scalar(perPair)));
+  });
+  engine.free(inV);
   return {
-    dwe,
-    dwd: K.matMul(v, e, { transposeA: true }),
-    along,
+    dwe: K.scatterProduct(places, g, shape, xa),
+    dwd: K.scatterProduct(places, value, shape, e),
+    along: K.segmentSum(K.mul(value, g), latent, latents),
     total: e,
     residual: () => K.mul(e, K.scalar(-variance / 2)),
     dlt: K.mul(K.mul(theta, slopes), K.scalar(-1 / bandwidth)),
@@ -85,20 +87,39 @@ export function jumpGradients(engine: Engine, { d, k }: StateSizes, { n, xa, goa
   };
 }
 
-/** The active latents, rows filled up with zeros to the largest number that one has. */
-const active = (engine: Engine, gate: Id, v: Id, n: number): Sparse => engine.tidy(() => {
-  const [places] = engine.run("Where", { T: { type: DT.bool } }, [gate]);
-  const at = engine.ints(kernels(engine).cast(places, DT.i64, DT.i32)); // [m, 2], rows ascending
-  const values = engine.floats(engine.run("GatherNd", { Tparams: { type: DT.f32 }, Tindices: { type: DT.i64 } }, [v, places])[0]);
-  const each = new Int32Array(n);
-  for (let i = 0; i < at.length; i += 2) each[at[i]]++;
-  const most = each.reduce((a, b) => Math.max(a, b), 1);
-  const index = new Int32Array(n * most), value = new Float32Array(n * most);
+const GATHER = { Tparams: { type: DT.f32 }, Tindices: { type: DT.i64 } };
+
+/**
+ * The pairs that pass their gate [n, F]: places [m, 2], values and latents [m], rows ascending; and the same in rows that are
+ * filled up with zeros to the largest number that one has. Where there are none, one pair with the value 0, as the binding makes
+ * no empty matrices.
+ */
+const activeOf = (engine: Engine, gate: Id, pre: Id, n: number): { places: Id; value: Id; latent: Id; chosen: Sparse } => {
+  const K = kernels(engine);
+  let [places] = engine.run("Where", { T: { type: DT.bool } }, [gate]);
+  let at: Int32Array = engine.ints(K.cast(places, DT.i64, DT.i32));
+  engine.free(gate);
+  let value: Id;
+  if (at.length) {
+    value = engine.run("GatherNd", GATHER, [pre, places])[0];
+  } else {
+    at = new Int32Array(2);
+    places = K.cast(engine.tensor(at, [1, 2]), DT.i32, DT.i64);
+    value = engine.tensor(new Float32Array(1), [1]);
+  }
+  const values = engine.floats(value), rows = new Int32Array(values.length), latents = new Int32Array(values.length), each = new Int32Array(n);
+  for (let i = 0; i < values.length; i++) {
+    rows[i] = at[2 * i];
+    latents[i] = at[2 * i + 1];
+    each[rows[i]]++;
+  }
+  const k = each.reduce((a, b) => Math.max(a, b), 1);
+  const chosen: Sparse = { n, k, index: new Int32Array(n * k), value: new Float32Array(n * k) };
   each.fill(0);
   for (let i = 0; i < values.length; i++) {
-    const row = at[2 * i], place = row * most + each[row]++;
-    index[place] = at[2 * i + 1];
-    value[place] = values[i];
+    const place = rows[i] * k + each[rows[i]]++;
+    chosen.index[place] = latents[i];
+    chosen.value[place] = values[i];
   }
-  return { n, k: most, index, value };
-});
+  return { places, value, latent: engine.tensor(latents, [latents.length]), chosen };
+};

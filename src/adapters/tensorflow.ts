@@ -169,6 +169,9 @@ export function kernels(engine: Engine) {
   const ints = (...values: number[]): Id => tensor(Int32Array.from(values), [values.length]);
   const unary = (name: string) => (x: Id): Id => run(name, { T: f32 }, [x])[0];
   const binary = (name: string, T: Dtype = DT.f32) => (a: Id, b: Id): Id => run(name, { T: { type: T } }, [a, b])[0];
+  const csr = (entries: Id, values: Id, shape: Id): Id => run("SparseTensorToCSRSparseMatrix", { T: f32 }, [entries, values, shape])[0];
+  const off = { transpose_a: false, transpose_b: false, adjoint_a: false, adjoint_b: false, transpose_output: false, conjugate_output: false };
+  const csrProduct = (sparse: Id, dense: Id): Id => run("SparseMatrixMatMul", { T: f32, ...off }, [sparse, dense])[0];
   return {
     scalar, int, ints,
     relu: (x: Id): Id => run("Relu", { T: f32 }, [x])[0],
@@ -217,12 +220,10 @@ export function kernels(engine: Engine) {
      * matrix with k entries a row, times dense [n, w]. → [columns, w]. Transposing the matrix first is several times as
      * fast as the product's own transpose_a.
      */
-    scatterProduct(entries: Id, values: Id, shape: Id, dense: Id): Id {
-      const sparse = run("SparseTensorToCSRSparseMatrix", { T: f32 }, [entries, values, shape])[0];
-      const transposed = run("SparseMatrixTranspose", { conjugate: false, type: f32 }, [sparse])[0];
-      const off = { transpose_a: false, transpose_b: false, adjoint_a: false, adjoint_b: false, transpose_output: false, conjugate_output: false };
-      return run("SparseMatrixMatMul", { T: f32, ...off }, [transposed, dense])[0];
-    },
+    scatterProduct: (entries: Id, values: Id, shape: Id, dense: Id): Id =>
+      csrProduct(run("SparseMatrixTranspose", { conjugate: false, type: f32 }, [csr(entries, values, shape)])[0], dense),
+    /** A sparse matrix, as scatterProduct takes it, times dense [columns, w] → [n, w]. */
+    sparseProduct: (entries: Id, values: Id, shape: Id, dense: Id): Id => csrProduct(csr(entries, values, shape), dense),
     /** Places of a sparse [n, columns] matrix from column indices [n, k] (int32): [n·k, 2] and [2], int64. */
     entries(index: Id, n: number, k: number, columns: number): { entries: Id; shape: Id } {
       const rows = new Int32Array(n * k);

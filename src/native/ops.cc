@@ -921,6 +921,7 @@ Errors errorsOf(Call &call, sae::Batch &batch) {
   const float *e = call.input<float>(4, "e", {&batch.n, &batch.L, &batch.D}), *g = call.input<float>(5, "g", {&batch.n, &k});
   const float *sum = call.input<float>(6, "sum of e", {&batch.D});
   const int32_t *tied = call.input<int32_t>(7, "tied", {});
+  if (call.ok && (batch.L > 1) != (batch.levels != nullptr)) call.fail("levels: expected one for each pair where e has several");
   if (call.ok && *tied && batch.d != batch.D) call.fail("tied: expected rows of one width, in and out");
   return {e, g, sum, call.ok && *tied != 0};
 }
