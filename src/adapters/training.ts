@@ -57,6 +57,8 @@ interface Sums {
 }
 
 export interface RunStart extends Pick<Run, "name" | "plan" | "reads" | "rebuilds" | "start" | "step" | "computed"> {
+  /** Hooks whose rows no later SAE of the pass reads. */
+  free: Set<string>;
   log?: Log;
   events?: EventFile;
   onPoint?: (point: TrainingPoint) => void;
@@ -65,7 +67,7 @@ export interface RunStart extends Pick<Run, "name" | "plan" | "reads" | "rebuild
   warn(text: string): void;
 }
 
-export function startRun({ name, plan, reads, rebuilds, start, step, computed, log, events, onPoint, kept, warn }: RunStart): Run {
+export function startRun({ name, plan, reads, rebuilds, start, step, computed, free, log, events, onPoint, kept, warn }: RunStart): Run {
   const { d, dOut, latents, batch, steps, targets } = plan;
   const was = kept?.json.runs[name] as { watch: Watch; curve: TrainingPoint[]; sums: Sums } | undefined;
   const bits = kept?.ints(`${name}.since`);
@@ -93,8 +95,8 @@ export function startRun({ name, plan, reads, rebuilds, start, step, computed, l
   const run: Run = {
     name, plan, reads, rebuilds, start, step, computed, curve,
     update(rows, i) {
-      const x = inTrainingUnits(rows, reads, batch);
       const target = targets && inTrainingUnits(rows, rebuilds, batch);
+      const x = inTrainingUnits(rows, reads, batch, free);
       const learningRate = learningRateAt(i, steps, plan.learningRate);
       const { fvu, aux, extra, l0, chosen } = step.update(x, { learningRate, dead: fires.dead(), auxWeight: plan.auxK, l0Weight: plan.l0Weight, ...(target ? { target } : {}) });
       const loss = fvu + aux + extra;
