@@ -9,7 +9,7 @@ export { harvest, harvestPart } from "./adapters/harvest";
 export { mergeStores } from "./adapters/merge";
 export { partFolders } from "./adapters/storestate";
 export { openStore, rowsOf } from "./adapters/store";
-export { trainSae } from "./adapters/train";
+export { trainSae, trainSaes } from "./adapters/train";
 export { loadSae } from "./adapters/sae";
 export { evaluate } from "./adapters/evaluate";
 export { evaluateSplice } from "./adapters/spliceloss";
@@ -42,7 +42,7 @@ export type { Part, PartManifest } from "./adapters/storestate";
 export type { ChatFormat } from "./core/chat";
 export type { CheckpointFormat } from "./core/checkpoint";
 export type { Foreseen, LensCell, LossMeans } from "./core/lens";
-export type { TrainOptions } from "./adapters/train";
+export type { SaeOptions, SharedOptions, TrainFailure, TrainInterrupt, TrainOptions } from "./adapters/train";
 export type { LoadOptions } from "./adapters/sae";
 export type { EvaluateOptions, Evaluation } from "./adapters/evaluate";
 export type { SpliceOptions } from "./adapters/spliceloss";
@@ -62,7 +62,7 @@ export type { PublishOptions } from "./adapters/publish";
 export type { TrainingState } from "./core/trainingview";
 export type {
   Activation, ChatMessage, ChatOptions, Document, EditPlace, Example, Feature, GeneratedDocument, GenerateOptions, Generation, HeadOutput, HeadRows, Hook, HookKind, HookRow, Model, Origin, Piece, Positions,
-  Progress, RunOptions, Sae, SaeFormat, SaeParts, SaeWeights, SaveOptions, Span, Sparse, Store, StoreManifest, Tokenizer, Tokens, TrainingPoint, Write,
+  Progress, RunOptions, Sae, SaeFormat, SaeParts, SaeWeights, SaveOptions, Span, Sparse, Store, StoreManifest, Tokenizer, Tokens, TrainingPoint, TrainKind, Write,
 } from "./core/types";
 export {
   CheckpointError, DiskError, EngineError, FormatError, HookError, HubError, InterruptError, ModelError, OptionError, StoreError, TextError, TrainError,

@@ -1,6 +1,6 @@
 import { OptionError } from "../core/errors";
 import { random } from "../core/random";
-import { freshState, madeOnDemand, sizesOf, type FreshOptions, type Parameters, type StepState } from "../core/trained";
+import { freshState, madeOnDemand, partLengths, sizesOf, type FreshOptions, type Parameters, type StepState } from "../core/trained";
 import { auxiliaryGradients } from "./auxk";
 import { checkBatch } from "./batch";
 import { encodeChunks, PADDING, type Choice } from "./coder";
@@ -219,6 +219,11 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
     }),
     state,
     live,
+    part: (set, name, from, to) => engine.tidy(() => {
+      const whole = name === "wSkip" ? K.read(skips[{ parameters: 0, m: 1, v: 2 }[set]]) : { parameters: P, m: M, v: V }[set][name as keyof Tensors];
+      const count = partLengths(sizes)[name];
+      return engine.floats(K.slice(K.reshape(whole, [count]), [from], [to - from])); // a reshaped tensor shares its memory
+    }),
     settle() {
       for (const set of moments.splice(0)) engine.free(...Object.values(set));
       for (const skip of skips.splice(1)) K.destroy(skip);

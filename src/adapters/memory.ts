@@ -27,7 +27,9 @@ let collect: (() => void) | undefined;
  */
 export function collectGarbage(bytes = Infinity): void {
   if (bytes < 2 ** 25) return;
-  setFlagsFromString("--expose-gc");
-  collect ??= runInNewContext("gc") as () => void;
+  if (!collect) {
+    setFlagsFromString("--expose-gc"); // takes effect in contexts made from here on
+    collect = runInNewContext("gc") as () => void;
+  }
   collect();
 }

@@ -1,5 +1,5 @@
 import type { Measures } from "../core/measure";
-import { madeOnDemand, sizesOf, TINY, type Parameters, type StepState } from "../core/trained";
+import { madeOnDemand, sizesOf, TINY, type Parameter, type Parameters, type StepState } from "../core/trained";
 import type { Sparse } from "../core/types";
 import { auxiliaryGradients } from "./auxk";
 import { checkBatch } from "./batch";
@@ -69,6 +69,8 @@ export interface Step {
    * The same, each array read when it is asked for and not kept: memory for one of them is enough. Of use until the next update.
    */
   live(): StepState;
+  /** Numbers from … to of an array of the state, where a part can be read for less than the whole. */
+  part?(set: "parameters" | "m" | "v", name: Parameter, from: number, to: number): Float32Array;
   /** Frees what only an update needs: the moments. Parameters stay. */
   settle(): void;
   /** Frees the tensors. */

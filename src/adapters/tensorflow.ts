@@ -242,17 +242,21 @@ export function kernels(engine: Engine) {
     /** A variable with a copy of `data`; make it outside `tidy`, and end it with `destroy`. */
     variable(data: Float32Array, shape: number[]): Id {
       const handle = run("VarHandleOp", { dtype: f32, shape: { shape }, shared_name: `saelab-${variables++}`, container: "" }, [])[0];
-      const value = this.own(data, shape);
+      const value = tensor(data.slice(), shape); // updates are made in place: never in the caller's memory
       run("AssignVariableOp", { dtype: f32 }, [handle, value], 0);
       engine.free(value);
       return handle;
     },
     /**
-     * A tensor that may be changed in place: never in the caller's memory. Not by a kernel that copies: TensorFlow keeps what it
-     * allocates, and would keep the first copy too.
+     * A tensor for kernels that write where it lies, never in the caller's memory. A typed array at an address that TensorFlow
+     * takes (a multiple of 64) is its memory, and goes back to the system with it; TensorFlow keeps for itself what it allocates.
      */
-    own: (data: Float32Array, shape: number[]): Id => data.every((value) => Object.is(value, 0))
-      ? engine.tidy(() => run("Fill", { T: f32, index_type: i32 }, [ints(...shape), scalar(0)])[0]) : tensor(data.slice(), shape),
+    own(data: Float32Array, shape: number[]): Id {
+      const large = 4 * data.length >= LARGE;
+      const copy = new Float32Array(new ArrayBuffer(4 * data.length + (large ? 64 : 0)), large ? 48 : 0, data.length); // large blocks begin 16 bytes behind a page
+      if (!data.every((value) => Object.is(value, 0))) copy.set(data); // pages of zeros cost nothing until they are written to
+      return tensor(copy, shape);
+    },
     read: (variable: Id): Id => run("ReadVariableOp", { dtype: f32 }, [variable])[0],
     assign: (variable: Id, value: Id): void => void run("AssignVariableOp", { dtype: f32 }, [variable, value], 0),
     destroy(variable: Id): void {
@@ -270,6 +274,8 @@ export function kernels(engine: Engine) {
     },
   };
 }
+
+const LARGE = 2 ** 25; // bytes: from here on glibc maps blocks of their own
 
 export const BETA1 = 0.9;
 export const BETA2 = 0.999;

@@ -35,6 +35,7 @@ export interface SaeOptions {
   skip?: boolean; // false: of a transcoder, with a matrix W_skip besides
   learningRate?: number; // 0.045/√d · √(batch/1024) · min(1, √(10⁶/tokens))
   deadAfter?: number; // 5 % of the run's tokens without firing
+  l0Weight?: number; // 4: of JumpReLU's loss (L0/k − 1)²
   auxK?: number; // 1: weight of the loss that revives dead latents; 0 leaves it out
   seed?: number; // 0: of the initial weights; in trainSae of the order of the rows too
   /**
@@ -165,7 +166,7 @@ async function trainAll(source: Store | Model, saes: SaeOptions[], options: Shar
     }
     for (const [i, one] of saes.entries()) if (one.folder !== undefined) await requireSpace(one.folder, 4 * sizeOf(plans[i]) + 1e6);
     if (checkpoints) await requireSpace(checkpoints.folder, 3 * 12 * plans.reduce((sum, plan) => sum + sizeOf(plan), 0)); // two are kept while a third is written
-    const task: Task = { data, hooks, engine, saes, plans, shared, options, checkpoints, recipe, run };
+    const task: Task = { data, hooks, engine, saes, plans, shared, options, checkpoints, run };
     const trained = await train(task);
     checkpoints?.close(true);
     return trained;

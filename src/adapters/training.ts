@@ -1,3 +1,4 @@
+import { DiskError } from "../core/errors";
 import { firing, learningRateAt, watching, type Watch } from "../core/schedule";
 import { madeOnDemand, partLengths, sizesOf, trainedWeights, type Parameter, type StepState } from "../core/trained";
 import type { SaeWeights, TrainingPoint } from "../core/types";
@@ -12,7 +13,7 @@ import { inTrainingUnits, scaleOf, type Scaled } from "./trainunits";
 /** One SAE while it trains: its step, counters and curve; what of it a checkpoint holds. */
 
 const POINTS = 250; // of the curve
-const SNAPSHOT = 2 ** 26; // bytes of weights kept in memory as the last good ones, where there is no checkpoint
+const SNAPSHOT = 2 ** 26; // bytes of weights that are kept in memory as the last good ones, beside checkpoints
 
 /** Weights that are known to be sound: the loss of the step after them was. */
 interface Good {
@@ -56,15 +57,17 @@ interface Sums {
 }
 
 export interface RunStart extends Pick<Run, "name" | "plan" | "reads" | "rebuilds" | "start" | "step" | "computed"> {
+  /** Hooks whose rows no later SAE of the pass reads. */
+  free: Set<string>;
   log?: Log;
   events?: EventFile;
   onPoint?: (point: TrainingPoint) => void;
   kept?: KeptState;
-  /** Keep weights in memory to go back to, if they are small. */
-  snapshots: boolean;
+  /** Receives, in words, what went wrong without ending the training. */
+  warn(text: string): void;
 }
 
-export function startRun({ name, plan, reads, rebuilds, start, step, computed, log, events, onPoint, kept, snapshots }: RunStart): Run {
+export function startRun({ name, plan, reads, rebuilds, start, step, computed, free, log, events, onPoint, kept, warn }: RunStart): Run {
   const { d, dOut, latents, batch, steps, targets } = plan;
   const was = kept?.json.runs[name] as { watch: Watch; curve: TrainingPoint[]; sums: Sums } | undefined;
   const bits = kept?.ints(`${name}.since`);
@@ -73,17 +76,29 @@ export function startRun({ name, plan, reads, rebuilds, start, step, computed, l
   const curve = was?.curve ?? [];
   const sums: Sums = was?.sums ?? { fvu: 0, loss: 0, l0: 0, steps: 0 };
   const every = Math.max(1, Math.round(steps / POINTS));
-  const small = snapshots && 4 * latents * (d + dOut) <= SNAPSHOT;
+  const small = 4 * latents * (d + dOut) <= SNAPSHOT;
   let good: Good | undefined, candidate: Good | undefined;
   let disposed = false;
+  let unwritten = false;
+  const writeDown = (point: TrainingPoint): void => {
+    const { step: at, tokens: _, ...values } = point;
+    try {
+      log?.add(point);
+      events?.scalars(at, values as Record<string, number>);
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error;
+      if (!unwritten) warn(`the curve is not written down from step ${at} on: ${error.message}`);
+      unwritten = true;
+    }
+  };
   const [scaleIn, scaleOut] = [scaleOf(reads), scaleOf(rebuilds)];
   const run: Run = {
     name, plan, reads, rebuilds, start, step, computed, curve,
     update(rows, i) {
-      const x = inTrainingUnits(rows, reads, batch);
       const target = targets && inTrainingUnits(rows, rebuilds, batch);
+      const x = inTrainingUnits(rows, reads, batch, free);
       const learningRate = learningRateAt(i, steps, plan.learningRate);
-      const { fvu, aux, extra, l0, chosen } = step.update(x, { learningRate, dead: fires.dead(), auxWeight: plan.auxK, ...(target ? { target } : {}) });
+      const { fvu, aux, extra, l0, chosen } = step.update(x, { learningRate, dead: fires.dead(), auxWeight: plan.auxK, l0Weight: plan.l0Weight, ...(target ? { target } : {}) });
       const loss = fvu + aux + extra;
       const why = watch.count(fvu, loss);
       if (why) {
@@ -104,9 +119,7 @@ export function startRun({ name, plan, reads, rebuilds, start, step, computed, l
       };
       curve.push(point);
       Object.assign(sums, { fvu: 0, loss: 0, l0: 0, steps: 0 });
-      log?.add(point);
-      const { step: _, tokens: _tokens, ...values } = point;
-      events?.scalars(i + 1, values as Record<string, number>);
+      writeDown(point);
       if (small && run.sound()) candidate = { steps: i + 1, weights: run.weights() };
       onPoint?.(point);
       return point;
@@ -119,7 +132,7 @@ export function startRun({ name, plan, reads, rebuilds, start, step, computed, l
       const state = step.live();
       const lengths = partLengths(state);
       const sets = (["parameters", "m", "v"] as const).flatMap((set) => (Object.keys(state[set]) as Parameter[]).map((part): ArrayToKeep => (
-        { name: `${name}.${set}.${part}`, type: "F32", length: lengths[part], read: () => state[set][part]! })));
+        { name: `${name}.${set}.${part}`, type: "F32", length: lengths[part], read: () => state[set][part]!, part: step.part && ((from, to) => step.part!(set, part, from, to)) })));
       const counters = new Int32Array(fires.since.buffer, fires.since.byteOffset, 2 * latents);
       return [...sets, { name: `${name}.since`, type: "I32", length: counters.length, read: () => counters }];
     },

@@ -11,11 +11,11 @@ import type { Engine } from "./tensorflow";
 import type { SaeOptions, SharedOptions, TrainFailure } from "./train";
 import { teller } from "./traintelling";
 import { keptState, keptWeights, startRun, type Run } from "./training";
-import { openLog } from "./trainlog";
+import { openLog, type Log } from "./trainlog";
 import type { Plan, SharedPlan } from "./trainplan";
 import type { TrainingData } from "./trainsource";
 import { initialState, SAMPLE, sampled, type Sampled } from "./trainstart";
-import type { Checkpoints, KeptState } from "./trainstate";
+import type { ArrayToKeep, Checkpoints, KeptState } from "./trainstate";
 import { stepFor, type Computed } from "./trainstep";
 import type { Scaled } from "./trainunits";
 
@@ -31,8 +31,7 @@ export interface Task {
   shared: SharedPlan;
   options: SharedOptions;
   checkpoints?: Checkpoints;
-  recipe: Record<string, unknown>;
-  /** Names the recipe. */
+  /** Names the recipe: what makes it the same run. */
   run: string;
 }
 
@@ -52,11 +51,12 @@ export async function train(task: Task): Promise<Sae[]> {
   const { kept, damaged } = checkpoints?.open() ?? {};
   const history: History = (kept?.json.history as History | undefined) ?? { seconds: 0, resumed: [], warnings: [] };
   if (damaged) history.warnings.push(`${damaged}; the checkpoint before it was taken`);
-  const source = await data.open(hooks, shared.seed, shared.steps * shared.batch, kept && sourceState(kept));
   const runs: Run[] = [];
   const seconds = (): number => history.seconds + (performance.now() - begun) / 1000;
+  let source: RowSource | undefined;
   try {
     try {
+      source = await data.open(hooks, shared.seed, shared.steps * shared.batch, kept && sourceState(kept));
       await startRuns(task, source, kept, history, runs);
     } finally {
       kept?.close();
@@ -66,7 +66,7 @@ export async function train(task: Task): Promise<Sae[]> {
     return await finish(task, source, runs, history, seconds);
   } finally {
     for (const run of runs) run.dispose();
-    await source.close();
+    await source?.close();
   }
 }
 
@@ -74,9 +74,11 @@ export async function train(task: Task): Promise<Sae[]> {
 const bytesOf = ({ plans }: Task): number => Math.max(...plans.map(({ latents, d, dOut }) => 4 * latents * (d + dOut)));
 
 /** Fills `runs`: from a checkpoint, or from a sample of the rows. */
-async function startRuns({ engine, saes, plans, shared, data, checkpoints }: Task, source: RowSource, kept: KeptState | undefined, history: History, runs: Run[]): Promise<void> {
+async function startRuns({ engine, saes, plans, shared, data }: Task, source: RowSource, kept: KeptState | undefined, history: History, runs: Run[]): Promise<void> {
   const name = (i: number): string => `sae-${i}`;
   if (kept) history.resumed.push({ steps: kept.step });
+  const logs: (Log | undefined)[] = [];
+  for (const [i, { log }] of saes.entries()) logs.push(log === undefined ? undefined : await openLog(log, { ...plans[i] }, kept?.step ?? 0));
   const sample = kept ? undefined : await sampleOf(source, Math.max(SAMPLE, ...plans.map(({ latents }) => latents)), shared.seed, data.where);
   for (const [i, plan] of plans.entries()) {
     const was = kept?.json.runs[name(i)] as { reads: Scaled[]; rebuilds: Scaled[]; start: Record<string, unknown>; computed: Computed } | undefined;
@@ -88,15 +90,14 @@ async function startRuns({ engine, saes, plans, shared, data, checkpoints }: Tas
     if (sample && i + 1 === plans.length) for (const one of sample.values()) one.centred = new Float32Array(0); // as large as W_enc
     const { step, computed } = await stepFor(engine, plan, begin?.initial ?? keptState(kept!, name(i)), saes[i].choice, asked ? undefined : was?.computed);
     if (was && JSON.stringify(was.computed) !== JSON.stringify(computed)) history.resumed.at(-1)!.from = was.computed;
-    const { log, tensorboard, onPoint } = saes[i];
+    const { tensorboard, onPoint } = saes[i];
     const norm = begin && Math.hypot(...places(plan.hooks).flatMap(({ mean }) => [...mean]));
     runs.push(startRun({
       name: name(i), plan, reads: was?.reads ?? scaled(plan.hooks), rebuilds: was?.rebuilds ?? scaled(targets),
       start: was?.start ?? { meanNorm: norm, start: { rows: begin!.fromRows, random: plan.latents - begin!.fromRows } },
-      step, computed, kept, onPoint,
-      log: log === undefined ? undefined : await openLog(log, { ...plan }, kept?.step ?? 0),
+      free: new Set(plan.hooks.filter((hook) => !plans.slice(i + 1).some((later) => [...later.hooks, ...later.targets ?? []].includes(hook)))),
+      step, computed, kept, onPoint, log: logs[i], warn: (text) => history.warnings.push(text),
       events: tensorboard === undefined ? undefined : openEventFile(tensorboard, undefined, kept ? { resumedAt: kept.step + 1 } : {}),
-      snapshots: true,
     }));
   }
 }
@@ -124,7 +125,7 @@ async function loop(going: Going, from: number): Promise<void> {
     const rows = await batchOf(source, batch, i + 1, steps).catch((error: unknown) => (error instanceof InterruptError ? stop(going, i, tell.end) : Promise.reject(error)));
     for (const run of runs) if (!run.diverged) run.update(rows, i);
     if (runs.every(({ diverged }) => diverged)) return tell.end(i * batch, "diverged");
-    if (checkpoints && i + 1 < steps && due(i + 1) && runs.every((run) => run.diverged || run.sound())) await keep(going, checkpoints, i + 1);
+    if (checkpoints && i + 1 < steps && due(i + 1)) await keep(going, checkpoints, i + 1);
     tell.at((i + 1) * batch);
     await breathe();
   }
@@ -154,15 +155,22 @@ function clock({ checkpoint }: SharedOptions, from: number): (steps: number) => 
   };
 }
 
-/** A full disk leaves the checkpoint before; training goes on, and the card says so. @returns whether it was written */
+/**
+ * Writes a checkpoint where all is sound: one that diverged, or is about to, leaves the checkpoint before, and so does a full disk, of
+ * which the card tells. Training goes on.
+ * @returns whether it was written
+ */
 async function keep({ source, runs, history, seconds }: Going, checkpoints: Checkpoints, steps: number): Promise<boolean> {
+  if (!runs.every((run) => run.sound())) return false;
   const { json, arrays } = source.state();
   try {
     await checkpoints.write(steps, {
-      steps, source: json, arrays: Object.keys(arrays), history: { ...history, seconds: seconds() }, runs: Object.fromEntries(runs.map((run) => [run.name, run.json()])),
+      steps, source: json, arrays: Object.keys(arrays), history: { ...history, seconds: seconds() },
+      runs: Object.fromEntries(runs.map((run) => [run.name, run.json()])),
     }, [
       ...runs.flatMap((run) => run.arrays()),
-      ...Object.entries(arrays).map(([name, data]) => ({ name: `source.${name}`, type: data instanceof Int32Array ? "I32" as const : "F32" as const, length: data.length, read: () => data })),
+      ...Object.entries(arrays).map(([name, data]): ArrayToKeep => (
+        { name: `source.${name}`, type: data instanceof Int32Array ? "I32" : "F32", length: data.length, read: () => data })),
     ]);
     return true;
   } catch (error) {
@@ -187,21 +195,29 @@ const told = ({ resumed, warnings }: History): Record<string, unknown> => ({ ...
 async function stop(going: Going, done: number, end: (done: number, note: string) => void): Promise<never> {
   const { task: { saes, shared: { steps, batch }, checkpoints } } = going;
   end(done * batch, "interrupted");
+  const kept = checkpoints !== undefined && await keep(going, checkpoints, done);
+  for (const { step } of going.runs) step.settle(); // the moments are on disk, or of no use any more
+  collectGarbage(bytesOf(going.task));
   const made = soFar(going, done);
-  const folders: string[] = [];
+  const folders: string[] = [], failures: string[] = [];
   for (const [i, sae] of made.entries()) {
     const { folder } = saes[i];
     if (folder === undefined) continue;
-    await sae.save(folder);
-    folders.push(folder);
+    try {
+      await sae.save(folder);
+      folders.push(folder);
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error;
+      failures.push(error.message);
+    }
   }
-  const goesOn = checkpoints && await keep(going, checkpoints, done) ? ` The same call with resume: true goes on from ${checkpoints.folder}.` : "";
-  const [first] = made;
-  const what = made.length > 1 ? "SAEs so far are" : "SAE so far is";
-  const error = new InterruptError(
-    `Interrupted after ${done} of ${steps} steps. The ${what} ${folders.length ? `saved in ${folders.join(", ")} and ` : ""}in this error's \`${made.length > 1 ? "saes" : "sae"}\` (in a notebook: lastError.sae${made.length > 1 ? "s" : ""}); ` +
-    `the learning rate had not come down, so ${made.length > 1 ? "they are" : "it is"} rougher than ${made.length > 1 ? "finished ones" : "a finished one"}.${goesOn}`);
-  throw Object.assign(error, { sae: first, saes: made });
+  const goesOn = kept ? ` The same call with resume: true goes on from ${checkpoints!.folder}.` : "";
+  const saved = folders.length ? `saved in ${folders.join(", ")} and ` : "";
+  const where = made.length > 1
+    ? `The SAEs so far are ${saved}in this error's \`saes\` (in a notebook: lastError.saes); their learning rates had not come down, so they are rougher than finished ones.`
+    : `The SAE so far is ${saved}in this error's \`sae\` (in a notebook: lastError.sae); its learning rate had not come down, so it is rougher than a finished one.`;
+  const error = new InterruptError(`Interrupted after ${done} of ${steps} steps. ${where}${goesOn}${failures.map((text) => ` Not saved: ${text}`).join("")}`);
+  throw Object.assign(error, { sae: made[0], saes: made });
 }
 
 /** Measures and saves; those that diverged go back to where they last were sound. */
@@ -224,21 +240,29 @@ async function finish(task: Task, source: RowSource, runs: Run[], history: Histo
     });
     run.dispose();
     if (last) sae.curve = run.curve.filter(({ step }) => step <= last.steps);
-    if (options.evaluate !== false && !last) await data.measure(sae, plans[i]);
+    if (options.evaluate !== false && !last) {
+      await data.measure(sae, plans[i]).catch((error: Error) => // the SAE is whole all the same
+        (sae.card.warnings = [...(sae.card.warnings as string[] | undefined ?? []), `not measured: ${error.message}`]));
+    }
     if (!last) sae.card.finished = true;
-    const { folder } = saes[i];
-    if (folder !== undefined) await sae.save(folder);
     done.push(sae);
+    const { folder } = saes[i];
+    if (folder !== undefined) await sae.save(folder).catch((error: Error) => Promise.reject(Object.assign(error, { sae, saes: done })));
   }
   if (!failed.length) return done as Sae[];
-  const [{ diverged, plan }] = failed;
-  const which = runs.length > 1 ? ` of saes[${runs.indexOf(failed[0])}]` : "";
   const sae = done[runs.indexOf(failed[0])];
-  const error = new TrainError(
-    `trainSae${runs.length > 1 ? "s" : ""}: step ${diverged!.step} of ${steps}${which}: expected a finite loss and an FVU near or below 1, ${diverged!.why} (learning rate ${plan.learningRate}, batch ${plan.batch}). ` +
-    `${/usual norm/.test(diverged!.why) ? "Leave such rows out (harvest drops rows over 10 × the median norm by default), or take" : "Take"} a lower learning rate; if it stays, look for rows of extreme norm. ` +
+  throw Object.assign(divergence(failed[0], runs, steps, sae), { sae, saes: done } satisfies Pick<TrainFailure, "sae" | "saes">);
+}
+
+function divergence(run: Run, runs: Run[], steps: number, sae: Sae | undefined): TrainError {
+  const { plan: { learningRate, batch } } = run;
+  const { step, why } = run.diverged!;
+  const [verb, which] = runs.length > 1 ? ["trainSaes", ` of saes[${runs.indexOf(run)}]`] : ["trainSae", ""];
+  const remedy = /usual norm/.test(why) ? "Leave such rows out (harvest drops rows over 10 × the median norm by default), or take" : "Take";
+  return new TrainError(
+    `${verb}: step ${step} of ${steps}${which}: expected a finite loss and an FVU near or below 1, ${why} (learning rate ${learningRate}, batch ${batch}). ` +
+    `${remedy} a lower learning rate; if it stays, look for rows of extreme norm. ` +
     (sae ? `The SAE after ${sae.card.steps} steps, where it was sound, is in this error's \`sae\`.` : "It never was sound for long enough to be kept."));
-  throw Object.assign(error, { sae, saes: done } satisfies Pick<TrainFailure, "sae" | "saes">);
 }
 
 /** The newest weights whose next loss was sound: of a checkpoint, or in memory. */
@@ -255,7 +279,7 @@ function lastSound(run: Run, checkpoints: Checkpoints | undefined): { steps: num
 }
 
 function saeFrom({ data, saes, options, run: recipe }: Task, source: RowSource, run: Run, weights: SaeWeights, measured: Record<string, unknown>): Sae {
-  const { hooks, targets, kind, latents, k, widths, skip, d, dOut, tokens, batch, learningRate, deadAfter, auxK, seed, initSeed } = run.plan;
+  const { hooks, targets, kind, latents, k, widths, skip, d, dOut, tokens, batch, learningRate, deadAfter, auxK, l0Weight, seed, initSeed } = run.plan;
   const one = <T>(list: T[]): T | T[] => (list.length === 1 ? list[0] : list);
   const hook = hooks.length === 1 ? hooks[0] : undefined;
   const last = run.curve.at(-1);
@@ -263,8 +287,9 @@ function saeFrom({ data, saes, options, run: recipe }: Task, source: RowSource, 
   return saeOf(weights, {
     hook, curve: run.curve.slice(),
     card: {
-      hook: one(hooks), ...(targets ? { target: one(targets), skip } : {}), kind, latents, k, ...(widths ? { widths } : {}), d, ...(dOut === d ? {} : { dOut }), ...data.card,
-      tokens, batch, learningRate, deadAfter, auxK, seed, ...(initSeed === seed ? {} : { initSeed }), ...(saes.length > 1 ? { sharedWith: saes.length - 1 } : {}),
+      hook: one(hooks), ...(targets ? { target: one(targets), skip } : {}), kind, latents, k, ...(widths ? { widths } : {}),
+      d, ...(dOut === d ? {} : { dOut }), ...data.card, tokens, batch, learningRate, deadAfter, auxK, ...(l0Weight === undefined ? {} : { l0Weight }),
+      seed, ...(initSeed === seed ? {} : { initSeed }), ...(saes.length > 1 ? { sharedWith: saes.length - 1 } : {}),
       steps: measured.steps, ...run.computed, shuffle: source.kind, data: source.describe(), scale: one(run.reads.map(({ scale }) => scale)),
       ...(targets ? { targetScale: one(run.rebuilds.map(({ scale }) => scale)) } : {}), ...run.start,
       ...(options.checkpoint ? { checkpoint: { steps: options.checkpoint.steps, minutes: options.checkpoint.minutes } } : {}),

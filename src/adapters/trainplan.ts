@@ -4,6 +4,7 @@ import type { TrainKind } from "../core/types";
 import { isChoice } from "./choice";
 import { groupings } from "./coder";
 import type { SaeOptions, SharedOptions, TrainOptions } from "./train";
+import { L0_WEIGHT } from "./jumprelu";
 import { freeMemory } from "./memory";
 import type { Engine } from "./tensorflow";
 
@@ -39,6 +40,7 @@ export interface Plan extends SharedPlan {
   learningRate: number;
   deadAfter: number;
   auxK: number;
+  l0Weight?: number;
   step: NonNullable<TrainOptions["step"]>;
   /** Of the initial weights: `seed` unless the SAE has its own. */
   initSeed: number;
@@ -117,6 +119,7 @@ export function planSae(options: SaeOptions, shared: SharedPlan, reads: Place[],
       "learningRate", options.learningRate ?? defaultLearningRate(d, batch, tokens), 0, true, "Leave it out for the recipe's."),
     deadAfter: number(
       "deadAfter", options.deadAfter ?? defaultDeadAfter(tokens), 0, false, "It counts tokens; leave it out for 5 % of the run."),
+    ...(kind === "jumprelu" ? { l0Weight: number("l0Weight", options.l0Weight ?? L0_WEIGHT, 0, false, "It is the weight of (L0/k − 1)² in the loss.") } : {}),
     auxK: number("auxK", options.auxK ?? 1, 0, false, "It is the auxiliary loss's weight; 0 leaves it out."),
   };
 }
@@ -135,21 +138,22 @@ function widthsOf({ widths }: SaeOptions, kind: TrainKind, latents: number): num
 /** What makes a run the same run, field by field: with it a checkpoint is gone on from. How it is computed is not part of it. */
 export function recipeOf(shared: SharedPlan, plans: Plan[], data: Record<string, unknown>): Record<string, unknown> {
   const { tokens, batch, seed } = shared;
-  const own = ({ kind, hooks, targets, skip, d, dOut, latents, k, widths, learningRate, deadAfter, auxK, initSeed }: Plan) =>
-    ({ kind, hooks, targets, skip, d, dOut, latents, k, widths, learningRate, deadAfter, auxK, initSeed });
+  const own = ({ kind, hooks, targets, skip, d, dOut, latents, k, widths, learningRate, deadAfter, auxK, l0Weight, initSeed }: Plan) =>
+    ({ kind, hooks, targets, skip, d, dOut, latents, k, widths, learningRate, deadAfter, auxK, l0Weight, initSeed });
   const fields = plans.map(own);
   const several = fields.flatMap((one, i) => Object.entries(one).map(([name, value]): [string, unknown] => [`saes[${i}].${name}`, value]));
   return { ...data, tokens, batch, seed, ...(fields.length === 1 ? fields[0] : { saes: fields.length, ...Object.fromEntries(several) }) };
 }
 
 /**
- * Parameters and moments of all SAEs; of the largest its gradients, the pre-activations of a batch and their copy in the top-k; the
- * rows held. An estimate from below.
+ * Parameters and moments of all SAEs; of the largest what a batch needs, with the stock step its gradients, the pre-activations
+ * and their copy in the top-k; the rows held.
  * @param held bytes of rows that the source keeps
  */
 export function checkMemory(plans: Plan[], held: number): void {
   const state = ({ d, dOut, latents, skip }: Plan): number => 12 * (latents * (d + dOut + 1) + dOut + (skip ? d * dOut : 0));
-  const working = ({ d, dOut, latents, k, batch }: Plan): number => 4 * batch * (1.25 * latents + 2 * (d + dOut) + 12 * k) + 4 * latents * (d + dOut);
+  const working = ({ d, dOut, latents, k, batch, step }: Plan): number =>
+    4 * batch * (2 * (d + dOut) + 12 * k) + (step === "fused" ? 0 : 5 * batch * latents + 4 * latents * (d + dOut));
   const needed = plans.reduce((sum, plan) => sum + state(plan), 0) + Math.max(...plans.map(working)) + held;
   const available = freeMemory();
   if (needed <= available) return;

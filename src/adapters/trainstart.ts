@@ -4,7 +4,7 @@ import { random, type Random } from "../core/random";
 import { madeOnDemand, TINY, type Parameters, type StepState } from "../core/trained";
 import { startThresholds } from "./jumprelu";
 import { collectGarbage } from "./memory";
-import { kernels, type Engine } from "./tensorflow";
+import { kernels, type Engine, type Id } from "./tensorflow";
 import type { Plan } from "./trainplan";
 import { sideBySide } from "./trainunits";
 
@@ -14,7 +14,8 @@ export const SAMPLE = 32768; // rows from which mean, scale and covariance are t
 const MAX_COVARIANCE = 2048; // width up to which rows are whitened: the eigenvectors take d³
 const EIGEN_FLOOR = 1e-6; // of the largest eigenvalue: directions without variance stay finite
 const THRESHOLD_ROWS = 4096; // from which JumpReLU's first thresholds are taken
-const WHITENED = 8192; // rows whitened at a time
+const WHITENED = 4096; // rows whitened at a time
+const LARGE = 2 ** 25; // bytes of rows that are taken in parts
 
 /** Rows of one hook [n, width], centred in place, with what was taken off and what they are trained at. */
 export interface Sampled {
@@ -147,8 +148,15 @@ function whitened(engine: Engine, rows: Float32Array, d: number, places: Uint32A
   engine.tidy(() => {
     const inverseRoot = engine.tidy(() => {
       const n = rows.length / d;
-      const x = engine.tensor(rows, [n, d]);
-      const covariance = K.mul(K.matMul(x, x, { transposeA: true }), K.scalar(1 / n));
+      let sum: Id | undefined;
+      for (let from = 0, size = 4 * rows.length < LARGE ? n : WHITENED; from < n; from += size) { // TensorFlow keeps what it allocates
+        sum = engine.tidy(() => {
+          const x = engine.tensor(rows.subarray(from * d, Math.min(n, from + size) * d), [Math.min(n - from, size), d]);
+          const part = K.matMul(x, x, { transposeA: true });
+          return sum === undefined ? part : K.add(sum, part);
+        });
+      }
+      const covariance = K.mul(sum!, K.scalar(1 / n));
       const [values, vectors] = K.eigen(covariance);
       const eigenvalues = engine.floats(values);
       const floor = EIGEN_FLOOR * eigenvalues[d - 1];

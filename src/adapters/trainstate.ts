@@ -46,6 +46,8 @@ export interface ArrayToKeep {
   type: "F32" | "I32";
   length: number;
   read(): Float32Array | Int32Array;
+  /** Numbers from … to, where this takes less memory than the whole. */
+  part?(from: number, to: number): Float32Array;
 }
 
 /** A whole generation, open. */
@@ -177,7 +179,15 @@ export async function openCheckpoints(folder: string, recipe: Record<string, unk
 }
 
 /** Its bytes, in one buffer that is filled again and again: whoever writes them holds no more of a large array than that. */
-function* inPieces({ name, length, read }: ArrayToKeep): Generator<Uint8Array> {
+function* inPieces({ name, length, read, part }: ArrayToKeep): Generator<Uint8Array> {
+  if (part && 4 * length > PIECE) {
+    for (let from = 0; from < length; from += PIECE / 4) {
+      const data = part(from, Math.min(length, from + PIECE / 4));
+      yield new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+      if (from % (4 * PIECE) === 0) collectGarbage(); // those before
+    }
+    return;
+  }
   const data = read();
   if (data.length !== length) throw new RangeError(`${name}: expected ${length} elements, found ${data.length}`);
   const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);

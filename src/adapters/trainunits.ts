@@ -12,10 +12,14 @@ export interface Scaled {
   scale: number;
 }
 
-/** The rows [n, Σ widths] of these places. */
-export function inTrainingUnits(rows: Map<string, Float32Array>, places: Scaled[], n: number): Float32Array {
+/**
+ * The rows [n, Σ widths] of these places.
+ * @param free hooks whose rows nobody reads after this: they may be scaled where they lie
+ */
+export function inTrainingUnits(rows: Map<string, Float32Array>, places: Scaled[], n: number, free?: Set<string>): Float32Array {
   const d = places.reduce((sum, { width }) => sum + width, 0);
-  const out = new Float32Array(n * d); // TensorFlow may share its memory: a fresh one each time
+  const own = places.length === 1 && free?.has(places[0].hook) ? rows.get(places[0].hook) : undefined;
+  const out = own ?? new Float32Array(n * d); // TensorFlow may share its memory: a fresh one each time
   let column = 0;
   for (const { hook, width, scale } of places) {
     const from = rows.get(hook)!;

@@ -79,7 +79,7 @@ async function check(sae: Sae, folder: string, reads: string[], rebuilds = reads
   return { fvu, l0 };
 }
 
-const common = { latents: 64, k: 4, tokens: 60000, batch: 128, seed: 1 };
+const common = { latents: 64, k: 4, tokens: 40000, batch: 128, seed: 1 };
 const kinds: [TrainKind, { fvu: number; l0: [number, number] }][] = [
   ["topk", { fvu: 0.22, l0: [2.5, 4] }], ["batchtopk", { fvu: 0.22, l0: [2.5, 6] }], ["multitopk", { fvu: 0.3, l0: [2.5, 4] }],
   ["groupmax", { fvu: 0.5, l0: [1.5, 4] }], ["matryoshka", { fvu: 0.3, l0: [2.5, 6] }], ["jumprelu", { fvu: 0.35, l0: [2, 6] }],

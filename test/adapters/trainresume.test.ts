@@ -216,6 +216,18 @@ test("one of several that diverges stops alone", async () => {
   assert.deepEqual((await loadSae(join(folder, "sae-1"))).weights, (await whole).weights);
 });
 
+test("checkpoints stop where one of several diverges: gone on with, it diverges again and the other ends in the same bits", async () => {
+  const folder = join(scratch, "several-stopped");
+  const saes = (stop: number) => [{ latents: 64, k: 3, choice: FUSED, learningRate: 10 }, { latents: 64, k: 3, choice: FUSED, onPoint: ({ step }: { step: number }) => void (flag.requested = step === stop) }];
+  const shared = { tokens: options.tokens, batch: options.batch, evaluate: false, folder, checkpoint: { steps: 1 } };
+  await assert.rejects(trainSaes(store, saes(50), shared), InterruptError);
+  flag.requested = false;
+  assert.deepEqual(manifest(folder).generations.map(({ step }) => step), [1]);
+  const error: TrainFailure = await trainSaes(store, saes(-1), { ...shared, resume: true }).then(() => assert.fail("did not diverge"), (e) => e);
+  assert.match(error.message, /step 2 of 200 of saes\[0\]/);
+  assert.deepEqual(error.saes[1]!.weights, (await whole).weights);
+});
+
 test("what diverges: not a number, far beyond, or above 3 times the first FVU for 30 steps; not one bad batch", () => {
   assert.match(watching().count(0.5, NaN)!, /NaN or infinity/);
   const watch = watching();
