@@ -40,9 +40,11 @@ const share = ({ done, total }: TrainingState): number => (total > 0 ? Math.min(
 function progressWords({ states, latest, seconds, moved }: TrainingView): string {
   if (latest.preparing && !latest.finished) return `${count(latest.done)} of ${count(latest.total)} tokens · ${latest.preparing}`;
   const speed = (rate: number): string => (rate > 0 && Number.isFinite(rate) ? `${rate >= 100 ? count(Math.round(rate)) : short(rate)} tokens/s` : "");
+  const timed = seconds >= 0.05 ? ` in ${duration(seconds)}` : "";
+  const goneOn = moved < 0.95 * latest.done && timed; // of a run that went on only these took the time
   const parts = states.every((state) => state.finished)
     ? [
-        `${latest.done < latest.total ? `${count(latest.done)} of ${count(latest.total)}` : count(latest.done)} tokens${seconds >= 0.05 ? ` in ${duration(seconds)}` : ""}`,
+        `${latest.done < latest.total ? `${count(latest.done)} of ${count(latest.total)}` : count(latest.done)} tokens${goneOn ? `, ${count(moved)} of them` : ""}${timed}`,
         seconds >= 0.05 ? speed(moved / seconds) : "",
       ]
     : [

@@ -91,6 +91,18 @@ test("what is prepared shows at once, and its time is not in the speed", () => {
   assert.match(calls[3].bundle["text/plain"], /10,000 tokens in 10 s · 1,000 tokens\/s\n/);
 });
 
+test("of a run that went on the time is that of the tokens since then", () => {
+  let now = 0;
+  const tell = trainingDisplay(undefined, () => now);
+  const { bundle } = inNotebook(() => {
+    tell({ ...at("a", 60), preparing: "reading rows" });
+    tell(at("a", 60));
+    now = 4;
+    tell(at("a", 100));
+  }).at(-1)!;
+  assert.match(bundle["text/plain"], /10,000 tokens, 4,000 of them in 4\.0 s · 1,000 tokens\/s\n/);
+});
+
 test("one that diverged does not stand for those that went on to the end", () => {
   const calls = inNotebook(() => {
     const tell = trainingDisplay();
