@@ -46,6 +46,7 @@ export function trainingDisplay(title?: string, clock = () => performance.now() 
     const hook = displayHook();
     const over = Boolean(state.finished) && [...states.values()].every(({ finished }) => finished);
     const live = hook || output.isTTY;
+    if (!live && !over && !state.points.length) return; // a file is told of numbers
     if (!over && !(other && live) && now - shownAt < (live ? PAUSE : LINE_PAUSE)) return;
     shownAt = now;
     const latest = [...states.values()].reduce((a, b) => (b.done > a.done ? b : a), state);
