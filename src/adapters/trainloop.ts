@@ -57,8 +57,8 @@ export async function train(task: Task): Promise<Sae[]> {
   const seconds = (): number => history.seconds + (performance.now() - begun) / 1000;
   const { steps, batch } = shared, from = kept?.step ?? 0;
   const tell = teller(task.plans, runs, steps * batch, from * batch, task.options);
-  const prepare = async (what: string): Promise<void> => {
-    tell.preparing(what);
+  const prepare = async (what?: string): Promise<void> => {
+    if (what !== undefined) tell.preparing(what);
     await breathe();
     if (!interrupted()) return;
     tell.end(from * batch, "interrupted");
@@ -67,7 +67,7 @@ export async function train(task: Task): Promise<Sae[]> {
   let source: RowSource | undefined;
   try {
     try {
-      await prepare("reading rows");
+      await prepare(data.rows === undefined ? undefined : "reading rows"); // a model tells of that by bars of its own
       source = await data.open(hooks, shared.seed, shared.steps * shared.batch, kept && sourceState(kept));
       await startRuns(task, source, kept, history, runs, prepare);
     } finally {
@@ -93,13 +93,13 @@ const bytesOf = ({ plans }: Task): number => Math.max(...plans.map(({ latents, d
  * @param prepare tells what is done next, and lets an interrupt in
  */
 async function startRuns(
-  { engine, saes, plans, shared, data }: Task, source: RowSource, kept: KeptState | undefined, history: History, runs: Run[], prepare: (what: string) => Promise<void>,
+  { engine, saes, plans, shared, data }: Task, source: RowSource, kept: KeptState | undefined, history: History, runs: Run[], prepare: (what?: string) => Promise<void>,
 ): Promise<void> {
   const name = (i: number): string => `sae-${i}`;
   if (kept) history.resumed.push({ steps: kept.step });
   const logs: (Log | undefined)[] = [];
   for (const [i, { log }] of saes.entries()) logs.push(log === undefined ? undefined : await openLog(log, { ...plans[i] }, kept?.step ?? 0));
-  if (!kept) await prepare("measuring a sample of the rows");
+  if (!kept) await prepare(data.rows === undefined ? undefined : "measuring a sample of the rows");
   const sample = kept ? undefined : await sampleOf(source, Math.max(SAMPLE, ...plans.map(({ latents }) => latents)), shared.seed, data.where);
   for (const [i, plan] of plans.entries()) {
     const was = kept?.json.runs[name(i)] as { reads: Scaled[]; rebuilds: Scaled[]; start: Record<string, unknown>; computed: Computed } | undefined;
