@@ -1,3 +1,5 @@
+import { short } from "../core/html";
+import { defaultLearningRate } from "../core/schedule";
 import type { Progress } from "../core/types";
 import { meter } from "./progress";
 import { displayHook } from "./show";
@@ -58,12 +60,13 @@ export function teller(
   };
 }
 
-/** What tells SAEs of one pass apart: the options in which they differ. */
-function labelsOf(plans: Plan[]): string[] {
+/** What tells SAEs of one pass apart: the options in which they differ; learning rates where one is not the recipe's. */
+export function labelsOf(plans: Plan[]): string[] {
   if (plans.length === 1) return [plans[0].hooks.join(" + ")];
+  const asked = plans.some(({ learningRate, d, batch, tokens }) => learningRate !== defaultLearningRate(d, batch, tokens));
   const named: [string, (plan: Plan) => unknown][] = [
     ["", ({ kind }) => kind], ["", ({ hooks, targets }) => [hooks.join(" + "), ...(targets ? [targets.join(" + ")] : [])].join(" → ")], ["latents", ({ latents }) => latents],
-    ["k", ({ k }) => k], ["lr", ({ learningRate }) => learningRate], ["seed", ({ initSeed }) => initSeed],
+    ["k", ({ k }) => k], ...(asked ? [["lr", ({ learningRate }) => short(learningRate)] as [string, (plan: Plan) => unknown]] : []), ["seed", ({ initSeed }) => initSeed],
   ];
   const differing = named.filter(([, of]) => new Set(plans.map(of)).size > 1);
   const labels = plans.map((plan) => differing.map(([name, of]) => `${name} ${of(plan)}`.trim()).join(", "));

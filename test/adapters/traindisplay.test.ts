@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { trainingDisplay, type LineOutput } from "../../src/adapters/traindisplay";
+import { labelsOf } from "../../src/adapters/traintelling";
+import type { Plan } from "../../src/adapters/trainplan";
 import { curvesSvg, thinned } from "../../src/core/trainingcurve";
+import { defaultLearningRate } from "../../src/core/schedule";
 import type { TrainingState } from "../../src/core/trainingview";
 import type { TrainingPoint } from "../../src/core/types";
 
@@ -71,6 +74,14 @@ test("a second training has an output of its own; one that ends before a point c
   assert.equal(one.bundle["image/png"], undefined);
   assert.doesNotMatch(one.bundle["text/html"], /<img/);
   assert.match(one.bundle["text/plain"], /\ninterrupted$/);
+});
+
+test("SAEs of one pass are told apart by what differs: learning rates only where one was asked for", () => {
+  const plan = { kind: "topk", hooks: ["layers.1"], d: 64, latents: 512, k: 8, batch: 128, tokens: 1e5, initSeed: 0 } as unknown as Plan;
+  const usual = (d: number): Pick<Plan, "d" | "learningRate"> => ({ d, learningRate: defaultLearningRate(d, 128, 1e5) });
+  const both = { ...plan, ...usual(128), hooks: ["layers.1", "layers.2"] };
+  assert.deepEqual(labelsOf([{ ...plan, ...usual(64) }, both]), ["layers.1", "layers.1 + layers.2"]);
+  assert.deepEqual(labelsOf([{ ...plan, learningRate: 1 / 300 }, { ...plan, learningRate: 1 / 30 }]), ["lr 0.00333", "lr 0.0333"]);
 });
 
 test("what is prepared shows at once, and its time is not in the speed", () => {
@@ -147,4 +158,5 @@ test("a curve of many points is drawn with few, its spikes kept; what is no numb
   assert.equal(drawn(points.map((point, i) => (i === 50 ? { ...point, fvu: NaN } : point))).match(/M/g)!.length, 2);
   assert.doesNotMatch(drawn(points.map((point) => ({ ...point, fvu: 0 }))), /NaN|Infinity|M/);
   assert.equal(curvesSvg([{ name: "a", total: 100, points: [] }]), undefined);
+  assert.match(curvesSvg([{ name: "layers.3 → layers.3.mlp", total: 100, points }])!.svg, />layers\.3 to layers\.3\.mlp</);
 });
