@@ -79,7 +79,7 @@ export function tableHtml(table: TableView): string {
     `text-align:${align[c]};padding:0.15em 0.8em 0.15em 0;border:0;white-space:${table.words && text.length > LONG ? "normal" : "nowrap"}`;
   const shown = (text: string, c: number): string => align[c] === "right" || table.words
     ? escapeHtml(text)
-    : `<code style="font-family:${MONO};background:transparent;padding:0;white-space:inherit">${escapeHtml(text)}</code>`;
+    : `<code style="font-family:${MONO};background:transparent;padding:0;white-space:nowrap">${escapeHtml(text)}</code>`;
   const head = table.columns
     .map((name, c) => `<th style="${style(c)};border-bottom:${RULE};font-weight:600">${escapeHtml(name)}</th>`)
     .join("");
