@@ -51,7 +51,7 @@ test("one SAE: the table, and as JSON what evaluate gives, with splice and probe
 });
 
 test("several SAEs: a table, CSV, JSON; named by what differs in their paths", async () => {
-  assert.match(await said(TOPK, JUMP, "--store", STORE, "--hook", "layers.1"), /^SAE +kind +latents +L0 .*\ntopk +topk +48 +8 .*\njumprelu +jumprelu +48 /);
+  assert.match(await said(TOPK, JUMP, "--store", STORE, "--hook", "layers.1"), /^SAE +kind +latents +L0 .*\ntopk +topk +48 +8\.00 .*\njumprelu +jumprelu +48 /);
   const csv = (await said(TOPK, JUMP, "--store", STORE, "--hook", "layers.1", "--csv")).split("\r\n");
   assert.equal(csv.length, 3);
   const json = JSON.parse(await said(TOPK, JUMP, "--store", STORE, "--hook", "layers.1", "--json"));
