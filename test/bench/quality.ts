@@ -104,7 +104,7 @@ function readPlanted(folder: string): { train: Float32Array; heldOut: Float32Arr
 async function realRows(tokens: number): Promise<Data> {
   const { SAELAB_BENCH_MODEL: folder, SAELAB_BENCH_TEXTS: texts } = process.env;
   if (!folder || !texts || !existsSync(folder)) {
-    throw new Error("--setting=real: expected a model's folder in SAELAB_BENCH_MODEL and texts in SAELAB_BENCH_TEXTS, found " + `${folder ?? "none"} and ${texts ?? "none"}`);
+    throw new Error(`--setting=real: expected a model's folder in SAELAB_BENCH_MODEL and texts in SAELAB_BENCH_TEXTS, found ${folder || "none"} and ${texts || "none"}`);
   }
   const model = await openModel(folder);
   try {
