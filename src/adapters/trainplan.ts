@@ -72,7 +72,7 @@ export function planShared(options: Pick<SharedOptions, "tokens" | "batch" | "se
     fail("store", "at least 2 rows of training documents", rows, remedy);
   }
   const tokens = whole("tokens", options.tokens ?? rows, 2, rows === undefined ? "Say how many rows of the model to train on." : "Leave it out for one pass over the training rows.");
-  const batch = whole("batch", options.batch ?? Math.min(defaultBatch(tokens), rows ?? Infinity), 2, "Leave it out for the recipe's.");
+  const batch = whole("batch", options.batch ?? Math.min(defaultBatch(tokens), tokens, rows ?? Infinity), 2, "Leave it out for the recipe's.");
   if (batch > tokens) fail("batch", `at most ${tokens} rows (tokens)`, batch, "Take a smaller batch or more tokens.");
   if (rows !== undefined && batch > rows) fail("batch", `at most the ${rows} rows that there are to train on`, batch, "Take a smaller batch, or harvest more text.");
   const seed = options.seed ?? 0;
