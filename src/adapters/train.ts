@@ -83,8 +83,10 @@ export type TrainOptions = SaeOptions & SharedOptions;
 
 /** What an interrupted training throws: the SAEs as far as they are. */
 export interface TrainInterrupt extends InterruptError {
+  /** Of several the first one that there is. */
   sae: Sae;
-  saes: Sae[];
+  /** One that diverged is as it last was sound; none if it never was. */
+  saes: (Sae | undefined)[];
 }
 
 /** What a training that diverged throws. */
