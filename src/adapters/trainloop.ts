@@ -126,7 +126,7 @@ async function loop(going: Going, from: number): Promise<void> {
   const due = clock(options, from);
   for (let i = from; i < steps; i++) {
     if (interrupted()) await stop(going, i, tell.end);
-    const rows = await batchOf(source, batch, i + 1, steps).catch((error: unknown) => (error instanceof InterruptError ? stop(going, i, tell.end) : Promise.reject(error)));
+    const rows = await batchOf(source, batch).catch((error: Error) => (error instanceof InterruptError ? stop(going, i, tell.end) : giveUp(going, i, error)));
     for (const run of runs) {
       if (run.diverged) continue;
       run.update(rows, i);
@@ -140,15 +140,19 @@ async function loop(going: Going, from: number): Promise<void> {
   tell.end(steps * batch);
 }
 
-/** The rows of a batch by hook. @throws StoreError and others of the source, which say at which step */
-async function batchOf(source: RowSource, batch: number, step: number, steps: number): Promise<Map<string, Float32Array>> {
-  try {
-    const rows = await source.next(batch);
-    return new Map(rows.map((part, h) => [source.hooks[h], part]));
-  } catch (error) {
-    if (error instanceof Error && !(error instanceof InterruptError)) error.message += ` (The training was at step ${step} of ${steps}.)`;
-    throw error;
-  }
+/** The rows of a batch by hook. @throws StoreError and others of the source */
+async function batchOf(source: RowSource, batch: number): Promise<Map<string, Float32Array>> {
+  const rows = await source.next(batch);
+  return new Map(rows.map((part, h) => [source.hooks[h], part]));
+}
+
+/** Rows could not be had, as when a model's worker ended: what was trained is put into a checkpoint and into the error. */
+async function giveUp(going: Going, done: number, error: Error): Promise<never> {
+  const { task: { shared: { steps }, checkpoints }, runs } = going;
+  const kept = checkpoints !== undefined && await keep(going, checkpoints, done).catch(() => false); // the first error is the one to know
+  error.message += ` (The training was at step ${done + 1} of ${steps}${kept ? `; resume: true goes on from ${checkpoints!.folder}` : ""}.)`;
+  const saes = runs.map((run) => saeFrom(going, run, done));
+  throw Object.assign(error, { sae: saes.find((sae) => sae), saes });
 }
 
 /** Whether a checkpoint is due after so many steps. */

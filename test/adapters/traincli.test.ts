@@ -9,8 +9,8 @@ import { openModel } from "../../src/adapters/open";
 import { loadSae } from "../../src/adapters/sae";
 import { readTexts } from "../../src/adapters/texts";
 import { trainSae, trainSaes, type TrainInterrupt } from "../../src/adapters/train";
-import { InterruptError } from "../../src/core/errors";
-import type { Model } from "../../src/core/types";
+import { EngineError, InterruptError } from "../../src/core/errors";
+import type { Model, Sae } from "../../src/core/types";
 
 /** Training as a command, and straight from a running model. */
 
@@ -119,4 +119,17 @@ test("a buffer on disk is there for whoever goes on after an SAE could not be sa
   } finally {
     process.chdir(before);
   }
+});
+
+test("a model that ends meanwhile leaves the SAE so far, and a checkpoint that another goes on from", async () => {
+  const folder = join(root, "ended");
+  const options = { documents: await readTexts(texts), hook: "layers.1", latents: 32, k: 2, tokens: 6400, batch: 64, context: 64, buffer: 4 * 96 * 300, evaluate: false, folder };
+  const short = await openModel(MODEL);
+  const error: Error & { sae?: Sae } = await trainSae(short, { ...options, onPoint: ({ step }) => void (step === 10 && short.close()) }).then(() => assert.fail("did not end"), (e) => e);
+  assert.ok(error instanceof EngineError, `${error.stack}`);
+  const done = Number(/step (\d+) of 100; resume: true goes on from /.exec(error.message)?.[1]) - 1;
+  assert.equal(error.sae!.card.steps, done);
+  const sae = await trainSae(model, { ...options, resume: true });
+  assert.deepEqual(sae.card.resumed, [{ steps: done }]);
+  assert.deepEqual(sae.weights, (await trainSae(model, { ...options, folder: undefined })).weights);
 });
