@@ -126,7 +126,7 @@ async function loop(going: Going, from: number): Promise<void> {
   const due = clock(options, from);
   for (let i = from; i < steps; i++) {
     if (interrupted()) await stop(going, i, tell.end);
-    const rows = await batchOf(source, batch).catch((error: Error) => (error instanceof InterruptError ? stop(going, i, tell.end) : giveUp(going, i, error)));
+    const rows = await batchOf(source, batch).catch((error: Error) => (error instanceof InterruptError ? stop(going, i, tell.end) : giveUp(going, i, error, tell.end)));
     for (const run of runs) {
       if (run.diverged) continue;
       run.update(rows, i);
@@ -147,8 +147,9 @@ async function batchOf(source: RowSource, batch: number): Promise<Map<string, Fl
 }
 
 /** Rows could not be had, as when a model's worker ended: what was trained is put into a checkpoint and into the error. */
-async function giveUp(going: Going, done: number, error: Error): Promise<never> {
-  const { task: { shared: { steps }, checkpoints }, runs } = going;
+async function giveUp(going: Going, done: number, error: Error, end: (done: number, note: string) => void): Promise<never> {
+  const { task: { shared: { steps, batch }, checkpoints }, runs } = going;
+  end(done * batch, "stopped: no more rows");
   const kept = checkpoints !== undefined && await keep(going, checkpoints, done).catch(() => false); // the first error is the one to know
   error.message += ` (The training was at step ${done + 1} of ${steps}${kept ? `; resume: true goes on from ${checkpoints!.folder}` : ""}.)`;
   const saes = runs.map((run) => saeFrom(going, run, done));
