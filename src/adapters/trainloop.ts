@@ -92,16 +92,19 @@ async function startRuns({ engine, saes, plans, shared, data }: Task, source: Ro
     const targets = plan.targets ?? plan.hooks;
     const begin = was ? undefined : initialState(engine, plan, places(plan.hooks), places(targets));
     if (sample && i + 1 === plans.length) for (const one of sample.values()) one.centred = new Float32Array(0); // as large as W_enc
-    const { step, computed } = await stepFor(engine, plan, begin?.initial ?? keptState(kept!, name(i)), saes[i].choice, asked ? undefined : was?.computed);
-    if (was && JSON.stringify(was.computed) !== JSON.stringify(computed)) history.resumed.at(-1)!.from = was.computed;
     const { tensorboard, onPoint } = saes[i];
+    const events = tensorboard === undefined ? undefined : openEventFile(tensorboard, undefined, kept ? { resumedAt: kept.step + 1 } : {});
+    const { step, computed } = await stepFor(engine, plan, begin?.initial ?? keptState(kept!, name(i)), saes[i].choice, asked ? undefined : was?.computed).catch((error: unknown) => {
+      events?.close();
+      throw error;
+    });
+    if (was && JSON.stringify(was.computed) !== JSON.stringify(computed)) history.resumed.at(-1)!.from = was.computed;
     const norm = begin && Math.hypot(...places(plan.hooks).flatMap(({ mean }) => [...mean]));
     runs.push(startRun({
       name: name(i), plan, reads: was?.reads ?? scaled(plan.hooks), rebuilds: was?.rebuilds ?? scaled(targets),
       start: was?.start ?? { meanNorm: norm, start: { rows: begin!.fromRows, random: plan.latents - begin!.fromRows } },
       free: new Set(plan.hooks.filter((hook) => !plans.slice(i + 1).some((later) => [...later.hooks, ...later.targets ?? []].includes(hook)))),
-      step, computed, kept, onPoint, log: logs[i], warn: (text) => history.warnings.push(text),
-      events: tensorboard === undefined ? undefined : openEventFile(tensorboard, undefined, kept ? { resumedAt: kept.step + 1 } : {}),
+      step, computed, kept, onPoint, log: logs[i], events, warn: (text) => history.warnings.push(text),
     }));
   }
 }

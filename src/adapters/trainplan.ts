@@ -90,6 +90,8 @@ export function planSae(options: SaeOptions, shared: SharedPlan, reads: Place[],
   const together = (places: Place[]): number => places.reduce((sum, { width }) => sum + width, 0);
   const d = together(reads), dOut = rebuilds ? together(rebuilds) : d;
   const { kind = "topk", skip = false } = options;
+  if (!reads.length) fail("hook", "at least one place to read", [], "Name one, or several for a crosscoder.");
+  if (rebuilds && !rebuilds.length) fail("target", "at least one place to rebuild", [], "Name one, or leave it out for an SAE.");
   if (!KINDS.includes(kind)) fail("kind", `one of ${KINDS.join(", ")}`, kind, 'Leave it out for "topk".');
   if (skip && !rebuilds) fail("skip", "a target, as a skip connection predicts another place's rows from these", skip, "Name the target, or leave it out.");
   const latents = whole("latents", options.latents, 1, `For this hook, ${8 * d} (8 times its width) is a first look.`);

@@ -82,6 +82,9 @@ export interface Checkpoints {
  * @throws as {@link openCheckpoints}
  */
 export function checkCheckpoints(folder: string, recipe: Record<string, unknown>, resume: Resume): Manifest | undefined {
+  if (resume !== undefined && resume !== "auto" && typeof resume !== "boolean") { // else a checkpoint would be taken for one to remove
+    throw new OptionError(`trainSae: resume: expected true, false or "auto", found ${JSON.stringify(resume)}. Leave it out where nothing was begun.`);
+  }
   const found = readManifest(folder);
   if (found && (resume === true || resume === "auto")) requireRecipe(folder, found.recipe, recipe);
   if (found?.generations.length && resume === undefined) {

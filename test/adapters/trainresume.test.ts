@@ -88,6 +88,9 @@ test("a checkpoint of another recipe, or none, is refused before work", async ()
   const other: Store = { ...untouched, manifest: { ...store.manifest, texts: { ...store.manifest.texts, sha256: "1" } } };
   await assert.rejects(trainSae(other, { ...options, folder, resume: true }), (error) => refuses(error, OptionError, /texts: expected "0".*found "1"/));
   await assert.rejects(trainSae(untouched, { ...options, folder }), (error) => refuses(error, OptionError, /resume: expected true or false, as .* has a checkpoint after 30 steps/));
+  await assert.rejects(trainSae(untouched, { ...options, folder, resume: "true" as "auto" }), (error) => refuses(error, OptionError, /resume: expected true, false or "auto", found "true"/));
+  assert.equal(manifest(folder).generations[0].step, 30, "it is still there");
+  for (const name of ["hook", "target"]) await assert.rejects(trainSae(untouched, { ...plain, [name]: [] }), (error) => refuses(error, OptionError, new RegExp(`${name}: expected at least one place`)));
   const empty = join(scratch, "empty");
   mkdirSync(empty);
   await assert.rejects(trainSae(untouched, { ...options, folder: empty, resume: true }), (error) => refuses(error, CheckpointError, /expected a checkpoint to go on from, found none.*"auto"/));
@@ -338,6 +341,9 @@ test("the log is JSON lines, a header and the points; event files lie beside; an
   assert.deepEqual([header.format, header.latents, header.k, header.steps], ["saelab-train-log", 64, 3, 200]);
   assert.deepEqual(points, sae.curve);
   assert.equal(readdirSync(tensorboard).length, 1);
+  const live = tensorflow().live();
+  await assert.rejects(trainSae(store, { ...plain, tensorboard: join(log, "no folder") }), /Part of the path is a file/);
+  assert.equal(tensorflow().live(), live);
   const other = join(scratch, "notes.txt");
   writeFileSync(other, "mine\n");
   await assert.rejects(trainSae(store, { ...plain, log: other }), (error) => refuses(error, OptionError, /log: expected a new file/));
