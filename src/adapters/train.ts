@@ -83,8 +83,10 @@ export type TrainOptions = SaeOptions & SharedOptions;
 
 /** What an interrupted training throws: the SAEs as far as they are. */
 export interface TrainInterrupt extends InterruptError {
+  /** Of several the first one that there is. */
   sae: Sae;
-  saes: Sae[];
+  /** One that diverged is as it last was sound; none if it never was. */
+  saes: (Sae | undefined)[];
 }
 
 /** What a training that diverged throws. */
@@ -100,9 +102,10 @@ export interface TrainFailure extends TrainError {
  * held out are only measured with.
  * @returns the SAE in the model's own units, with its card and curve; saved when a folder is given
  * @throws OptionError before any work when an option is out of range, memory does not suffice, or a checkpoint is of another
- *   recipe; StoreError when rows are not numbers or all equal; CheckpointError when there is none to go on from; TrainError, with
+ *   recipe; StoreError when rows are not numbers or all equal, ModelError and EngineError of a model, from within the loop with the SAE
+ *   so far as their `sae`; CheckpointError when there is none to go on from; TrainError, with
  *   the last sound SAE as its `sae`, when the loss is no number any more or far above 1; InterruptError, with the SAE so far as
- *   its `sae`; DiskError; EngineError
+ *   its `sae`; DiskError
  */
 export async function trainSae(source: Store | Model, options: TrainOptions): Promise<Sae> {
   const [sae] = await trainAll(source, [options], options, options.folder);
