@@ -39,7 +39,7 @@ export function progressHtml(lines: Line[]): string {
       `<span style="display:inline-block;width:160px;height:7px;border-radius:4px;background:rgba(128,128,128,0.25);overflow:hidden">` +
       `<span style="display:block;height:7px;width:${(100 * share).toFixed(1)}%;background:rgba(255,140,26,${share < 1 ? "0.95" : "0.55"})"></span></span>`;
     return (
-      `<div style="display:flex;flex-wrap:wrap;gap:0 0.9em;align-items:center"><span style="min-width:9em">${escapeHtml(stage)}</span>${bar}` +
+      `<div style="display:flex;flex-wrap:wrap;gap:0 0.9em;align-items:center"><span style="min-width:10em">${escapeHtml(stage)}</span>${bar}` +
       `<code style="font-family:${MONO};font-size:12px;background:transparent;opacity:0.8">${escapeHtml(wordsOf(line))}</code></div>`
     );
   });

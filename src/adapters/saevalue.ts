@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { inspect } from "node:util";
 import { checkWeights } from "../core/checkpoint";
 import { CheckpointError, OptionError } from "../core/errors";
 import { escapeHtml } from "../core/html";
@@ -70,6 +71,7 @@ export function saeValue(weights: SaeWeights, { hook, card = {}, curve, stored }
   const { withoutFused } = card;
   const slower = typeof withoutFused === "string" ? ` Trained by TensorFlow's own kernels, without the fused ops: ${withoutFused}.` : "";
   const line = `${what}, rows of width ${d}${hook ? `, for ${hook}` : ""}. evaluate(sae, store) measures it.${slower}`;
+  Object.defineProperty(sae, inspect.custom, { value: () => line, enumerable: false, configurable: true }); // in lists and errors, whose thousands of numbers nobody reads
   return inCell(sae, () => {
     const measured = (card.preflight as Partial<Shown> | undefined)?.[DISPLAY]?.() as Record<string, string> | undefined; // not of a card that was read from a file
     return measured ? { "text/plain": `${line}\n${measured["text/plain"]}`, "text/html": `<p>${escapeHtml(line)}</p>${measured["text/html"]}` } : { "text/plain": line };

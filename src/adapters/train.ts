@@ -11,6 +11,7 @@ import { checkTarget } from "./saevalue";
 import { loadSae } from "./loadsae";
 import { tensorflow } from "./tensorflow";
 import { train, type Task } from "./trainloop";
+import { checkStep } from "./trainstep";
 import { checkDevice, checkMemory, planSae, planShared, recipeOf, type Place, type Plan } from "./trainplan";
 import { dataOf, type LiveOptions } from "./trainsource";
 import { checkCheckpoints, openCheckpoints, type Checkpoints } from "./trainstate";
@@ -148,6 +149,7 @@ async function trainAll(source: Store | Model, saes: SaeOptions[], options: Shar
   checkMemory(plans, data.held(hooks.reduce((sum, hook) => sum + data.place(hook).width, 0)));
   const engine = tensorflow();
   checkDevice(options.device ?? "auto", engine);
+  saes.forEach(({ choice }, i) => checkStep(engine, plans[i], choice));
 
   const recipe = recipeOf(shared, plans, data.identity);
   const run = createHash("sha256").update(JSON.stringify(recipe)).digest("hex");

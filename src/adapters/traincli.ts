@@ -67,7 +67,12 @@ export async function trainCommand(args: string[]): Promise<number> {
     folder: out, tokens: optional("tokens"), batch: optional("batch"), seed: optional("seed"), buffer: optional("buffer"),
     checkpoint: { steps, minutes }, resume: values.resume ? true : values["no-resume"] ? false : undefined, evaluate: !values["no-evaluate"], view: trainingDisplay(),
   };
-  return untilSignal(async () => {
+  return untilSignal(() => work().catch((error: unknown) => {
+    if (error instanceof Error) error.message = forShell(error.message);
+    throw error;
+  }));
+
+  async function work(): Promise<void> {
     if (texts === undefined) {
       const store = await openStore(source);
       try {
@@ -84,7 +89,7 @@ export async function trainCommand(args: string[]): Promise<number> {
     } finally {
       await model.close();
     }
-  });
+  }
 
   function report(trained: Sae[]): void {
     if (values.json) return void console.log(JSON.stringify(trained.map(({ card }, i) => ({ folder: saes[i].folder, ...card }))));
@@ -92,7 +97,17 @@ export async function trainCommand(args: string[]): Promise<number> {
   }
 }
 
-/** "saes/mlp: a top-k SAE (k 32), 4,096 latents, of layers.1; 1,000,448 tokens in 977 steps; held-out FVU 0.1234, L0 31.9, dead 0.4 %; fused step; 61 s" */
+/** What trainSaes says of its options and of the error's properties, as one says it in a shell. */
+const forShell = (message: string): string => message
+  .replace(/ and in this error's `saes?` \(in a notebook: [\w.]+\)/, "")
+  .replace("The same call with resume: true goes on", "The same command with --resume goes on")
+  .replace("resume: expected true or false,", "--resume: expected it or --no-resume,")
+  .replace("true goes on from it, false begins anew and removes it", "--resume goes on from it, --no-resume begins anew and removes it")
+  .replace('Begin with resume: false, or "auto", which goes on only where there is something', "Begin without --resume")
+  .replace("on: { tokens: 1e6 }", "on: --tokens 1e6")
+  .replace(/^trainSaes?: /, "");
+
+/** "saes/mlp: a topk SAE, 4,096 latents, k 32, of layers.1; 1,000,448 tokens in 977 steps; held-out FVU 0.1234, L0 31.9, dead 0.4 %; fused step; 61 s" */
 function summary(folder: string, { weights, card, curve }: Sae): string {
   const count = (n: unknown): string => (n as number).toLocaleString("en");
   const held = card.metrics as { fvu: number; l0: number; dead: number; split: string } | undefined;
@@ -100,7 +115,7 @@ function summary(folder: string, { weights, card, curve }: Sae): string {
   const measures = held ?? (last && { fvu: last.fvu, l0: last.l0 ?? NaN, dead: last.dead, split: "last batches'" });
   const target = card.target === undefined ? "" : ` to ${[card.target].flat().join(" + ")}`;
   return [
-    `${folder}: ${describeKind(weights)}, ${count(weights.latents)} latents, of ${[card.hook].flat().join(" + ")}${target}`,
+    `${folder}: ${describeKind(weights)}, ${count(weights.latents)} latents, k ${card.k as number}, of ${[card.hook].flat().join(" + ")}${target}`,
     `${count((card.steps as number) * (card.batch as number))} tokens in ${count(card.steps)} steps`,
     ...(measures ? [`${measures.split === "heldout" ? "held-out" : measures.split} FVU ${measures.fvu.toFixed(4)}, L0 ${measures.l0.toFixed(1)}, dead ${(100 * measures.dead).toFixed(1)} %`] : []),
     `${card.step} step${typeof card.withoutFused === "string" ? ` (${card.withoutFused})` : ""}`,

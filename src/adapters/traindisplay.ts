@@ -26,7 +26,8 @@ export interface LineOutput {
  * it is the last line of stderr; where stderr is no terminal, a line every half minute and one at the end.
  * @param title put before the names
  * @param clock seconds, from any beginning
- * @returns to be called with each new state, as often as one likes; the one after which all are finished is always shown
+ * @returns to be called with each new state, as often as one likes; the one after which all are finished is always shown, and in a
+ *   notebook or on a terminal one that says something new (what is prepared, a note)
  */
 export function trainingDisplay(title?: string, clock = () => performance.now() / 1000, output: LineOutput = process.stderr): (state: TrainingState) => void {
   const states = new Map<string, TrainingState>();
@@ -37,14 +38,19 @@ export function trainingDisplay(title?: string, clock = () => performance.now() 
   let exists = false;
   return (state) => {
     const now = clock();
-    start ??= now;
+    if (!state.preparing) start ??= now;
+    const told = states.get(state.name);
+    const other = told?.note !== state.note || told?.preparing !== state.preparing;
     states.set(state.name, state);
     if (!begun.has(state.name)) begun.set(state.name, state.done);
     const hook = displayHook();
     const over = Boolean(state.finished) && [...states.values()].every(({ finished }) => finished);
-    if (!over && now - shownAt < (hook || output.isTTY ? PAUSE : LINE_PAUSE)) return;
+    const live = hook || output.isTTY;
+    if (!live && !over && !state.points.length) return; // a file is told of numbers
+    if (!over && !(other && live) && now - shownAt < (live ? PAUSE : LINE_PAUSE)) return;
     shownAt = now;
-    const view: TrainingView = { title, states: [...states.values()], latest: state, seconds: now - start, moved: state.done - begun.get(state.name)! };
+    const latest = [...states.values()].reduce((a, b) => (b.done > a.done ? b : a), state);
+    const view: TrainingView = { title, states: [...states.values()], latest, seconds: now - (start ?? now), moved: latest.done - begun.get(latest.name)! };
     if (hook) {
       hook(over ? stillBundle(view) : { "text/html": trainingHtml(view), "text/plain": trainingText(view) }, { display_id, update: exists });
       exists = true;

@@ -1,6 +1,8 @@
 import { performance } from "node:perf_hooks";
 import { CheckpointError, DiskError, InterruptError, TrainError } from "../core/errors";
+import { short } from "../core/html";
 import { random } from "../core/random";
+import { defaultLearningRate } from "../core/schedule";
 import type { Sae } from "../core/types";
 import { breathe, interrupted } from "./interrupt";
 import { collectGarbage } from "./memory";
@@ -9,7 +11,7 @@ import { saeOf } from "./saevalue";
 import { openEventFile } from "./tensorboard";
 import type { Engine } from "./tensorflow";
 import type { SaeOptions, SharedOptions, TrainFailure, TrainInterrupt } from "./train";
-import { teller } from "./traintelling";
+import { teller, type Teller } from "./traintelling";
 import { keptState, keptWeights, startRun, type Run } from "./training";
 import { openLog, type Log } from "./trainlog";
 import type { Plan, SharedPlan } from "./trainplan";
@@ -53,21 +55,34 @@ export async function train(task: Task): Promise<Sae[]> {
   if (damaged) history.warnings.push(`${damaged}; the checkpoint before it was taken`);
   const runs: Run[] = [];
   const seconds = (): number => history.seconds + (performance.now() - begun) / 1000;
+  const { steps, batch } = shared, from = kept?.step ?? 0;
+  const tell = teller(task.plans, runs, steps * batch, from * batch, task.options);
+  const prepare = async (what?: string): Promise<void> => {
+    if (what !== undefined) tell.preparing(what);
+    await breathe();
+    if (!interrupted()) return;
+    tell.end(from * batch, "interrupted");
+    throw new InterruptError(`Interrupted before ${from ? `step ${from + 1}` : "the first step: nothing was trained yet"}. The same call begins again${from ? " from the checkpoint" : ""}.`);
+  };
   let source: RowSource | undefined;
   let done = false;
   try {
     try {
+      await prepare(data.rows === undefined ? undefined : "reading rows"); // a model tells of that by bars of its own
       source = await data.open(hooks, shared.seed, shared.steps * shared.batch, kept && sourceState(kept));
-      await startRuns(task, source, kept, history, runs);
+      await startRuns(task, source, kept, history, runs, prepare);
     } finally {
       kept?.close();
     }
     collectGarbage(bytesOf(task));
-    const going: Going = { task, source, runs, history, seconds };
-    await loop(going, kept?.step ?? 0);
+    const going: Going = { task, source, runs, history, seconds, tell };
+    await loop(going, from);
     const saes = await finish(going);
     done = true;
     return saes;
+  } catch (error) {
+    tell.end(undefined, "stopped by an error");
+    throw error;
   } finally {
     for (const run of runs) run.dispose();
     await source?.close(done);
@@ -77,12 +92,18 @@ export async function train(task: Task): Promise<Sae[]> {
 /** Of the largest SAE's weights. */
 const bytesOf = ({ plans }: Task): number => Math.max(...plans.map(({ latents, d, dOut }) => 4 * latents * (d + dOut)));
 
-/** Fills `runs`: from a checkpoint, or from a sample of the rows. */
-async function startRuns({ engine, saes, plans, shared, data }: Task, source: RowSource, kept: KeptState | undefined, history: History, runs: Run[]): Promise<void> {
+/**
+ * Fills `runs`: from a checkpoint, or from a sample of the rows.
+ * @param prepare tells what is done next, and lets an interrupt in
+ */
+async function startRuns(
+  { engine, saes, plans, shared, data }: Task, source: RowSource, kept: KeptState | undefined, history: History, runs: Run[], prepare: (what?: string) => Promise<void>,
+): Promise<void> {
   const name = (i: number): string => `sae-${i}`;
   if (kept) history.resumed.push({ steps: kept.step });
   const logs: (Log | undefined)[] = [];
   for (const [i, { log }] of saes.entries()) logs.push(log === undefined ? undefined : await openLog(log, { ...plans[i] }, kept?.step ?? 0));
+  if (!kept) await prepare(data.rows === undefined ? undefined : "measuring a sample of the rows");
   const sample = kept ? undefined : await sampleOf(source, Math.max(SAMPLE, ...plans.map(({ latents }) => latents)), shared.seed, data.where);
   for (const [i, plan] of plans.entries()) {
     const was = kept?.json.runs[name(i)] as { reads: Scaled[]; rebuilds: Scaled[]; start: Record<string, unknown>; computed: Computed } | undefined;
@@ -90,8 +111,11 @@ async function startRuns({ engine, saes, plans, shared, data }: Task, source: Ro
     const places = (names: string[]): Sampled[] => names.map((hook) => sample!.get(hook)!);
     const scaled = (names: string[]): Scaled[] => names.map((hook) => ({ hook, width: sample!.get(hook)!.width, scale: sample!.get(hook)!.scale }));
     const targets = plan.targets ?? plan.hooks;
+    const which = plans.length > 1 ? ` of SAE ${i + 1} of ${plans.length}` : "";
+    await prepare(`setting the weights${which}`);
     const begin = was ? undefined : initialState(engine, plan, places(plan.hooks), places(targets));
     if (sample && i + 1 === plans.length) for (const one of sample.values()) one.centred = new Float32Array(0); // as large as W_enc
+    await prepare(`looking for the fastest step${which}`);
     const { tensorboard, onPoint } = saes[i];
     const events = tensorboard === undefined ? undefined : openEventFile(tensorboard, undefined, kept ? { resumedAt: kept.step + 1 } : {});
     const { step, computed } = await stepFor(engine, plan, begin?.initial ?? keptState(kept!, name(i)), saes[i].choice, asked ? undefined : was?.computed).catch((error: unknown) => {
@@ -121,12 +145,13 @@ interface Going {
   runs: Run[];
   history: History;
   seconds(): number;
+  tell: Teller;
 }
 
 async function loop(going: Going, from: number): Promise<void> {
-  const { task: { shared: { steps, batch }, options, checkpoints }, source, runs } = going;
-  const tell = teller(runs, steps * batch, from * batch, options);
+  const { task: { shared: { steps, batch }, options, checkpoints }, source, runs, tell } = going;
   const due = clock(options, from);
+  tell.begin();
   for (let i = from; i < steps; i++) {
     if (interrupted()) await stop(going, i, tell.end);
     const rows = await batchOf(source, batch).catch((error: Error) => (error instanceof InterruptError ? stop(going, i, tell.end) : giveUp(going, i, error, tell.end)));
@@ -261,14 +286,16 @@ async function finish(going: Going): Promise<Sae[]> {
 }
 
 function divergence(run: Run, runs: Run[], steps: number, sae: Sae | undefined): TrainError {
-  const { plan: { learningRate, batch } } = run;
+  const { plan: { learningRate, batch, tokens, d } } = run;
   const { step, why } = run.diverged!;
+  const usual = defaultLearningRate(d, batch, tokens);
   const [verb, which] = runs.length > 1 ? ["trainSaes", ` of saes[${runs.indexOf(run)}]`] : ["trainSae", ""];
   const remedy = /usual norm/.test(why) ? "Leave such rows out (harvest drops rows over 10 × the median norm by default), or take" : "Take";
   return new TrainError(
     `${verb}: step ${step} of ${steps}${which}: expected a finite loss and an FVU near or below 1, ${why} (learning rate ${learningRate}, batch ${batch}). ` +
-    `${remedy} a lower learning rate; if it stays, look for rows of extreme norm. ` +
-    (sae ? `The SAE after ${sae.card.steps} steps, where it was sound, is in this error's \`sae\`.` : "It never was sound for long enough to be kept."));
+    `${remedy} a lower learning rate${learningRate > usual ? ` (the recipe's is ${short(usual)})` : ""}; if it stays, look for rows of extreme norm. ` +
+    (sae ? `The SAE after ${sae.card.steps} steps, where it was sound, is in this error's \`sae\` (in a notebook: lastError.sae).` : "It never was sound for long enough to be kept.") +
+    (runs.some(({ diverged }) => !diverged) ? " Those that did not diverge are whole, in its `saes` (lastError.saes)." : ""));
 }
 
 /** The newest weights whose next loss was sound: of a checkpoint, or in memory. */

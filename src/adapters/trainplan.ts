@@ -48,7 +48,7 @@ export interface Plan extends SharedPlan {
 
 /** @throws OptionError naming the option */
 function fail(name: string, expected: string, found: unknown, remedy: string): never {
-  const shown = typeof found === "number" || found === undefined ? found : JSON.stringify(found);
+  const shown = found === undefined ? "none" : typeof found === "number" ? found : JSON.stringify(found);
   throw new OptionError(`trainSae: ${name}: expected ${expected}, found ${shown}. ${remedy}`);
 }
 
@@ -71,7 +71,7 @@ export function planShared(options: Pick<SharedOptions, "tokens" | "batch" | "se
     const remedy = `${where} has none to train on: harvest more text, or mark documents with split "train".`;
     fail("store", "at least 2 rows of training documents", rows, remedy);
   }
-  const tokens = whole("tokens", options.tokens ?? rows, 2, rows === undefined ? "Say how many rows of the model to train on." : "Leave it out for one pass over the training rows.");
+  const tokens = whole("tokens", options.tokens ?? rows, 2, rows === undefined ? "Say how many rows of the model to train on: { tokens: 1e6 }." : "Leave it out for one pass over the training rows.");
   const batch = whole("batch", options.batch ?? Math.min(defaultBatch(tokens), tokens, rows ?? Infinity), 2, "Leave it out for the recipe's.");
   if (batch > tokens) fail("batch", `at most ${tokens} rows (tokens)`, batch, "Take a smaller batch or more tokens.");
   if (rows !== undefined && batch > rows) fail("batch", `at most the ${rows} rows that there are to train on`, batch, "Take a smaller batch, or harvest more text.");

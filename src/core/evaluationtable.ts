@@ -30,10 +30,10 @@ export function evaluationTable(e: EvaluationView, split: Split, latents: number
     ["L0", short(e.l0), "latents active in a row, on average"],
     ["L1", short(e.l1), "sum of a row's latents, on average"],
     ["dead", share(e.dead), `of ${count(latents)} latents fire on none of these rows`],
-    ["dense", share(e.dense), `fire on more than ${share(DENSE)} of them`],
+    ["dense", share(e.dense), `fire on more than ${short(100 * DENSE).replace(/\.0$/, "")} % of them`],
     ...(e.splice ? spliceRows(e.splice) : []),
   ];
-  return { columns: ["measure", "value", "what it says"], rows, total: rows.length };
+  return { columns: ["measure", "value", "what it says"], rows, total: rows.length, words: true };
 }
 
 function spliceRows(s: SpliceMeasures): string[][] {
@@ -52,7 +52,7 @@ function spliceRows(s: SpliceMeasures): string[][] {
 /** The losses alone. */
 export function spliceTable(s: SpliceMeasures): TableView {
   const rows = spliceRows(s);
-  return { columns: ["measure", "value", "what it says"], rows, total: rows.length };
+  return { columns: ["measure", "value", "what it says"], rows, total: rows.length, words: true };
 }
 
 /** One SAE of a comparison: what it is, and its measures. */

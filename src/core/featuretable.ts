@@ -46,40 +46,45 @@ export interface TableView {
   rows: (number | string | null | undefined)[][];
   /** How many rows there are in all. */
   total: number;
+  /** Texts are words of ours, not names or tokens: set as text, and long ones on several lines. */
+  words?: boolean;
 }
 
-const cell = (value: number | string | null | undefined): string =>
-  value === null || value === undefined
-    ? ""
-    : typeof value === "string"
-      ? value
-      : Number.isInteger(value)
-        ? count(value)
-        : short(value);
+const NUMBER = /^((< )?−?[\d.,]+(e−?\d+)?( %)?|[–∞]|)$/; // as short and percent write them
 
-const isNumeric = ({ rows }: TableView, column: number): boolean =>
-  rows.length > 0 && rows.every((row) => typeof row[column] !== "string");
+/** The cells of a column: whole numbers as they are, or all with three digits where one is not whole. */
+function column({ rows }: TableView, c: number): string[] {
+  const whole = rows.every(({ [c]: value }) => typeof value !== "number" || Number.isInteger(value));
+  return rows.map(({ [c]: value }) => (value === null || value === undefined ? "" : typeof value === "string" ? value : whole || value === 0 ? count(value) : short(value)));
+}
+
+/** Row by row. */
+function cells(table: TableView): string[][] {
+  const byColumn = table.columns.map((_, c) => column(table, c));
+  return table.rows.map((_, r) => byColumn.map((texts) => texts[r]));
+}
+
+const isNumeric = ({ rows }: TableView, c: number): boolean =>
+  rows.length > 0 && rows.every(({ [c]: value }) => typeof value !== "string" || NUMBER.test(value)) && rows.some(({ [c]: value }) => value !== "");
 
 const rest = ({ rows, total }: TableView): string =>
   total > rows.length ? `the first ${count(rows.length)} of ${count(total)} rows` : "";
 
-/** Any table as HTML: numbers to the right with three digits, text in <code>. Survives JupyterLab's sanitiser unchanged. */
+const LONG = 60; // characters from which words go on several lines
+
+/** Any table as HTML: numbers and percentages to the right, text in <code>, or as text where it is words. Survives JupyterLab's sanitiser unchanged. */
 export function tableHtml(table: TableView): string {
   const align = table.columns.map((_, c) => (isNumeric(table, c) ? "right" : "left"));
-  const style = (c: number): string => `text-align:${align[c]};padding:0.15em 0.8em 0.15em 0;border:0;white-space:nowrap`;
+  const style = (c: number, text = ""): string =>
+    `text-align:${align[c]};padding:0.15em 0.8em 0.15em 0;border:0;white-space:${table.words && text.length > LONG ? "normal" : "nowrap"}`;
+  const shown = (text: string, c: number): string => align[c] === "right" || table.words
+    ? escapeHtml(text)
+    : `<code style="font-family:${MONO};background:transparent;padding:0;white-space:inherit">${escapeHtml(text)}</code>`;
   const head = table.columns
     .map((name, c) => `<th style="${style(c)};border-bottom:${RULE};font-weight:600">${escapeHtml(name)}</th>`)
     .join("");
-  const body = table.rows
-    .map(
-      (row) =>
-        `<tr style="background:transparent">${row
-          .map(
-            (value, c) =>
-              `<td style="${style(c)}">${align[c] === "right" ? cell(value) : `<code style="font-family:${MONO};background:transparent">${escapeHtml(cell(value))}</code>`}</td>`,
-          )
-          .join("")}</tr>`,
-    )
+  const body = cells(table)
+    .map((row) => `<tr style="background:transparent">${row.map((text, c) => `<td style="${style(c, text)}">${shown(text, c)}</td>`).join("")}</tr>`)
     .join("");
   const note = rest(table);
   return (
@@ -89,9 +94,9 @@ export function tableHtml(table: TableView): string {
 }
 
 export function tableText(table: TableView): string {
-  const cells = [table.columns, ...table.rows.map((row) => row.map(cell))];
-  const width = table.columns.map((_, c) => Math.max(...cells.map((row) => [...row[c]].length)));
-  const lines = cells.map((row) =>
+  const all = [table.columns, ...cells(table)];
+  const width = table.columns.map((_, c) => Math.max(...all.map((row) => [...row[c]].length)));
+  const lines = all.map((row) =>
     row
       .map((text, c) => (isNumeric(table, c) ? padStart : padEnd)(text, width[c]))
       .join("  ")

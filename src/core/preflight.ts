@@ -142,9 +142,9 @@ export function preflightTable(places: PlaceMeasures[], { declared, best }: Verd
   const shownPlaces = places.filter((place) => !place.other || place.hook === declared.hook || place.fvu < own.get(place.hook)!.fvu);
   const mark = (place: PlaceMeasures): string => [...(place === declared ? ["declared"] : []), ...(place === best ? ["best"] : [])].join(", ");
   const rows = shownPlaces.map((place) => [
-    place.hook, place.other ?? "", place.fvu, place.l0, share(place.dense), share(place.dead), place.outlier, place.rows, mark(place),
+    place.hook, place.other ?? "", mark(place), place.fvu, place.l0, share(place.dense), share(place.dead), place.outlier, place.rows,
   ]);
-  return { columns: ["read at", "with", "FVU", "L0", "dense", "dead", "max ÷ median norm", "rows", ""], rows, total: rows.length };
+  return { columns: ["read at", "with", "", "FVU", "L0", "dense", "dead", "max ÷ median norm", "rows"], rows, total: rows.length };
 }
 
 /** The verdict above its table. */

@@ -119,7 +119,8 @@ function path(at: [number, number][]): string {
 }
 
 /** One SAE's panel, its upper left corner at 0, 0. */
-function panel({ name, points }: Curve, width: number, height: number, scales: Scales): string {
+function panel({ name: given, points }: Curve, width: number, height: number, scales: Scales): string {
+  const name = given.replaceAll(" → ", " to "); // the picture's font (data/fonts) has no arrow
   const w = width - EDGE.left - EDGE.right;
   const h = height - EDGE.top - EDGE.bottom;
   const x = (share: number): number => EDGE.left + w * share;

@@ -15,6 +15,8 @@ export interface TrainingState {
   /** Tokens a second, and seconds until it is done (Infinity while unknown). */
   rate: number;
   secondsLeft: number;
+  /** Before the first step: what is done meanwhile. */
+  preparing?: string;
   /** Nothing more comes: it is done, or was stopped (`note` says why). */
   finished?: boolean;
   note?: string;
@@ -24,9 +26,9 @@ export interface TrainingView {
   title?: string;
   /** One an SAE, in the order of their beginning; never empty. */
   states: TrainingState[];
-  /** The one told of last: how far it is stands above all. */
+  /** The one that is furthest: how far it is stands above all. */
   latest: TrainingState;
-  /** Seconds since the first was told of, and tokens seen since then (a run that goes on has seen more). */
+  /** Seconds since the first step was told of, and tokens seen since then (a run that goes on has seen more). */
   seconds: number;
   moved: number;
 }
@@ -34,13 +36,15 @@ export interface TrainingView {
 const ROWS = 24; // more SAEs than these are counted, not listed
 const share = ({ done, total }: TrainingState): number => (total > 0 ? Math.min(1, done / total) : 1);
 
-/** "1,200,000 of 4,000,000 tokens · 52,000 tokens/s · 54 s left"; at the end how long it took. */
+/** "1,200,000 of 4,000,000 tokens · 52,000 tokens/s · 54 s left"; at the end how long it took: "4,000,000 tokens in 77 s · 52,000 tokens/s". */
 function progressWords({ states, latest, seconds, moved }: TrainingView): string {
+  if (latest.preparing && !latest.finished) return `${count(latest.done)} of ${count(latest.total)} tokens · ${latest.preparing}`;
   const speed = (rate: number): string => (rate > 0 && Number.isFinite(rate) ? `${rate >= 100 ? count(Math.round(rate)) : short(rate)} tokens/s` : "");
+  const timed = seconds >= 0.05 ? ` in ${duration(seconds)}` : "";
+  const goneOn = moved < 0.95 * latest.done && timed; // of a run that went on only these took the time
   const parts = states.every((state) => state.finished)
     ? [
-        latest.done < latest.total ? `${count(latest.done)} of ${count(latest.total)} tokens` : `${count(latest.done)} tokens`,
-        seconds >= 0.05 ? `in ${duration(seconds)}` : "",
+        `${latest.done < latest.total ? `${count(latest.done)} of ${count(latest.total)}` : count(latest.done)} tokens${goneOn ? `, ${count(moved)} of them` : ""}${timed}`,
         seconds >= 0.05 ? speed(moved / seconds) : "",
       ]
     : [

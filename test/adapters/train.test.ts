@@ -139,7 +139,7 @@ test("an interrupt of a timer gets through between two steps", async () => {
 const wrong: [string, Partial<Parameters<typeof trainSae>[1]>, RegExp][] = [
   ["k over latents", { k: 65 }, /k: expected 1 to 64 \(latents\), found 65/],
   ["k 0", { k: 0 }, /k: expected a whole number of at least 1, found 0/],
-  ["k missing", { k: undefined }, /k: expected a whole number.*found undefined/],
+  ["k missing", { k: undefined }, /k: expected a whole number.*found none/],
   ["no latents", { latents: 0 }, /latents: expected.*found 0.*192 \(8 times its width\)/],
   ["fraction of latents", { latents: 10.5 }, /latents: .*found 10\.5/],
   ["batch 0", { batch: 0 }, /batch: .*found 0/],

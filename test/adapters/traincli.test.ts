@@ -47,7 +47,7 @@ test("train: a line about what was measured, or JSON; a list trains all pairs; w
   const out = join(root, "one"), log = join(root, "one.jsonl");
   const one = await run([acts, "--hook", "layers.1", "--latents", "64", "--k", "4", "--tokens", "4000", "--out", out, "--log", log]);
   assert.equal(one.code, 0, one.err);
-  assert.match(one.out, /one: a topk SAE, 64 latents, of layers\.1; [\d,]+ tokens in \d+ steps; held-out FVU 0\.\d+, L0 \d\.\d, dead \d+\.\d %; (fused|stock) step.*; \d+ s\n$/);
+  assert.match(one.out, /one: a topk SAE, 64 latents, k 4, of layers\.1; [\d,]+ tokens in \d+ steps; held-out FVU 0\.\d+, L0 \d\.\d, dead \d+\.\d %; (fused|stock) step.*; \d+ s\n$/);
   assert.equal((await loadSae(out)).weights.latents, 64);
   assert.ok(readFileSync(log, "utf8").startsWith('{"format":"saelab-train-log"'));
   const many = await run([acts, "--hook", "layers.2", "--latents", "32,64", "--k", "2", "--tokens", "2000", "--out", join(root, "many"), "--json", "--no-evaluate", "--kind", "batchtopk"]);
@@ -71,7 +71,8 @@ test("train from a running model; SIGINT leaves a checkpoint, and the same comma
     child.kill("SIGINT");
   });
   assert.equal(stopped.code, 130, stopped.err);
-  assert.match(stopped.err, /saelab: Interrupted after \d+ of 4687 steps.*resume: true goes on from/);
+  assert.match(stopped.err, /saelab: Interrupted after \d+ of 4687 steps\. The SAE so far is saved in [^ ]+; .*The same command with --resume goes on from/);
+  assert.match((await run(args)).err, /saelab: --resume: expected it or --no-resume, as .* found none\. --resume goes on from it, --no-resume begins anew and removes it/);
   const shorter = await run([...args, "--resume", "--latents", "32"]);
   assert.match(shorter.err, /latents: expected 64, as the run had/);
 });

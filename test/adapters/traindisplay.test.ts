@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { trainingDisplay, type LineOutput } from "../../src/adapters/traindisplay";
+import { labelsOf } from "../../src/adapters/traintelling";
+import type { Plan } from "../../src/adapters/trainplan";
 import { curvesSvg, thinned } from "../../src/core/trainingcurve";
+import { defaultLearningRate } from "../../src/core/schedule";
 import type { TrainingState } from "../../src/core/trainingview";
 import type { TrainingPoint } from "../../src/core/types";
 
@@ -54,7 +57,7 @@ test("in a notebook: one output, at most four updates a second, at last a still 
     assert.equal(bundle["image/png"], undefined);
   }
   const { bundle } = calls.at(-1)!;
-  assert.match(bundle["text/html"], /<b>sae · 2 SAEs<\/b>.*10,000 tokens · in 9\.9 s · 1,000 tokens\/s.*<table/);
+  assert.match(bundle["text/html"], /<b>sae · 2 SAEs<\/b>.*10,000 tokens in 9\.9 s · 1,000 tokens\/s.*<table/);
   assert.doesNotMatch(bundle["text/html"], /svg/);
   const png = Buffer.from(bundle["image/png"], "base64");
   assert.deepEqual([...png.subarray(1, 4)], [...Buffer.from("PNG")]);
@@ -73,13 +76,61 @@ test("a second training has an output of its own; one that ends before a point c
   assert.match(one.bundle["text/plain"], /\ninterrupted$/);
 });
 
+test("SAEs of one pass are told apart by what differs: learning rates only where one was asked for", () => {
+  const plan = { kind: "topk", hooks: ["layers.1"], d: 64, latents: 512, k: 8, batch: 128, tokens: 1e5, initSeed: 0 } as unknown as Plan;
+  const usual = (d: number): Pick<Plan, "d" | "learningRate"> => ({ d, learningRate: defaultLearningRate(d, 128, 1e5) });
+  const both = { ...plan, ...usual(128), hooks: ["layers.1", "layers.2"] };
+  assert.deepEqual(labelsOf([{ ...plan, ...usual(64) }, both]), ["layers.1", "layers.1 + layers.2"]);
+  assert.deepEqual(labelsOf([{ ...plan, learningRate: 1 / 300 }, { ...plan, learningRate: 1 / 30 }]), ["lr 0.00333", "lr 0.0333"]);
+});
+
+test("what is prepared shows at once, and its time is not in the speed", () => {
+  let now = 0;
+  const tell = trainingDisplay(undefined, () => now);
+  const calls = inNotebook(() => {
+    for (const preparing of ["reading rows", "setting the weights", "setting the weights"]) {
+      tell({ ...at("a", 0), points: [], preparing });
+      now += 0.1;
+    }
+    now = 60;
+    tell({ ...at("a", 0), points: [] });
+    now = 70;
+    tell(at("a", 100));
+  });
+  assert.equal(calls.length, 4);
+  assert.match(calls[1].bundle["text/plain"], /0 of 10,000 tokens · setting the weights\n/);
+  assert.match(calls[3].bundle["text/plain"], /10,000 tokens in 10 s · 1,000 tokens\/s\n/);
+});
+
+test("of a run that went on the time is that of the tokens since then", () => {
+  let now = 0;
+  const tell = trainingDisplay(undefined, () => now);
+  const { bundle } = inNotebook(() => {
+    tell({ ...at("a", 60), preparing: "reading rows" });
+    tell(at("a", 60));
+    now = 4;
+    tell(at("a", 100));
+  }).at(-1)!;
+  assert.match(bundle["text/plain"], /10,000 tokens, 4,000 of them in 4\.0 s · 1,000 tokens\/s\n/);
+});
+
+test("one that diverged does not stand for those that went on to the end", () => {
+  const calls = inNotebook(() => {
+    const tell = trainingDisplay();
+    tell({ ...at("b", 2), finished: true, note: "diverged at step 2" });
+    tell(at("a", 100));
+    tell({ ...at("b", 2), finished: true, note: "diverged at step 2" });
+  });
+  for (const { bundle } of calls.slice(1)) assert.match(bundle["text/plain"], /█{20}  10,000 tokens/);
+});
+
 test("on a terminal: its last line, at most four times a second, no wider than it", () => {
   const { output, written } = lines({ isTTY: true, columns: 60 });
   train(["topk"], output);
   assert.ok(written.length >= 30 && written.length <= 4 * 9.9 + 1, String(written.length));
   for (const text of written.slice(0, -1)) assert.match(text, /^\r\u001b\[2Ksae · topk [\d.]+ % · loss [^\n]*$/);
   for (const text of written.slice(0, -1)) assert.ok(text.length - "\r\u001b[2K".length <= 59);
-  assert.equal(written.at(-1), "\r\u001b[2Ksae · topk 100 % · loss 0.0110 · FVU 0.0100 · L0 31.5 · dead 9.9 % · 10,000 tokens · in 9.9 s · 1,000 tokens/s\n");
+  assert.equal(written.at(-1), "\r\u001b[2Ksae · topk 100 % · loss 0.0110 · FVU 0.0100 · L0 31.5 · dead 9.9 % · 10,000 tokens in 9.9 s · 1,000 tokens/s\n");
 });
 
 test("into a file: a line now and then, of several SAEs the span of each number", () => {
@@ -107,4 +158,5 @@ test("a curve of many points is drawn with few, its spikes kept; what is no numb
   assert.equal(drawn(points.map((point, i) => (i === 50 ? { ...point, fvu: NaN } : point))).match(/M/g)!.length, 2);
   assert.doesNotMatch(drawn(points.map((point) => ({ ...point, fvu: 0 }))), /NaN|Infinity|M/);
   assert.equal(curvesSvg([{ name: "a", total: 100, points: [] }]), undefined);
+  assert.match(curvesSvg([{ name: "layers.3 → layers.3.mlp", total: 100, points }])!.svg, />layers\.3 to layers\.3\.mlp</);
 });
