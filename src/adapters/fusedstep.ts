@@ -79,17 +79,21 @@ interface Pairs { value: Id; index: Id; levels: Id }
 const names = ["wEnc", "bEnc", "wDec", "bDec"] as const;
 type Tensors = Record<(typeof names)[number], Id>;
 
+/** @throws OptionError when this processor has not got the choice's product */
+export function requireProduct(engine: Engine, { product }: Choice): void {
+  const built = loadOps(engine);
+  if (!isHalf(product) || ("id" in built && built.halves.includes(product))) return;
+  throw new OptionError(
+    `choice: product: expected one that this processor has (joined, apart${"id" in built ? built.halves.map((half) => `, ${half}`).join("") : ""}), ` +
+    `found ${product}. Leave the choice out: another product rounds differently, and the choice of latents is the same but for near ties.`);
+}
+
 export function fusedStep(engine: Engine, initial: StepState, given: Choice = FUSED): Step {
   const sizes = sizesOf(initial); // not the arrays: they are let go
   const { kind, d, dOut, latents, k, transcoder } = sizes;
   if (kind === "jumprelu") return stockStep(engine, initial);
   const choice: Choice = kind === "groupmax" ? { ...given, product: "apart" } : given;
-  const built = loadOps(engine);
-  if (isHalf(choice.product) && !("id" in built && built.halves.includes(choice.product))) {
-    throw new OptionError(
-      `choice: product: expected one that this processor has (joined, apart${"id" in built ? built.halves.map((half) => `, ${half}`).join("") : ""}), ` +
-      `found ${choice.product}. Leave the choice out: another product rounds differently, and the choice of latents is the same but for near ties.`);
-  }
+  requireProduct(engine, choice);
   const K = kernels(engine);
   const ops = fusedKernels(engine);
   const select = selectorOf(engine, sizes);

@@ -210,12 +210,12 @@ export async function modelRows(model: Model, given: Document[], hooks: string[]
       kind: "model", documents: documents.length, tokens: allTokens, passes: (waiting[0] ?? next).pass + 1, rowsRead: entered, dropped: { ...dropped },
       buffer: { on, rows: capacity, bytes: capacity * rowBytes }, settings: { ...settings, normLimits: limits },
     }),
-    async close() {
+    async close(done = true) {
       if (closed) return;
       closed = true;
       await turn;
       await feed?.return(undefined);
-      slots.close(drawn === most);
+      slots.close(done && drawn === most);
       release();
     },
   };

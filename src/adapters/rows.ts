@@ -33,7 +33,8 @@ export interface RowSource {
   state(): SourceState;
   /** For the card. */
   describe(): Record<string, unknown>;
-  close(): void | Promise<void>;
+  /** @param done whether nobody will go on from a state; true */
+  close(done?: boolean): void | Promise<void>;
 }
 
 export const rowCount = (ranges: Range[]): number => ranges.reduce((sum, { from, to }) => sum + to - from, 0);

@@ -11,6 +11,7 @@ import { checkTarget } from "./saevalue";
 import { loadSae } from "./loadsae";
 import { tensorflow } from "./tensorflow";
 import { train, type Task } from "./trainloop";
+import { checkStep } from "./trainstep";
 import { checkDevice, checkMemory, planSae, planShared, recipeOf, type Place, type Plan } from "./trainplan";
 import { dataOf, type LiveOptions } from "./trainsource";
 import { checkCheckpoints, openCheckpoints, type Checkpoints } from "./trainstate";
@@ -83,8 +84,10 @@ export type TrainOptions = SaeOptions & SharedOptions;
 
 /** What an interrupted training throws: the SAEs as far as they are. */
 export interface TrainInterrupt extends InterruptError {
+  /** Of several the first one that there is. */
   sae: Sae;
-  saes: Sae[];
+  /** One that diverged is as it last was sound; none if it never was. */
+  saes: (Sae | undefined)[];
 }
 
 /** What a training that diverged throws. */
@@ -100,9 +103,10 @@ export interface TrainFailure extends TrainError {
  * held out are only measured with.
  * @returns the SAE in the model's own units, with its card and curve; saved when a folder is given
  * @throws OptionError before any work when an option is out of range, memory does not suffice, or a checkpoint is of another
- *   recipe; StoreError when rows are not numbers or all equal; CheckpointError when there is none to go on from; TrainError, with
+ *   recipe; StoreError when rows are not numbers or all equal, ModelError and EngineError of a model, from within the loop with the SAE
+ *   so far as their `sae`; CheckpointError when there is none to go on from; TrainError, with
  *   the last sound SAE as its `sae`, when the loss is no number any more or far above 1; InterruptError, with the SAE so far as
- *   its `sae`; DiskError; EngineError
+ *   its `sae`; DiskError
  */
 export async function trainSae(source: Store | Model, options: TrainOptions): Promise<Sae> {
   const [sae] = await trainAll(source, [options], options, options.folder);
@@ -145,6 +149,7 @@ async function trainAll(source: Store | Model, saes: SaeOptions[], options: Shar
   checkMemory(plans, data.held(hooks.reduce((sum, hook) => sum + data.place(hook).width, 0)));
   const engine = tensorflow();
   checkDevice(options.device ?? "auto", engine);
+  saes.forEach(({ choice }, i) => checkStep(engine, plans[i], choice));
 
   const recipe = recipeOf(shared, plans, data.identity);
   const run = createHash("sha256").update(JSON.stringify(recipe)).digest("hex");

@@ -16,7 +16,7 @@ const POINTS = 250; // of the curve
 const SNAPSHOT = 2 ** 26; // bytes of weights that are kept in memory as the last good ones, beside checkpoints
 
 /** Weights that are known to be sound: the loss of the step after them was. */
-interface Good {
+export interface Good {
   steps: number;
   weights: SaeWeights;
 }
@@ -34,6 +34,8 @@ export interface Run {
   curve: TrainingPoint[];
   /** Why it was stopped, and at which step, counted from 1. */
   diverged?: { why: string; step: number };
+  /** Of one that diverged: what it goes back to; none if it never was sound. */
+  last?: Good;
   /** One step, number i from 0, on rows of each hook. @returns a new point of the curve, when there is one */
   update(rows: Map<string, Float32Array>, i: number): TrainingPoint | undefined;
   /** FVU is as it should be: what is kept now may be gone back to. */
@@ -69,7 +71,7 @@ export interface RunStart extends Pick<Run, "name" | "plan" | "reads" | "rebuild
 
 export function startRun({ name, plan, reads, rebuilds, start, step, computed, free, log, events, onPoint, kept, warn }: RunStart): Run {
   const { d, dOut, latents, batch, steps, targets } = plan;
-  const was = kept?.json.runs[name] as { watch: Watch; curve: TrainingPoint[]; sums: Sums } | undefined;
+  const was = kept?.json.runs[name] as { watch: Watch; curve: TrainingPoint[]; sums: Sums; diverged?: Run["diverged"]; last?: { steps: number } } | undefined;
   const bits = kept?.ints(`${name}.since`);
   const fires = firing(latents, plan.deadAfter, bits && new Float64Array(bits.buffer, bits.byteOffset, latents));
   const watch = watching(was?.watch);
@@ -93,7 +95,7 @@ export function startRun({ name, plan, reads, rebuilds, start, step, computed, f
   };
   const [scaleIn, scaleOut] = [scaleOf(reads), scaleOf(rebuilds)];
   const run: Run = {
-    name, plan, reads, rebuilds, start, step, computed, curve,
+    name, plan, reads, rebuilds, start, step, computed, curve, diverged: was?.diverged, last: was?.last && { steps: was.last.steps, weights: keptLast(kept!, name) },
     update(rows, i) {
       const target = targets && inTrainingUnits(rows, rebuilds, batch);
       const x = inTrainingUnits(rows, reads, batch, free);
@@ -127,14 +129,15 @@ export function startRun({ name, plan, reads, rebuilds, start, step, computed, f
     sound: () => watch.seen.far === 0 && !run.diverged,
     weights: () => trainedWeights(step.live(), scaleIn, scaleOut),
     good: () => good,
-    json: () => ({ curve, sums, watch: watch.seen, reads, rebuilds, start, computed, state: sizesOf(step.live()) }),
+    json: () => ({ curve, sums, watch: watch.seen, reads, rebuilds, start, computed, state: sizesOf(step.live()), diverged: run.diverged, ...(run.last ? { last: { steps: run.last.steps, weights: withoutArrays(run.last.weights) } } : {}) }),
     arrays: () => {
       const state = step.live();
       const lengths = partLengths(state);
       const sets = (["parameters", "m", "v"] as const).flatMap((set) => (Object.keys(state[set]) as Parameter[]).map((part): ArrayToKeep => (
         { name: `${name}.${set}.${part}`, type: "F32", length: lengths[part], read: () => state[set][part]!, part: step.part && ((from, to) => step.part!(set, part, from, to)) })));
       const counters = new Int32Array(fires.since.buffer, fires.since.byteOffset, 2 * latents);
-      return [...sets, { name: `${name}.since`, type: "I32", length: counters.length, read: () => counters }];
+      const last = arraysOf(run.last?.weights ?? {}).map(([part, array]): ArrayToKeep => ({ name: `${name}.last.${part}`, type: "F32", length: array.length, read: () => array }));
+      return [...sets, ...last, { name: `${name}.since`, type: "I32", length: counters.length, read: () => counters }];
     },
     dispose() {
       if (disposed) return;
@@ -155,6 +158,16 @@ export function keptState(kept: KeptState, name: string): StepState {
     return madeOnDemand(Object.fromEntries(parts.map((part) => [part.slice(before.length), () => kept.floats(part)])));
   };
   return { ...sizes, parameters: set("parameters"), m: set("m"), v: set("v") };
+}
+
+const arraysOf = (weights: object): [string, Float32Array][] => Object.entries(weights).filter(([, value]) => value instanceof Float32Array);
+const withoutArrays = (weights: object): object => Object.fromEntries(Object.entries(weights).filter(([, value]) => !(value instanceof Float32Array)));
+
+/** What a run that diverged goes back to, in a checkpoint. */
+function keptLast(kept: KeptState, name: string): SaeWeights {
+  const before = `${name}.last.`;
+  const arrays = kept.names.filter((one) => one.startsWith(before)).map((one) => [one.slice(before.length), kept.floats(one)]);
+  return { ...kept.json.runs[name].last.weights, ...Object.fromEntries(arrays) };
 }
 
 /** The SAE of a run in a checkpoint. */

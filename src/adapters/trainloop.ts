@@ -1,16 +1,16 @@
 import { performance } from "node:perf_hooks";
-import { DiskError, InterruptError, TrainError } from "../core/errors";
+import { CheckpointError, DiskError, InterruptError, TrainError } from "../core/errors";
 import { short } from "../core/html";
 import { random } from "../core/random";
 import { defaultLearningRate } from "../core/schedule";
-import type { Sae, SaeWeights } from "../core/types";
+import type { Sae } from "../core/types";
 import { breathe, interrupted } from "./interrupt";
 import { collectGarbage } from "./memory";
 import type { RowSource, SourceState } from "./rows";
 import { saeOf } from "./saevalue";
 import { openEventFile } from "./tensorboard";
 import type { Engine } from "./tensorflow";
-import type { SaeOptions, SharedOptions, TrainFailure } from "./train";
+import type { SaeOptions, SharedOptions, TrainFailure, TrainInterrupt } from "./train";
 import { teller, type Teller } from "./traintelling";
 import { keptState, keptWeights, startRun, type Run } from "./training";
 import { openLog, type Log } from "./trainlog";
@@ -65,6 +65,7 @@ export async function train(task: Task): Promise<Sae[]> {
     throw new InterruptError(`Interrupted before ${from ? `step ${from + 1}` : "the first step: nothing was trained yet"}. The same call begins again${from ? " from the checkpoint" : ""}.`);
   };
   let source: RowSource | undefined;
+  let done = false;
   try {
     try {
       await prepare(data.rows === undefined ? undefined : "reading rows"); // a model tells of that by bars of its own
@@ -74,14 +75,17 @@ export async function train(task: Task): Promise<Sae[]> {
       kept?.close();
     }
     collectGarbage(bytesOf(task));
-    await loop({ task, source, runs, history, seconds, tell }, from);
-    return await finish(task, source, runs, history, seconds);
+    const going: Going = { task, source, runs, history, seconds, tell };
+    await loop(going, from);
+    const saes = await finish(going);
+    done = true;
+    return saes;
   } catch (error) {
     tell.end(undefined, "stopped by an error");
     throw error;
   } finally {
     for (const run of runs) run.dispose();
-    await source?.close();
+    await source?.close(done);
   }
 }
 
@@ -112,16 +116,19 @@ async function startRuns(
     const begin = was ? undefined : initialState(engine, plan, places(plan.hooks), places(targets));
     if (sample && i + 1 === plans.length) for (const one of sample.values()) one.centred = new Float32Array(0); // as large as W_enc
     await prepare(`looking for the fastest step${which}`);
-    const { step, computed } = await stepFor(engine, plan, begin?.initial ?? keptState(kept!, name(i)), saes[i].choice, asked ? undefined : was?.computed);
-    if (was && JSON.stringify(was.computed) !== JSON.stringify(computed)) history.resumed.at(-1)!.from = was.computed;
     const { tensorboard, onPoint } = saes[i];
+    const events = tensorboard === undefined ? undefined : openEventFile(tensorboard, undefined, kept ? { resumedAt: kept.step + 1 } : {});
+    const { step, computed } = await stepFor(engine, plan, begin?.initial ?? keptState(kept!, name(i)), saes[i].choice, asked ? undefined : was?.computed).catch((error: unknown) => {
+      events?.close();
+      throw error;
+    });
+    if (was && JSON.stringify(was.computed) !== JSON.stringify(computed)) history.resumed.at(-1)!.from = was.computed;
     const norm = begin && Math.hypot(...places(plan.hooks).flatMap(({ mean }) => [...mean]));
     runs.push(startRun({
       name: name(i), plan, reads: was?.reads ?? scaled(plan.hooks), rebuilds: was?.rebuilds ?? scaled(targets),
       start: was?.start ?? { meanNorm: norm, start: { rows: begin!.fromRows, random: plan.latents - begin!.fromRows } },
       free: new Set(plan.hooks.filter((hook) => !plans.slice(i + 1).some((later) => [...later.hooks, ...later.targets ?? []].includes(hook)))),
-      step, computed, kept, onPoint, log: logs[i], warn: (text) => history.warnings.push(text),
-      events: tensorboard === undefined ? undefined : openEventFile(tensorboard, undefined, kept ? { resumedAt: kept.step + 1 } : {}),
+      step, computed, kept, onPoint, log: logs[i], events, warn: (text) => history.warnings.push(text),
     }));
   }
 }
@@ -147,8 +154,12 @@ async function loop(going: Going, from: number): Promise<void> {
   tell.begin();
   for (let i = from; i < steps; i++) {
     if (interrupted()) await stop(going, i, tell.end);
-    const rows = await batchOf(source, batch, i + 1, steps).catch((error: unknown) => (error instanceof InterruptError ? stop(going, i, tell.end) : Promise.reject(error)));
-    for (const run of runs) if (!run.diverged) run.update(rows, i);
+    const rows = await batchOf(source, batch).catch((error: Error) => (error instanceof InterruptError ? stop(going, i, tell.end) : giveUp(going, i, error, tell.end)));
+    for (const run of runs) {
+      if (run.diverged) continue;
+      run.update(rows, i);
+      if (run.diverged) run.last = lastSound(run, checkpoints);
+    }
     if (runs.every(({ diverged }) => diverged)) return tell.end(i * batch, "diverged");
     if (checkpoints && i + 1 < steps && due(i + 1)) await keep(going, checkpoints, i + 1);
     tell.at((i + 1) * batch);
@@ -157,15 +168,20 @@ async function loop(going: Going, from: number): Promise<void> {
   tell.end(steps * batch);
 }
 
-/** The rows of a batch by hook. @throws StoreError and others of the source, which say at which step */
-async function batchOf(source: RowSource, batch: number, step: number, steps: number): Promise<Map<string, Float32Array>> {
-  try {
-    const rows = await source.next(batch);
-    return new Map(rows.map((part, h) => [source.hooks[h], part]));
-  } catch (error) {
-    if (error instanceof Error && !(error instanceof InterruptError)) error.message += ` (The training was at step ${step} of ${steps}.)`;
-    throw error;
-  }
+/** The rows of a batch by hook. @throws StoreError and others of the source */
+async function batchOf(source: RowSource, batch: number): Promise<Map<string, Float32Array>> {
+  const rows = await source.next(batch);
+  return new Map(rows.map((part, h) => [source.hooks[h], part]));
+}
+
+/** Rows could not be had, as when a model's worker ended: what was trained is put into a checkpoint and into the error. */
+async function giveUp(going: Going, done: number, error: Error, end: (done: number, note: string) => void): Promise<never> {
+  const { task: { shared: { steps, batch }, checkpoints }, runs } = going;
+  end(done * batch, "stopped: no more rows");
+  const kept = checkpoints !== undefined && await keep(going, checkpoints, done).catch(() => false); // the first error is the one to know
+  error.message += ` (The training was at step ${done + 1} of ${steps}${kept ? `; resume: true goes on from ${checkpoints!.folder}` : ""}.)`;
+  const saes = runs.map((run) => saeFrom(going, run, done));
+  throw Object.assign(error, { sae: saes.find((sae) => sae), saes });
 }
 
 /** Whether a checkpoint is due after so many steps. */
@@ -181,12 +197,12 @@ function clock({ checkpoint }: SharedOptions, from: number): (steps: number) => 
 }
 
 /**
- * Writes a checkpoint where all is sound: one that diverged, or is about to, leaves the checkpoint before, and so does a full disk, of
- * which the card tells. Training goes on.
+ * Writes a checkpoint where all is sound: an SAE that is about to diverge leaves the checkpoint before, and so does a full disk, of which
+ * the card tells; one that has diverged is kept as it last was sound. Training goes on.
  * @returns whether it was written
  */
 async function keep({ source, runs, history, seconds }: Going, checkpoints: Checkpoints, steps: number): Promise<boolean> {
-  if (!runs.every((run) => run.sound())) return false;
+  if (!runs.every((run) => run.diverged || run.sound())) return false;
   const { json, arrays } = source.state();
   try {
     await checkpoints.write(steps, {
@@ -210,24 +226,19 @@ function sourceState(kept: KeptState): SourceState {
   return { json: kept.json.source as Record<string, unknown>, arrays: Object.fromEntries(names.map((name) => [name, kept.array(`source.${name}`)])) };
 }
 
-/** What was trained so far, as SAEs. */
-const soFar = ({ task, source, runs, history, seconds }: Going, steps: number): Sae[] => runs.map((run) => saeFrom(task, source, run, run.weights(), {
-  steps, seconds: seconds(), ...told(history),
-}));
-
 const told = ({ resumed, warnings }: History): Record<string, unknown> => ({ ...(resumed.length ? { resumed } : {}), ...(warnings.length ? { warnings } : {}) });
 
 async function stop(going: Going, done: number, end: (done: number, note: string) => void): Promise<never> {
-  const { task: { saes, shared: { steps, batch }, checkpoints } } = going;
+  const { task: { saes, shared: { steps, batch }, checkpoints }, runs } = going;
   end(done * batch, "interrupted");
   const kept = checkpoints !== undefined && await keep(going, checkpoints, done);
-  for (const { step } of going.runs) step.settle(); // the moments are on disk, or of no use any more
+  for (const { step } of runs) step.settle(); // the moments are on disk, or of no use any more
   collectGarbage(bytesOf(going.task));
-  const made = soFar(going, done);
+  const made = runs.map((run) => saeFrom(going, run, done));
   const folders: string[] = [], failures: string[] = [];
   for (const [i, sae] of made.entries()) {
     const { folder } = saes[i];
-    if (folder === undefined) continue;
+    if (folder === undefined || !sae) continue;
     try {
       await sae.save(folder);
       folders.push(folder);
@@ -242,38 +253,33 @@ async function stop(going: Going, done: number, end: (done: number, note: string
     ? `The SAEs so far are ${saved}in this error's \`saes\` (in a notebook: lastError.saes); their learning rates had not come down, so they are rougher than finished ones.`
     : `The SAE so far is ${saved}in this error's \`sae\` (in a notebook: lastError.sae); its learning rate had not come down, so it is rougher than a finished one.`;
   const error = new InterruptError(`Interrupted after ${done} of ${steps} steps. ${where}${goesOn}${failures.map((text) => ` Not saved: ${text}`).join("")}`);
-  throw Object.assign(error, { sae: made[0], saes: made });
+  throw Object.assign(error, { sae: made.find((sae) => sae)!, saes: made } satisfies Pick<TrainInterrupt, "sae" | "saes">);
 }
 
 /** Measures and saves; those that diverged go back to where they last were sound. */
-async function finish(task: Task, source: RowSource, runs: Run[], history: History, seconds: () => number): Promise<Sae[]> {
+async function finish(going: Going): Promise<Sae[]> {
+  const { task, runs } = going;
   const { data, saes, plans, shared: { steps }, options, checkpoints } = task;
   const done: (Sae | undefined)[] = [];
+  let unsaved: Error | undefined;
   const failed = runs.filter(({ diverged }) => diverged);
   if (failed.length === runs.length && checkpoints) await checkpoints.drop(Math.max(...failed.map(({ diverged }) => diverged!.step - 1)));
   for (const [i, run] of runs.entries()) {
     run.step.settle();
     collectGarbage(bytesOf(task));
-    const last = run.diverged && lastSound(run, checkpoints);
-    const weights = run.diverged ? last?.weights : run.weights();
-    if (!weights) {
-      done.push(undefined);
-      continue;
-    }
-    const sae = saeFrom(task, source, run, weights, {
-      steps: last?.steps ?? steps, seconds: seconds(), ...told(history), ...(run.diverged ? { diverged: run.diverged } : {}),
-    });
+    const sae = saeFrom(going, run, steps);
+    done.push(sae);
     run.dispose();
-    if (last) sae.curve = run.curve.filter(({ step }) => step <= last.steps);
-    if (options.evaluate !== false && !last) {
+    if (!sae) continue;
+    if (options.evaluate !== false && !run.diverged) {
       await data.measure(sae, plans[i]).catch((error: Error) => // the SAE is whole all the same
         (sae.card.warnings = [...(sae.card.warnings as string[] | undefined ?? []), `not measured: ${error.message}`]));
     }
-    if (!last) sae.card.finished = true;
-    done.push(sae);
+    if (!run.diverged) sae.card.finished = true;
     const { folder } = saes[i];
-    if (folder !== undefined) await sae.save(folder).catch((error: Error) => Promise.reject(Object.assign(error, { sae, saes: done })));
+    if (folder !== undefined) await sae.save(folder).catch((error: Error) => (unsaved ??= Object.assign(error, { sae, saes: done }))); // the others are trained too
   }
+  if (unsaved) throw unsaved;
   if (!failed.length) return done as Sae[];
   const sae = done[runs.indexOf(failed[0])];
   throw Object.assign(divergence(failed[0], runs, steps, sae), { sae, saes: done } satisfies Pick<TrainFailure, "sae" | "saes">);
@@ -293,34 +299,41 @@ function divergence(run: Run, runs: Run[], steps: number, sae: Sae | undefined):
 }
 
 /** The newest weights whose next loss was sound: of a checkpoint, or in memory. */
-function lastSound(run: Run, checkpoints: Checkpoints | undefined): { steps: number; weights: SaeWeights } | undefined {
+function lastSound(run: Run, checkpoints: Checkpoints | undefined): Run["last"] {
   const inMemory = run.good();
   const onDisk = checkpoints?.generations().find(({ step }) => step < run.diverged!.step - 1 && step > 0);
   if (!onDisk || (inMemory && inMemory.steps >= onDisk.step)) return inMemory;
-  const { kept } = checkpoints!.open();
+  let kept: KeptState | undefined;
   try {
-    return kept && kept.step < run.diverged!.step - 1 ? { steps: kept.step, weights: keptWeights(kept, run.name) } : inMemory;
+    ({ kept } = checkpoints!.open(run.diverged!.step - 1));
+    return kept ? { steps: kept.step, weights: keptWeights(kept, run.name) } : inMemory;
+  } catch (error) {
+    if (error instanceof CheckpointError) return inMemory; // damaged: other SAEs go on
+    throw error;
   } finally {
     kept?.close();
   }
 }
 
-function saeFrom({ data, saes, options, run: recipe }: Task, source: RowSource, run: Run, weights: SaeWeights, measured: Record<string, unknown>): Sae {
+/** The SAE of a run after so many steps; of one that diverged as it last was sound, if it was. */
+function saeFrom({ task: { data, saes, options, run: recipe }, source, history, seconds }: Going, run: Run, steps: number): Sae | undefined {
+  const { diverged, last } = run;
+  if (diverged && !last) return undefined;
+  const curve = run.curve.filter(({ step }) => step <= (last?.steps ?? steps));
   const { hooks, targets, kind, latents, k, widths, skip, d, dOut, tokens, batch, learningRate, deadAfter, auxK, l0Weight, seed, initSeed } = run.plan;
   const one = <T>(list: T[]): T | T[] => (list.length === 1 ? list[0] : list);
   const hook = hooks.length === 1 ? hooks[0] : undefined;
-  const last = run.curve.at(-1);
-  const { fvu, dead, l0 } = last ?? {};
-  return saeOf(weights, {
-    hook, curve: run.curve.slice(),
+  const { fvu, dead, l0 } = curve.at(-1) ?? {};
+  return saeOf(last?.weights ?? run.weights(), {
+    hook, curve,
     card: {
       hook: one(hooks), ...(targets ? { target: one(targets), skip } : {}), kind, latents, k, ...(widths ? { widths } : {}),
       d, ...(dOut === d ? {} : { dOut }), ...data.card, tokens, batch, learningRate, deadAfter, auxK, ...(l0Weight === undefined ? {} : { l0Weight }),
       seed, ...(initSeed === seed ? {} : { initSeed }), ...(saes.length > 1 ? { sharedWith: saes.length - 1 } : {}),
-      steps: measured.steps, ...run.computed, shuffle: source.kind, data: source.describe(), scale: one(run.reads.map(({ scale }) => scale)),
+      steps: last?.steps ?? steps, ...run.computed, shuffle: source.kind, data: source.describe(), scale: one(run.reads.map(({ scale }) => scale)),
       ...(targets ? { targetScale: one(run.rebuilds.map(({ scale }) => scale)) } : {}), ...run.start,
       ...(options.checkpoint ? { checkpoint: { steps: options.checkpoint.steps, minutes: options.checkpoint.minutes } } : {}),
-      fvu, dead, l0, run: recipe, ...measured,
+      fvu, dead, l0, run: recipe, seconds: seconds(), ...told(history), ...(diverged ? { diverged } : {}),
     },
   });
 }

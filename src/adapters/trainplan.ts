@@ -72,7 +72,7 @@ export function planShared(options: Pick<SharedOptions, "tokens" | "batch" | "se
     fail("store", "at least 2 rows of training documents", rows, remedy);
   }
   const tokens = whole("tokens", options.tokens ?? rows, 2, rows === undefined ? "Say how many rows of the model to train on: { tokens: 1e6 }." : "Leave it out for one pass over the training rows.");
-  const batch = whole("batch", options.batch ?? Math.min(defaultBatch(tokens), rows ?? Infinity), 2, "Leave it out for the recipe's.");
+  const batch = whole("batch", options.batch ?? Math.min(defaultBatch(tokens), tokens, rows ?? Infinity), 2, "Leave it out for the recipe's.");
   if (batch > tokens) fail("batch", `at most ${tokens} rows (tokens)`, batch, "Take a smaller batch or more tokens.");
   if (rows !== undefined && batch > rows) fail("batch", `at most the ${rows} rows that there are to train on`, batch, "Take a smaller batch, or harvest more text.");
   const seed = options.seed ?? 0;
@@ -90,6 +90,8 @@ export function planSae(options: SaeOptions, shared: SharedPlan, reads: Place[],
   const together = (places: Place[]): number => places.reduce((sum, { width }) => sum + width, 0);
   const d = together(reads), dOut = rebuilds ? together(rebuilds) : d;
   const { kind = "topk", skip = false } = options;
+  if (!reads.length) fail("hook", "at least one place to read", [], "Name one, or several for a crosscoder.");
+  if (rebuilds && !rebuilds.length) fail("target", "at least one place to rebuild", [], "Name one, or leave it out for an SAE.");
   if (!KINDS.includes(kind)) fail("kind", `one of ${KINDS.join(", ")}`, kind, 'Leave it out for "topk".');
   if (skip && !rebuilds) fail("skip", "a target, as a skip connection predicts another place's rows from these", skip, "Name the target, or leave it out.");
   const latents = whole("latents", options.latents, 1, `For this hook, ${8 * d} (8 times its width) is a first look.`);

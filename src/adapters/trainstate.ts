@@ -21,7 +21,8 @@ export const CHECKPOINT = "checkpoint.json";
 const LOCK = "train.lock";
 const KEPT = 2;
 const PIECE = 2 ** 23; // bytes read or written at a time
-const OURS = /^(step-\d+\.safetensors|\.(step-\d+\.safetensors|checkpoint\.json)\..*\.part)$/;
+const FILE = /^step-\d+(-again)?\.safetensors$/;
+const OURS = /^(step-\d+(-again)?\.safetensors|\.(step-\d+(-again)?\.safetensors|checkpoint\.json)\..*\.part)$/;
 
 type Resume = boolean | "auto" | undefined;
 
@@ -67,8 +68,8 @@ export interface Checkpoints {
   generations(): Generation[];
   /** Puts a new generation in place, and takes the third away. @throws DiskError; then all is as it was */
   write(step: number, json: Record<string, unknown>, arrays: ArrayToKeep[]): Promise<void>;
-  /** The newest generation that is whole; `damaged` says what was passed over. */
-  open(): { kept?: KeptState; damaged?: string };
+  /** The newest generation that is whole, of those before a step; `damaged` says what was passed over. @throws CheckpointError when none is */
+  open(before?: number): { kept?: KeptState; damaged?: string };
   /** Takes generations from this step on away: they turned out to be of no use. */
   drop(from: number): Promise<void>;
   /** Gives the lock back; with nothing worth keeping, or `done`, the folder goes too. */
@@ -81,6 +82,9 @@ export interface Checkpoints {
  * @throws as {@link openCheckpoints}
  */
 export function checkCheckpoints(folder: string, recipe: Record<string, unknown>, resume: Resume): Manifest | undefined {
+  if (resume !== undefined && resume !== "auto" && typeof resume !== "boolean") { // else a checkpoint would be taken for one to remove
+    throw new OptionError(`trainSae: resume: expected true, false or "auto", found ${JSON.stringify(resume)}. Leave it out where nothing was begun.`);
+  }
   const found = readManifest(folder);
   if (found && (resume === true || resume === "auto")) requireRecipe(folder, found.recipe, recipe);
   if (found?.generations.length && resume === undefined) {
@@ -125,7 +129,10 @@ export async function openCheckpoints(folder: string, recipe: Record<string, unk
     folder,
     generations: () => manifest.generations,
     async write(step, json, arrays) {
-      const file = `step-${String(step).padStart(9, "0")}.safetensors`;
+      const before = manifest.generations.filter((other) => other.step < step); // a later one is damaged: the run went on from one before it
+      // never over a file that the manifest names: a process killed between the two would leave another content than is written there
+      const [first, again] = ["", "-again"].map((suffix) => `step-${String(step).padStart(9, "0")}${suffix}.safetensors`);
+      const file = manifest.generations.some((other) => other.file === first) ? again : first;
       const hash = createHash("sha256");
       let bytes = 0;
       const counted = (piece: Uint8Array): Uint8Array => {
@@ -143,14 +150,14 @@ export async function openCheckpoints(folder: string, recipe: Record<string, unk
       }
       try {
         await writeAtomic(join(folder, file), pieces());
-        await put([{ step, file, bytes, sha256: hash.digest("hex") }, ...manifest.generations.filter((other) => other.step !== step)].slice(0, KEPT));
+        await put([{ step, file, bytes, sha256: hash.digest("hex") }, ...before].slice(0, KEPT));
       } finally {
         sweep(); // also a new file that did not get into the manifest
       }
     },
-    open() {
+    open(before = Infinity) {
       let damaged: string | undefined;
-      for (const generation of manifest.generations) {
+      for (const generation of manifest.generations.filter(({ step }) => step < before)) {
         const kept = openGeneration(folder, generation);
         if (typeof kept !== "string") return { kept, damaged };
         damaged ??= kept;
@@ -221,7 +228,7 @@ function readManifest(folder: string): Manifest | undefined {
     return fail((error as Error).message);
   }
   const whole = (one: Partial<Generation>): boolean =>
-    Number.isSafeInteger(one?.step) && Number.isSafeInteger(one.bytes) && typeof one.sha256 === "string" && /^step-\d+\.safetensors$/.test(one.file ?? "");
+    Number.isSafeInteger(one?.step) && Number.isSafeInteger(one.bytes) && typeof one.sha256 === "string" && FILE.test(one.file ?? "");
   if (json?.format !== "saelab-checkpoint") return fail(`format ${JSON.stringify(json?.format)}`);
   if (json.version !== 1) return fail(`version ${JSON.stringify(json.version)}, which this saelab does not know`);
   if (typeof json.recipe !== "object" || json.recipe === null || !Array.isArray(json.generations) || !json.generations.every(whole)) return fail("no recipe or generations in it");

@@ -2,7 +2,7 @@ import { OptionError } from "../core/errors";
 import type { StepState } from "../core/trained";
 import { choiceFor, machine } from "./choice";
 import type { Choice } from "./coder";
-import { FUSED, fusedOps, fusedStep } from "./fusedstep";
+import { FUSED, fusedOps, fusedStep, requireProduct } from "./fusedstep";
 import { plainStep } from "./plainstep";
 import { stockStep, type Step } from "./step";
 import type { Engine } from "./tensorflow";
@@ -37,15 +37,23 @@ export async function stepFor(engine: Engine, plan: Plan, initial: StepState, gi
 
   async function made(): Promise<Step> {
     if ((held?.step ?? plan.step) === "plain") return plainStep(engine, initial);
-    if ("why" in fused && (plan.step === "fused" || (given ?? held?.choice)?.step === "fused")) {
-      throw new OptionError(
-        `trainSae: step: expected the fused ops, which this machine has not: ${fused.why}. ` +
-        'Leave step and choice out: "stock" computes the same.');
-    }
+    checkStep(engine, plan, given ?? held?.choice);
     if (plan.kind === "jumprelu") return stockStep(engine, initial); // nothing is there to choose
     const choice = given ?? held?.choice ?? (plan.step === "fused" ? FUSED : await choiceFor(engine, plan, undefined, id));
     return choice.step === "fused" ? fusedStep(engine, initial, choice) : stockStep(engine, initial, choice);
   }
+}
+
+/** @throws OptionError when the fused ops or a product is asked for that this machine has not */
+export function checkStep(engine: Engine, { step }: Pick<Plan, "step">, given?: Choice): void {
+  if (step !== "fused" && given?.step !== "fused") return;
+  const fused = fusedOps(engine);
+  if ("why" in fused) {
+    throw new OptionError(
+      `trainSae: step: expected the fused ops, which this machine has not: ${fused.why}. ` +
+      'Leave step and choice out: "stock" computes the same.');
+  }
+  if (given) requireProduct(engine, given);
 }
 
 /** @throws OptionError when the run would go on to other bits */

@@ -54,7 +54,7 @@ const SHORTEST = 1e-4;
  * @param x rows [n, d], row-major, in the model's own units
  * @param xHat reconstruction, same shape and units
  * @returns ratio ≥ 0, no unit, summed in float64
- * @throws RangeError if shapes differ or all rows are equal (0/0)
+ * @throws RangeError if shapes differ, there are no rows, or all are equal (0/0)
  * @see sparsify 1.3, sparse_coder.py: same definition
  */
 export function fvu(x: Float32Array, xHat: Float32Array, d: number): number {
@@ -77,7 +77,7 @@ export function measuring(d: number, latents: number) {
   const ratio = (): number => {
     let total = squares;
     for (let j = 0; j < d; j++) total -= (sums[j] * sums[j]) / n;
-    if (!(total > 0) && !Number.isNaN(total)) {
+    if (!n || total <= 0) {
       throw new RangeError(`FVU: expected rows that differ, found ${n} equal rows (0/0). Take more rows.`);
     }
     return error / total;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -8,9 +8,9 @@ import { harvest } from "../../src/adapters/harvest";
 import { openModel } from "../../src/adapters/open";
 import { loadSae } from "../../src/adapters/sae";
 import { readTexts } from "../../src/adapters/texts";
-import { trainSaes, type TrainInterrupt } from "../../src/adapters/train";
-import { InterruptError } from "../../src/core/errors";
-import type { Model } from "../../src/core/types";
+import { trainSae, trainSaes, type TrainInterrupt } from "../../src/adapters/train";
+import { EngineError, InterruptError } from "../../src/core/errors";
+import type { Model, Sae } from "../../src/core/types";
 
 /** Training as a command, and straight from a running model. */
 
@@ -103,4 +103,34 @@ test("several SAEs in one pass of a model: interrupted and gone on with, to the 
   }
   await assert.rejects(trainSaes(model, saes, { ...shared, documents: [] }), /documents: expected texts/);
   await assert.rejects(trainSaes(model, saes, { ...shared, tokens: undefined }), /tokens: .*Say how many rows/);
+});
+
+test("a buffer on disk is there for whoever goes on after an SAE could not be saved", async () => {
+  const documents = await readTexts(texts);
+  const folder = join(root, "unsaved"), blocked = join(folder, "sae.safetensors");
+  const options = { documents, hook: "layers.1", latents: 32, k: 2, tokens: 640, batch: 64, context: 64, buffer: 4 * 96 * 300, on: "disk" as const, evaluate: false, folder, checkpoint: { steps: 5 } };
+  const before = process.cwd();
+  process.chdir(root); // the buffer lies in .saelab
+  try {
+    await assert.rejects(trainSae(model, { ...options, onPoint: () => void mkdirSync(blocked, { recursive: true }) }), /sae\.safetensors/);
+    rmSync(blocked, { recursive: true });
+    const sae = await trainSae(model, { ...options, resume: true });
+    assert.deepEqual(sae.card.resumed, [{ steps: 5 }]);
+    assert.deepEqual(readdirSync(join(root, ".saelab", "buffers")), [], "nothing is left of it");
+  } finally {
+    process.chdir(before);
+  }
+});
+
+test("a model that ends meanwhile leaves the SAE so far, and a checkpoint that another goes on from", async () => {
+  const folder = join(root, "ended");
+  const options = { documents: await readTexts(texts), hook: "layers.1", latents: 32, k: 2, tokens: 6400, batch: 64, context: 64, buffer: 4 * 96 * 300, evaluate: false, folder };
+  const short = await openModel(MODEL);
+  const error: Error & { sae?: Sae } = await trainSae(short, { ...options, onPoint: ({ step }) => void (step === 10 && short.close()) }).then(() => assert.fail("did not end"), (e) => e);
+  assert.ok(error instanceof EngineError, `${error.stack}`);
+  const done = Number(/step (\d+) of 100; resume: true goes on from /.exec(error.message)?.[1]) - 1;
+  assert.equal(error.sae!.card.steps, done);
+  const sae = await trainSae(model, { ...options, resume: true });
+  assert.deepEqual(sae.card.resumed, [{ steps: done }]);
+  assert.deepEqual(sae.weights, (await trainSae(model, { ...options, folder: undefined })).weights);
 });

@@ -5,10 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { FUSED } from "../../src/adapters/fusedstep";
+import { storeRows } from "../../src/adapters/rows";
 import { evaluate, loadSae } from "../../src/adapters/sae";
+import { rowsOf } from "../../src/adapters/store";
 import { tensorflow } from "../../src/adapters/tensorflow";
 import { trainSae, trainSaes, type TrainFailure, type TrainInterrupt, type TrainOptions } from "../../src/adapters/train";
-import { CHECKPOINT } from "../../src/adapters/trainstate";
+import { CHECKPOINT, openCheckpoints } from "../../src/adapters/trainstate";
 import { stepFor } from "../../src/adapters/trainstep";
 import { CheckpointError, InterruptError, OptionError, TrainError } from "../../src/core/errors";
 import { random, sample } from "../../src/core/random";
@@ -86,6 +88,9 @@ test("a checkpoint of another recipe, or none, is refused before work", async ()
   const other: Store = { ...untouched, manifest: { ...store.manifest, texts: { ...store.manifest.texts, sha256: "1" } } };
   await assert.rejects(trainSae(other, { ...options, folder, resume: true }), (error) => refuses(error, OptionError, /texts: expected "0".*found "1"/));
   await assert.rejects(trainSae(untouched, { ...options, folder }), (error) => refuses(error, OptionError, /resume: expected true or false, as .* has a checkpoint after 30 steps/));
+  await assert.rejects(trainSae(untouched, { ...options, folder, resume: "true" as "auto" }), (error) => refuses(error, OptionError, /resume: expected true, false or "auto", found "true"/));
+  assert.equal(manifest(folder).generations[0].step, 30, "it is still there");
+  for (const name of ["hook", "target"]) await assert.rejects(trainSae(untouched, { ...plain, [name]: [] }), (error) => refuses(error, OptionError, new RegExp(`${name}: expected at least one place`)));
   const empty = join(scratch, "empty");
   mkdirSync(empty);
   await assert.rejects(trainSae(untouched, { ...options, folder: empty, resume: true }), (error) => refuses(error, CheckpointError, /expected a checkpoint to go on from, found none.*"auto"/));
@@ -216,16 +221,84 @@ test("one of several that diverges stops alone", async () => {
   assert.deepEqual((await loadSae(join(folder, "sae-1"))).weights, (await whole).weights);
 });
 
-test("checkpoints stop where one of several diverges: gone on with, it diverges again and the other ends in the same bits", async () => {
+test("one of several that diverged is as it last was sound, in memory, on disk and in the checkpoints that follow", async () => {
+  const n = 54000, wide = 4, rng = random(11);
+  const rows = Float32Array.from({ length: n * wide }, () => rng.normal()), tainted = rows.slice();
+  const clean = memoryStore(rows, wide);
+  const both: Store = { ...clean, hook: (name) => name!, read: (hook, from, to) => (hook === "tainted" ? tainted : rows).slice(from * wide, to * wide) };
+  const train = rowsOf(clean, "train").flatMap(({ from, to }) => Array.from({ length: to - from }, (_, i) => from + i));
+  const inSample = new Set(Array.from(sample(train.length, 32768, random(0, 0)), (place) => rows[train[place] * wide]));
+  const order = await storeRows(clean, ["layers.1"], rowsOf(clean, "train"), 0).next(40 * 64);
+  const bad = order[0].filter((_, i) => i % wide === 0).findLast((first) => !inSample.has(first))!; // in one of the last of 40 batches
+  tainted[rows.indexOf(bad)] = 1e25; // finite, but its square is not
+  const shared = { tokens: 9600, batch: 64, evaluate: false };
+  const good = { latents: 16, k: 2, choice: FUSED, hook: "clean" }, rough = { ...good, hook: "tainted" };
+  const [want] = await trainSaes(both, [good], shared);
   const folder = join(scratch, "several-stopped");
-  const saes = (stop: number) => [{ latents: 64, k: 3, choice: FUSED, learningRate: 10 }, { latents: 64, k: 3, choice: FUSED, onPoint: ({ step }: { step: number }) => void (flag.requested = step === stop) }];
-  const shared = { tokens: options.tokens, batch: options.batch, evaluate: false, folder, checkpoint: { steps: 1 } };
-  await assert.rejects(trainSaes(store, saes(50), shared), InterruptError);
+  const all = { ...shared, folder, checkpoint: { steps: 1 } };
+  const saes = (stop: number) => [rough, { ...good, onPoint: ({ step }: { step: number }) => void (flag.requested = step === stop) }];
+  const interrupt: TrainInterrupt = await trainSaes(both, saes(100), all).then(() => assert.fail("not interrupted"), (e) => e);
   flag.requested = false;
-  assert.deepEqual(manifest(folder).generations.map(({ step }) => step), [1]);
-  const error: TrainFailure = await trainSaes(store, saes(-1), { ...shared, resume: true }).then(() => assert.fail("did not diverge"), (e) => e);
-  assert.match(error.message, /step 2 of 200 of saes\[0\]/);
-  assert.deepEqual(error.saes[1]!.weights, (await whole).weights);
+  assert.ok(interrupt instanceof InterruptError, `${interrupt.stack}`);
+  const { card, curve, weights } = interrupt.saes[0]!;
+  const { step } = card.diverged as { step: number };
+  assert.ok((card.steps as number) < step && curve!.every((point) => point.step <= (card.steps as number)), `sound after ${card.steps}, diverged at ${step}`);
+  assert.deepEqual((await loadSae(join(folder, "sae-0"))).weights, weights);
+  assert.deepEqual(manifest(folder).generations.map(({ step: kept }) => kept), [100, 99]);
+  const error: TrainFailure = await trainSaes(both, saes(-1), { ...all, resume: true }).then(() => assert.fail("did not diverge"), (e) => e);
+  assert.match(error.message, new RegExp(`step ${step} of 150 of saes\\[0\\]`));
+  assert.deepEqual(error.saes[0]!.weights, weights);
+  assert.deepEqual(error.saes[1]!.weights, want.weights);
+});
+
+test("interrupted, one of several that never was sound is not saved", async () => {
+  const folder = join(scratch, "never-sound");
+  const one = { latents: 64, k: 3, choice: FUSED };
+  const interrupt: TrainInterrupt = await trainSaes(
+    store, [{ ...one, learningRate: 10 }, { ...one, onPoint: ({ step }) => void (flag.requested = step === 50) }],
+    { tokens: options.tokens, batch: options.batch, evaluate: false, folder }).then(() => assert.fail("not interrupted"), (e) => e);
+  flag.requested = false;
+  assert.ok(interrupt instanceof InterruptError, `${interrupt.stack}`);
+  assert.deepEqual(interrupt.saes.map((sae) => sae?.card.steps), [undefined, 50]);
+  assert.equal(interrupt.sae, interrupt.saes[1]);
+  assert.ok(!existsSync(join(folder, "sae-0")));
+});
+
+test("an SAE that cannot be saved does not cost the others", async () => {
+  const folder = join(scratch, "unsaved");
+  const blocked = join(folder, "sae-0", "sae.safetensors");
+  const one = { latents: 64, k: 3, choice: FUSED };
+  const shared = { tokens: options.tokens, batch: options.batch, evaluate: false, folder };
+  const error: TrainFailure = await trainSaes(store, [{ ...one, onPoint: () => void mkdirSync(blocked, { recursive: true }) }, one], shared)
+    .then(() => assert.fail("was saved"), (e) => e);
+  assert.match(error.message, /sae\.safetensors/);
+  const want = await whole;
+  for (const sae of error.saes) assert.deepEqual(sae!.weights, want.weights);
+  assert.deepEqual((await loadSae(join(folder, "sae-1"))).weights, want.weights);
+});
+
+test("a checkpoint of the same step does not touch the one that the manifest names; later ones that are damaged give way", async (t) => {
+  const folder = join(scratch, "same-step");
+  const one = (value: number) => [{ name: "a", type: "F32" as const, length: 2, read: () => Float32Array.of(value, value) }];
+  const checkpoints = (await openCheckpoints(folder, { a: 1 }, false))!;
+  await checkpoints.write(5, {}, one(5));
+  const { rename } = fsPromises;
+  const full = t.mock.method(fsPromises, "rename", async (from: string, to: string) => {
+    if (to.endsWith(CHECKPOINT)) throw Object.assign(new Error("ENOSPC: no space left on device, rename"), { code: "ENOSPC" });
+    return rename(from, to);
+  });
+  await assert.rejects(checkpoints.write(5, { again: true }, one(6)));
+  full.mock.restore();
+  const { kept } = checkpoints.open();
+  assert.deepEqual(kept!.floats("a"), Float32Array.of(5, 5));
+  kept!.close();
+  for (const value of [7, 8]) await checkpoints.write(5, {}, one(value));
+  await checkpoints.write(9, {}, one(9));
+  await checkpoints.write(7, {}, one(7));
+  assert.deepEqual(checkpoints.generations().map(({ step }) => step), [7, 5]);
+  assert.equal(readdirSync(folder).length, 4, "manifest, lock and two generations");
+  checkpoints.close(true);
+  assert.ok(!existsSync(folder));
 });
 
 test("what diverges: not a number, far beyond, or above 3 times the first FVU for 30 steps; not one bad batch", () => {
@@ -268,6 +341,9 @@ test("the log is JSON lines, a header and the points; event files lie beside; an
   assert.deepEqual([header.format, header.latents, header.k, header.steps], ["saelab-train-log", 64, 3, 200]);
   assert.deepEqual(points, sae.curve);
   assert.equal(readdirSync(tensorboard).length, 1);
+  const live = tensorflow().live();
+  await assert.rejects(trainSae(store, { ...plain, tensorboard: join(log, "no folder") }), /Part of the path is a file/);
+  assert.equal(tensorflow().live(), live);
   const other = join(scratch, "notes.txt");
   writeFileSync(other, "mine\n");
   await assert.rejects(trainSae(store, { ...plain, log: other }), (error) => refuses(error, OptionError, /log: expected a new file/));
@@ -287,6 +363,13 @@ test("SAEs of one pass: what they cannot share is refused; each is as if trained
   const [a, b] = await trainSaes(store, [one, { ...one, seed: 3, learningRate: 0.001 }], shared);
   assert.deepEqual(a.weights, (await whole).weights);
   assert.notDeepEqual(b.weights.wDec, a.weights.wDec);
+});
+
+test("without held-out documents nothing is measured; few tokens are one batch by default", async () => {
+  const all: Store = { ...store, documents: () => store.documents().map((document) => ({ ...document, split: "train" as const })) };
+  const sae = await trainSae(all, { latents: 16, k: 2, tokens: 20, choice: FUSED });
+  assert.equal(sae.card.metrics, undefined);
+  assert.deepEqual([sae.card.batch, sae.card.steps], [20, 1]);
 });
 
 test("fewer rows than a batch, and what would fit into memory, are said before work", async () => {

@@ -9,16 +9,19 @@ import { benchKernel } from "./kernel";
 import { benchMixing } from "./mixing";
 import { benchModel } from "./model";
 import { benchOnePass } from "./onepass";
+import { benchQuality } from "./quality";
 import { benchSaes } from "./saes";
 import { benchTrain } from "./train";
 
 /**
- * npm run bench [-- train harvest collect kernel model mixing onepass saes] [--record] [--rounds=N] [--peers] [--setting=A]: one JSON line each. Ours and its physical limit (kernel and
- * model: their peers) take turns in one run, so that the share travels from machine to machine although the rates do not. --record appends a row to
- * RESULTS.md; --rounds is the kernel's (30, some eight minutes), the model's (5, some five), training's (15), onepass' (3) and those of saes (7); --setting is training's: A, B or C; --peers installs the model's peer first (1 GB).
+ * npm run bench [-- train quality harvest collect kernel model mixing onepass saes] [--record] [--rounds=N] [--peers] [--setting=A] [--seed=0]: one JSON line each. Ours and
+ * its physical limit (kernel and model: their peers) take turns in one run, so that the share travels from machine to machine although the rates do not. --record appends a
+ * row to RESULTS.md; --rounds is the kernel's (30, some eight minutes), the model's (5, some five), training's (15), onepass' (3) and those of saes (7); --setting is training's:
+ * A, B or C, or quality's: planted or real; --seed is quality's; --peers installs the model's peer first (1 GB).
  */
-const BENCHES: Record<string, (options: { rounds?: number; peers?: boolean; setting?: string }) => Promise<object>> = {
-  train: benchTrain, harvest: () => benchHarvest(), collect: benchCollect, kernel: benchKernel, model: benchModel, mixing: benchMixing, onepass: benchOnePass, saes: benchSaes,
+const BENCHES: Record<string, (options: { rounds?: number; peers?: boolean; setting?: string; seed?: number }) => Promise<object>> = {
+  train: benchTrain, quality: benchQuality, harvest: () => benchHarvest(), collect: benchCollect, kernel: benchKernel, model: benchModel, mixing: benchMixing,
+  onepass: benchOnePass, saes: benchSaes,
 };
 
 async function main(): Promise<void> {
@@ -26,10 +29,12 @@ async function main(): Promise<void> {
   const names = words.filter((word) => !word.startsWith("--"));
   const unknown = names.filter((name) => !(name in BENCHES));
   if (unknown.length) throw new Error(`expected ${Object.keys(BENCHES).join(", ")}, found ${unknown.join(", ")}`);
-  const rounds = words.find((word) => word.startsWith("--rounds="))?.slice("--rounds=".length);
+  const given = (name: string): string | undefined => words.find((word) => word.startsWith(`--${name}=`))?.slice(name.length + 3);
+  const rounds = given("rounds"), seed = given("seed");
   if (rounds !== undefined && !(Number(rounds) >= 1)) throw new Error(`--rounds: expected a number of at least 1, found ${rounds}`);
+  if (seed !== undefined && !/^\d+$/.test(seed)) throw new Error(`--seed: expected a whole number, found ${seed}`);
   for (const name of names.length ? names : Object.keys(BENCHES)) {
-    const result = await BENCHES[name]({ rounds: rounds === undefined ? undefined : Number(rounds), peers: words.includes("--peers"), setting: words.find((word) => word.startsWith("--setting="))?.slice("--setting=".length) });
+    const result = await BENCHES[name]({ rounds: rounds === undefined ? undefined : Number(rounds), peers: words.includes("--peers"), setting: given("setting"), seed: seed === undefined ? undefined : Number(seed) });
     const line = JSON.stringify(result);
     console.log(line);
     if (words.includes("--record")) record(name, line);

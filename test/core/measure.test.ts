@@ -30,6 +30,7 @@ test("fvu keeps its digits far from zero", () => {
 
 test("fvu of equal rows, or of other shapes, is an error", () => {
   assert.throws(() => fvu(Float32Array.of(1, 2, 1, 2), new Float32Array(4), 2), { name: "RangeError", message: /rows that differ/ });
+  assert.throws(() => fvu(new Float32Array(0), new Float32Array(0), 2), { name: "RangeError", message: /found 0 equal rows/ });
   assert.throws(() => fvu(new Float32Array(4), new Float32Array(2), 2), RangeError);
   assert.throws(() => fvu(new Float32Array(3), new Float32Array(3), 2), RangeError);
 });
