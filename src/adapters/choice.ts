@@ -79,6 +79,10 @@ const BEYOND_CACHES = 2 ** 28; // bytes
 export const momentsFor = ({ d, dOut, latents }: { d: number; dOut: number; latents: number }): NonNullable<Choice["moments"]> =>
   2 * 4 * latents * (d + dOut) > BEYOND_CACHES ? "bf16" : "f32";
 
+/** A choice that nobody made, with the moments for these sizes; float32 ones go unsaid. */
+export const withMoments = (choice: Choice, sizes: { d: number; dOut: number; latents: number }): Choice =>
+  choice.step === "fused" && momentsFor(sizes) === "bf16" ? { ...choice, moments: "bf16" } : choice;
+
 /**
  * bfloat16 products gain only where the hardware multiplies them; elsewhere they are several times as slow, and not worth
  * timing.

@@ -1,6 +1,6 @@
 import { OptionError } from "../core/errors";
 import type { StepState } from "../core/trained";
-import { choiceFor, machine, momentsFor } from "./choice";
+import { choiceFor, machine, withMoments } from "./choice";
 import type { Choice } from "./coder";
 import { FUSED, fusedOps, fusedStep } from "./fusedstep";
 import { plainStep } from "./plainstep";
@@ -47,9 +47,6 @@ export async function stepFor(engine: Engine, plan: Plan, initial: StepState, gi
     return choice.step === "fused" ? fusedStep(engine, initial, choice) : stockStep(engine, initial, choice);
   }
 }
-
-/** Float32 ones go unsaid. */
-const withMoments = (choice: Choice, plan: Plan): Choice => choice.step === "fused" && momentsFor(plan) === "bf16" ? { ...choice, moments: "bf16" } : choice;
 
 /** @throws OptionError when the run would go on to other bits */
 function requireHeld(held: Computed, here: string, id: string | undefined): void {

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { choiceFor, isChoice, measureChoice, momentsFor } from "../../src/adapters/choice";
+import { choiceFor, isChoice, measureChoice, momentsFor, withMoments } from "../../src/adapters/choice";
 import { groupings, type Choice } from "../../src/adapters/coder";
 import { FUSED, fusedOps } from "../../src/adapters/fusedstep";
 import { chunks, rowsAt, storeRows } from "../../src/adapters/rows";
@@ -265,6 +265,9 @@ test("moments are bfloat16 where float32 ones are beyond the caches, and only a 
   assert.equal(momentsFor({ d: 576, dOut: 576, latents: 9216 }), "f32"); // 85 MB
   assert.equal(momentsFor({ d: 1536, dOut: 1536, latents: 32768 }), "bf16"); // 805 MB
   assert.equal(momentsFor({ d: 1024, dOut: 1024, latents: 16384 }), "f32"); // 256 MiB, not more
+  const large = { d: 1536, dOut: 1536, latents: 32768 };
+  assert.deepEqual(withMoments(FUSED, large), { ...FUSED, moments: "bf16" });
+  assert.deepEqual(withMoments({ precision: "f32", groups: [], chunk: 64 }, large), { precision: "f32", groups: [], chunk: 64 });
   assert.ok(isChoice({ ...FUSED, moments: "bf16" }, 64, 3) && isChoice({ ...FUSED, moments: "f32" }, 64, 3));
   for (const moments of ["f16", 1, null]) assert.ok(!isChoice({ ...FUSED, moments }, 64, 3));
   assert.ok(!isChoice({ precision: "f32", groups: [], chunk: 64, moments: "bf16" }, 64, 3));
