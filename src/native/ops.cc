@@ -71,7 +71,7 @@ namespace sae {
 
 // ---- threads
 
-// Moments of dead latents become denormal, which costs a hundred times a product: flushed to 0 here, and only here.
+// Parameters of dead latents become denormal, which costs a hundred times a product: flushed to 0 here, and only here.
 struct FlushDenormals {
   const unsigned before = _mm_getcsr();
   FlushDenormals() { _mm_setcsr(before | 0x8040); }
@@ -761,6 +761,15 @@ struct Auxiliary {
   const int32_t *at;
   const float *wEnc, *bEnc, *wDec;
 };
+// Weights or moments; of moments, T may be Brief.
+template <typename T>
+struct Parameters {
+  T *wEnc;
+  float *bEnc;
+  T *wDec;
+  float *bDec;
+};
+
 // The moments of the two matrices may be kept as the upper half of a float's bits (bfloat16): Adam reads and writes all of them in
 // each step, and waits for memory. What is kept is rounded, what the step is made of is not. A first moment goes to the nearest. A
 // second one changes by a thousandth of itself, less than the nearest shows: it goes up or down by chance, and is right on average.
@@ -791,42 +800,38 @@ static uint32_t seedOf(uint32_t step, int64_t row) {
 }
 
 template <typename T>
-struct Moments {
-  T *wEnc;
-  float *bEnc;
-  T *wDec;
-  float *bDec;
-};
-
-template <typename T>
-static void adam(Row theta, Const gradient, T *__restrict m, T *__restrict w, int64_t count, const Hyper &h, uint32_t seed = 0) {
+static inline void adam(Row theta, Const gradient, T *__restrict m, T *__restrict w, int64_t count, const Hyper &h, uint32_t seed = 0) {
   const float beta1 = h.beta1, beta2 = h.beta2, rest1 = 1 - h.beta1, rest2 = 1 - h.beta2, rate = h.rate, root = h.root, epsilon = h.epsilon;
+  for (int64_t j = 0; j < count; j++) {
+    const float first = beta1 * widened(m[j]) + rest1 * gradient[j];
+    const float second = beta2 * widened(w[j]) + rest2 * gradient[j] * gradient[j];
+    theta[j] -= rate * first / (std::sqrt(second) * root + epsilon);
+    uint32_t chance = seed + uint32_t(j) * 0x9e3779b1u;
+    chance = (chance ^ chance >> 15) * 0x2c1b3c6du;
+    keep(m[j], first, 0x8000);
+    keep(w[j], second, chance >> 16);
+  }
+}
+
+// Of a long row of many: what comes next, of the next row too, is fetched to be written, which the processor does not foresee.
+template <typename T>
+static void adamAhead(Row theta, Const gradient, T *m, T *w, int64_t count, const Hyper &h, uint32_t seed) {
   constexpr int64_t SPAN = 128, AHEAD = 512, LINE = 64;
-  for (int64_t from = 0; from < count; from += SPAN) {
-    if (count >= SPAN) { // what comes next, the next row's too: to be written, which the processor does not foresee
-      for (int64_t j = from + AHEAD; j < from + AHEAD + SPAN; j += LINE / sizeof(float)) __builtin_prefetch(theta + j, 1);
-      for (int64_t j = from + AHEAD; j < from + AHEAD + SPAN; j += LINE / sizeof(T)) {
-        __builtin_prefetch(m + j, 1);
-        __builtin_prefetch(w + j, 1);
-      }
+  for (int64_t at = 0; at < count; at += SPAN, seed += uint32_t(SPAN) * 0x9e3779b1u) {
+    for (int64_t j = at + AHEAD; j < at + AHEAD + SPAN; j += LINE / int64_t(sizeof(float))) __builtin_prefetch(theta + j, 1);
+    for (int64_t j = at + AHEAD; j < at + AHEAD + SPAN; j += LINE / int64_t(sizeof(T))) {
+      __builtin_prefetch(m + j, 1);
+      __builtin_prefetch(w + j, 1);
     }
-    const int64_t to = std::min(count, from + SPAN);
-    for (int64_t j = from; j < to; j++) {
-      const float first = beta1 * widened(m[j]) + rest1 * gradient[j];
-      const float second = beta2 * widened(w[j]) + rest2 * gradient[j] * gradient[j];
-      theta[j] -= rate * first / (std::sqrt(second) * root + epsilon);
-      uint32_t chance = seed + uint32_t(j) * 0x9e3779b1u;
-      chance = (chance ^ chance >> 15) * 0x2c1b3c6du;
-      keep(m[j], first, 0x8000);
-      keep(w[j], second, chance >> 16);
-    }
+    if (at + SPAN <= count) adam(theta + at, gradient + at, m + at, w + at, SPAN, h, seed);
+    else adam(theta + at, gradient + at, m + at, w + at, count - at, h, seed);
   }
 }
 
 template <typename T>
 static void update(
     const Batch &batch, const float *e, const float *g, const float *eSum, bool tied, const Hyper &hyper, uint32_t step, const Auxiliary &aux,
-    const Moments<float> &theta, const Moments<T> &m, const Moments<T> &w, int32_t *counts) {
+    const Parameters<float> &theta, const Parameters<T> &m, const Parameters<T> &w, int32_t *counts) {
   const int64_t d = batch.d, D = batch.D;
   const Pairs pairs(batch, g);
   const Blocks latents(batch.F, BLOCKS);
@@ -847,9 +852,9 @@ static void update(
       float *const enc = theta.wEnc + f * d, *const dec = theta.wDec + f * D;
       if (tied && dBias != 0) add(&parts[block * d], dBias, enc, d);
       add(dDec, -dot(dDec, dec, D), dec, D);
-      adam(enc, dEnc, m.wEnc + f * d, w.wEnc + f * d, d, hyper, seedOf(step, 2 * f));
+      adamAhead(enc, dEnc, m.wEnc + f * d, w.wEnc + f * d, d, hyper, seedOf(step, 2 * f));
       adam(theta.bEnc + f, &dBias, m.bEnc + f, w.bEnc + f, 1, hyper);
-      adam(dec, dDec, m.wDec + f * D, w.wDec + f * D, D, hyper, seedOf(step, 2 * f + 1));
+      adamAhead(dec, dDec, m.wDec + f * D, w.wDec + f * D, D, hyper, seedOf(step, 2 * f + 1));
       const float norm = 1 / std::sqrt(dot(dec, dec, D) + 1e-30f); // a row of zeros stays one
       for (int64_t j = 0; j < D; j++) dec[j] *= norm;
     }
@@ -1057,7 +1062,7 @@ void gradsOp(Call &call) {
 }
 
 template <typename T>
-sae::Moments<T> setOf(Call &call, int number, const char *name, sae::Batch &batch) {
+sae::Parameters<T> setOf(Call &call, int number, const char *name, sae::Batch &batch) {
   const auto matrix = [&](int at, int64_t width) {
     int64_t pairs = (batch.F * width + 1) / 2;
     return std::is_same<T, float>::value ? call.input<T>(at, name, {&batch.F, &width}) : call.input<T>(at, name, {&pairs});
@@ -1077,8 +1082,8 @@ void updateOf(Call &call) {
   aux.wEnc = call.input<float>(11, "auxiliary gradient of W_enc", {&aux.m, &batch.d});
   aux.bEnc = call.input<float>(12, "auxiliary gradient of b_enc", {&aux.m});
   aux.wDec = call.input<float>(13, "auxiliary gradient of W_dec", {&aux.m, &batch.D});
-  const sae::Moments<float> theta = setOf<float>(call, 14, "weights", batch);
-  const sae::Moments<T> m = setOf<T>(call, 18, "first moments", batch), w = setOf<T>(call, 22, "second moments", batch);
+  const sae::Parameters<float> theta = setOf<float>(call, 14, "weights", batch);
+  const sae::Parameters<T> m = setOf<T>(call, 18, "first moments", batch), w = setOf<T>(call, 22, "second moments", batch);
   call.checkIndices(batch);
   if (call.ok && !(aux.m == 1 && aux.at[0] == -1)) {
     bool right = true;

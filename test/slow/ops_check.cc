@@ -146,7 +146,7 @@ static void check(int64_t n, int64_t d, int64_t F, int k, int64_t L, int64_t D) 
     sets.push_back(s ? Floats(F * D, 0.0f) : wDec);
     sets.push_back(s ? Floats(D, 0.0f) : bDec);
   }
-  const auto set = [&](int s) { return sae::Moments<float>{sets[4 * s].data(), sets[4 * s + 1].data(), sets[4 * s + 2].data(), sets[4 * s + 3].data()}; };
+  const auto set = [&](int s) { return sae::Parameters<float>{sets[4 * s].data(), sets[4 * s + 1].data(), sets[4 * s + 2].data(), sets[4 * s + 3].data()}; };
   std::vector<int32_t> counts(F);
   sae::update(batch, e.data(), g.data(), eSum.data(), tied, {1.0f, 0.0f, 0.0f, 0.0f, 1.0f}, 1, {m, at.data(), auxEnc.data(), auxBias.data(), auxDec.data()},
       set(0), set(1), set(2), counts.data());
@@ -196,8 +196,8 @@ static void checkBrief(int64_t count) {
   if (count > 2) m[1] = w[1] = 0, m32[1] = w32[1] = 0;
   Floats a = theta, b = theta;
   const sae::Hyper hyper{0.01f, 1.5f, 0.9f, 0.999f, 1e-8f};
-  sae::adam(a.data(), gradient.data(), m32.data(), w32.data(), count, hyper);
-  sae::adam(b.data(), gradient.data(), m.data(), w.data(), count, hyper, sae::seedOf(7, count));
+  sae::adamAhead(a.data(), gradient.data(), m32.data(), w32.data(), count, hyper, 0);
+  sae::adamAhead(b.data(), gradient.data(), m.data(), w.data(), count, hyper, sae::seedOf(7, count));
   close(b, std::vector<double>(a.begin(), a.end()), 1e-6, "parameters with moments as bfloat16");
   for (int64_t j = 0; j < count; j++) {
     expect(std::abs(sae::widened(m[j]) - m32[j]) <= 1.001f * std::ldexp(std::abs(m32[j]), -8), "first moment, to the nearest");
@@ -216,7 +216,7 @@ static void checkChance() {
     Floats theta(count, 0.0f);
     double want = sae::widened(w[0]), mean = 0;
     for (int t = 0; t < steps; t++) {
-      sae::adam(theta.data(), gradient.data(), m.data(), w.data(), count, {0.0f, 1.0f, 0.9f, 0.999f, 1e-8f}, sae::seedOf(uint32_t(t), 5));
+      sae::adamAhead(theta.data(), gradient.data(), m.data(), w.data(), count, {0.0f, 1.0f, 0.9f, 0.999f, 1e-8f}, sae::seedOf(uint32_t(t), 5));
       want = 0.999 * want + 0.001 * slope * slope;
     }
     for (sae::Brief value : w) mean += sae::widened(value) / count;
@@ -224,7 +224,7 @@ static void checkChance() {
   }
   std::vector<sae::Brief> none(count, 0);
   Floats still(count, 0.5f);
-  sae::adam(still.data(), Floats(count, 0.0f).data(), none.data(), std::vector<sae::Brief>(count, 0).data(), count, {0.1f, 1.0f, 0.9f, 0.999f, 1e-8f}, 3);
+  sae::adamAhead(still.data(), Floats(count, 0.0f).data(), none.data(), std::vector<sae::Brief>(count, 0).data(), count, {0.1f, 1.0f, 0.9f, 0.999f, 1e-8f}, 3);
   expect(std::count(still.begin(), still.end(), 0.5f) == count && std::count(none.begin(), none.end(), 0) == count, "0 stays 0");
 }
 
