@@ -63,10 +63,25 @@ async function remembered(file: string): Promise<Record<string, unknown>> {
 
 /** Whether it is one that could have been chosen for these sizes: another version or a hand may have written it. */
 export function isChoice(value: unknown, latents: number, k: number): value is Choice {
-  const { step = "stock", product = "joined", precision, groups, chunk } = (value ?? {}) as Partial<Choice>;
-  return ["fused", "stock"].includes(step) && ["apart", "joined", ...HALVES].includes(product) && (precision === "f32" || precision === "bf16") && Number.isInteger(chunk) && (chunk as number) > 0 &&
+  const { step = "stock", product = "joined", moments = "f32", precision, groups, chunk } = (value ?? {}) as Partial<Choice>;
+  return ["fused", "stock"].includes(step) && ["apart", "joined", ...HALVES].includes(product) && (moments === "f32" || (moments === "bf16" && step === "fused")) &&
+    (precision === "f32" || precision === "bf16") && Number.isInteger(chunk) && (chunk as number) > 0 &&
     groupings(latents, k).some((known) => JSON.stringify(known) === JSON.stringify(groups));
 }
+
+const BEYOND_CACHES = 2 ** 28; // bytes
+
+/**
+ * How a fused step keeps its moments where nobody says: as bfloat16 where float32 ones are more than a processor's caches hold, as
+ * Adam then waits for memory; smaller ones gain nothing by it. By size and not by a timing, which would flip where the two are near:
+ * unlike a product, they round differently in every step, and the memory that a run needs is to be known before it begins.
+ */
+export const momentsFor = ({ d, dOut, latents }: { d: number; dOut: number; latents: number }): NonNullable<Choice["moments"]> =>
+  2 * 4 * latents * (d + dOut) > BEYOND_CACHES ? "bf16" : "f32";
+
+/** A choice that nobody made, with the moments for these sizes; float32 ones go unsaid. */
+export const withMoments = (choice: Choice, sizes: { d: number; dOut: number; latents: number }): Choice =>
+  choice.step === "fused" && momentsFor(sizes) === "bf16" ? { ...choice, moments: "bf16" } : choice;
 
 /**
  * bfloat16 products gain only where the hardware multiplies them; elsewhere they are several times as slow, and not worth

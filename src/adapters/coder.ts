@@ -23,6 +23,11 @@ export interface Choice {
    * one finds k and some more candidates, of which float32 chooses.
    */
   product?: "apart" | "joined" | Half;
+  /**
+   * Of the fused step, Adam's moments of the two matrices: "bf16" keeps them in half the memory, the second ones rounded up or down by
+   * chance, so that the mean is right (src/native/ops.cc); by default float32. Biases and a skip connection are float32 always.
+   */
+  moments?: "f32" | "bf16";
   /** "bf16": the encoder product picks latents in bfloat16, their values are then computed in float32. */
   precision: "f32" | "bf16";
   /**

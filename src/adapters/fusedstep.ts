@@ -1,5 +1,6 @@
 import { OptionError } from "../core/errors";
 import { random } from "../core/random";
+import { fromBfloat16, toBfloat16 } from "../core/safetensors";
 import { freshState, madeOnDemand, partLengths, sizesOf, type FreshOptions, type Parameters, type StepState } from "../core/trained";
 import { auxiliaryGradients } from "./auxk";
 import { checkBatch } from "./batch";
@@ -68,7 +69,8 @@ export function fusedKernels(engine: Engine) {
       return run("SaeGrads", {}, [...inputs, wEnc], 4);
     },
     /** Changes the parameters and moments in place. */
-    update: (inputs: Id[], rest: Id[]): void => void run("SaeUpdate", {}, [...inputs, ...rest], 1),
+    update: (inputs: Id[], rest: Id[], moments: Choice["moments"] = "f32"): void =>
+      void run("SaeUpdate", { T: { type: moments === "bf16" ? DT.i32 : DT.f32 } }, [...inputs, ...rest], 1),
   };
 }
 
@@ -78,6 +80,7 @@ interface Pairs { value: Id; index: Id; levels: Id }
 /** What the update op changes; a skip connection is TensorFlow's. */
 const names = ["wEnc", "bEnc", "wDec", "bDec"] as const;
 type Tensors = Record<(typeof names)[number], Id>;
+const isMatrix = (name: keyof Tensors): boolean => name === "wEnc" || name === "wDec";
 
 /** @throws OptionError when this processor has not got the choice's product */
 export function requireProduct(engine: Engine, { product }: Choice): void {
@@ -101,8 +104,11 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
   /** Tensors of their own memory, as they are changed in place. */
   const tensors = (p: Parameters): Tensors => Object.fromEntries(names.map((name) => [name, K.own(p[name], shapes[name])])) as Tensors;
   const P = tensors(initial.parameters);
-  const M = tensors(initial.m);
-  const V = tensors(initial.v);
+  const brief = choice.moments === "bf16";
+  const momentTensors = (p: Parameters): Tensors => !brief ? tensors(p) : Object.fromEntries(
+    names.map((name) => [name, isMatrix(name) ? K.ownPairs(p[name]) : K.own(p[name], shapes[name])])) as Tensors;
+  const M = momentTensors(initial.m);
+  const V = momentTensors(initial.v);
   const moments = [M, V];
   const skips = initial.parameters.wSkip ? [initial.parameters, initial.m, initial.v].map((p) => K.variable(p.wSkip!, [dOut, d])) : [];
   let { steps, threshold } = initial;
@@ -175,8 +181,11 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
       return { index: engine.ints(index), value: engine.floats(value) };
     }));
   });
+  const lengths = partLengths(sizes);
+  const read = (set: Tensors, name: keyof Tensors): Float32Array =>
+    brief && isMatrix(name) && (set === M || set === V) ? K.pairsOf(set[name], 0, lengths[name]) : engine.floats(set[name]);
   const readAll = (set: Tensors, skip?: Id): Parameters => ({
-    ...Object.fromEntries(names.map((name) => [name, engine.floats(set[name])])) as unknown as Parameters,
+    ...Object.fromEntries(names.map((name) => [name, read(set, name)])) as unknown as Parameters,
     ...(skip === undefined ? {} : { wSkip: engine.floats(skip) }),
   });
   const state = (): StepState => engine.tidy(() => {
@@ -185,7 +194,7 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
   });
 
   const onDemand = (set: Tensors, skip?: Id): Parameters => madeOnDemand({
-    ...Object.fromEntries(names.map((name) => [name, () => engine.floats(set[name])])),
+    ...Object.fromEntries(names.map((name) => [name, () => read(set, name)])),
     ...(skip === undefined ? {} : { wSkip: () => engine.tidy(() => engine.floats(K.read(skip))) }),
   });
   const live = (): StepState => ({
@@ -215,7 +224,7 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
       const t = steps + 1;
       const hyper = [options.learningRate / (1 - BETA1 ** t), 1 / Math.sqrt(1 - BETA2 ** t), BETA1, BETA2, EPSILON];
       const all = [P, M, V].flatMap((set) => names.map((name) => set[name]));
-      ops.update(inputs, [engine.tensor(Float32Array.from(hyper), [5]), aux.at, aux.dwe, aux.dbe, aux.dwd, ...all]);
+      ops.update(inputs, [engine.tensor(Float32Array.from(hyper), [5]), K.int(t), aux.at, aux.dwe, aux.dbe, aux.dwd, ...all], choice.moments);
       if (skip !== undefined) K.adam(skips[0], skips[1], skips[2], skip, t, options.learningRate);
       steps = t;
       threshold = movedThreshold(threshold, least);
@@ -225,8 +234,8 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
     live,
     part: (set, name, from, to) => engine.tidy(() => {
       const whole = name === "wSkip" ? K.read(skips[{ parameters: 0, m: 1, v: 2 }[set]]) : { parameters: P, m: M, v: V }[set][name as keyof Tensors];
-      const count = partLengths(sizes)[name];
-      return engine.floats(K.slice(K.reshape(whole, [count]), [from], [to - from])); // a reshaped tensor shares its memory
+      if (brief && set !== "parameters" && isMatrix(name as keyof Tensors)) return K.pairsOf(whole, from, to);
+      return engine.floats(K.slice(K.reshape(whole, [lengths[name]]), [from], [to - from])); // a reshaped tensor shares its memory
     }),
     settle() {
       for (const set of moments.splice(0)) engine.free(...Object.values(set));
@@ -247,8 +256,8 @@ export function fusedOps(engine: Engine): Ops {
   if (tested) return tested;
   const ops = loadOps(engine);
   if ("why" in ops) return (tested = ops);
-  const faultOf = (product: Choice["product"]) => differs(engine, (e, initial) => fusedStep(e, initial, { ...FUSED, product }));
-  const fault = faultOf("joined") ?? faultOf("apart");
+  const faultOf = (product: Choice["product"], moments?: Choice["moments"]) => differs(engine, (e, initial) => fusedStep(e, initial, { ...FUSED, product, moments }));
+  const fault = faultOf("joined") ?? faultOf("apart") ?? faultOf("joined", "bf16");
   if (fault !== undefined) return (tested = { why: `they differ from the stock step on this machine (${fault})` });
   return (tested = { ...ops, halves: ops.halves.filter((half) => faultOf(half) === undefined) });
 }
@@ -257,7 +266,8 @@ export function fusedOps(engine: Engine): Ops {
  * A gradient and an update with and without dead latents, of sizes that divide nothing, beside the stock step's; of a top-k
  * SAE, a matryoshka transcoder (levels, another width) and a group-max one. Rows and encoder are small multiples of 1/16:
  * pre-activations are exact in any order of summing, many tie, and the chosen latents must be the same. The rest is held
- * against rounding: float32 sums over fewer than 100 numbers.
+ * against rounding: float32 sums over fewer than 100 numbers. Moments begin as bfloat16 can be, and a step that keeps them so is
+ * held against its last place.
  * @returns where a step differs; nothing when it agrees
  */
 export function differs(engine: Engine, make: (engine: Engine, initial: StepState) => Step): string | undefined {
@@ -274,9 +284,9 @@ export function differs(engine: Engine, make: (engine: Engine, initial: StepStat
     const parameters = (scale: number): Parameters => ({
       wEnc: sixteenths(latents * d, scale), bEnc: sixteenths(latents, scale), wDec: normals(latents * dOut, scale), bDec: sixteenths(dOut, scale),
     });
-    const v = parameters(0.1);
-    for (const name of names) v[name] = v[name].map((value) => value * value);
-    const initial: StepState = { ...freshState(d, latents, k, parameters(0.25), shape), steps: 6, m: parameters(0.1), v };
+    const m = parameters(0.1), v = parameters(0.1);
+    for (const name of names) [m[name], v[name]] = [bfloat16s(m[name]), bfloat16s(v[name].map((value) => value * value))];
+    const initial: StepState = { ...freshState(d, latents, k, parameters(0.25), shape), steps: 6, m, v };
     const what = shape.kind ? `, ${shape.kind}` : "";
     const steps: Step[] = [];
     try {
@@ -290,7 +300,8 @@ export function differs(engine: Engine, make: (engine: Engine, initial: StepStat
         return step.state();
       });
       for (const set of ["parameters", "m", "v"] as const) {
-        for (const name of names) if (far(p[set][name], q[set][name], 1e-5)) return `${name} after an update (${set})${what}`;
+        const brief = set !== "parameters" && steps[0].choice.moments === "bf16";
+        for (const name of names) if (far(p[set][name], q[set][name], brief ? 2 ** -7 : 1e-5)) return `${name} after an update (${set})${what}`;
       }
     } catch (error) {
       return (error as Error).message;
@@ -299,6 +310,13 @@ export function differs(engine: Engine, make: (engine: Engine, initial: StepStat
     }
   }
   return undefined;
+}
+
+/** Rounded to what a bfloat16 can be. */
+function bfloat16s(values: Float32Array): Float32Array {
+  const halves = new Uint16Array(values.length);
+  toBfloat16(values, halves);
+  return fromBfloat16(new Uint8Array(halves.buffer));
 }
 
 /** Whether max|a − b| > tolerance·max|b|, or something is NaN. */

@@ -1,4 +1,5 @@
 import { EngineError } from "../core/errors";
+import { fromBfloat16, toBfloat16 } from "../core/safetensors";
 
 /**
  * Finds TensorFlow, names it, and runs its kernels by name.
@@ -252,11 +253,22 @@ export function kernels(engine: Engine) {
      * takes (a multiple of 64) is its memory, and goes back to the system with it; TensorFlow keeps for itself what it allocates.
      */
     own(data: Float32Array, shape: number[]): Id {
-      const large = 4 * data.length >= LARGE;
-      const copy = new Float32Array(new ArrayBuffer(4 * data.length + (large ? 64 : 0)), large ? 48 : 0, data.length); // large blocks begin 16 bytes behind a page
-      if (!data.every((value) => Object.is(value, 0))) copy.set(data); // pages of zeros cost nothing until they are written to
+      const copy = new Float32Array(...zeros(data.length));
+      if (!allZero(data)) copy.set(data);
       return tensor(copy, shape);
     },
+    /** The same as bfloat16, which the binding makes no tensors of: two in each int32 [⌈count / 2⌉]. `pairsOf` reads them. */
+    ownPairs(data: Float32Array): Id {
+      const pairs = new Int32Array(...zeros(Math.ceil(data.length / 2)));
+      if (!allZero(data)) toBfloat16(data, new Uint16Array(pairs.buffer, pairs.byteOffset, data.length));
+      return tensor(pairs, [pairs.length]);
+    },
+    /** Numbers from … to of such a tensor, widened. */
+    pairsOf: (pairs: Id, from: number, to: number): Float32Array => engine.tidy(() => {
+      const first = Math.floor(from / 2);
+      const part = engine.ints(run("Slice", { T: i32, Index: i32 }, [pairs, ints(first), ints(Math.ceil(to / 2) - first)])[0]);
+      return fromBfloat16(new Uint8Array(part.buffer, part.byteOffset + 2 * (from - 2 * first), 2 * (to - from)));
+    }),
     read: (variable: Id): Id => run("ReadVariableOp", { dtype: f32 }, [variable])[0],
     assign: (variable: Id, value: Id): void => void run("AssignVariableOp", { dtype: f32 }, [variable, value], 0),
     destroy(variable: Id): void {
@@ -276,6 +288,14 @@ export function kernels(engine: Engine) {
 }
 
 const LARGE = 2 ** 25; // bytes: from here on glibc maps blocks of their own
+
+/** Where an array of so many numbers of 4 bytes begins at an address that TensorFlow takes. Pages of zeros cost nothing until they are written to. */
+function zeros(count: number): [buffer: ArrayBuffer, offset: number, count: number] {
+  const large = 4 * count >= LARGE;
+  return [new ArrayBuffer(4 * count + (large ? 64 : 0)), large ? 48 : 0, count]; // large blocks begin 16 bytes behind a page
+}
+
+const allZero = (data: Float32Array): boolean => data.every((value) => Object.is(value, 0));
 
 export const BETA1 = 0.9;
 export const BETA2 = 0.999;

@@ -41,7 +41,8 @@ export interface SaeOptions {
   seed?: number; // 0: of the initial weights; in trainSae of the order of the rows too
   /**
    * "auto": the faster of "fused" (compiled for this CPU) and "stock" (TensorFlow's own kernels), measured; "plain" is their
-   * slow reference. The card says which it was, and why "fused" was not to be had.
+   * slow reference. The card says which it was, and why "fused" was not to be had. Adam's moments of more than 256 MiB the fused step
+   * keeps as bfloat16, unless a choice without them is given.
    */
   step?: "auto" | "fused" | "stock" | "plain";
   /** What the step may choose; measured on this machine by default. Take another run's `card.choice` to repeat its bits. */

@@ -1,7 +1,7 @@
 import { OptionError } from "../core/errors";
 import { defaultBatch, defaultDeadAfter, defaultLearningRate } from "../core/schedule";
 import type { TrainKind } from "../core/types";
-import { isChoice } from "./choice";
+import { isChoice, momentsFor } from "./choice";
 import { groupings } from "./coder";
 import type { SaeOptions, SharedOptions, TrainOptions } from "./train";
 import { L0_WEIGHT } from "./jumprelu";
@@ -42,6 +42,8 @@ export interface Plan extends SharedPlan {
   auxK: number;
   l0Weight?: number;
   step: NonNullable<TrainOptions["step"]>;
+  /** What is known of them before there is a step, which may be one that keeps them in float32. */
+  moments: "f32" | "bf16";
   /** Of the initial weights: `seed` unless the SAE has its own. */
   initSeed: number;
 }
@@ -114,9 +116,10 @@ export function planSae(options: SaeOptions, shared: SharedPlan, reads: Place[],
     fail("choice", `that of a ${step} step (step is "${step}")`, choice, "Leave out the step or the choice.");
   }
   if (!Number.isSafeInteger(seed)) fail("seed", "a whole number", seed, "Leave it out for 0.");
+  const moments = kind === "jumprelu" || step === "plain" ? "f32" : choice ? choice.moments ?? "f32" : step === "fused" ? momentsFor({ d, dOut, latents }) : "f32";
   return {
     ...shared, kind, hooks: reads.map(({ hook }) => hook), ...(rebuilds ? { targets: rebuilds.map(({ hook }) => hook) } : {}), skip,
-    d, dOut, latents, k, ...(widths ? { widths } : {}), step, initSeed: seed,
+    d, dOut, latents, k, ...(widths ? { widths } : {}), step, moments, initSeed: seed,
     learningRate: number(
       "learningRate", options.learningRate ?? defaultLearningRate(d, batch, tokens), 0, true, "Leave it out for the recipe's."),
     deadAfter: number(
@@ -153,7 +156,8 @@ export function recipeOf(shared: SharedPlan, plans: Plan[], data: Record<string,
  * @param held bytes of rows that the source keeps
  */
 export function checkMemory(plans: Plan[], held: number): void {
-  const state = ({ d, dOut, latents, skip }: Plan): number => 12 * (latents * (d + dOut + 1) + dOut + (skip ? d * dOut : 0));
+  const state = ({ d, dOut, latents, skip, moments }: Plan): number =>
+    (moments === "bf16" ? 8 : 12) * latents * (d + dOut) + 12 * (latents + dOut + (skip ? d * dOut : 0));
   const working = ({ d, dOut, latents, k, batch, step }: Plan): number =>
     4 * batch * (2 * (d + dOut) + 12 * k) + (step === "fused" ? 0 : 5 * batch * latents + 4 * latents * (d + dOut));
   const needed = plans.reduce((sum, plan) => sum + state(plan), 0) + Math.max(...plans.map(working)) + held;

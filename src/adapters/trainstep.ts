@@ -1,6 +1,6 @@
 import { OptionError } from "../core/errors";
 import type { StepState } from "../core/trained";
-import { choiceFor, machine } from "./choice";
+import { choiceFor, machine, withMoments } from "./choice";
 import type { Choice } from "./coder";
 import { FUSED, fusedOps, fusedStep, requireProduct } from "./fusedstep";
 import { plainStep } from "./plainstep";
@@ -39,7 +39,7 @@ export async function stepFor(engine: Engine, plan: Plan, initial: StepState, gi
     if ((held?.step ?? plan.step) === "plain") return plainStep(engine, initial);
     checkStep(engine, plan, given ?? held?.choice);
     if (plan.kind === "jumprelu") return stockStep(engine, initial); // nothing is there to choose
-    const choice = given ?? held?.choice ?? (plan.step === "fused" ? FUSED : await choiceFor(engine, plan, undefined, id));
+    const choice = given ?? held?.choice ?? withMoments(plan.step === "fused" ? FUSED : await choiceFor(engine, plan, undefined, id), plan);
     return choice.step === "fused" ? fusedStep(engine, initial, choice) : stockStep(engine, initial, choice);
   }
 }

@@ -102,6 +102,15 @@ export function fromBfloat16(bytes: Uint8Array): Float32Array {
   return new Float32Array(out.buffer);
 }
 
+/**
+ * The upper halves of float32, rounded to the nearest, ties away from 0. What is a bfloat16 stays what it is.
+ * @param out as many
+ */
+export function toBfloat16(values: Float32Array, out: Uint16Array): void {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  for (let i = 0; i < bits.length; i++) out[i] = Number.isNaN(values[i]) ? 0x7fc0 : (bits[i] + 0x8000) >>> 16;
+}
+
 /** What each of the 65,536 halves is as float32: 256 KB, made when the first is read. */
 let halves: Float32Array | undefined;
 

@@ -43,10 +43,11 @@
 // SaeDecode(t [n, D], v, i, levels [n, k], y [n, D], w [L], W_dec [F, D])
 //                                              → e [n, L, D], g [n, k], Σ_b e_b0 [D], (FVU_0 …, V) [L + 1]
 // SaeGrads(x [n, d], v, i, levels, e, g, Σe, tied [], W_enc)         → ∂W_enc, ∂b_enc, ∂W_dec, ∂b_dec
-// SaeUpdate(x, v, i, levels, e, g, Σe, tied, hyper [5], at [m], aux ∂W_enc [m, d], aux ∂b_enc [m], aux ∂W_dec [m, D],
+// SaeUpdate(x, v, i, levels, e, g, Σe, tied, hyper [5], t [], at [m], aux ∂W_enc [m, d], aux ∂b_enc [m], aux ∂W_dec [m, D],
 //           W_enc, b_enc, W_dec, b_dec, their m, their w)            → pairs of each latent [F]; changes the last 12 in place
 //   levels: [1, 1] where there is one; tied: 1 where b_dec is subtracted before the encoder, else 0
 //   hyper: lr/(1 − β₁ᵗ), 1/√(1 − β₂ᵗ), β₁, β₂, ε; at: latents of the auxiliary gradients, ascending; −1 for none
+//   T: the matrices' m and w are float32 as they are, or of bfloat16 two in each int32 [⌈F·d/2⌉], [⌈F·D/2⌉]
 #include <immintrin.h>
 #include <pthread.h>
 #include <signal.h>
@@ -70,7 +71,7 @@ namespace sae {
 
 // ---- threads
 
-// Moments of dead latents become denormal, which costs a hundred times a product: flushed to 0 here, and only here.
+// Parameters of dead latents become denormal, which costs a hundred times a product: flushed to 0 here, and only here.
 struct FlushDenormals {
   const unsigned before = _mm_getcsr();
   FlushDenormals() { _mm_setcsr(before | 0x8040); }
@@ -760,22 +761,77 @@ struct Auxiliary {
   const int32_t *at;
   const float *wEnc, *bEnc, *wDec;
 };
+// Weights or moments; of moments, T may be Brief.
+template <typename T>
 struct Parameters {
-  float *wEnc, *bEnc, *wDec, *bDec;
+  T *wEnc;
+  float *bEnc;
+  T *wDec;
+  float *bDec;
 };
 
-static void adam(Row theta, Const gradient, Row m, Row w, int64_t count, const Hyper &h) {
+// The moments of the two matrices may be kept as the upper half of a float's bits (bfloat16): Adam reads and writes all of them in
+// each step, and waits for memory. What is kept is rounded, what the step is made of is not. A first moment goes to the nearest. A
+// second one changes by a thousandth of itself, less than the nearest shows: it goes up or down by chance, and is right on average.
+// Chance is a hash of step, matrix, latent and column: neither threads nor an interruption change it.
+using Brief = uint16_t;
+
+static inline float widened(float value) { return value; }
+static inline float widened(Brief value) {
+  const uint32_t bits = uint32_t(value) << 16;
+  float out;
+  std::memcpy(&out, &bits, 4);
+  return out;
+}
+// Adds `up`/65536 of the last place that is kept, and cuts. Zeros stay zeros.
+static inline void keep(float &kept, float value, uint32_t) { kept = value; }
+static inline void keep(Brief &kept, float value, uint32_t up) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, 4);
+  kept = Brief((bits + up) >> 16);
+}
+
+// Where a row's chance begins: SplitMix64's mixing.
+static uint32_t seedOf(uint32_t step, int64_t row) {
+  uint64_t z = (uint64_t(step) << 32 | uint64_t(row)) * 0x9e3779b97f4a7c15u;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+  return uint32_t(z >> 32);
+}
+
+template <typename T>
+static inline void adam(Row theta, Const gradient, T *__restrict m, T *__restrict w, int64_t count, const Hyper &h, uint32_t seed = 0) {
   const float beta1 = h.beta1, beta2 = h.beta2, rest1 = 1 - h.beta1, rest2 = 1 - h.beta2, rate = h.rate, root = h.root, epsilon = h.epsilon;
   for (int64_t j = 0; j < count; j++) {
-    m[j] = beta1 * m[j] + rest1 * gradient[j];
-    w[j] = beta2 * w[j] + rest2 * gradient[j] * gradient[j];
-    theta[j] -= rate * m[j] / (std::sqrt(w[j]) * root + epsilon);
+    const float first = beta1 * widened(m[j]) + rest1 * gradient[j];
+    const float second = beta2 * widened(w[j]) + rest2 * gradient[j] * gradient[j];
+    theta[j] -= rate * first / (std::sqrt(second) * root + epsilon);
+    uint32_t chance = seed + uint32_t(j) * 0x9e3779b1u;
+    chance = (chance ^ chance >> 15) * 0x2c1b3c6du;
+    keep(m[j], first, 0x8000);
+    keep(w[j], second, chance >> 16);
   }
 }
 
+// Of a long row of many: what comes next, of the next row too, is fetched to be written, which the processor does not foresee.
+template <typename T>
+static void adamAhead(Row theta, Const gradient, T *m, T *w, int64_t count, const Hyper &h, uint32_t seed) {
+  constexpr int64_t SPAN = 128, AHEAD = 512, LINE = 64;
+  for (int64_t at = 0; at < count; at += SPAN, seed += uint32_t(SPAN) * 0x9e3779b1u) {
+    for (int64_t j = at + AHEAD; j < at + AHEAD + SPAN; j += LINE / int64_t(sizeof(float))) __builtin_prefetch(theta + j, 1);
+    for (int64_t j = at + AHEAD; j < at + AHEAD + SPAN; j += LINE / int64_t(sizeof(T))) {
+      __builtin_prefetch(m + j, 1);
+      __builtin_prefetch(w + j, 1);
+    }
+    if (at + SPAN <= count) adam(theta + at, gradient + at, m + at, w + at, SPAN, h, seed);
+    else adam(theta + at, gradient + at, m + at, w + at, count - at, h, seed);
+  }
+}
+
+template <typename T>
 static void update(
-    const Batch &batch, const float *e, const float *g, const float *eSum, bool tied, const Hyper &hyper, const Auxiliary &aux,
-    const Parameters &theta, const Parameters &m, const Parameters &w, int32_t *counts) {
+    const Batch &batch, const float *e, const float *g, const float *eSum, bool tied, const Hyper &hyper, uint32_t step, const Auxiliary &aux,
+    const Parameters<float> &theta, const Parameters<T> &m, const Parameters<T> &w, int32_t *counts) {
   const int64_t d = batch.d, D = batch.D;
   const Pairs pairs(batch, g);
   const Blocks latents(batch.F, BLOCKS);
@@ -796,9 +852,9 @@ static void update(
       float *const enc = theta.wEnc + f * d, *const dec = theta.wDec + f * D;
       if (tied && dBias != 0) add(&parts[block * d], dBias, enc, d);
       add(dDec, -dot(dDec, dec, D), dec, D);
-      adam(enc, dEnc, m.wEnc + f * d, w.wEnc + f * d, d, hyper);
+      adamAhead(enc, dEnc, m.wEnc + f * d, w.wEnc + f * d, d, hyper, seedOf(step, 2 * f));
       adam(theta.bEnc + f, &dBias, m.bEnc + f, w.bEnc + f, 1, hyper);
-      adam(dec, dDec, m.wDec + f * D, w.wDec + f * D, D, hyper);
+      adamAhead(dec, dDec, m.wDec + f * D, w.wDec + f * D, D, hyper, seedOf(step, 2 * f + 1));
       const float norm = 1 / std::sqrt(dot(dec, dec, D) + 1e-30f); // a row of zeros stays one
       for (int64_t j = 0; j < D; j++) dec[j] *= norm;
     }
@@ -834,6 +890,8 @@ class Call {
     TF_DeleteStatus(status_);
   }
   bool ok = true;
+
+  TF_DataType type(int number) { return TF_InputDatatype(context_, number); }
 
   // A dimension of −1 is taken from the tensor.
   template <typename T>
@@ -1003,25 +1061,29 @@ void gradsOp(Call &call) {
   if (call.ok) sae::gradients(batch, errors.e, errors.g, errors.sum, errors.tied, wEnc, dwEnc, dbEnc, dwDec, dbDec);
 }
 
-void updateOp(Call &call) {
+template <typename T>
+sae::Parameters<T> setOf(Call &call, int number, const char *name, sae::Batch &batch) {
+  const auto matrix = [&](int at, int64_t width) {
+    int64_t pairs = (batch.F * width + 1) / 2;
+    return std::is_same<T, float>::value ? call.input<T>(at, name, {&batch.F, &width}) : call.input<T>(at, name, {&pairs});
+  };
+  return {matrix(number, batch.d), call.input<float>(number + 1, name, {&batch.F}), matrix(number + 2, batch.D), call.input<float>(number + 3, name, {&batch.D})};
+}
+
+template <typename T>
+void updateOf(Call &call) {
   sae::Batch batch = call.batch(false);
   const Errors errors = errorsOf(call, batch);
   int64_t five = 5;
   const float *h = call.input<float>(8, "hyper", {&five});
+  const int32_t *step = call.input<int32_t>(9, "t", {});
   sae::Auxiliary aux{-1, nullptr, nullptr, nullptr, nullptr};
-  aux.at = call.input<int32_t>(9, "at", {&aux.m});
-  aux.wEnc = call.input<float>(10, "auxiliary gradient of W_enc", {&aux.m, &batch.d});
-  aux.bEnc = call.input<float>(11, "auxiliary gradient of b_enc", {&aux.m});
-  aux.wDec = call.input<float>(12, "auxiliary gradient of W_dec", {&aux.m, &batch.D});
-  sae::Parameters sets[3];
-  const char *const names[] = {"weights", "first moments", "second moments"};
-  for (int s = 0; s < 3; s++) {
-    const int at = 13 + 4 * s;
-    sets[s].wEnc = call.input<float>(at, names[s], {&batch.F, &batch.d});
-    sets[s].bEnc = call.input<float>(at + 1, names[s], {&batch.F});
-    sets[s].wDec = call.input<float>(at + 2, names[s], {&batch.F, &batch.D});
-    sets[s].bDec = call.input<float>(at + 3, names[s], {&batch.D});
-  }
+  aux.at = call.input<int32_t>(10, "at", {&aux.m});
+  aux.wEnc = call.input<float>(11, "auxiliary gradient of W_enc", {&aux.m, &batch.d});
+  aux.bEnc = call.input<float>(12, "auxiliary gradient of b_enc", {&aux.m});
+  aux.wDec = call.input<float>(13, "auxiliary gradient of W_dec", {&aux.m, &batch.D});
+  const sae::Parameters<float> theta = setOf<float>(call, 14, "weights", batch);
+  const sae::Parameters<T> m = setOf<T>(call, 18, "first moments", batch), w = setOf<T>(call, 22, "second moments", batch);
   call.checkIndices(batch);
   if (call.ok && !(aux.m == 1 && aux.at[0] == -1)) {
     bool right = true;
@@ -1029,7 +1091,12 @@ void updateOp(Call &call) {
     if (!right) call.fail("at: expected ascending latents below " + std::to_string(batch.F) + ", or -1 alone");
   }
   int32_t *counts = call.output<int32_t>(0, {batch.F});
-  if (call.ok) sae::update(batch, errors.e, errors.g, errors.sum, errors.tied, {h[0], h[1], h[2], h[3], h[4]}, aux, sets[0], sets[1], sets[2], counts);
+  if (call.ok) sae::update(batch, errors.e, errors.g, errors.sum, errors.tied, {h[0], h[1], h[2], h[3], h[4]}, uint32_t(*step), aux, theta, m, w, counts);
+}
+
+void updateOp(Call &call) {
+  if (call.type(18) == TF_FLOAT) updateOf<float>(call);
+  else updateOf<sae::Brief>(call);
 }
 
 using Names = std::initializer_list<const char *>;
@@ -1045,9 +1112,10 @@ void kernelOf(void *, TF_OpKernelContext *context) {
 }
 
 template <void (*compute)(Call &)>
-void add(const char *name, Names inputs, Names outputs, TF_Status *status) {
+void add(const char *name, Names inputs, Names outputs, TF_Status *status, const char *attribute = nullptr) {
   if (TF_GetCode(status) != TF_OK) return;
   TF_OpDefinitionBuilder *op = TF_NewOpDefinitionBuilder(name);
+  if (attribute) TF_OpDefinitionBuilderAddAttr(op, attribute);
   for (const char *spec : inputs) TF_OpDefinitionBuilderAddInput(op, spec);
   for (const char *spec : outputs) TF_OpDefinitionBuilderAddOutput(op, spec);
   TF_OpDefinitionBuilderSetIsStateful(op, true); // tensors change in place: no result may be taken from an earlier call
@@ -1073,10 +1141,10 @@ const std::string &registered() {
         {"dw_enc: float", "db_enc: float", "dw_dec: float", "db_dec: float"}, status);
     add<updateOp>("SaeUpdate",
         {"x: float", "v: float", "i: int32", "levels: int32", "e: float", "g: float", "e_sum: float", "tied: int32", "hyper: float",
-         "at: int32", "aux_w_enc: float", "aux_b_enc: float", "aux_w_dec: float", "w_enc: float", "b_enc: float", "w_dec: float",
-         "b_dec: float", "m_w_enc: float", "m_b_enc: float", "m_w_dec: float", "m_b_dec: float", "v_w_enc: float", "v_b_enc: float",
-         "v_w_dec: float", "v_b_dec: float"},
-        {"pairs: int32"}, status);
+         "t: int32", "at: int32", "aux_w_enc: float", "aux_b_enc: float", "aux_w_dec: float", "w_enc: float", "b_enc: float", "w_dec: float",
+         "b_dec: float", "m_w_enc: T", "m_b_enc: float", "m_w_dec: T", "m_b_dec: float", "v_w_enc: T", "v_b_enc: float",
+         "v_w_dec: T", "v_b_dec: float"},
+        {"pairs: int32"}, status, "T: {float, int32}");
     std::string message = TF_GetCode(status) == TF_OK ? "" : TF_Message(status);
     TF_DeleteStatus(status);
     return message;

@@ -10,6 +10,7 @@ import { tensorflow, type Id } from "../../src/adapters/tensorflow";
 import { encode } from "../../src/core/sae";
 import { OptionError } from "../../src/core/errors";
 import { random, type Random } from "../../src/core/random";
+import { planted } from "../planted";
 import { agreesWithTorch, close, names } from "./torchsteps";
 
 const engine = tensorflow();
@@ -191,13 +192,16 @@ test("encodeTopK: all latents or some, one row or many, as plain loops; and what
   stock.dispose();
 });
 
+const KEPT = ["f32", "bf16"] as const;
+const keeping = (moments: (typeof KEPT)[number]) => ({ ...FUSED, moments });
+
 /** The state after five updates by so many threads of the ops. */
-function trained(threads: number): StepState {
+function trained(threads: number, moments: (typeof KEPT)[number]): StepState {
   setThreads(threads);
   try {
     const rng = random(8);
-    const step = fusedStep(engine, state(24, 1300, 6, 9));
-    for (let t = 0; t < 5; t++) step.update(normals(300 * 24, rng), { learningRate: 0.01, dead: Int32Array.of(2, 3, 1299) });
+    const step = fusedStep(engine, state(23, 1301, 6, 9), keeping(moments));
+    for (let t = 0; t < 5; t++) step.update(normals(300 * 23, rng), { learningRate: 0.01, dead: Int32Array.of(2, 3, 1300) });
     const end = step.state();
     step.dispose();
     return end;
@@ -206,34 +210,105 @@ function trained(threads: number): StepState {
   }
 }
 
-test("same bits twice, and for any number of threads", () => {
-  const once = trained(1);
-  for (const threads of [1, 2, 3, 7, 2]) assert.deepEqual(trained(threads), once, `${threads} threads`);
+for (const moments of KEPT) {
+  test(`same bits twice, and for any number of threads: moments ${moments}`, () => {
+    const once = trained(1, moments);
+    for (const threads of [1, 2, 3, 7, 2]) assert.deepEqual(trained(threads, moments), once, `${threads} threads`);
+  });
+}
+
+/** v of latents without a gradient after so many updates: 1 at first, then 0.999ᵗ on average. */
+function idle(updates: number): { state: StepState; idle: number[] } {
+  const d = 31, latents = 151, initial = state(d, latents, 1, 4); // odd: the last number stands alone in its int32
+  initial.v.wEnc.fill(1);
+  initial.v.wDec.fill(1);
+  const step = fusedStep(engine, initial, keeping("bf16")), x = normals(8 * d, random(3));
+  const fired = new Set<number>();
+  for (let t = 0; t < updates; t++) step.update(x, { learningRate: 0 }).chosen.index.forEach((f) => fired.add(f));
+  const end = step.state();
+  step.dispose();
+  return { state: end, idle: Array.from({ length: latents }, (_, f) => f).filter((f) => !fired.has(f)) };
+}
+
+test("second moments as bfloat16 are right on average, where the nearest would never change; chance differs from place to place", () => {
+  const d = 31, updates = 200, { state: end, idle: still } = idle(updates);
+  assert.ok(still.length > 140);
+  for (const name of ["wEnc", "wDec"] as const) {
+    const values = still.flatMap((f) => [...end.v[name].subarray(f * d, (f + 1) * d)]);
+    const mean = values.reduce((a, b) => a + b, 0) / values.length;
+    // In a step a value goes down by 2⁻⁸ with chance p ≈ ¼: standard deviation 2⁻⁸·√(updates·p(1 − p)/values) ≈ 0.00036 of the mean.
+    assert.ok(Math.abs(mean - 0.999 ** updates) < 0.002, `${name}: ${mean}, expected ${0.999 ** updates}`);
+    assert.ok(new Set(values).size > 10);
+    for (const f of still.slice(1)) assert.notDeepEqual(end.v[name].subarray(f * d, (f + 1) * d), end.v[name].subarray(still[0] * d, (still[0] + 1) * d));
+  }
+  assert.notDeepEqual(end.v.wEnc, end.v.wDec);
 });
 
-test("a state carries over, and from the stock step; snapshots do not change afterwards", () => {
+test("moments as bfloat16: those of float32 to their last place after an update, parameters the same; parts, live arrays, other steps", () => {
+  const d = 23, latents = 301, length = d * latents, x = normals(60 * d, random(6));
+  const initial = state(d, latents, 5, 12);
+  const [brief, long] = KEPT.slice().reverse().map((moments) => fusedStep(engine, initial, keeping(moments)));
+  for (const step of [brief, long]) step.update(x, { learningRate: 0.01, dead: Int32Array.of(0, 299) });
+  const a = brief.state(), b = long.state();
+  for (const name of names) close(a.parameters[name], b.parameters[name], 1e-6, name);
+  for (const name of ["wEnc", "wDec"] as const) {
+    for (const [set, bound] of [["m", 2 ** -8], ["v", 2 ** -7]] as const) {
+      a[set][name].forEach((value, i) => assert.ok(Math.abs(value - b[set][name][i]) <= 1.01 * bound * Math.abs(b[set][name][i]) + 1e-37, `${set} ${name} ${i}: ${value}, ${b[set][name][i]}`));
+      const bits = new Uint32Array(a[set][name].buffer);
+      assert.ok(bits.every((one) => (one & 0xffff) === 0) && bits.some((one) => one !== 0));
+      for (const [from, to] of [[0, length], [0, 1], [1, 2], [7, 100], [length - 2, length], [length - 1, length]]) {
+        assert.deepEqual(brief.part!(set, name, from, to), a[set][name].slice(from, to), `${from} to ${to}`);
+      }
+      assert.deepEqual(brief.live()[set][name], a[set][name]);
+    }
+  }
+  for (const step of [fusedStep(engine, a, keeping("bf16")), fusedStep(engine, a), stockStep(engine, a)]) {
+    assert.deepEqual(step.state(), a, step.kind);
+    step.dispose();
+  }
+  brief.dispose();
+  long.dispose();
+});
+
+test("200 updates with moments as bfloat16 come as far as with float32 ones", () => {
+  const d = 48, latents = 384, k = 6, n = 128, updates = 200;
+  const { rows } = planted({ d, rows: n * updates, directions: 192, active: 5 });
+  const [long, brief] = KEPT.map((moments) => {
+    const step = fusedStep(engine, state(d, latents, k, 18), keeping(moments));
+    let sum = 0;
+    for (let t = 0; t < updates; t++) {
+      const { fvu } = step.update(rows.slice(t * n * d, (t + 1) * n * d), { learningRate: 0.004 });
+      if (t >= 100) sum += fvu / 100;
+    }
+    step.dispose();
+    return sum;
+  });
+  assert.ok(long < 0.65 && Math.abs(brief - long) < 0.01 * long, `FVU ${brief}, in float32 ${long}`);
+});
+
+for (const moments of KEPT) test(`a state carries over, and from the stock step; snapshots do not change afterwards: moments ${moments}`, () => {
   const d = 12, latents = 64, k = 4, rng = random(13);
   const batches = Array.from({ length: 6 }, () => normals(32 * d, rng));
-  const first = fusedStep(engine, state(d, latents, k, 14));
+  const first = fusedStep(engine, state(d, latents, k, 14), keeping(moments));
   for (const x of batches.slice(0, 3)) first.update(x, { learningRate: 0.01 });
   const between = first.state(), copy = structuredClone(between);
-  const second = fusedStep(engine, between), stock = stockStep(engine, between);
+  const second = fusedStep(engine, between, keeping(moments)), stock = stockStep(engine, between);
   for (const x of batches.slice(3)) {
     const { fvu } = first.update(x, { learningRate: 0.01 });
     assert.equal(second.update(x, { learningRate: 0.01 }).fvu, fvu);
-    assert.ok(Math.abs(stock.update(x, { learningRate: 0.01 }).fvu - fvu) < 1e-5 * fvu);
+    assert.ok(Math.abs(stock.update(x, { learningRate: 0.01 }).fvu - fvu) < (moments === "bf16" ? 1e-2 : 1e-5) * fvu);
   }
   assert.deepEqual(second.state(), first.state());
   assert.deepEqual(between, copy);
   for (const step of [first, second, stock]) step.dispose();
 });
 
-test("a fused step leaves no tensor behind and does not change the caller's arrays", () => {
+for (const moments of KEPT) test(`a fused step leaves no tensor behind and does not change the caller's arrays: moments ${moments}`, () => {
   const d = 12, latents = 64, k = 4;
   const before = engine.live();
   const initial = state(d, latents, k, 16), copy = structuredClone(initial);
   const x = normals(32 * d, random(15)), kept = x.slice();
-  const step = fusedStep(engine, initial);
+  const step = fusedStep(engine, initial, keeping(moments));
   const held = engine.live();
   for (let i = 0; i < 20; i++) step.update(x, { learningRate: 0.01, dead: i % 2 ? Int32Array.from([1, 2, 3]) : undefined });
   step.encodeTopK(x, { only: Int32Array.of(1, 2, 3, 4, 5) });
@@ -282,6 +357,7 @@ test("the ops refuse tensors that do not fit, with what was expected", () => {
 
 test("the self-test finds a step that computes something else", () => {
   assert.equal(differs(engine, fusedStep), undefined);
+  assert.equal(differs(engine, (e, initial) => fusedStep(e, initial, keeping("bf16"))), undefined);
   const wrong = (change: (step: Step) => Partial<Step>) => differs(engine, (e, initial) => {
     const step = fusedStep(e, initial);
     return { ...step, ...change(step) };
@@ -295,6 +371,10 @@ test("the self-test finds a step that computes something else", () => {
     },
   }))!, /gradient of bDec/);
   assert.match(wrong(({ update }) => ({ update: (x, o) => update(x, { ...o, learningRate: 1.01 * o.learningRate }) }))!, /after an update/);
+  assert.match(differs(engine, (e, initial) => {
+    const step = fusedStep(e, initial, keeping("bf16"));
+    return { ...step, state: () => ({ ...step.state(), m: initial.m }) };
+  })!, /after an update \(m\)/);
   assert.match(wrong(() => ({ update: () => { throw new Error("no such kernel"); } }))!, /no such kernel/);
 });
 

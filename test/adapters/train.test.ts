@@ -3,9 +3,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { choiceFor, measureChoice } from "../../src/adapters/choice";
+import { choiceFor, isChoice, measureChoice, momentsFor, withMoments } from "../../src/adapters/choice";
 import { groupings, type Choice } from "../../src/adapters/coder";
-import { fusedOps } from "../../src/adapters/fusedstep";
+import { FUSED, fusedOps } from "../../src/adapters/fusedstep";
 import { chunks, rowsAt, storeRows } from "../../src/adapters/rows";
 import { evaluate, loadSae } from "../../src/adapters/sae";
 import { tensorflow } from "../../src/adapters/tensorflow";
@@ -259,6 +259,18 @@ test("rows by place and in chunks", () => {
   const pieces = [...chunks(small, "layers.1", ranges, 3)].map((piece) => [...piece].filter((_, i) => i % 3 === 0));
   assert.deepEqual(pieces, [[2, 3, 7], [8, 9, 10], [11, 15]]);
   assert.deepEqual([...chunks(small, "layers.1", ranges, 100, 4)].map((piece) => piece.length), [12]);
+});
+
+test("moments are bfloat16 where float32 ones are beyond the caches, and only a fused step has them", () => {
+  assert.equal(momentsFor({ d: 576, dOut: 576, latents: 9216 }), "f32"); // 85 MB
+  assert.equal(momentsFor({ d: 1536, dOut: 1536, latents: 32768 }), "bf16"); // 805 MB
+  assert.equal(momentsFor({ d: 1024, dOut: 1024, latents: 16384 }), "f32"); // 256 MiB, not more
+  const large = { d: 1536, dOut: 1536, latents: 32768 };
+  assert.deepEqual(withMoments(FUSED, large), { ...FUSED, moments: "bf16" });
+  assert.deepEqual(withMoments({ precision: "f32", groups: [], chunk: 64 }, large), { precision: "f32", groups: [], chunk: 64 });
+  assert.ok(isChoice({ ...FUSED, moments: "bf16" }, 64, 3) && isChoice({ ...FUSED, moments: "f32" }, 64, 3));
+  for (const moments of ["f16", 1, null]) assert.ok(!isChoice({ ...FUSED, moments }, 64, 3));
+  assert.ok(!isChoice({ precision: "f32", groups: [], chunk: 64, moments: "bf16" }, 64, 3));
 });
 
 test("a choice is measured once and then remembered; a damaged cache is measured again", async () => {

@@ -74,6 +74,21 @@ test("an interrupted training goes on to the bits of one that was not; then it i
   assert.equal(tensorflow().live(), live);
 });
 
+test("moments as bfloat16: interrupted, a training goes on to the same bits; a step with others goes on from its checkpoint", async () => {
+  const choice = { ...FUSED, moments: "bf16" as const }, folder = join(scratch, "brief");
+  const want = await trainSae(store, { ...plain, choice });
+  assert.notDeepEqual(want.weights, (await whole).weights);
+  assert.deepEqual(want.card.choice, choice);
+  await stopped(folder, 110, { choice });
+  const other = join(scratch, "brief-stock");
+  await fsPromises.cp(folder, other, { recursive: true });
+  assert.deepEqual((await trainSae(store, { ...options, choice, folder, resume: true })).weights, want.weights);
+  const { choice: _, ...free } = options;
+  const stock = await trainSae(store, { ...free, step: "stock", folder: other, resume: true });
+  const [end, wanted] = [stock, want].map(({ curve }) => curve!.at(-1)!.fvu);
+  assert.ok(Math.abs(end - wanted) < 0.05 * wanted, `FVU ${end}, ${wanted}`);
+});
+
 test("a checkpoint of another recipe, or none, is refused before work", async () => {
   const folder = join(scratch, "recipe");
   await stopped(folder, 30);

@@ -4,7 +4,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { createInterface } from "node:readline";
-import { choiceFor, machine } from "../../src/adapters/choice";
+import { choiceFor, machine, withMoments } from "../../src/adapters/choice";
 import { FUSED, fusedOps, fusedStep } from "../../src/adapters/fusedstep";
 import { freshState, stockStep, type Step } from "../../src/adapters/step";
 import { kernels, tensorflow } from "../../src/adapters/tensorflow";
@@ -45,7 +45,7 @@ export async function benchTrain({ setting = "A", rounds = 15 }: { setting?: str
   const dead = Int32Array.from({ length: Math.floor(latents / 10) }, (_, i) => 10 * i);
   const ops = fusedOps(engine);
   const choice = await choiceFor(engine, sizes);
-  const any = "id" in ops ? await choiceFor(engine, sizes, undefined, ops.id) : choice;
+  const any = "id" in ops ? withMoments(await choiceFor(engine, sizes, undefined, ops.id), { ...sizes, dOut: d }) : choice;
   const stock = stockStep(engine, initial, choice);
   const fused = "id" in ops ? fusedStep(engine, initial, any.step === "fused" ? any : undefined) : undefined;
   // TensorFlow's own product keeps its threads: of one thread against all, a step is timed that has none of it.

@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { FormatError } from "../../src/core/errors";
-import { bytesSource, fromBfloat16, fromFloat16, readFloats, readHeader, readInts, toFloat16, widenFloat16, writeSafetensors } from "../../src/core/safetensors";
+import { bytesSource, fromBfloat16, fromFloat16, readFloats, readHeader, readInts, toBfloat16, toFloat16, widenFloat16, writeSafetensors } from "../../src/core/safetensors";
 
 const join = (pieces: Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(pieces));
 
@@ -39,6 +39,21 @@ test("bfloat16 is the upper half of float32", () => {
   const values = [0, -0, 1, -2.5, 3.140625, Infinity, 2 ** -133];
   const half = new Uint16Array(values.map((x) => new Uint32Array(Float32Array.of(x).buffer)[0] >>> 16));
   assert.deepEqual([...fromBfloat16(new Uint8Array(half.buffer))], values);
+  const back = new Uint16Array(half.length);
+  toBfloat16(Float32Array.from(values), back);
+  assert.deepEqual(back, half);
+});
+
+test("float32 goes to the nearest bfloat16: 8 significant bits", () => {
+  const table: [number, number][] = [
+    [1 + 2 ** -9, 1], [1 + 2 ** -8, 1 + 2 ** -7], [-1 - 2 ** -8, -1 - 2 ** -7], [1.999, 2], [3.4e38, Infinity], [2 ** -149, 0], [NaN, NaN], [257, 258], [256.9, 256],
+  ];
+  const out = new Uint16Array(table.length);
+  toBfloat16(Float32Array.from(table, ([value]) => value), out);
+  assert.deepEqual([...fromBfloat16(new Uint8Array(out.buffer))], table.map(([, want]) => want));
+  const odd = new Uint32Array([0x7fffffff, 0xffffffff]); // NaN, too, though all of its bits are set
+  toBfloat16(new Float32Array(odd.buffer), out);
+  assert.ok(fromBfloat16(new Uint8Array(out.buffer)).subarray(0, 2).every(Number.isNaN));
 });
 
 test("float16: normal, subnormal, infinite and not a number (IEEE 754 table of values)", () => {

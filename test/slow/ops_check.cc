@@ -146,9 +146,9 @@ static void check(int64_t n, int64_t d, int64_t F, int k, int64_t L, int64_t D) 
     sets.push_back(s ? Floats(F * D, 0.0f) : wDec);
     sets.push_back(s ? Floats(D, 0.0f) : bDec);
   }
-  const auto set = [&](int s) { return sae::Parameters{sets[4 * s].data(), sets[4 * s + 1].data(), sets[4 * s + 2].data(), sets[4 * s + 3].data()}; };
+  const auto set = [&](int s) { return sae::Parameters<float>{sets[4 * s].data(), sets[4 * s + 1].data(), sets[4 * s + 2].data(), sets[4 * s + 3].data()}; };
   std::vector<int32_t> counts(F);
-  sae::update(batch, e.data(), g.data(), eSum.data(), tied, {1.0f, 0.0f, 0.0f, 0.0f, 1.0f}, {m, at.data(), auxEnc.data(), auxBias.data(), auxDec.data()},
+  sae::update(batch, e.data(), g.data(), eSum.data(), tied, {1.0f, 0.0f, 0.0f, 0.0f, 1.0f}, 1, {m, at.data(), auxEnc.data(), auxBias.data(), auxDec.data()},
       set(0), set(1), set(2), counts.data());
   for (int64_t q = 0; q < m; q++) {
     wantBias[at[q]] += auxBias[q];
@@ -182,7 +182,55 @@ static void check(int64_t n, int64_t d, int64_t F, int k, int64_t L, int64_t D) 
   expect(pairs == positive, "pairs");
 }
 
+// Adam with moments as bfloat16 beside float32 ones: rows of any length, each step from the same moments.
+static void checkBrief(int64_t count) {
+  const Floats gradient = normals(count, 1e-3f), theta = normals(count);
+  std::vector<sae::Brief> m(count), w(count);
+  Floats m32 = normals(count, 1e-3f), w32 = normals(count, 1e-3f);
+  for (int64_t j = 0; j < count; j++) {
+    sae::keep(m[j], m32[j], 0x8000);
+    sae::keep(w[j], w32[j] * w32[j], 0x8000);
+    m32[j] = sae::widened(m[j]);
+    w32[j] = sae::widened(w[j]);
+  }
+  if (count > 2) m[1] = w[1] = 0, m32[1] = w32[1] = 0;
+  Floats a = theta, b = theta;
+  const sae::Hyper hyper{0.01f, 1.5f, 0.9f, 0.999f, 1e-8f};
+  sae::adamAhead(a.data(), gradient.data(), m32.data(), w32.data(), count, hyper, 0);
+  sae::adamAhead(b.data(), gradient.data(), m.data(), w.data(), count, hyper, sae::seedOf(7, count));
+  close(b, std::vector<double>(a.begin(), a.end()), 1e-6, "parameters with moments as bfloat16");
+  for (int64_t j = 0; j < count; j++) {
+    expect(std::abs(sae::widened(m[j]) - m32[j]) <= 1.001f * std::ldexp(std::abs(m32[j]), -8), "first moment, to the nearest");
+    expect(std::abs(sae::widened(w[j]) - w32[j]) <= 1.001f * std::ldexp(w32[j], -7), "second moment, to a neighbour");
+  }
+}
+
+// Second moments that grow by a constant gradient, and that fade without one, as in float32 on average; 0 stays 0.
+static void checkChance() {
+  const int64_t count = 10000; // 6 standard deviations of a mean are 0.3 % of it
+  const int steps = 400;
+  for (float slope : {0.0f, 0.5f}) {
+    std::vector<sae::Brief> m(count, 0), w(count, 0);
+    for (int64_t j = 0; j < count; j++) sae::keep(w[j], 0.1f, 0x8000);
+    const Floats gradient(count, slope);
+    Floats theta(count, 0.0f);
+    double want = sae::widened(w[0]), mean = 0;
+    for (int t = 0; t < steps; t++) {
+      sae::adamAhead(theta.data(), gradient.data(), m.data(), w.data(), count, {0.0f, 1.0f, 0.9f, 0.999f, 1e-8f}, sae::seedOf(uint32_t(t), 5));
+      want = 0.999 * want + 0.001 * slope * slope;
+    }
+    for (sae::Brief value : w) mean += sae::widened(value) / count;
+    expect(std::abs(mean - want) < 0.003 * want, "second moments on average");
+  }
+  std::vector<sae::Brief> none(count, 0);
+  Floats still(count, 0.5f);
+  sae::adamAhead(still.data(), Floats(count, 0.0f).data(), none.data(), std::vector<sae::Brief>(count, 0).data(), count, {0.1f, 1.0f, 0.9f, 0.999f, 1e-8f}, 3);
+  expect(std::count(still.begin(), still.end(), 0.5f) == count && std::count(none.begin(), none.end(), 0) == count, "0 stays 0");
+}
+
 int main() {
+  for (int64_t count : {1, 2, 15, 31, 33, 127, 128, 129, 300, 1000}) checkBrief(count);
+  checkChance();
   int cases = 0;
   for (int threads : {1, 4, 2}) {
     sae::setThreads(threads);
