@@ -3,7 +3,7 @@ import { partsOf, TINY, type Parameter, type Parameters, type StepState } from "
 import type { Sparse } from "../core/types";
 import { checkBatch, meanActive } from "./batch";
 import { inference } from "./inference";
-import { bandwidthOf, L0_WEIGHT } from "./jumprelu";
+import { bandwidthOf, L0_WEIGHT, THRESHOLD_SPEED } from "./jumprelu";
 import { movedThreshold } from "./kinds";
 import type { Losses, Step, UpdateOptions } from "./step";
 import { BETA1, BETA2, EPSILON, type Engine } from "./tensorflow";
@@ -192,7 +192,7 @@ export function plainStep(engine: Engine, initial: StepState): Step {
           V[name].assign(tf.add(tf.mul(V[name], BETA2), tf.mul(tf.square(gradient[name]), 1 - BETA2)));
           const mean = tf.div(M[name], 1 - BETA1 ** steps);
           const root = tf.add(tf.sqrt(tf.div(V[name], 1 - BETA2 ** steps)), EPSILON);
-          P[name].assign(tf.sub(P[name], tf.mul(tf.div(mean, root), options.learningRate)));
+          P[name].assign(tf.sub(P[name], tf.mul(tf.div(mean, root), options.learningRate * (name === "logThreshold" ? THRESHOLD_SPEED : 1))));
         }
         P.wDec.assign(tf.mul(P.wDec, tf.rsqrt(tf.add(tf.sum(tf.square(P.wDec), 1, true), TINY))));
       });

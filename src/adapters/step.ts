@@ -5,7 +5,7 @@ import { auxiliaryGradients } from "./auxk";
 import { checkBatch } from "./batch";
 import { defaultGroups, forward, PADDING, withBias, withoutBias, type Choice } from "./coder";
 import { inference } from "./inference";
-import { jumpGradients, L0_WEIGHT } from "./jumprelu";
+import { jumpGradients, L0_WEIGHT, THRESHOLD_SPEED } from "./jumprelu";
 import { movedThreshold, selectorOf } from "./kinds";
 import { rankedGradients } from "./ranked";
 import type { Engine, Id } from "./tensorflow";
@@ -179,7 +179,9 @@ export function stockStep(engine: Engine, initial: StepState, given: Choice = de
       engine.free(...Object.values(now)); // while they are held, Adam copies the variables instead of changing them in place
       steps++;
       threshold = movedThreshold(threshold, least);
-      for (const name of Object.keys(P) as (keyof Tensors)[]) K.adam(P[name]!, M[name]!, V[name]!, gradients[name]!, steps, options.learningRate);
+      for (const name of Object.keys(P) as (keyof Tensors)[]) {
+        K.adam(P[name]!, M[name]!, V[name]!, gradients[name]!, steps, options.learningRate * (name === "lt" ? THRESHOLD_SPEED : 1));
+      }
       const moved = K.read(P.wd);
       const norms = K.rsqrt(K.add(K.sum(K.square(moved), [1], true), K.scalar(TINY)));
       K.assign(P.wd, K.mul(moved, norms));

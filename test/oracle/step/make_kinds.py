@@ -110,7 +110,7 @@ def make(seed):
     for kind in ["topk", "batchtopk", "multitopk", "groupmax", "matryoshka", "jumprelu"]:
         for structure in ["sae", "transcoder", "skip"]:
             P = parameters(kind, structure)
-            adam = torch.optim.Adam(P.values(), lr=lr, eps=1e-8)
+            adam = torch.optim.Adam([{"params": [p], "lr": lr * (10 if name == "logThreshold" else 1)} for name, p in P.items()], eps=1e-8)
             record = []
             for t in range(steps):
                 parts = losses(kind, P, x[t], x[t] if structure == "sae" else y[t], structure == "sae")
