@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fusedOps } from "../../src/adapters/fusedstep";
 import { packageRoot } from "../../src/adapters/package";
 import { tensorflow } from "../../src/adapters/tensorflow";
@@ -111,7 +111,7 @@ async function preflighting(): Promise<object> {
       do: "preflight", model, texts: join(packageRoot, "data", "reasoning", "corpus.jsonl"), tokens: TOKENS, latents: 4608, k: SIZE.k,
     });
     const { first, again, ...what } = found;
-    return { model, ...what, seconds: three(first.wall / 1000), againSeconds: three(again.wall / 1000), againCpuSeconds: three(again.cpu / 1000) };
+    return { model: basename(model), ...what, seconds: three(first.wall / 1000), againSeconds: three(again.wall / 1000), againCpuSeconds: three(again.cpu / 1000) };
   } finally {
     await child.end();
   }
