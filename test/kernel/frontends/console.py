@@ -16,7 +16,9 @@ CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\x1b\][^\x07]*\x07|\r")
 
 jupyter, kernel = sys.argv[1:]
 steps = json.load(sys.stdin)
-child = pexpect.spawn(jupyter, ["console", "--kernel", kernel], encoding="utf8", dimensions=(200, 120), timeout=TIMEOUT)
+# The console asks the kernel whether a line is complete, and on a busy machine would not wait for the answer.
+patient = f"--ZMQTerminalInteractiveShell.kernel_is_complete_timeout={TIMEOUT}"
+child = pexpect.spawn(jupyter, ["console", "--kernel", kernel, patient], encoding="utf8", dimensions=(200, 120), timeout=TIMEOUT)
 screen = []
 
 for step in steps:
