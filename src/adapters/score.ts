@@ -5,22 +5,14 @@ import { OptionError, StoreError } from "../core/errors";
 import type { Pieces } from "../core/pieces";
 import { random } from "../core/random";
 import { auroc, averagePrecision, bootstrap, ranking } from "../core/ranking";
-import {
-  FIRST,
-  pooling,
-  POOLINGS,
-  scoreLatents,
-  type Pooling,
-  type RowSentences,
-  type Sentences,
-} from "../core/score";
+import { FIRST, pooling, POOLINGS, scoreLatents, type Pooling } from "../core/score";
 import { scoresHtml, scoresText, verdictOf, type Detector, type LabelScore, type ScoresView } from "../core/scoretable";
 import { bytesToText, visible } from "../core/token";
-import type { Document, Progress, Sae, Store } from "../core/types";
+import type { Progress, Sae, Store } from "../core/types";
 import { collect } from "./collect";
 import type { CollectedFeature, Features } from "./features";
 import { breathe, stopIfInterrupted } from "./interrupt";
-import { labelledSentences, positives, type Side } from "./labelled";
+import { labelledSentences, positives, type Labelled, type Side } from "./labelled";
 import { inPieces } from "./pieces";
 import { meter } from "./progress";
 import { defaultProgress } from "./progressbar";
@@ -155,20 +147,13 @@ async function pause(): Promise<void> {
 }
 
 /** What is scored, and what there is to choose from. */
-interface Task {
+interface Task extends Labelled {
   features: Features;
   store: Store;
   hook: string;
   d: number;
   latents: number;
-  documents: Document[];
-  tokenIds: Int32Array[]; // of each document
-  sentences: Sentences;
-  rows: RowSentences;
-  train: Side;
-  test: Side;
   ranks: ReturnType<typeof ranking>; // of the sentences of `train`
-  leftOut: string[];
 }
 
 async function taskOf(features: Features, store: Store, wanted?: string[]): Promise<Task> {
