@@ -83,6 +83,26 @@ export interface SharedOptions extends LiveOptions {
 
 export type TrainOptions = SaeOptions & SharedOptions;
 
+// Names as values, for cells that no type checker reads; the compiler sees to it that none is missing.
+const OF_SAE: Record<keyof SaeOptions, true> = {
+  latents: true, k: true, kind: true, widths: true, hook: true, target: true, skip: true, learningRate: true, deadAfter: true, l0Weight: true, auxK: true, seed: true, step: true,
+  choice: true, folder: true, log: true, tensorboard: true, onPoint: true,
+};
+const OF_PASS: Record<keyof SharedOptions | "folder", true> = {
+  tokens: true, batch: true, seed: true, device: true, checkpoint: true, resume: true, evaluate: true, progress: true, view: true, folder: true, documents: true, buffer: true,
+  on: true, cut: true, context: true, tooLong: true, chat: true, mask: true, batchTokens: true, dropFirst: true, dropNorm: true,
+};
+
+/** @throws OptionError for a name that means nothing: a run of hours with a default that was thought to be changed */
+function checkNames(verb: string, options: object, known: Record<string, true>): void {
+  const plain = (name: string): string => name.toLowerCase().replace(/[^a-z0-9]/g, "");
+  for (const name of Object.keys(options)) {
+    if (known[name]) continue;
+    const meant = Object.keys(known).find((other) => plain(other) === plain(name));
+    throw new OptionError(`${verb}: ${name}: expected an option that it has, found none of that name. ${meant ? `It is ${meant}` : `They are ${Object.keys(known).join(", ")}`}.`);
+  }
+}
+
 /** What an interrupted training throws: the SAEs as far as they are. */
 export interface TrainInterrupt extends InterruptError {
   /** Of several the first one that there is. */
@@ -110,6 +130,7 @@ export interface TrainFailure extends TrainError {
  *   its `sae`; DiskError
  */
 export async function trainSae(source: Store | Model, options: TrainOptions): Promise<Sae> {
+  checkNames("trainSae", options, { ...OF_SAE, ...OF_PASS });
   const [sae] = await trainAll(source, [options], options, options.folder);
   return sae;
 }
@@ -122,7 +143,9 @@ export async function trainSae(source: Store | Model, options: TrainOptions): Pr
  */
 export async function trainSaes(source: Store | Model, saes: SaeOptions[], shared: SharedOptions & { folder?: string } = {}): Promise<Sae[]> {
   if (!saes.length) throw new OptionError("trainSaes: expected at least one SAE to train, found none: trainSaes(store, [{ latents, k }, …], { tokens }).");
+  checkNames("trainSaes", shared, OF_PASS);
   saes.forEach((one, i) => {
+    checkNames(`trainSaes: saes[${i}]`, one, { ...OF_SAE, ...OF_PASS });
     for (const name of ["tokens", "batch", "device", "checkpoint", "resume", "progress", "documents"] as const) {
       const own = (one as TrainOptions)[name];
       if (own === undefined || own === shared[name]) continue;

@@ -301,3 +301,9 @@ test("a choice is measured once and then remembered; a damaged cache is measured
     assert.notEqual((await choiceFor(engine, sizes, file)).chunk, 77);
   }
 });
+
+test("an option of a name that means nothing is refused, with the one that was meant", async () => {
+  const wrong = (options: object): Promise<unknown> => trainSae(store, { latents: 32, k: 4, ...options });
+  await assert.rejects(wrong({ learning_rate: 4 }), (error: Error) => error instanceof OptionError && /learning_rate: expected an option.* It is learningRate\./.test(error.message));
+  await assert.rejects(wrong({ epochs: 2 }), (error: Error) => error instanceof OptionError && /epochs: .* They are latents, k,/.test(error.message));
+});
