@@ -60,7 +60,7 @@ export async function evaluate(sae: Sae, store: Store, options: EvaluateOptions 
 }
 
 /** An evaluation that shows itself. */
-export const shownEvaluation = (e: Evaluation): Evaluation & Shown => showing(e, () => tableBundle(evaluationTable(e, e.split, e.latents)));
+const shownEvaluation = (e: Evaluation): Evaluation & Shown => showing(e, () => tableBundle(evaluationTable(e, e.split, e.latents)));
 
 /** What is read of a store for an SAE: checked, nothing of it done. */
 export interface RowPlan {

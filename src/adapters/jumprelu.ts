@@ -25,7 +25,7 @@ import { DT, kernels, type Engine, type Id } from "./tensorflow";
  * @see Rajamanoharan et al. 2024, arXiv 2407.14435: v, θ = exp(t), both estimators; SAELens 6.54, jumprelu_sae.py ("quadratic"): the
  *   L0 loss, as Gemma Scope 2 has it
  */
-export const BANDWIDTH = 0.3;
+const BANDWIDTH = 0.3;
 
 /** λ */
 export const L0_WEIGHT = 4;

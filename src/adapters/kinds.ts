@@ -129,7 +129,7 @@ function matryoshka(selection: Selection, widths: number[]): Selection {
 }
 
 /** How far the running threshold goes towards a batch's smallest chosen value. */
-export const THRESHOLD_RATE = 0.01;
+const THRESHOLD_RATE = 0.01;
 
 /**
  * The threshold that batch-top-k leaves for inference: τ ← 0.99·τ + 0.01·(smallest value chosen in the batch), from the first

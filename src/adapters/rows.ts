@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { OptionError, StoreError } from "../core/errors";
 import { permutation, random, sample, type Random } from "../core/random";
-import type { Range } from "../core/split";
+import { intervalOf, type Range } from "../core/split";
 import type { Store } from "../core/types";
 
 /** Rows of a store, in order for measuring and in random order for training. Ranges are those of `rowsOf`. */
@@ -156,17 +156,7 @@ export function requireSame(what: string, found: Record<string, unknown>, wanted
 }
 
 /** The document of each row: the last whose first row is not behind it. */
-function documentsOf(firstRows: Int32Array, rows: Uint32Array): Int32Array {
-  return Int32Array.from(rows, (row) => {
-    let low = 0, high = firstRows.length - 1; // firstRows[low] ≤ row < firstRows[high]
-    while (high - low > 1) {
-      const middle = (low + high) >> 1;
-      if (firstRows[middle] <= row) low = middle;
-      else high = middle;
-    }
-    return low;
-  });
-}
+const documentsOf = (firstRows: Int32Array, rows: Uint32Array): Int32Array => Int32Array.from(rows, (row) => intervalOf(firstRows, row));
 
 interface Shuffle {
   kind: "memory" | "blocks";

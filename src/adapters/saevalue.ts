@@ -201,7 +201,7 @@ async function save(
 }
 
 /** The layout that can say what an SAE does: sparsify's where it can, else SAELens'. */
-export function formatFor({ d, dOut = d, kind = "topk", transcoder = false, subtractBDec = true, normalize = "none", rescaleByDecoderNorm = false }: Omit<SaeWeights, "wEnc" | "bEnc" | "wDec" | "bDec" | "threshold">): SaeFormat {
+function formatFor({ d, dOut = d, kind = "topk", transcoder = false, subtractBDec = true, normalize = "none", rescaleByDecoderNorm = false }: Omit<SaeWeights, "wEnc" | "bEnc" | "wDec" | "bDec" | "threshold">): SaeFormat {
   const said = (kind === "topk" || kind === "groupmax") && dOut === d && transcoder !== subtractBDec && normalize === "none" && !rescaleByDecoderNorm;
   return said ? "sparsify" : "saelens";
 }

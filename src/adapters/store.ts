@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { OptionError, StoreError } from "../core/errors";
 import { parseHook } from "../core/hookname";
 import { readHeader, widenFloat16, type ByteSource, type SafetensorsHeader } from "../core/safetensors";
-import { splitRanges, type Range } from "../core/split";
+import { intervalOf, splitRanges, type Range } from "../core/split";
 import type { Document, Store, StoreManifest, Tokenizer } from "../core/types";
 import { fewOpen } from "./files";
 import { damaged, DOCUMENTS, MANIFEST, readState, sizeOf, TOKENS, type Unfinished } from "./storestate";
@@ -45,7 +45,7 @@ export async function openStore(path: string): Promise<Store> {
   ): void => {
     const bytes = new Uint8Array(out.buffer, out.byteOffset, out.byteLength);
     const size = out.BYTES_PER_ELEMENT;
-    for (let shard = shardOf(starts, from), row = from; row < to; shard++) {
+    for (let shard = intervalOf(starts, from), row = from; row < to; shard++) {
       const end = Math.min(to, starts[shard + 1]);
       if (end <= row) continue; // a shard all of whose rows were dropped
       const into = bytes.subarray((row - from) * width * size, (end - from) * width * size);
@@ -206,18 +206,6 @@ function readDocuments(path: string, count: number): Document[] {
   }
   if (documents.length !== count) throw damaged(path, `${count} lines`, `${documents.length}`);
   return documents;
-}
-
-/** Index of the shard that row is in: starts[i] ≤ row < starts[i + 1], shards without rows left aside. */
-function shardOf(starts: Float64Array, row: number): number {
-  let low = 0;
-  let high = starts.length - 1;
-  while (high - low > 1) {
-    const middle = (low + high) >> 1;
-    if (starts[middle] <= row) low = middle;
-    else high = middle;
-  }
-  return low;
 }
 
 interface OpenFile {

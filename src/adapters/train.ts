@@ -13,7 +13,7 @@ import { tensorflow } from "./tensorflow";
 import { train, type Task } from "./trainloop";
 import { checkStep } from "./trainstep";
 import { checkDevice, checkMemory, planSae, planShared, recipeOf, type Place, type Plan } from "./trainplan";
-import { dataOf, type LiveOptions } from "./trainsource";
+import { dataOf, LIVE_OPTIONS, type LiveOptions } from "./trainsource";
 import { checkCheckpoints, openCheckpoints, type Checkpoints } from "./trainstate";
 
 /**
@@ -89,8 +89,7 @@ const OF_SAE: Record<keyof SaeOptions, true> = {
   choice: true, folder: true, log: true, tensorboard: true, onPoint: true,
 };
 const OF_PASS: Record<keyof SharedOptions | "folder", true> = {
-  tokens: true, batch: true, seed: true, device: true, checkpoint: true, resume: true, evaluate: true, progress: true, view: true, folder: true, documents: true, buffer: true,
-  on: true, cut: true, context: true, tooLong: true, chat: true, mask: true, batchTokens: true, dropFirst: true, dropNorm: true,
+  tokens: true, batch: true, seed: true, device: true, checkpoint: true, resume: true, evaluate: true, progress: true, view: true, folder: true, ...LIVE_OPTIONS,
 };
 
 /** @throws OptionError for a name that means nothing: a run of hours with a default that was thought to be changed */

@@ -21,7 +21,11 @@ export interface LiveOptions extends Pick<ModelRowsOptions,
   documents?: Document[];
 }
 
-const LIVE: (keyof LiveOptions)[] = ["documents", "buffer", "on", "cut", "context", "tooLong", "chat", "mask", "batchTokens", "dropFirst", "dropNorm"];
+/** Their names as values; the compiler sees to it that none is missing. */
+export const LIVE_OPTIONS: Record<keyof LiveOptions, true> = {
+  documents: true, buffer: true, on: true, cut: true, context: true, tooLong: true, chat: true, mask: true, batchTokens: true, dropFirst: true, dropNorm: true,
+};
+const LIVE = Object.keys(LIVE_OPTIONS) as (keyof LiveOptions)[];
 
 export interface TrainingData {
   /** Path or source, for messages. */
@@ -41,7 +45,7 @@ export interface TrainingData {
   measure(sae: Sae, plan: Plan): Promise<void>;
 }
 
-export const isModel = (source: Store | Model): source is Model => typeof (source as Model).run === "function";
+const isModel = (source: Store | Model): source is Model => typeof (source as Model).run === "function";
 
 /** @throws OptionError when options are for the other kind of source, or a model has no documents */
 export async function dataOf(source: Store | Model, options: LiveOptions): Promise<TrainingData> {

@@ -66,13 +66,13 @@ export interface ComparedSae extends EvaluationView {
 type Column = { name: string; of: (row: ComparedSae) => number | string };
 
 /** All columns of a comparison, in order; those of the splice only where a model was there. */
-export const COMPARED: Column[] = [
+const COMPARED: Column[] = [
   { name: "name", of: ({ name }) => name },
   { name: "hook", of: ({ hook, target }) => (target ? `${hook} → ${target}` : hook) },
   { name: "kind", of: ({ kind }) => kind },
   ...(["latents", "l0", "fvu", "explainedVariance", "explainedVarianceLegacy", "cosine", "mse", "l2Ratio", "relativeReconstructionBias", "l1", "dead", "dense", "rows"] as const).map((name): Column => ({ name, of: (row) => row[name] })),
 ];
-export const SPLICED: Column[] = [
+const SPLICED: Column[] = [
   ...(["lossRecovered", "klRecovered", "lossRecoveredOverMean", "klRecoveredOverMean"] as const).map((name): Column => ({ name, of: ({ splice }) => splice?.[name] ?? NaN })),
   { name: "lossOriginal", of: ({ splice }) => splice?.loss.original ?? NaN },
   { name: "lossSae", of: ({ splice }) => splice?.loss.sae ?? NaN },

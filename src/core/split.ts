@@ -44,3 +44,17 @@ export function splitRanges(
   });
   return ranges;
 }
+
+/**
+ * The interval that a number is in: starts[i] ≤ at < starts[i + 1]; empty ones are left aside.
+ * @param starts ascending, with the end of the last one behind
+ */
+export function intervalOf(starts: ArrayLike<number>, at: number): number {
+  let low = 0, high = starts.length - 1;
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (starts[middle] <= at) low = middle;
+    else high = middle;
+  }
+  return low;
+}

@@ -118,7 +118,7 @@ export function trainingHtml(view: TrainingView, still?: string): string {
 const BLOCKS = "▁▂▃▄▅▆▇█";
 
 /** FVU over time in a few characters, logarithmic; what cannot be drawn is a gap. */
-export function sparkline(points: TrainingPoint[], width = 24): string {
+function sparkline(points: TrainingPoint[], width = 24): string {
   const drawn = thinned(points, width).slice(-width).map(({ fvu }) => Math.log(fvu));
   const seen = drawn.filter(Number.isFinite);
   const low = Math.min(...seen);

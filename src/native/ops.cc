@@ -977,34 +977,35 @@ void topKOp(Call &call) {
   if (call.ok) sae::topK(pre, bias, n, F, *k, v, i);
 }
 
-void encodeTopKOp(Call &call) {
+// choose(): the product that was asked for, or nullptr after a failure.
+template <class Choose>
+void encodeWith(Call &call, Choose choose) {
   int64_t n = -1, d = -1, F = -1;
   const float *x = call.input<float>(0, "x", {&n, &d});
   const float *wEnc = call.input<float>(1, "W_enc", {&F, &d});
   const float *bEnc = call.input<float>(2, "b_enc", {&F});
   const int32_t *k = call.input<int32_t>(3, "k", {});
   if (call.ok && (*k < 1 || *k > F)) call.fail("k: expected 1 to " + std::to_string(F) + ", found " + std::to_string(*k));
+  const sae::EncodeHalf encode = call.ok ? choose() : nullptr;
   if (!call.ok) return;
-  float *v = call.output<float>(0, {n, *k});
-  int32_t *i = call.output<int32_t>(1, {n, *k});
-  if (call.ok) sae::encodeTopK(x, wEnc, bEnc, n, d, F, *k, v, i);
-}
-
-void encodeTopKHalfOp(Call &call) {
-  int64_t n = -1, d = -1, F = -1;
-  const float *x = call.input<float>(0, "x", {&n, &d});
-  const float *wEnc = call.input<float>(1, "W_enc", {&F, &d});
-  const float *bEnc = call.input<float>(2, "b_enc", {&F});
-  const int32_t *k = call.input<int32_t>(3, "k", {});
-  const int32_t *half = call.input<int32_t>(4, "half", {});
-  if (call.ok && (*k < 1 || *k > F)) call.fail("k: expected 1 to " + std::to_string(F) + ", found " + std::to_string(*k));
-  if (!call.ok) return;
-  const int known = int(sizeof(sae::HALF_NAMES) / sizeof(sae::HALF_NAMES[0]));
-  const sae::EncodeHalf encode = *half >= 0 && *half < known ? sae::halfOf(sae::HALF_NAMES[*half]) : nullptr;
-  if (!encode) call.fail("half: expected a product that this processor has, found number " + std::to_string(*half));
   float *v = call.output<float>(0, {n, *k});
   int32_t *i = call.output<int32_t>(1, {n, *k});
   if (call.ok) encode(x, wEnc, bEnc, n, d, F, *k, v, i);
+}
+
+void encodeTopKOp(Call &call) {
+  encodeWith(call, [] { return &sae::encodeTopK; });
+}
+
+void encodeTopKHalfOp(Call &call) {
+  encodeWith(call, [&]() -> sae::EncodeHalf {
+    const int32_t *half = call.input<int32_t>(4, "half", {});
+    if (!call.ok) return nullptr;
+    const int known = int(sizeof(sae::HALF_NAMES) / sizeof(sae::HALF_NAMES[0]));
+    const sae::EncodeHalf encode = *half >= 0 && *half < known ? sae::halfOf(sae::HALF_NAMES[*half]) : nullptr;
+    if (!encode) call.fail("half: expected a product that this processor has, found number " + std::to_string(*half));
+    return encode;
+  });
 }
 
 void groupMaxOp(Call &call) {
