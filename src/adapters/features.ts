@@ -7,6 +7,7 @@ import type { ShownFeature, Words } from "../core/heatmap";
 import { DENSE } from "../core/measure";
 import { bytesToText } from "../core/token";
 import type { Example, Sparse, Store } from "../core/types";
+import { columnNames, readColumn, writeColumn, type Column } from "./columns";
 import { openFamily, readManifest, sameStore, tidy, type FeaturesManifest } from "./family";
 import { DISPLAY, heatMap, showing, type FeatureList, type ShownNow } from "./show";
 import { openStore } from "./store";
@@ -45,6 +46,15 @@ export interface Features extends ShownNow {
   feature(latent: number): CollectedFeature;
   /** A choice of features, dead ones passed over; shows itself as heat maps. */
   top(options?: TopOptions): FeatureList<CollectedFeature> & ShownNow;
+  /** What was found of latents after collecting: names of columns beyond the measured ones. */
+  columns(): string[];
+  /** A number a latent (NaN: none), or a text (undefined: none). @throws OptionError if there is no such column */
+  column(name: string): Float32Array | (string | undefined)[];
+  /**
+   * Keeps a number or a text a latent in the family; `table()` has it as a column, and the columns "label" and "verdict" are shown with a
+   * feature. null takes a column away.
+   */
+  setColumn(name: string, values: Float32Array | (string | undefined)[] | Record<number, string> | null): Promise<void>;
   /** One row a latent, as a danfojs DataFrame. */
   table(): DataFrame;
   /** One feature in full: whole contexts, every group. */
@@ -76,6 +86,11 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
   const { statistics, examples, names, codes } = openFamily(path, manifest);
   const { fired, mean, max, histogram, entropy, distinct, trigger, triggerMean } = statistics;
   const part = examples.ints;
+  const held = new Map<string, Column | undefined>();
+  const found = (name: string): Column | undefined => {
+    if (!held.has(name)) held.set(name, readColumn(path, name, F));
+    return held.get(name);
+  };
   const texts = new Map<number, string>();
   const words: Words = {
     token(id) {
@@ -86,6 +101,10 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
     document: (index) => names.documents[index] ?? String(index),
   };
   let store = options.store;
+  const textOf = (name: string, latent: number): string | undefined => {
+    const column = found(name);
+    return Array.isArray(column) ? column[latent] : undefined;
+  };
 
   const feature = (latent: number, most = Infinity): CollectedFeature => {
     if (!Number.isInteger(latent) || latent < 0 || latent >= F)
@@ -133,6 +152,8 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
       distinctTokens: distinct[latent],
       triggers,
       words,
+      ...(textOf("label", latent) ? { label: textOf("label", latent) } : {}),
+      ...(textOf("verdict", latent) ? { verdict: textOf("verdict", latent) } : {}),
     };
     const one: CollectedFeature = showing(plain, () => heatMap(one)[DISPLAY]());
     return one;
@@ -176,11 +197,22 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
       statistics: { density: Float32Array.from(fired, (n) => n / manifest.rows), mean, max },
       feature: (latent: number) => feature(latent),
       top,
-      table: () =>
-        dataFrame(
-          featureRows({ rows: manifest.rows, fired, mean, max, entropy, distinct, trigger, words }),
-          FEATURE_COLUMNS,
-        ),
+      columns: () => columnNames(path),
+      column(name: string) {
+        const column = found(name);
+        if (column) return column;
+        throw new OptionError(`${path}: expected one of the columns ${columnNames(path).join(", ") || "(none yet)"}, found "${name}". setColumn(name, values) makes one.`);
+      },
+      async setColumn(name: string, values: Column | Record<number, string> | null) {
+        await writeColumn(path, name, values, F);
+        held.delete(name);
+      },
+      table() {
+        const names = columnNames(path);
+        const more = names.map((name) => found(name)!);
+        const rows = featureRows({ rows: manifest.rows, fired, mean, max, entropy, distinct, trigger, words });
+        return dataFrame(rows.map((row, f) => [...row, ...more.map((values) => values[f] ?? "")]), [...FEATURE_COLUMNS, ...names]);
+      },
       card: (latent: number) => heatMap(feature(latent), { layout: "wrap" as const, context: manifest.settings.context }),
       codes(from: number, to: number) {
         if (!(0 <= from && from <= to && to <= manifest.rows))

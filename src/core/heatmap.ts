@@ -26,6 +26,17 @@ export interface Words {
 export interface ShownFeature extends Feature {
   /** Further groups of examples, such as quantiles of its activation. */
   more?: { name: string; examples: Example[] }[];
+  /** What tests made of it: "survives", "token detector" … */
+  verdict?: string;
+  /** Tokens that its decoder direction makes likelier, strongest first, and those that it makes less likely. */
+  logits?: { top: TokenLogit[]; bottom: TokenLogit[] };
+}
+
+export interface TokenLogit {
+  /** As decoded. */
+  text: string;
+  /** Logit for one unit of activation. */
+  value: number;
 }
 
 export interface HeatMapExample {
@@ -44,6 +55,8 @@ export interface HeatMapExample {
 export interface HeatMapFeature {
   latent: number;
   label?: string;
+  verdict?: string;
+  logits?: ShownFeature["logits"];
   density: number;
   mean: number;
   max: number;
