@@ -57,7 +57,9 @@ export type { Recovery } from "./core/recovery";
 export type { SpliceMeasures } from "./core/spliceloss";
 export type { CollectOptions } from "./adapters/collect";
 export type { CollectedFeature, Features, TopOptions } from "./adapters/features";
-export type { LabelScores, ScoreOptions } from "./adapters/score";
+export type { ScoreOptions } from "./adapters/score";
+export type { EveryLatent, LabelScores } from "./adapters/labelscores";
+export type { LatentScore } from "./core/latentscoretable";
 export type { PublishOptions } from "./adapters/publish";
 export type { TrainingState } from "./core/trainingview";
 export type {

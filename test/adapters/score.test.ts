@@ -69,6 +69,41 @@ test("finds the planted latents, and reports them on held-out documents", async 
   features.close();
 });
 
+test("the best latents of a label, all of them, and as columns of the family", async () => {
+  const { store, sae } = synthetic({ documents: 60 });
+  const features = await collect(store, sae, { folder: join(root, "every") });
+  const scores = await scoreLabels(features, { resamples: 20, permutations: 200 });
+  const best = scores.best("backtracking", { count: 4 });
+  assert.equal(best.length, 4);
+  const of = scores.of("backtracking");
+  assert.deepEqual([best[0].latent, best[0].pooling, best[0].baseRate], [of.latent, of.pooling, of.baseRate]);
+  assert.ok(Math.abs(best[0].heldout - of.detectors[0].heldout) < 1e-6 && Math.abs(best[0].averagePrecision - of.detectors[0].averagePrecision) < 1e-6);
+  assert.ok(best.every(({ train }, i) => !i || train <= best[i - 1].train));
+  assert.ok(best[0].q < 1e-6 && best[0].z > 6 && best[0].permutationP === 1 / 201, JSON.stringify(best[0]));
+  assert.ok(best[0].tokenAuroc > 0.8 && best[0].tokenAveragePrecision > 2 * best[0].tokenBaseRate);
+  assert.ok(best[3].q > 0.01 && best[3].permutationP > 0.01, JSON.stringify(best[3])); // a word's latent
+
+  const every = scores.every("backtracking");
+  for (const [name, values] of Object.entries(every)) assert.equal(values.length, 32, name);
+  assert.equal(every.heldout[0], best[0].heldout);
+  assert.deepEqual([every.heldout[31], every.z[31], every.q[31]], [0.5, NaN, NaN]); // it never fires
+  const training = scores.training("backtracking");
+  for (let f = 0; f < 32; f++) assert.equal(every.train[f], Math.max(...training.subarray(3 * f, 3 * f + 3)));
+
+  const bundle = best[DISPLAY]() as Record<string, string>;
+  assert.deepEqual(Object.keys(bundle), ["application/vnd.saelab.table.v1+json", "text/html", "text/plain"]);
+  assert.match(bundle["text/plain"], /^latent +pooling +training.*\n +0 +\S+/);
+  assert.match(bundle["text/plain"], /Latents that correlate with backtracking.*32 latents × 3 poolings.*15 held-out documents/);
+  assert.throws(() => scores.best("joy"), OptionError);
+  assert.throws(() => scores.best("deduction", { count: 0 }), OptionError);
+
+  await scores.keep();
+  assert.deepEqual(features.columns().filter((name) => name.includes("backtracking")), ["AP backtracking", "AUROC backtracking", "q backtracking"]);
+  assert.deepEqual(features.column("AUROC backtracking"), every.heldout);
+  assert.ok(features.table().columns.includes("q deduction"));
+  features.close();
+});
+
 test("what is chosen does not depend on held-out labels; what is reported does", async () => {
   const { store, sae } = synthetic({ documents: 40 });
   const features = await collect(store, sae, { folder: join(root, "blind") });
@@ -225,6 +260,7 @@ test("options that no score could come of are refused", async () => {
     { resamples: -1 },
     { resamples: 0 },
     { resamples: 1.5 },
+    { permutations: 0 },
     { seed: NaN },
   ])
     await assert.rejects(scoreLabels(features, options), OptionError);

@@ -1,0 +1,204 @@
+import type { Pieces } from "./pieces";
+import { permutation, type Random } from "./random";
+import type { Sorted } from "./ranking";
+
+/**
+ * What chance would give.
+ *
+ *   AUROC of sentences that come in documents -Obuchowski-> its variance -> z -> p of every latent -Benjamini–Hochberg-> q
+ *   labels of one document given to another, whole -> AUROC again and again -> p of a few latents, without an approximation
+ */
+
+/** erfc(x) = 2/√π ∫ₓ^∞ exp(−t²) dt for x ≥ 0, to 12 digits of its own size: a series, from 2.5 on a continued fraction. */
+function erfc(x: number): number {
+  const scale = Math.exp(-x * x) / Math.sqrt(Math.PI);
+  if (x < 2.5) {
+    let term = 2 * x;
+    let sum = term;
+    for (let n = 1; term > 1e-17 * sum; n++) sum += term *= (2 * x * x) / (2 * n + 1);
+    return 1 - scale * sum;
+  }
+  let fraction = x;
+  for (let n = 60; n > 0; n--) fraction = x + n / 2 / fraction;
+  return scale / fraction;
+}
+
+/** P(|Z| ≥ |z|), Z normal. NaN of NaN. */
+export const twoSided = (z: number): number => erfc(Math.abs(z) / Math.SQRT2);
+
+/**
+ * Benjamini and Hochberg's q: the least false discovery rate at which each test is among the discoveries, min over j ≥ i of p₍ⱼ₎·m/j.
+ * @param p NaN where there was no test; m counts the others
+ * @see Benjamini & Hochberg, "Controlling the False Discovery Rate" (1995)
+ */
+export function benjaminiHochberg(p: ArrayLike<number>): Float32Array {
+  const tests: number[] = [];
+  for (let i = 0; i < p.length; i++) if (!Number.isNaN(p[i])) tests.push(i);
+  const order = Int32Array.from(tests).sort((a, b) => p[b] - p[a]); // largest first
+  const q = new Float32Array(p.length).fill(NaN);
+  let least = 1;
+  order.forEach((test, i) => (q[test] = least = Math.min(least, (p[test] * order.length) / (order.length - i))));
+  return q;
+}
+
+/** Sentences that carry a label and those that do not, document by document: what a clustered variance is made of. */
+export interface Clusters {
+  positives: Float64Array; // [documents]
+  negatives: Float64Array; // [documents]
+  /** Sums over documents: positives², negatives², positives·negatives. */
+  squares: [number, number, number];
+  /** How many sentences, and how many documents with any. */
+  all: { positives: number; negatives: number; documents: number; withPositives: number; withNegatives: number };
+}
+
+/** @param document of each sentence, from 0 @param mask labels of each, of which bit l is asked for */
+export function clustersOf(document: Int32Array, mask: Int32Array, l: number, documents: number): Clusters {
+  const [positives, negatives] = [new Float64Array(documents), new Float64Array(documents)];
+  document.forEach((d, s) => ((mask[s] >> l) & 1 ? positives : negatives)[d]++);
+  const sum = (value: (d: number) => number): number => positives.reduce((total, _, d) => total + value(d), 0);
+  return {
+    positives,
+    negatives,
+    squares: [sum((d) => positives[d] ** 2), sum((d) => negatives[d] ** 2), sum((d) => positives[d] * negatives[d])],
+    all: {
+      positives: sum((d) => positives[d]),
+      negatives: sum((d) => negatives[d]),
+      documents: sum((d) => (positives[d] + negatives[d] ? 1 : 0)),
+      withPositives: sum((d) => (positives[d] ? 1 : 0)),
+      withNegatives: sum((d) => (negatives[d] ? 1 : 0)),
+    },
+  };
+}
+
+/** Documents on which a latent must fire for its z to be near normal: below, one document decides. */
+export const FEWEST_DOCUMENTS = 5;
+
+/** What a latent's sparse scores tell of one label. */
+export interface Told {
+  auroc: number;
+  averagePrecision: number;
+  /** (AUROC − ½) ÷ its standard error, sentences of a document going together; NaN where too few documents say anything. */
+  z: number;
+}
+
+/**
+ * AUROC, average precision and document-clustered z of scores that are zero but on some sentences, in one walk.
+ *
+ * The Mann–Whitney statistic is a mean over positives of V₁₀, the share of negatives below (half of the equal ones), and over negatives of
+ * V₀₁, the share of positives above. Sums of V₁₀ − θ and V₀₁ − θ over each document are independent of one another, so
+ *   var θ = S₁₀/P + S₀₁/N + 2·S₁₁/(P·N).
+ * @param document of each sentence, from 0
+ * @see Obuchowski, "Nonparametric Analysis of Clustered ROC Curve Data" (1997)
+ */
+export function clusteredTest(document: Int32Array, mask: Int32Array, documents: number) {
+  const sums = [new Float64Array(documents), new Float64Array(documents)]; // of V10, of V01
+  const counts = [new Int32Array(documents), new Int32Array(documents)]; // of positives, of negatives that fire
+  const touched = new Int32Array(documents);
+  return ({ item, ends, groups }: Sorted, l: number, clusters: Clusters, told: Told): void => {
+    const { positives: P, negatives: N, documents: D, withPositives, withNegatives } = clusters.all;
+    let [positivesAbove, negativesAbove, pairs, precision, seen] = [0, 0, 0, 0, 0];
+    const group = (from: number, to: number, p: number, n: number): void => {
+      const placement = [(N - negativesAbove - n / 2) / N, (positivesAbove + p / 2) / P]; // V10, V01
+      for (let i = from; i < to; i++) {
+        const negative = 1 - ((mask[item[i]] >> l) & 1);
+        const d = document[item[i]];
+        if (!counts[0][d] && !counts[1][d]) touched[seen++] = d;
+        counts[negative][d]++;
+        sums[negative][d] += placement[negative];
+      }
+    };
+    const finish = (to: number, p: number, n: number): void => {
+      pairs += n * (positivesAbove + p / 2);
+      positivesAbove += p;
+      negativesAbove += n;
+      precision += (p * positivesAbove) / to;
+    };
+    for (let g = 0, i = 0; g < groups; g++) {
+      const from = i;
+      let p = 0;
+      for (; i < ends[g]; i++) p += (mask[item[i]] >> l) & 1;
+      group(from, i, p, i - from - p);
+      finish(i, p, i - from - p);
+    }
+    const [p, n] = [P - positivesAbove, N - negativesAbove]; // the sentences of score zero are one group more
+    const [v10, v01] = [n / 2 / N, (positivesAbove + p / 2) / P];
+    if (p + n) finish(P + N, p, n);
+    told.auroc = pairs / (P * N);
+    told.averagePrecision = precision / P;
+    // documents on which it is silent: all their sentences are in that group
+    const [a, b] = [v10 - told.auroc, v01 - told.auroc];
+    let [s10, s01, s11] = [clusters.squares[0] * a * a, clusters.squares[1] * b * b, clusters.squares[2] * a * b];
+    for (let t = 0; t < seen; t++) {
+      const d = touched[t];
+      const [m, k] = [clusters.positives[d], clusters.negatives[d]];
+      const x = sums[0][d] + (m - counts[0][d]) * v10 - m * told.auroc;
+      const y = sums[1][d] + (k - counts[1][d]) * v01 - k * told.auroc;
+      s10 += x * x - m * m * a * a;
+      s01 += y * y - k * k * b * b;
+      s11 += x * y - m * k * a * b;
+      sums[0][d] = sums[1][d] = counts[0][d] = counts[1][d] = 0;
+    }
+    const variance =
+      (s10 * withPositives) / (withPositives - 1) / P ** 2 + (s01 * withNegatives) / (withNegatives - 1) / N ** 2 + (2 * s11 * D) / (D - 1) / (P * N);
+    told.z = seen >= FEWEST_DOCUMENTS && variance > 0 ? (told.auroc - 0.5) / Math.sqrt(variance) : NaN;
+  };
+}
+
+/** A latent and a label: its scores on the sentences. */
+export interface Picked {
+  label: number;
+  sorted: Sorted;
+}
+
+/** How much the mid-rank of each sentence with a score is above that of those without. */
+function ranksAbove({ count, item, groups, ends }: Sorted, n: number): { zero: number; item: Int32Array; above: Float64Array } {
+  const zero = (n - count + 1) / 2;
+  const above = new Float64Array(count);
+  for (let g = 0, i = 0; g < groups; i = ends[g++]) above.fill(n - (i + ends[g] - 1) / 2 - zero, i, ends[g]);
+  return { zero, item: item.slice(0, count), above };
+}
+
+/**
+ * P(AUROC as large, had the labels nothing to do with the activations): each document's row of labels is laid over another document, drawn
+ * without repetition, stretched where their numbers of sentences differ. So labels keep their runs and their places from the beginning of a
+ * document to its end, and what follows from the place alone is not taken for more than chance.
+ * @param document of each sentence; those of a document lie together, in order
+ * @returns (1 + draws that reach it) ÷ (1 + draws), of each of them
+ */
+export function* documentPermutations(picked: Picked[], mask: Int32Array, document: Int32Array, labels: number, draws: number, rng: Random): Pieces<Float64Array> {
+  const starts: number[] = [];
+  document.forEach((d, s) => (!s || d !== document[s - 1]) && starts.push(s));
+  starts.push(document.length);
+  const D = starts.length - 1;
+  const n = document.length;
+  const prepared = picked.map(({ sorted }) => ranksAbove(sorted, n));
+  const auroc = ({ zero, item, above }: ReturnType<typeof ranksAbove>, labelled: Int32Array, l: number, positives: number): number => {
+    let sum = 0;
+    for (let i = 0; i < item.length; i++) if ((labelled[item[i]] >> l) & 1) sum += above[i];
+    return positives && n - positives ? (sum + positives * zero - (positives * (positives + 1)) / 2) / (positives * (n - positives)) : 0.5;
+  };
+  const countsOf = (labelled: Int32Array): Float64Array => {
+    const counts = new Float64Array(labels);
+    for (const m of labelled) for (let l = 0; l < labels; l++) counts[l] += (m >> l) & 1;
+    return counts;
+  };
+  const own = countsOf(mask);
+  const reached = prepared.map((one, c) => auroc(one, mask, picked[c].label, own[picked[c].label]) - 1e-12); // rounding is no difference
+  const times = new Float64Array(picked.length);
+  const moved = new Int32Array(n);
+  for (let draw = 0; draw < draws; draw++) {
+    const order = permutation(D, rng);
+    for (let d = 0; d < D; d++) {
+      const [from, size, other] = [starts[d], starts[d + 1] - starts[d], starts[order[d]]];
+      const ratio = (starts[order[d] + 1] - other) / size;
+      for (let i = 0; i < size; i++) moved[from + i] = mask[other + Math.floor(i * ratio)];
+    }
+    const counts = countsOf(moved);
+    for (let c = 0; c < prepared.length; c++) {
+      if (c % 64 === 0) yield;
+      const { label } = picked[c];
+      if (auroc(prepared[c], moved, label, counts[label]) >= reached[c]) times[c]++;
+    }
+  }
+  return times.map((more) => (1 + more) / (1 + draws));
+}
