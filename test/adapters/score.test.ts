@@ -80,7 +80,7 @@ test("the best latents of a label, all of them, and as columns of the family", a
   assert.ok(Math.abs(best[0].heldout - of.detectors[0].heldout) < 1e-6 && Math.abs(best[0].averagePrecision - of.detectors[0].averagePrecision) < 1e-6);
   assert.ok(best.every(({ train }, i) => !i || train <= best[i - 1].train));
   assert.ok(best[0].q < 1e-6 && best[0].z > 6 && best[0].permutationP === 1 / 201, JSON.stringify(best[0]));
-  assert.ok(best[0].tokenAuroc > 0.8 && best[0].tokenAveragePrecision > 2 * best[0].tokenBaseRate);
+  assert.ok(best[0].tokenAuroc > 0.7 && best[0].tokenAveragePrecision > 2 * best[0].tokenBaseRate);
   assert.ok(best[3].q > 0.01 && best[3].permutationP > 0.01, JSON.stringify(best[3])); // a word's latent
 
   const every = scores.every("backtracking");
