@@ -1,11 +1,11 @@
 import type { Pieces } from "./pieces";
 import { permutation, type Random } from "./random";
-import type { Sorted } from "./ranking";
+import { sparseMeasures, type Sorted } from "./ranking";
 
 /**
  * What chance would give.
  *
- *   AUROC of sentences that come in documents -Obuchowski-> its variance -> z -> p of every latent -Benjamini–Hochberg-> q
+ *   AUROC of sentences that come in documents -> its variance -> z -> p of every latent -Benjamini–Hochberg-> q
  *   labels of one document given to another, whole -> AUROC again and again -> p of a few latents, without an approximation
  */
 
@@ -47,8 +47,7 @@ export interface Clusters {
   negatives: Float64Array; // [documents]
   /** Sums over documents: positives², negatives², positives·negatives. */
   squares: [number, number, number];
-  /** How many sentences, and how many documents with any. */
-  all: { positives: number; negatives: number; documents: number; withPositives: number; withNegatives: number };
+  all: { positives: number; negatives: number; documents: number };
 }
 
 /** @param document of each sentence, from 0 @param mask labels of each, of which bit l is asked for */
@@ -64,8 +63,6 @@ export function clustersOf(document: Int32Array, mask: Int32Array, l: number, do
       positives: sum((d) => positives[d]),
       negatives: sum((d) => negatives[d]),
       documents: sum((d) => (positives[d] + negatives[d] ? 1 : 0)),
-      withPositives: sum((d) => (positives[d] ? 1 : 0)),
-      withNegatives: sum((d) => (negatives[d] ? 1 : 0)),
     },
   };
 }
@@ -84,65 +81,60 @@ export interface Told {
 /**
  * AUROC, average precision and document-clustered z of scores that are zero but on some sentences, in one walk.
  *
- * The Mann–Whitney statistic is a mean over positives of V₁₀, the share of negatives below (half of the equal ones), and over negatives of
- * V₀₁, the share of positives above. Sums of V₁₀ − θ and V₀₁ − θ over each document are independent of one another, so
- *   var θ = S₁₀/P + S₀₁/N + 2·S₁₁/(P·N).
+ * The Mann–Whitney statistic is a slope, that of the mid-ranks r on the label y: n·(AUROC − ½). Its standard error is that of a regression
+ * whose errors go together within a document, e the ranks less their mean among positives, or among negatives:
+ *   var(n·AUROC) = Σ_documents (Σ_within e·(y − ȳ))² ÷ (P·N/n)² · D/(D − 1) · (n − 1)/(n − 2).
  * @param document of each sentence, from 0
- * @see Obuchowski, "Nonparametric Analysis of Clustered ROC Curve Data" (1997)
+ * @see Liang & Zeger, "Longitudinal data analysis using generalized linear models" (1986); statsmodels' OLS with cov_type "cluster"
  */
 export function clusteredTest(document: Int32Array, mask: Int32Array, documents: number) {
-  const sums = [new Float64Array(documents), new Float64Array(documents)]; // of V10, of V01
-  const counts = [new Int32Array(documents), new Int32Array(documents)]; // of positives, of negatives that fire
+  const ranks = [new Float64Array(documents), new Float64Array(documents)]; // sums of those of negatives, of positives that fire
+  const counts = [new Int32Array(documents), new Int32Array(documents)];
   const touched = new Int32Array(documents);
-  return ({ item, ends, groups }: Sorted, l: number, clusters: Clusters, told: Told): void => {
-    const { positives: P, negatives: N, documents: D, withPositives, withNegatives } = clusters.all;
-    let [positivesAbove, negativesAbove, pairs, precision, seen] = [0, 0, 0, 0, 0];
-    const group = (from: number, to: number, p: number, n: number): void => {
-      const placement = [(N - negativesAbove - n / 2) / N, (positivesAbove + p / 2) / P]; // V10, V01
-      for (let i = from; i < to; i++) {
-        const negative = 1 - ((mask[item[i]] >> l) & 1);
+  return (sorted: Sorted, l: number, { positives, negatives, squares, all }: Clusters, told: Told): void => {
+    const { item, ends, groups, count } = sorted;
+    const { positives: P, negatives: N, documents: D } = all;
+    const n = P + N;
+    const sums = [0, 0];
+    let seen = 0;
+    for (let g = 0, i = 0; g < groups; g++) {
+      const rank = n - (i + ends[g] - 1) / 2;
+      for (; i < ends[g]; i++) {
+        const is = (mask[item[i]] >> l) & 1;
         const d = document[item[i]];
         if (!counts[0][d] && !counts[1][d]) touched[seen++] = d;
-        counts[negative][d]++;
-        sums[negative][d] += placement[negative];
+        counts[is][d]++;
+        ranks[is][d] += rank;
+        sums[is] += rank;
       }
-    };
-    const finish = (to: number, p: number, n: number): void => {
-      pairs += n * (positivesAbove + p / 2);
-      positivesAbove += p;
-      negativesAbove += n;
-      precision += (p * positivesAbove) / to;
-    };
-    for (let g = 0, i = 0; g < groups; g++) {
-      const from = i;
-      let p = 0;
-      for (; i < ends[g]; i++) p += (mask[item[i]] >> l) & 1;
-      group(from, i, p, i - from - p);
-      finish(i, p, i - from - p);
     }
-    const [p, n] = [P - positivesAbove, N - negativesAbove]; // the sentences of score zero are one group more
-    const [v10, v01] = [n / 2 / N, (positivesAbove + p / 2) / P];
-    if (p + n) finish(P + N, p, n);
-    told.auroc = pairs / (P * N);
-    told.averagePrecision = precision / P;
-    // documents on which it is silent: all their sentences are in that group
-    const [a, b] = [v10 - told.auroc, v01 - told.auroc];
-    let [s10, s01, s11] = [clusters.squares[0] * a * a, clusters.squares[1] * b * b, clusters.squares[2] * a * b];
+    Object.assign(told, sparseMeasures(sorted, mask, l, P, N));
+    const silent = (n - count + 1) / 2; // rank of the sentences of score zero
+    const mean = (sums[1] + (P - countOf(counts[1], touched, seen)) * silent) / P;
+    const other = (sums[0] + (N - countOf(counts[0], touched, seen)) * silent) / N;
+    // documents on which it is silent: all their sentences have that rank
+    const [a, b] = [(N / n) * (silent - mean), (P / n) * (silent - other)];
+    let sum = squares[0] * a * a + squares[1] * b * b - 2 * squares[2] * a * b;
     for (let t = 0; t < seen; t++) {
       const d = touched[t];
-      const [m, k] = [clusters.positives[d], clusters.negatives[d]];
-      const x = sums[0][d] + (m - counts[0][d]) * v10 - m * told.auroc;
-      const y = sums[1][d] + (k - counts[1][d]) * v01 - k * told.auroc;
-      s10 += x * x - m * m * a * a;
-      s01 += y * y - k * k * b * b;
-      s11 += x * y - m * k * a * b;
-      sums[0][d] = sums[1][d] = counts[0][d] = counts[1][d] = 0;
+      const [m, k] = [positives[d], negatives[d]];
+      const x = ranks[1][d] + (m - counts[1][d]) * silent - m * mean;
+      const y = ranks[0][d] + (k - counts[0][d]) * silent - k * other;
+      sum += ((N / n) * x - (P / n) * y) ** 2 - (a * m - b * k) ** 2;
+      ranks[0][d] = ranks[1][d] = counts[0][d] = counts[1][d] = 0;
     }
-    const variance =
-      (s10 * withPositives) / (withPositives - 1) / P ** 2 + (s01 * withNegatives) / (withNegatives - 1) / N ** 2 + (2 * s11 * D) / (D - 1) / (P * N);
-    told.z = seen >= FEWEST_DOCUMENTS && variance > 0 ? (told.auroc - 0.5) / Math.sqrt(variance) : NaN;
+    const lead = told.auroc - 0.5;
+    const variance = ((sum / (P * N) ** 2) * D * (n - 1)) / ((D - 1) * (n - 2)); // of AUROC
+    // equal ranks among all positives, and among all negatives: no scatter to hold it against
+    told.z = seen < FEWEST_DOCUMENTS ? NaN : variance > 1e-18 ? lead / Math.sqrt(variance) : lead ? Math.sign(lead) * Infinity : NaN;
   };
 }
+
+const countOf = (counts: Int32Array, at: Int32Array, many: number): number => {
+  let sum = 0;
+  for (let t = 0; t < many; t++) sum += counts[at[t]];
+  return sum;
+};
 
 /** A latent and a label: its scores on the sentences. */
 export interface Picked {

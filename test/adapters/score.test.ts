@@ -81,7 +81,7 @@ test("the best latents of a label, all of them, and as columns of the family", a
   assert.ok(best.every(({ train }, i) => !i || train <= best[i - 1].train));
   assert.ok(best[0].q < 1e-6 && best[0].z > 6 && best[0].permutationP === 1 / 201, JSON.stringify(best[0]));
   assert.ok(best[0].tokenAuroc > 0.7 && best[0].tokenAveragePrecision > 2 * best[0].tokenBaseRate);
-  assert.ok(best[3].q > 0.01 && best[3].permutationP > 0.01, JSON.stringify(best[3])); // a word's latent
+  for (const one of scores.best("initializing", { count: 6 })) assert.ok(one.q > 0.05 && one.permutationP > 0.02, JSON.stringify(one)); // nothing follows it
 
   const every = scores.every("backtracking");
   for (const [name, values] of Object.entries(every)) assert.equal(values.length, 32, name);

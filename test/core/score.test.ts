@@ -231,7 +231,7 @@ test("every latent × label against the definition: poolings, held-out sentences
       const [scores, positive] = [pooled(test.of, best), bitOf(test.mask, l)];
       close(out[l].heldout[f], byPairs(scores, positive), 1e-6);
       close(out[l].averagePrecision[f], averagePrecision(scores, positive), 1e-6);
-      close(out[l].z[f], obuchowski(scores, positive, document), 1e-4);
+      close(out[l].z[f], clustered(scores, positive, document), 1e-5);
       const tokens = test.of.flatMap((s) => [...value[f].subarray(s * 8, s * 8 + 8)]);
       const ofTokens = positive.flatMap((is) => new Array<number>(8).fill(is));
       close(out[l].tokenAuroc[f], auroc(tokens, ofTokens), 1e-6);
@@ -241,20 +241,17 @@ test("every latent × label against the definition: poolings, held-out sentences
   assert.deepEqual([out[0].heldout[latents - 1], out[0].averagePrecision[latents - 1], out[0].z[latents - 1]], [0.5, 0.25, NaN]);
 });
 
-/** (AUROC − ½) ÷ its standard error by Obuchowski's formulas, from all pairs. */
-function obuchowski(score: number[], positive: number[], document: Int32Array): number {
-  const theta = byPairs(score, positive);
-  const [p, n] = [positive.filter(Boolean).length, positive.filter((is) => !is).length];
-  const beats = (a: number, b: number): number => (a > b ? 1 : a === b ? 0.5 : 0);
-  const placement = score.map((a, i) => score.reduce((sum, b, j) => sum + (positive[i] === positive[j] ? 0 : positive[i] ? beats(a, b) : beats(b, a)), 0) / (positive[i] ? n : p));
+/** Slope of the mid-ranks on the label ÷ its standard error, errors of a document together: sums over all sentences. */
+function clustered(score: number[], positive: number[], document: Int32Array): number {
+  const n = score.length;
+  const rank = score.map((v) => score.reduce((sum, w) => sum + (w < v ? 1 : w === v ? 0.5 : 0), 0.5));
+  const mean = (list: number[]): number => list.reduce((a, b) => a + b, 0) / list.length;
+  const y = mean(positive);
+  const byClass = [0, 1].map((is) => mean(rank.filter((_, i) => positive[i] === is)));
+  const sxx = positive.reduce((sum, is) => sum + (is - y) ** 2, 0);
   const names = [...new Set(document)];
-  const sums = names.map((d) => [1, 0].map((is) => score.reduce((sum, _, i) => sum + (document[i] === d && positive[i] === is ? placement[i] - theta : 0), 0)));
-  const of = (is: number): number => names.filter((d) => positive.some((one, i) => one === is && document[i] === d)).length;
-  const total = (value: (one: number[]) => number): number => sums.reduce((sum, one) => sum + value(one), 0);
-  const s10 = ((of(1) / (of(1) - 1)) * total(([a]) => a * a)) / p;
-  const s01 = ((of(0) / (of(0) - 1)) * total(([, b]) => b * b)) / n;
-  const s11 = (names.length / (names.length - 1)) * total(([a, b]) => a * b);
-  return (theta - 0.5) / Math.sqrt(s10 / p + s01 / n + (2 * s11) / (p * n));
+  const meat = names.reduce((sum, d) => sum + rank.reduce((inner, r, i) => inner + (document[i] === d ? (r - byClass[positive[i]]) * (positive[i] - y) : 0), 0) ** 2, 0);
+  return (byClass[1] - byClass[0]) / (Math.sqrt((meat * names.length * (n - 1)) / ((names.length - 1) * (n - 2))) / sxx);
 }
 
 test("Walsh–Hadamard: the product with its matrix; random directions are unit vectors of signs, projected as by dot products", () => {
