@@ -2,7 +2,7 @@ import { OptionError } from "../core/errors";
 import { bestTable, type LatentScore } from "../core/latentscoretable";
 import { POOLINGS } from "../core/score";
 import { scoresHtml, scoresText, type LabelScore, type ScoresView } from "../core/scoretable";
-import { wholeNumber, type CollectedFeature } from "./features";
+import type { CollectedFeature } from "./features";
 import type { Side } from "./labelled";
 import { byTraining, type ScoredLatents } from "./scorelatents";
 import type { Task } from "./scoretask";
@@ -71,7 +71,7 @@ export function labelScores(task: Task, scored: LabelScore[], found: ScoredLaten
       of,
       training: (label) => found.training[number(label)],
       best(label, { count: wanted = 20 } = {}) {
-        wholeNumber("best: count", wanted, 1);
+        if (!Number.isSafeInteger(wanted) || wanted < 1) throw new OptionError(`best: count: expected a whole number from 1 on, found ${wanted}.`);
         const l = number(label);
         const measures = found.measures[l];
         const list = Array.from(byTraining(measures, fired, wanted), (latent, i): LatentScore => ({

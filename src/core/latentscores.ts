@@ -18,7 +18,7 @@ export interface LatentScores {
   pooling: Uint8Array; // [F] which one, of POOLINGS
   heldout: Float32Array; // [F] AUROC on held-out sentences, of that pooling
   averagePrecision: Float32Array; // [F] the same sentences
-  z: Float32Array; // [F] (AUROC − ½) ÷ its standard error over documents; NaN: it fires on too few of them
+  z: Float32Array; // [F] document-clustered Mann–Whitney, a normal deviate; NaN: it fires on fewer than five held-out documents
   tokenAuroc: Float32Array; // [F] on held-out tokens
   tokenAveragePrecision: Float32Array; // [F]
 }

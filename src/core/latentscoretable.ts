@@ -18,7 +18,7 @@ export interface LatentScore {
   tokenAuroc: number;
   tokenAveragePrecision: number;
   tokenBaseRate: number;
-  /** (AUROC − ½) ÷ its standard error, sentences of a document going together; NaN where it fires on fewer than five held-out documents. */
+  /** Document-clustered Mann–Whitney of `heldout`, a normal deviate; NaN where it fires on fewer than five held-out documents. */
   z: number;
   /** False discovery rate among all latents (Benjamini–Hochberg, two-sided p of z). */
   q: number;

@@ -27,6 +27,13 @@ function erfc(x: number): number {
 export const twoSided = (z: number): number => erfc(Math.abs(z) / Math.SQRT2);
 
 /**
+ * The normal deviate as unlikely as Student's t with ν degrees of freedom: √(ν ln(1 + t²/ν))·(8ν + 1)/(8ν + 3), right to 3 % of itself from ν = 4 on.
+ * @see Wallace, "Bounds on normal approximations to Student's and the chi-square distributions" (1959)
+ */
+export const asNormal = (t: number, freedom: number): number =>
+  (Math.sign(t) * Math.sqrt(freedom * Math.log1p((t * t) / freedom)) * (8 * freedom + 1)) / (8 * freedom + 3);
+
+/**
  * Benjamini and Hochberg's q: the least false discovery rate at which each test is among the discoveries, min over j ≥ i of p₍ⱼ₎·m/j.
  * @param p NaN where there was no test; m counts the others
  * @see Benjamini & Hochberg, "Controlling the False Discovery Rate" (1995)
@@ -41,29 +48,33 @@ export function benjaminiHochberg(p: ArrayLike<number>): Float32Array {
   return q;
 }
 
-/** Sentences that carry a label and those that do not, document by document: what a clustered variance is made of. */
+/** Sentences that carry a label and those that do not, document by document. */
 export interface Clusters {
-  positives: Float64Array; // [documents]
-  negatives: Float64Array; // [documents]
-  /** Sums over documents: positives², negatives², positives·negatives. */
+  positives: number;
+  negatives: number;
+  documents: number;
+  ofDocument: { positives: Float64Array; negatives: Float64Array }; // [documents]
+  /** Weights of a document's sums when it is left out: 1 ÷ (positives of the others), 1 ÷ (negatives of the others). */
+  weights: { positives: Float64Array; negatives: Float64Array }; // [documents]
+  /** Σ (m·u)², Σ (k·v)², Σ m·u·k·v over documents, m and k their positives and negatives, u and v those weights. */
   squares: [number, number, number];
-  all: { positives: number; negatives: number; documents: number };
 }
 
 /** @param document of each sentence, from 0 @param mask labels of each, of which bit l is asked for */
 export function clustersOf(document: Int32Array, mask: Int32Array, l: number, documents: number): Clusters {
-  const [positives, negatives] = [new Float64Array(documents), new Float64Array(documents)];
-  document.forEach((d, s) => ((mask[s] >> l) & 1 ? positives : negatives)[d]++);
-  const sum = (value: (d: number) => number): number => positives.reduce((total, _, d) => total + value(d), 0);
+  const [m, k] = [new Float64Array(documents), new Float64Array(documents)];
+  document.forEach((d, s) => ((mask[s] >> l) & 1 ? m : k)[d]++);
+  const [positives, negatives] = [m, k].map((list) => list.reduce((a, b) => a + b, 0));
+  const weights = { positives: m.map((here) => 1 / (positives - here)), negatives: k.map((here) => 1 / (negatives - here)) };
+  const sum = (value: (d: number) => number): number => m.reduce((total, _, d) => total + (m[d] + k[d] ? value(d) : 0), 0);
+  const [a, b] = [(d: number) => m[d] * weights.positives[d], (d: number) => k[d] * weights.negatives[d]];
   return {
     positives,
     negatives,
-    squares: [sum((d) => positives[d] ** 2), sum((d) => negatives[d] ** 2), sum((d) => positives[d] * negatives[d])],
-    all: {
-      positives: sum((d) => positives[d]),
-      negatives: sum((d) => negatives[d]),
-      documents: sum((d) => (positives[d] + negatives[d] ? 1 : 0)),
-    },
+    documents: sum(() => 1),
+    ofDocument: { positives: m, negatives: k },
+    weights,
+    squares: [sum((d) => a(d) ** 2), sum((d) => b(d) ** 2), sum((d) => a(d) * b(d))],
   };
 }
 
@@ -74,28 +85,32 @@ export const FEWEST_DOCUMENTS = 5;
 export interface Told {
   auroc: number;
   averagePrecision: number;
-  /** (AUROC − ½) ÷ its standard error, sentences of a document going together; NaN where too few documents say anything. */
+  /**
+   * (AUROC − ½) ÷ its standard error, sentences of a document going together, as a normal deviate; NaN where it fires on fewer than five
+   * documents, or one has all the positives.
+   */
   z: number;
 }
 
 /**
  * AUROC, average precision and document-clustered z of scores that are zero but on some sentences, in one walk.
  *
- * The Mann–Whitney statistic is a slope, that of the mid-ranks r on the label y: n·(AUROC − ½). Its standard error is that of a regression
- * whose errors go together within a document, e the ranks less their mean among positives, or among negatives:
- *   var(n·AUROC) = Σ_documents (Σ_within e·(y − ȳ))² ÷ (P·N/n)² · D/(D − 1) · (n − 1)/(n − 2).
+ * n·(AUROC − ½) is the mean mid-rank of the positives less that of the others, Δ. Sentences of a document go together, so its standard error
+ * is the jackknife over documents, ranks held: (D − 1)/D · Σ_d (Δ without document d − Δ)². Left out, document d moves the positives' mean by
+ * −(its positives' ranks less their mean, summed) ÷ (positives of the others). AUROC − ½ in these units is taken for Student's t, its degrees of
+ * freedom the documents on which the latent fires less one.
  * @param document of each sentence, from 0
- * @see Liang & Zeger, "Longitudinal data analysis using generalized linear models" (1986); statsmodels' OLS with cov_type "cluster"
+ * @see MacKinnon & White, "Some heteroskedasticity-consistent covariance matrix estimators" (1985), HC3, here with documents for observations
  */
 export function clusteredTest(document: Int32Array, mask: Int32Array, documents: number) {
   const ranks = [new Float64Array(documents), new Float64Array(documents)]; // sums of those of negatives, of positives that fire
   const counts = [new Int32Array(documents), new Int32Array(documents)];
   const touched = new Int32Array(documents);
-  return (sorted: Sorted, l: number, { positives, negatives, squares, all }: Clusters, told: Told): void => {
+  return (sorted: Sorted, l: number, clusters: Clusters, told: Told): void => {
     const { item, ends, groups, count } = sorted;
-    const { positives: P, negatives: N, documents: D } = all;
+    const { positives: P, negatives: N, documents: D, ofDocument, weights, squares } = clusters;
     const n = P + N;
-    const sums = [0, 0];
+    const [sums, fired] = [[0, 0], [0, 0]];
     let seen = 0;
     for (let g = 0, i = 0; g < groups; g++) {
       const rank = n - (i + ends[g] - 1) / 2;
@@ -106,35 +121,33 @@ export function clusteredTest(document: Int32Array, mask: Int32Array, documents:
         counts[is][d]++;
         ranks[is][d] += rank;
         sums[is] += rank;
+        fired[is]++;
       }
     }
-    Object.assign(told, sparseMeasures(sorted, mask, l, P, N));
+    const { auroc, averagePrecision } = sparseMeasures(sorted, mask, l, P, N);
     const silent = (n - count + 1) / 2; // rank of the sentences of score zero
-    const mean = (sums[1] + (P - countOf(counts[1], touched, seen)) * silent) / P;
-    const other = (sums[0] + (N - countOf(counts[0], touched, seen)) * silent) / N;
+    const mean = (sums[1] + (P - fired[1]) * silent) / P;
+    const other = (sums[0] + (N - fired[0]) * silent) / N;
     // documents on which it is silent: all their sentences have that rank
-    const [a, b] = [(N / n) * (silent - mean), (P / n) * (silent - other)];
+    const [a, b] = [silent - mean, silent - other];
     let sum = squares[0] * a * a + squares[1] * b * b - 2 * squares[2] * a * b;
     for (let t = 0; t < seen; t++) {
       const d = touched[t];
-      const [m, k] = [positives[d], negatives[d]];
+      const [m, k, u, v] = [ofDocument.positives[d], ofDocument.negatives[d], weights.positives[d], weights.negatives[d]];
       const x = ranks[1][d] + (m - counts[1][d]) * silent - m * mean;
       const y = ranks[0][d] + (k - counts[0][d]) * silent - k * other;
-      sum += ((N / n) * x - (P / n) * y) ** 2 - (a * m - b * k) ** 2;
+      sum += (u * x - v * y) ** 2 - (u * m * a - v * k * b) ** 2;
       ranks[0][d] = ranks[1][d] = counts[0][d] = counts[1][d] = 0;
     }
-    const lead = told.auroc - 0.5;
-    const variance = ((sum / (P * N) ** 2) * D * (n - 1)) / ((D - 1) * (n - 2)); // of AUROC
+    const lead = auroc - 0.5;
+    const variance = ((D - 1) / D) * (sum / n / n); // of AUROC
     // equal ranks among all positives, and among all negatives: no scatter to hold it against
-    told.z = seen < FEWEST_DOCUMENTS ? NaN : variance > 1e-18 ? lead / Math.sqrt(variance) : lead ? Math.sign(lead) * Infinity : NaN;
+    const t = variance > 1e-18 ? lead / Math.sqrt(variance) : lead ? Math.sign(lead) * Infinity : NaN;
+    told.auroc = auroc;
+    told.averagePrecision = averagePrecision;
+    told.z = seen < FEWEST_DOCUMENTS || !Number.isFinite(squares[0] + squares[1]) ? NaN : asNormal(t, seen - 1);
   };
 }
-
-const countOf = (counts: Int32Array, at: Int32Array, many: number): number => {
-  let sum = 0;
-  for (let t = 0; t < many; t++) sum += counts[at[t]];
-  return sum;
-};
 
 /** A latent and a label: its scores on the sentences. */
 export interface Picked {
@@ -152,8 +165,8 @@ function ranksAbove({ count, item, groups, ends }: Sorted, n: number): { zero: n
 
 /**
  * P(AUROC as large, had the labels nothing to do with the activations): each document's row of labels is laid over another document, drawn
- * without repetition, stretched where their numbers of sentences differ. So labels keep their runs and their places from the beginning of a
- * document to its end, and what follows from the place alone is not taken for more than chance.
+ * without repetition. So labels keep their runs and their places, and what follows from the place alone is not taken for more than chance:
+ * a quarter of the shorter of the two counts from the beginning, one from the end, and what lies between is stretched.
  * @param document of each sentence; those of a document lie together, in order
  * @returns (1 + draws that reach it) ÷ (1 + draws), of each of them
  */
@@ -181,9 +194,12 @@ export function* documentPermutations(picked: Picked[], mask: Int32Array, docume
   for (let draw = 0; draw < draws; draw++) {
     const order = permutation(D, rng);
     for (let d = 0; d < D; d++) {
-      const [from, size, other] = [starts[d], starts[d + 1] - starts[d], starts[order[d]]];
-      const ratio = (starts[order[d] + 1] - other) / size;
-      for (let i = 0; i < size; i++) moved[from + i] = mask[other + Math.floor(i * ratio)];
+      const [from, other] = [starts[d], starts[order[d]]];
+      const [size, others] = [starts[d + 1] - from, starts[order[d] + 1] - other];
+      const edge = Math.min(size, others) >> 2;
+      const ratio = (others - 2 * edge) / (size - 2 * edge);
+      for (let i = 0; i < size; i++)
+        moved[from + i] = mask[other + (i < edge ? i : i >= size - edge ? others - size + i : edge + Math.floor((i - edge) * ratio))];
     }
     const counts = countsOf(moved);
     for (let c = 0; c < prepared.length; c++) {

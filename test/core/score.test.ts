@@ -13,12 +13,13 @@ import {
 } from "../../src/core/score";
 import { latentScores, silentScores } from "../../src/core/latentscores";
 import { auroc, averagePrecision, bootstrap, ranking, sorter, sparseMeasures } from "../../src/core/ranking";
+import { asNormal, FEWEST_DOCUMENTS } from "../../src/core/significance";
 import { logisticProbe, randomDirections, textModel, walshHadamard } from "../../src/core/controls";
 import { verdictOf, type Detector } from "../../src/core/scoretable";
 import type { Document } from "../../src/core/types";
 
 const close = (got: number, want: number, tolerance = 1e-9): void =>
-  assert.ok(Math.abs(got - want) <= tolerance, `${got} is not ${want}`);
+  assert.ok(Object.is(got, want) || Math.abs(got - want) <= tolerance, `${got} is not ${want}`);
 
 /** Pair by pair: the definition. */
 function byPairs(score: number[], positive: number[]): number {
@@ -231,7 +232,8 @@ test("every latent × label against the definition: poolings, held-out sentences
       const [scores, positive] = [pooled(test.of, best), bitOf(test.mask, l)];
       close(out[l].heldout[f], byPairs(scores, positive), 1e-6);
       close(out[l].averagePrecision[f], averagePrecision(scores, positive), 1e-6);
-      close(out[l].z[f], clustered(scores, positive, document), 1e-5);
+      const fires = new Set(document.filter((_, i) => scores[i] > 0)).size;
+      close(out[l].z[f], fires < FEWEST_DOCUMENTS ? NaN : asNormal(clustered(scores, positive, document), fires - 1), 1e-5);
       const tokens = test.of.flatMap((s) => [...value[f].subarray(s * 8, s * 8 + 8)]);
       const ofTokens = positive.flatMap((is) => new Array<number>(8).fill(is));
       close(out[l].tokenAuroc[f], auroc(tokens, ofTokens), 1e-6);
@@ -241,17 +243,19 @@ test("every latent × label against the definition: poolings, held-out sentences
   assert.deepEqual([out[0].heldout[latents - 1], out[0].averagePrecision[latents - 1], out[0].z[latents - 1]], [0.5, 0.25, NaN]);
 });
 
-/** Slope of the mid-ranks on the label ÷ its standard error, errors of a document together: sums over all sentences. */
+/** Difference of mean mid-ranks ÷ its jackknife error, each document left out once: sums over all sentences. */
 function clustered(score: number[], positive: number[], document: Int32Array): number {
-  const n = score.length;
   const rank = score.map((v) => score.reduce((sum, w) => sum + (w < v ? 1 : w === v ? 0.5 : 0), 0.5));
-  const mean = (list: number[]): number => list.reduce((a, b) => a + b, 0) / list.length;
-  const y = mean(positive);
-  const byClass = [0, 1].map((is) => mean(rank.filter((_, i) => positive[i] === is)));
-  const sxx = positive.reduce((sum, is) => sum + (is - y) ** 2, 0);
+  const difference = (without: number): number => {
+    const [other, mean] = [0, 1].map((is) => {
+      const list = rank.filter((_, i) => positive[i] === is && document[i] !== without);
+      return list.reduce((a, b) => a + b, 0) / list.length;
+    });
+    return mean - other;
+  };
   const names = [...new Set(document)];
-  const meat = names.reduce((sum, d) => sum + rank.reduce((inner, r, i) => inner + (document[i] === d ? (r - byClass[positive[i]]) * (positive[i] - y) : 0), 0) ** 2, 0);
-  return (byClass[1] - byClass[0]) / (Math.sqrt((meat * names.length * (n - 1)) / ((names.length - 1) * (n - 2))) / sxx);
+  const variance = ((names.length - 1) / names.length) * names.reduce((sum, d) => sum + (difference(d) - difference(-1)) ** 2, 0);
+  return difference(-1) / Math.sqrt(variance);
 }
 
 test("Walsh–Hadamard: the product with its matrix; random directions are unit vectors of signs, projected as by dot products", () => {
