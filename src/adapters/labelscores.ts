@@ -37,7 +37,7 @@ export interface LabelScores extends ScoresView, ShownNow {
 }
 
 /** The scores as something to ask and to show. The picked latents are read now: the features may be closed then. */
-export function labelScores(task: Task, scored: LabelScore[], found: ScoredLatents, permutations: number): LabelScores {
+export function labelScores(task: Task, scored: LabelScore[], found: ScoredLatents, { permutations, sampled }: { permutations: number; sampled: number }): LabelScores {
   const { features, sentences, train, test, latents, leftOut } = task;
   const { labels } = sentences;
   const count = ({ of }: Side): { sentences: number; documents: number } => ({
@@ -52,6 +52,7 @@ export function labelScores(task: Task, scored: LabelScore[], found: ScoredLaten
     heldout: count(test),
     skipped: sentences.count - train.of.length - test.of.length,
     leftOut,
+    ...(sampled < train.of.length ? { sampled } : {}),
   };
   const { words, fired } = features;
   const known = new Map(scored.map(({ latent }) => [latent, features.feature(latent)]));

@@ -11,7 +11,8 @@ import { labelScores, type LabelScores } from "./labelscores";
 import { inPieces } from "./pieces";
 import { meter } from "./progress";
 import { defaultProgress } from "./progressbar";
-import { activationControls, bestDirections, sentenceMeans, textControls } from "./scorecontrols";
+import { activationControls, textControls } from "./scorecontrols";
+import { bestDirections, sentenceRows } from "./scoredirections";
 import { scoreLatents, type ScoredLatents } from "./scorelatents";
 import { pause, requireMemory, STOPPED, taskOf, type Candidate, type Task } from "./scoretask";
 
@@ -63,7 +64,7 @@ async function score(features: Features, options: ScoreOptions): Promise<LabelSc
   requireMemory(task);
   const latents = await scoreLatents(task, permutations, seed);
   told(1, "latents");
-  const means = await sentenceMeans(task);
+  const means = await sentenceRows(task, seed);
   const directions = await bestDirections(task, means, seed);
   told(2, "random directions");
   const texts = await textControls(task, seed);
@@ -108,7 +109,7 @@ async function score(features: Features, options: ScoreOptions): Promise<LabelSc
     await pause();
   }
   told(4);
-  return labelScores(task, scored, latents, permutations);
+  return labelScores(task, scored, latents, { permutations, sampled: means.sample.of.length });
 }
 
 /** The latent that is picked for a label. */

@@ -22,6 +22,8 @@ export interface Task extends Labelled {
 export const STOPPED = "No scores were kept: ask again.";
 /** Scores of random directions held at once: 64 MB. */
 export const SCRATCH = 2 ** 24;
+/** Rows of training sentences on which all random directions are tried. */
+export const SAMPLED_ROWS = 2 ** 15;
 
 export async function pause(): Promise<void> {
   stopIfInterrupted(STOPPED);
@@ -56,7 +58,8 @@ export async function taskOf(features: Features, store: Store, wanted?: string[]
 export function requireMemory({ features, store, d, latents, sentences }: Task): void {
   const firings = 8 * Math.min(2 ** 23, features.fired.reduce((sum, n) => sum + n, 0));
   const eachLatent = (4 * POOLINGS.length + 33) * sentences.labels.length; // training AUROC of each pooling, measures, q
-  const needed = 8 * sentences.count * d + 4 * SCRATCH + firings + eachLatent * latents;
+  const sampled = Math.min(2 * SAMPLED_ROWS, features.rows);
+  const needed = 8 * sentences.count * d + 4 * sampled * d + 4 * SCRATCH + firings + eachLatent * latents;
   const available = (process as { availableMemory?: () => number }).availableMemory?.() ?? freemem();
   if (needed <= available) return;
   const megabytes = (bytes: number): string => `${Math.ceil(bytes / 1e6).toLocaleString("en")} MB`;
@@ -69,7 +72,8 @@ export function requireMemory({ features, store, d, latents, sentences }: Task):
 /** A way to tell a label: `scores` are those of the held-out sentences. */
 export type Candidate = Pick<Detector, "kind" | "what" | "absent" | "searched" | "train"> & { scores: ArrayLike<number> };
 
-const picked = (scores: ArrayLike<number>, of: Int32Array): Float32Array => Float32Array.from(of, (s) => scores[s]);
+/** Scores of some sentences. */
+export const picked = (scores: ArrayLike<number>, of: Int32Array): Float32Array => Float32Array.from(of, (s) => scores[s]);
 
 /** A candidate from scores of all sentences: measured on training ones, its held-out ones kept. */
 export function candidate(
