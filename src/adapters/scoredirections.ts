@@ -20,6 +20,7 @@ const COLUMNS = 16; // float32 numbers in a cache line
 const POOLS = POOLINGS.length;
 const FEWEST = 200; // positives of a label in the sample, if there are so many
 const FINALISTS = 16;
+const STEPS = 256; // scores are sorted into so many, those of a step tied: finalists are measured exactly
 
 /** Mean of all rows of each sentence, and of its first five, [sentences, d] each; and the rows of some sentences. */
 export interface SentenceRows {
@@ -88,7 +89,7 @@ async function finalists(task: Task, { all, first, sample }: SentenceRows, direc
   const ranks = ranking(sample.mask, best.length);
   const together = Math.max(1, Math.min(directions.blocks, Math.floor(SCRATCH / (n * size))));
   const out = new Float32Array(size);
-  const bins = new Float64Array(2048 * ranks.classes);
+  const bins = new Float64Array(STEPS * ranks.classes);
   const columns = new Float32Array(COLUMNS * n);
   const found = new Float64Array(best.length);
   const scores = new Float32Array(n * together * size);

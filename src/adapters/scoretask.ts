@@ -23,7 +23,7 @@ export const STOPPED = "No scores were kept: ask again.";
 /** Scores of random directions held at once: 64 MB. */
 export const SCRATCH = 2 ** 24;
 /** Rows of training sentences on which all random directions are tried. */
-export const SAMPLED_ROWS = 2 ** 15;
+export const SAMPLED_ROWS = 2 ** 14;
 
 export async function pause(): Promise<void> {
   stopIfInterrupted(STOPPED);
