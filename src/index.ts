@@ -20,6 +20,10 @@ export { densityHistogram } from "./adapters/evaluationplots";
 export { collect } from "./adapters/collect";
 export { openFeatures } from "./adapters/features";
 export { scoreLabels } from "./adapters/score";
+export { reasonScore } from "./adapters/reasonscore";
+export { promptStatistics } from "./adapters/promptstatistics";
+export { featureLogits } from "./adapters/featurelogits";
+export { REASONING_WORDS } from "./core/reasonscore";
 export { display, heatMap } from "./adapters/show";
 export { featureScatter, trainingCurve } from "./adapters/plots";
 export { featureTable } from "./adapters/table";
@@ -60,6 +64,11 @@ export type { CollectedFeature, Features, TopOptions } from "./adapters/features
 export type { ScoreOptions } from "./adapters/score";
 export type { EveryLatent, LabelScores } from "./adapters/labelscores";
 export type { LatentScore } from "./core/latentscoretable";
+export type { ReasonOptions, ReasonScores } from "./adapters/reasonscore";
+export type { ReasonScored, Window, WordGroups } from "./core/reasonscore";
+export type { PromptOptions, PromptOrder, PromptStatistics } from "./adapters/promptstatistics";
+export type { Few, PromptFeature, Spread } from "./core/promptstatistics";
+export type { FeatureLogits, FeatureLogitsOptions, LatentLogits } from "./adapters/featurelogits";
 export type { PublishOptions } from "./adapters/publish";
 export type { TrainingState } from "./core/trainingview";
 export type {

@@ -61,9 +61,13 @@ export interface LogitsView {
   notes: string[];
 }
 
+const SHOWN = 6; // tokens of each kind
+const LONGEST = 24; // characters
+
 /** One row a latent. */
 export function logitsTable({ latents, total, notes }: LogitsView): NotedTable {
-  const said = (list: TokenLogit[]): string => list.map(({ text, value }) => `${visible(text)} ${short(value)}`).join("  ");
+  const brief = (text: string): string => (text.length > LONGEST ? `${[...text].slice(0, LONGEST - 1).join("")}…` : text);
+  const said = (list: TokenLogit[]): string => list.slice(0, SHOWN).map(({ text, value }) => `${brief(visible(text).trim())} ${short(value)}`).join("  ");
   return {
     columns: ["latent", "likelier", "less likely"],
     rows: latents.map(({ latent, top, bottom }) => [latent, said(top), said(bottom)]),
