@@ -7,6 +7,8 @@ import { collect } from "../../src/adapters/collect";
 import { scoreLabels } from "../../src/adapters/score";
 import { DISPLAY, heatMap } from "../../src/adapters/show";
 import { InterruptError, OptionError, StoreError } from "../../src/core/errors";
+import { randomDirections } from "../../src/core/controls";
+import { random } from "../../src/core/random";
 import { auroc } from "../../src/core/ranking";
 import type { Store } from "../../src/core/types";
 import { synthetic } from "./synthetic";
@@ -136,6 +138,46 @@ test("what is chosen does not depend on held-out labels; what is reported does",
   assert.ok(b.of("backtracking").detectors[0].heldout < a.of("backtracking").detectors[0].heldout - 0.2);
   features.close();
   again.close();
+});
+
+test("random directions: tried on a sample of many rows, the best are measured on all; no worse than trying all on all", async () => {
+  const { store, sae } = synthetic({ documents: 260 });
+  const features = await collect(store, sae, { folder: join(root, "directions") });
+  const scores = await scoreLabels(features, { resamples: 10, permutations: 10 });
+  assert.ok(scores.sampled! > 1000 && scores.sampled! < scores.train.sentences, String(scores.sampled));
+  assert.match(scores[DISPLAY]()["text/plain"] as string, /as many random directions \(on 1,\d+ sentences drawn by chance, the best of them on all\)/);
+
+  // all directions × poolings on all training sentences, from the rows
+  const [rows, origin] = [store.read("layers.1", 0, store.rows), store.origin(0, store.rows)];
+  const documents = store.documents();
+  const sentences = new Map<string, { label: string; rows: number[] }>(); // in training documents
+  for (let r = 0; r < store.rows; r++) {
+    const [d, position] = [origin.document[r], origin.position[r]];
+    const at = store.tokens(d).start[position];
+    const number = documents[d].spans.findIndex(({ start, end }) => start <= at && at < end);
+    if (documents[d].split === "heldout") continue;
+    const key = `${d} ${number}`;
+    if (!sentences.has(key)) sentences.set(key, { label: documents[d].spans[number].label, rows: [] });
+    sentences.get(key)!.rows.push(r);
+  }
+  const list = [...sentences.values()];
+  const directions = randomDirections(32, 32, random(0, 1));
+  const best = new Map<string, number>();
+  for (let j = 0; j < 32; j++) {
+    const v = directions.direction(j);
+    const dot = (r: number): number => v.reduce((sum, x, i) => sum + x * rows[r * 32 + i], 0);
+    const mean = (values: number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
+    const products = list.map((one) => one.rows.map(dot));
+    for (const pool of [mean, (values: number[]) => mean(values.slice(0, 5)), (values: number[]) => Math.max(...values)]) {
+      const pooled = products.map(pool);
+      for (const { label } of scores.labels) best.set(label, Math.max(best.get(label) ?? 0, auroc(pooled, list.map((one) => Number(one.label === label)))));
+    }
+  }
+  for (const { label, detectors } of scores.labels) {
+    const { train, searched } = detectors.find(({ kind }) => kind === "random direction")!;
+    assert.ok(Math.abs(train - best.get(label)!) < 1e-4 && searched === 96, `${label}: ${train}, best of all ${best.get(label)}`);
+  }
+  features.close();
 });
 
 test("the same seed gives the same scores; from a store and an SAE as from features", async () => {
