@@ -13,6 +13,7 @@ import { readManifest, sameStore, tidy, type FeaturesManifest } from "./family";
 import { openNames } from "./familynames";
 import { openFamily } from "./familyreader";
 import { readTextsKept, type CollectedTexts } from "./familytexts";
+import { keptLogits } from "./keptlogits";
 import { DISPLAY, heatMap, showing, type FeatureList, type ShownNow } from "./show";
 import { openStore } from "./store";
 import { dataFrame, type DataFrame } from "./table";
@@ -95,8 +96,11 @@ export interface Features extends ShownNow {
   codes(from: number, to: number): Sparse;
   /** Rows on which each latent fires. */
   fired: Int32Array;
-  /** Of each latent: share of rows, mean over the rows on which it fires, maximum. */
-  statistics: { density: Float32Array; mean: Float32Array; max: Float32Array };
+  /**
+   * Of each latent: share of rows, mean over the rows on which it fires, maximum; entropy (bits) of its activation mass over tokens, different
+   * tokens among its 100 strongest firings.
+   */
+  statistics: { density: Float32Array; mean: Float32Array; max: Float32Array; readonly entropy: Float32Array; readonly distinct: Int32Array };
   /** Where rows from … to, counted as in `codes`, come from. */
   origin(from: number, to: number): Origin;
   /** The rows of a document, counted as in `codes`; none of a document that was left out, or all of whose rows were dropped. */
@@ -139,6 +143,7 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
     for (let i = 0; i < manifest.documents; i++) rows[i + 1] += rows[i];
     return rows;
   };
+  const logitsOf = keptLogits(path, F);
   const textOf = (name: string, latent: number): string | undefined => {
     const column = found(name);
     return Array.isArray(column) ? column[latent] : undefined;
@@ -151,6 +156,7 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
   const together = (latent: number): Partner[] => family.together(checked(latent));
   const feature = (latent: number, most = Infinity): CollectedFeature => {
     const { examples: groups, triggers, tokenShares, histogram, documents, position } = family.latent(checked(latent), most);
+    const logits = logitsOf(latent);
     const plain = {
       latent,
       density: fired[latent] / manifest.rows,
@@ -171,6 +177,7 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
       words,
       ...(textOf("label", latent) ? { label: textOf("label", latent) } : {}),
       ...(textOf("verdict", latent) ? { verdict: textOf("verdict", latent) } : {}),
+      ...(logits ? { logits } : {}),
     };
     const one: CollectedFeature = showing(plain, () => heatMap(one)[DISPLAY]());
     return one;
@@ -205,7 +212,11 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
       rows: manifest.rows,
       words,
       fired,
-      statistics: { density: Float32Array.from(fired, (n) => n / manifest.rows), mean, max },
+      statistics: {
+        density: Float32Array.from(fired, (n) => n / manifest.rows), mean, max,
+        get entropy() { return family.floats("entropy"); },
+        get distinct() { return family.ints("distinct"); },
+      },
       feature: (latent: number) => feature(latent),
       together,
       top,
