@@ -137,8 +137,8 @@ function latentHtml({ latent, label, verdict, max, values }: DocumentLatent, pla
   const peak = peakOf({ latent, max, values });
   const words = [...(label ? [`<em>${escapeHtml(visible(label))}</em>`] : []), ...(verdict ? [`<span style="border:${RULE};border-radius:3px;padding:0 0.4em">${escapeHtml(visible(verdict))}</span>`] : [])];
   return (
-    `<li style="margin:0.1em 0"><span style="background:${groundOf(hue, 1)};border-bottom:${bar(hue, 1)};padding:0 0.4em"><b>${markOf(place)}</b></span> <strong>latent ${latent}</strong> ` +
-    `${words.length ? `${words.join(" ")} ` : ""}<span style="opacity:0.8">${peak < 0 ? "does not fire here" : `peak here ${short(values[peak])} of ${short(max)}`}</span></li>`
+    `<div style="margin:0.1em 0"><span style="background:${groundOf(hue, 1)};border-bottom:${bar(hue, 1)};padding:0 0.4em"><b>${markOf(place)}</b></span> <strong>latent ${latent}</strong> ` +
+    `${words.length ? `${words.join(" ")} ` : ""}<span style="opacity:0.8">${peak < 0 ? "does not fire here" : `peak here ${short(values[peak])} of ${short(max)}`}</span></div>`
   );
 }
 
@@ -169,7 +169,7 @@ export function documentHtml(view: DocumentView, { bytes = 200_000, numbered = f
     : "";
   return (
     `<div class="saelab-document ${PLAIN}" style="font-family:${SANS};font-size:13px;line-height:1.5;border-top:${RULE};padding-top:0.5em"><strong>${escapeHtml(visible(id))}</strong>` +
-    `<ul style="margin:0.3em 0 0.4em;padding-left:0;font-size:13px">${latents.map(latentHtml).join("")}</ul>` +
+    `<div style="margin:0.3em 0 0.4em">${latents.map(latentHtml).join("")}</div>` +
     `<div style="font-size:12px;opacity:0.85;margin-bottom:0.4em">ground: the latent that fires most of its maximum; bars below and above: the next two; small letter: it begins to fire; <b>bold</b>: at least half of its maximum; <u>underlined</u>: its peak</div>${legend}` +
     `<pre style="margin:0;padding:0;border:0;background:transparent;font-family:${MONO};font-size:13px;line-height:1.85;white-space:pre-wrap;word-break:normal;overflow-wrap:break-word">${body}</pre>` +
     `${notes.length ? `<p style="font-size:12px;opacity:0.85;margin:0.4em 0 0">${notes.map(escapeHtml).join(" ")}</p>` : ""}</div>`

@@ -1,6 +1,7 @@
 import { ansi, count, escapeHtml, MONO, percent, RULE, short } from "./html";
 import type { HeatMapFeature, TokenLogit } from "./heatmap";
 import { DENSE } from "./measure";
+import { brief } from "./shading";
 import { visible } from "./token";
 import type { Feature } from "./types";
 
@@ -65,7 +66,7 @@ export function flagsOf({ density, tokenShares, position }: Pick<HeatMapFeature,
   ].filter(Boolean);
 }
 
-export const quoted = (text: string): string => `“${visible(text)}”`;
+export const quoted = (text: string): string => `“${brief(text, 40)}”`;
 const signed = (x: number): string => `${x > 0 ? "+" : ""}${short(x)}`;
 const SHOWN = 5; // tokens of a list
 
@@ -84,7 +85,7 @@ const BADGE = `border:${RULE};border-radius:3px;padding:0 0.4em`;
 /** The tokens of a feature's header. @param most of each list */
 export function tokenListsHtml(feature: HeatMapFeature, most = SHOWN): string {
   const lists = tokenLists(feature, most).map(
-    ({ name, tokens }) => `<span style="opacity:0.75">${name}</span> ${tokens.map(({ text, figure }) => `<bdi>${escapeHtml(text)}</bdi> ${figure}`).join(", ")}`,
+    ({ name, tokens }) => `<span style="opacity:0.75">${name}</span> ${tokens.map(({ text, figure }) => `<bdi dir="ltr">${escapeHtml(text)}</bdi> ${figure}`).join(", ")}`,
   );
   return lists.length
     ? `<pre style="margin:0 0 0.4em;padding:0;border:0;background:transparent;font-family:${MONO};font-size:12px;line-height:1.5;white-space:pre-wrap;overflow-wrap:break-word">${lists.join("\n")}</pre>`

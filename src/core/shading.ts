@@ -21,13 +21,15 @@ export const shadeOf = (of: number, shading: Shading = "linear"): number => (sha
 
 const LONGEST = 200; // characters of a token: what is longer is a blob, and would push all else off the page
 
-/** A token as it is shown. A lone space that is hardly shaded stays one: what follows shows that it is there. */
-export function shownToken(token: string, t: number): string {
-  if (token === " " && t < 0.05) return " ";
-  if (token.length <= LONGEST) return visible(token);
-  const head = [...token.slice(0, LONGEST)].slice(0, -1).join(""); // no half of a character
-  return `${visible(head)}‹… ${count(token.length - head.length)} more characters›`;
+/** Text of at most so many characters, and how many more there are. */
+export function brief(text: string, most = LONGEST): string {
+  if (text.length <= most) return visible(text);
+  const head = [...text.slice(0, most)].slice(0, -1).join(""); // no half of a character
+  return `${visible(head)}‹… ${count(text.length - head.length)} more characters›`;
 }
+
+/** A token as it is shown. A lone space that is hardly shaded stays one: what follows shows that it is there. */
+export const shownToken = (token: string, t: number): string => (token === " " && t < 0.05 ? " " : brief(token));
 
 /** The style of a token's ground. */
 export const ground = (t: number): string => `background:${shade(t)}${t >= BLACK ? ";color:#000" : ""}`;

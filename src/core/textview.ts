@@ -65,7 +65,9 @@ const told = ({ latent, density, ...words }: TextLatent, value: number): string 
   [`latent ${latent}: ${short(value)}`, ...wordsOf({ latent, density, ...words }), ...(density === undefined ? [] : [`fires on ${percent(density)} of rows`])].join("; ");
 
 const SMALL = "font-size:12px;opacity:0.8";
-const CODE = `font-family:${MONO};background:transparent;padding:0;font-size:12.5px;white-space:pre-wrap;overflow-wrap:break-word`;
+/** A cell of a table is as wide as its longest word, unless words may be broken anywhere. */
+const codeStyle = (text: string): string =>
+  `font-family:${MONO};background:transparent;padding:0;font-size:12.5px;white-space:pre-wrap;word-break:${/\S{60}/.test(text) ? "break-all" : "normal"}`;
 const CELL = "border:0;vertical-align:baseline";
 
 /** A latent's line: what it is, and the text as it shades it. */
@@ -75,7 +77,7 @@ function latentHtml(latent: TextLatent, tokens: string[]): string {
   return (
     `<tr style="background:transparent"><td style="text-align:right;${CELL};padding:0.2em 0.7em 0.2em 0;white-space:nowrap"><strong>${latent.latent}</strong></td>` +
     `<td style="text-align:right;${CELL};padding:0.2em 0.9em 0.2em 0;white-space:nowrap;opacity:0.8">${short(latent.values[peak])}</td>` +
-    `<td style="text-align:left;${CELL};padding:0.2em 0"><code style="${CODE}">${tokensHtml(tokens, latent.values, latent.max, { peak })}</code>${words ? ` <em style="${SMALL}">${escapeHtml(words)}</em>` : ""}</td></tr>`
+    `<td style="text-align:left;${CELL};padding:0.2em 0"><code style="${codeStyle(tokens.join(""))}">${tokensHtml(tokens, latent.values, latent.max, { peak })}</code>${words ? ` <em style="${SMALL}">${escapeHtml(words)}</em>` : ""}</td></tr>`
   );
 }
 
@@ -88,12 +90,12 @@ function chipHtml(latent: TextLatent, token: number): string {
   return `<span style="${ground(Math.max(of, FAINT))};border-radius:3px;padding:0 0.35em;white-space:nowrap" title="${escapeHtml(told(latent, value))}">${number} <span style="font-size:12px">${short(value)}${dense}</span></span>`;
 }
 
-/** A token's row. @param bare without a token's place, where none was encoded */
+/** A token's row. */
 function tokenHtml(view: TextView, token: number): string {
   const chips = token < view.skipped ? [`<span style="${SMALL}">not encoded</span>`] : strongest(view, token).map((latent) => chipHtml(latent, token));
   return (
     `<tr style="background:transparent"><td style="text-align:right;${CELL};padding:0.1em 0.7em 0.1em 0;opacity:0.7">${token}</td>` +
-    `<td style="text-align:left;${CELL};padding:0.1em 1.2em 0.1em 0;max-width:24em"><code style="${CODE}">${escapeHtml(shownToken(view.tokens[token], 1))}</code></td>` +
+    `<td style="text-align:left;${CELL};padding:0.1em 1.2em 0.1em 0;max-width:24em"><code style="${codeStyle(view.tokens[token])}">${escapeHtml(shownToken(view.tokens[token], 1))}</code></td>` +
     `<td style="text-align:left;${CELL};padding:0.1em 0">${chips.length ? chips.join(" ") : `<span style="${SMALL}">none</span>`}</td></tr>`
   );
 }
@@ -126,7 +128,7 @@ export function textHtml(view: TextView, { bytes = 200_000 }: { bytes?: number }
   if (lines.length < latents.length) notes.push(`${count(lines.length)} of ${count(latents.length)} latents have a line${lines.length < all.length ? ", to keep this output small" : ""}.`);
   const rows = fitting(tokens.map((_, token) => tokenHtml(view, token)), 0.5 * bytes);
   if (rows.length < tokens.length) notes.push(`The first ${count(rows.length)} of ${count(tokens.length)} tokens have a row, to keep this output small.`);
-  const byToken = table([["", "right"], ["token", "left"], [`its ${top === 1 ? "strongest latent" : `${top} strongest latents`}, and their activation`, "left"]], rows);
+  const byToken = table([["", "right"], ["token", "left"], [`its ${top === 1 ? "strongest latent" : `${top} strongest latents`}: number, activation`, "left"]], rows);
   return (
     `<div class="saelab-text ${PLAIN}" style="font-family:${SANS};font-size:13px;line-height:1.5">` +
     `<div style="display:flex;flex-wrap:wrap;gap:0 1.1em;align-items:baseline;font-size:12px;margin-bottom:0.5em"><strong style="font-size:13px">${escapeHtml(title(view))}</strong> ` +
@@ -165,14 +167,14 @@ export function textText(view: TextView, color = true): string {
     const words = wordsOf(latent).join(" · ");
     return `${padStart(String(latent.latent), number)}  ${padStart(short(latent.values[peakOf(latent)]), 6)}  ${line(latent)}${words ? `\n${" ".repeat(number + 10)}${words}` : ""}`;
   });
-  const brief = (token: string): string => {
+  const narrow = (token: string): string => {
     const text = shownToken(token, 1);
     return columns(text) <= TOKEN ? text : `${[...text].slice(0, TOKEN / 2 - 1).join("")}…`;
   };
-  const wide = Math.max(5, ...tokens.map((token) => columns(brief(token))));
+  const wide = Math.max(5, ...tokens.map((token) => columns(narrow(token))));
   const rows = tokens.slice(0, OPEN).map((token, t) => {
     const found = t < view.skipped ? "not encoded" : strongest(view, t).map((latent) => paint(ansiShade(share(latent.values[t], latent.max)), `${latent.latent} ${short(latent.values[t])}`)).join("  ");
-    return `${padStart(String(t), 4)}  ${padEnd(brief(token), wide)}  ${found || "none"}`.trimEnd();
+    return `${padStart(String(t), 4)}  ${padEnd(narrow(token), wide)}  ${found || "none"}`.trimEnd();
   });
   const notes = [
     ...view.notes,
