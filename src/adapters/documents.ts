@@ -9,7 +9,7 @@ import { textColumn } from "./textfeatures";
 
 /** What some latents of a collection do along one whole document. */
 export interface DocumentFirings {
-  /** Its number in the store. */
+  /** Its number in the collection. */
   number: number;
   document: Document;
   tokens: Tokens;
@@ -20,31 +20,23 @@ export interface DocumentFirings {
 }
 
 /**
- * @param document its number in the store, or its id
+ * @param document its number in the collection, or its id
  * @throws OptionError if there is no such document or latent, or its rows were not collected
  */
 export async function documentFirings(features: Features, latents: number[], document: number | string): Promise<DocumentFirings> {
-  const store = await features.store();
-  const documents = store.documents();
+  const texts = await features.texts();
+  const documents = texts.documents();
   const number = typeof document === "number" ? document : documents.findIndex(({ id }) => id === document);
   if (!documents[number])
     throw new OptionError(`${features.path}: expected a document from 0 to ${documents.length - 1} or the id of one, found ${JSON.stringify(document)}.`);
   const wrong = latents.find((latent) => !Number.isInteger(latent) || latent < 0 || latent >= features.count);
   if (wrong !== undefined) throw new OptionError(`${features.path}: expected a latent from 0 to ${features.count - 1}, found ${wrong}.`);
-  const first = store.documentRows();
-  const [from, to] = [first[number], first[number + 1]];
-  // the row's place among the collected ones
-  let before = 0;
-  const range = features.manifest.ranges.find((one) => {
-    if (one.from <= from && to <= one.to) return true;
-    before += one.to - one.from;
-    return false;
-  });
-  if (!range)
-    throw new OptionError(`${features.path}: expected a document on the side "${features.manifest.split}", found ${documents[number].id}. collect(store, sae) takes all.`);
-  const codes = features.codes(before + from - range.from, before + to - range.from);
-  const { position } = store.origin(from, to);
-  const tokens = store.tokens(number);
+  const { from, to } = features.documentRows(number);
+  if (from === to)
+    throw new OptionError(`${features.path}: expected a document on the side "${features.manifest.split}" with rows, found ${documents[number].id}. collect(store, sae) takes all.`);
+  const codes = features.codes(from, to);
+  const { position } = features.origin(from, to);
+  const tokens = texts.tokens(number);
   const values = latents.map(() => new Float32Array(tokens.ids.length));
   const place = new Map(latents.map((latent, i) => [latent, i]));
   for (let i = 0; i < codes.index.length; i++) {
@@ -77,7 +69,7 @@ function known(features: Features, latents: number[], values: Float32Array[]): D
 
 /**
  * One whole document, each of up to eight latents in a colour of its own, its labelled sentences marked where they begin.
- * @param document its number in the store, or its id
+ * @param document its number in the collection, or its id
  * @returns shows itself as `application/vnd.saelab.document.v1+json` (a PackedDocument), HTML without script, and text
  * @throws OptionError for another document or latent, no latent or more than eight, or a document whose rows were not collected; StoreError if the store is gone
  */
@@ -102,7 +94,7 @@ const tokenAt = ({ end }: Tokens, offset: number): number => {
 
 /**
  * How strongly some latents fire along a document, token by token, over bands of its labelled sentences.
- * @param document its number in the store, or its id
+ * @param document its number in the collection, or its id
  * @returns shows itself as `application/vnd.plotly.v1+json`, `image/png`, HTML with that picture, and a sentence; it is drawn when it is shown
  * @throws as `documentView`
  */

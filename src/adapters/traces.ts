@@ -25,7 +25,7 @@ export const showTrace = (document: Document, labels?: string[]): ShownNow => tr
  */
 export async function traceMap(features: Features, latent: number, document: number | string): Promise<ShownNow> {
   const found = await documentFirings(features, [latent], document);
-  const documents = (await features.store()).documents();
+  const documents = (await features.texts()).documents();
   const labels = [...new Set(documents.flatMap(({ spans = [] }) => spans.map(({ label }) => label)))];
   return traced(traceView(found.document, labels, { ...found.tokens, values: found.values[0], latent, max: features.statistics.max[latent] }));
 }
