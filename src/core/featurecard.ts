@@ -29,13 +29,13 @@ export interface CardView {
 }
 
 const TOKEN = `font-family:${MONO};background:transparent;padding:0;font-size:12px;white-space:pre`;
-const token = (text: string): string => `<code style="${TOKEN}"><bdi dir="ltr">${escapeHtml(quoted(text, 24))}</bdi></code>`;
+const token = (text: string): string => `<code style="${TOKEN}"><bdi dir="ltr">${escapeHtml(quoted(text, 16))}</bdi></code>`;
 
 const CELL = "border:0;padding:0.05em 0.9em 0.05em 0;vertical-align:baseline";
-/** @param rows cells as HTML; the last of each row is set to the right, where there are several */
-const table = (rows: string[][]): string =>
+/** @param rows cells as HTML @param right columns of figures */
+const table = (rows: string[][], right: number[]): string =>
   `<table style="border-collapse:collapse;border:0;margin:0;font-size:12.5px"><tbody>${rows
-    .map((cells) => `<tr style="background:transparent">${cells.map((cell, c) => `<td style="text-align:${c && c === cells.length - 1 ? "right" : "left"};${CELL};white-space:nowrap">${cell}</td>`).join("")}</tr>`)
+    .map((cells) => `<tr style="background:transparent">${cells.map((cell, c) => `<td style="text-align:${right.includes(c) ? "right" : "left"};${CELL};white-space:nowrap">${cell}</td>`).join("")}</tr>`)
     .join("")}</tbody></table>`;
 
 const panel = (title: string, body: string, note = ""): string =>
@@ -58,12 +58,12 @@ function panels({ feature, rows, entropy, triggers, together, columns }: CardVie
     ["fires on", `${count(fired)} rows`, percent(density)],
     ...(documents === undefined ? [] : [["documents", "", count(documents)]]),
     ...(fired ? [["mean where it fires", "", short(mean)], ["maximum", "", short(max)]] : []),
-  ]), counts.length ? `${histogramHtml(histogram, { wide: 8, high: 36 })}<br>rows by activation: ${short(edges[0])} to ${short(edges.at(-1)!)}, logarithmic` : "")];
-  if (tokenShares.length) out.push(panel("Where its activation goes", table(tokenShares.map(({ text, share }) => [token(text), shareBar(share), percent(share)])), entropy === undefined ? "" : spreadOver(entropy)));
-  if (triggers.length) out.push(panel("Tokens of largest mean", table(triggers.map(({ text, mean: value }) => [token(text), short(value)])), "of tokens on which it fires at least three times"));
+  ], [2]), counts.length ? `${histogramHtml(histogram, { wide: 8, high: 36 })}<br>rows by activation: ${short(edges[0])} to ${short(edges.at(-1)!)}, logarithmic` : "")];
+  if (tokenShares.length) out.push(panel("Where its activation goes", table(tokenShares.map(({ text, share }) => [percent(share), shareBar(share), token(text)]), [0]), entropy === undefined ? "" : spreadOver(entropy)));
+  if (triggers.length) out.push(panel("Tokens of largest mean", table(triggers.map(({ text, mean: value }) => [short(value), token(text)]), [0]), "of tokens on which it fires at least three times"));
   if (logits) {
-    const pairs = Array.from({ length: Math.max(logits.top.length, logits.bottom.length) }, (_, i) => [logits.top[i], logits.bottom[i]].flatMap((one) => (one ? [token(one.text), signed(one.value)] : ["", ""])));
-    if (pairs.length) out.push(panel("What it writes", table([["<em>likelier</em>", "", "<em>less likely</em>", ""], ...pairs]), "logits for one unit of activation, by the direct path"));
+    const pairs = Array.from({ length: Math.max(logits.top.length, logits.bottom.length) }, (_, i) => [logits.top[i], logits.bottom[i]].flatMap((one) => (one ? [signed(one.value), token(one.text)] : ["", ""])));
+    if (pairs.length) out.push(panel("What it writes", table([["", "<em>likelier</em>", "", "<em>less likely</em>"], ...pairs], [0, 2]), "logits for one unit of activation, by the direct path"));
   }
   if (position && fired) {
     const deciles = Array.from(position.deciles);
@@ -71,8 +71,8 @@ function panels({ feature, rows, entropy, triggers, together, columns }: CardVie
       `first to last tenth; token ${short(position.mean)} on average, ${percent(position.early)} within the first five`));
   }
   if (together.length)
-    out.push(panel("Fires together with", table(together.slice(0, MOST).map(({ latent, label, count: times, score }) => [`<strong>${latent}</strong>${label ? ` <em>${escapeHtml(brief(label, NOTE))}</em>` : ""}`, `${count(times)} rows`, short(score)])), "rows on which both fire, and those as a share of the rows on which either does (Jaccard)"));
-  if (columns.length) out.push(panel("Found later", table(columns.map(({ name, value }) => [escapeHtml(brief(name, NOTE)), typeof value === "number" ? short(value) : escapeHtml(brief(value, NOTE))]))));
+    out.push(panel("Fires together with", table(together.slice(0, MOST).map(({ latent, label, count: times, score }) => [short(score), `${count(times)} rows`, `<strong>${latent}</strong>${label ? ` <em>${escapeHtml(brief(label, NOTE))}</em>` : ""}`]), [0, 1]), "both fire on this share of the rows on which one does (Jaccard), and on so many"));
+  if (columns.length) out.push(panel("Found later", table(columns.map(({ name, value }) => [escapeHtml(brief(name, NOTE)), typeof value === "number" ? short(value) : escapeHtml(brief(value, NOTE))]), [])));
   return out;
 }
 
@@ -108,7 +108,7 @@ export function cardHtml(view: CardView, { bytes = 200_000 }: { bytes?: number }
   let note = "";
   while (bytesOf(body) > room && most > 1) {
     body = examplesHtml((most = Math.floor(most / 2)));
-    note = `<p style="font-size:12px;opacity:0.85;margin:0">At most ${most} of each kind of examples are shown, to keep this output small.</p>`;
+    note = `<p style="font-size:12px;opacity:0.85;margin:0">At most ${most} example${most === 1 ? "" : "s"} of each kind ${most === 1 ? "is" : "are"} shown, to keep this output small.</p>`;
   }
   return frame(body + note);
 }

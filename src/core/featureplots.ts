@@ -1,7 +1,7 @@
 import type { DocumentLatent } from "./documentview";
 import { mergeBins } from "./featurehead";
 import { count, percent, short } from "./html";
-import { axis, column, CONFIG, frame, INK, LINE, naming, ORANGE, type Plot } from "./plot";
+import { axis, column, CONFIG, frame, INK, LINE, naming, ORANGE, plain, type Plot } from "./plot";
 import { brief, HUES, rgba } from "./shading";
 import { lettersOf } from "./trace";
 import type { Feature } from "./types";
@@ -45,7 +45,7 @@ export function activationFigure(feature: Pick<Feature, "latent" | "label" | "de
         marker: { color: ORANGE, line: { color: "#ffffff", width: 1 } },
         customdata: counts.map((_, b) => `${short(edges[b])} to ${short(edges[b + 1])}`), hovertemplate: "activation %{customdata}<br>%{y} rows<extra></extra>",
       }],
-      layout: frame(`${title} fires on ${percent(density)} of rows`, {
+      layout: frame(`${plain(title)} fires on ${percent(density)} of rows`, {
         xaxis: axis({ range: [logs[0] - 0.02, logs.at(-1)! + 0.02], ...roundTicks(logs[0], logs.at(-1)!) }),
         yaxis: axis({ rangemode: "tozero" }),
         annotations: [...naming("activation (logarithmic)", "rows"), ...(apart ? [mark(mean, "mean")] : []), mark(max, apart ? "maximum" : "mean, maximum")],
@@ -97,8 +97,8 @@ export function timelineFigure({ id, tokens, latents, sentences }: Timeline): Pl
   const panel = (i: number): [number, number] => [(top * (latents.length - 1 - i)) / latents.length, (top * (latents.length - i)) / latents.length - NAME / inner];
   const axisName = (i: number): string => (i ? `y${i + 1}` : "y");
   const shown = tokens.map((token) => brief(token, 40));
-  const around = (t: number): string => shown.slice(Math.max(0, t - 5), t).join("") + `<b>${shown[t]}</b>` + shown.slice(t + 1, t + 6).join("");
-  const escaped = tokens.map((_, t) => around(t).replaceAll("<", "&lt;").replaceAll("&lt;b>", "<b>").replaceAll("&lt;/b>", "</b>"));
+  const around = (t: number): string => `${plain(shown.slice(Math.max(0, t - 5), t).join(""))}<b>${plain(shown[t])}</b>${plain(shown.slice(t + 1, t + 6).join(""))}`;
+  const hovered = tokens.map((_, t) => around(t));
   const said = latents.map((one) => {
     const { values } = one;
     const peak = Array.from(values).reduce((best, value, t) => (value > values[best] ? t : best), 0);
@@ -115,14 +115,14 @@ export function timelineFigure({ id, tokens, latents, sentences }: Timeline): Pl
           // a token lasts until the next one begins, the last one too
           x: column([...tokens.keys(), tokens.length]), y: column([...Array.from(one.values), one.values[tokens.length - 1] ?? 0]), yaxis: axisName(i),
           line: { color: ORANGE, width: 1.2, shape: "hv" }, fill: "tozeroy", fillcolor: "rgba(217,102,10,0.45)",
-          text: escaped, hovertemplate: `token %{x}: %{text}<br>latent ${one.latent}: %{y:.3g}<extra></extra>`,
+          text: hovered, hovertemplate: `token %{x}: %{text}<br>latent ${one.latent}: %{y:.3g}<extra></extra>`,
         })),
         ...names.map((label, l) => ({
-          type: "scatter", mode: "markers", x: [null], y: [null], name: `${letters[l]} ${brief(label, 40)}`, marker: { symbol: "square", size: 11, color: rgba(hue(label), 0.85) },
+          type: "scatter", mode: "markers", x: [null], y: [null], name: plain(`${letters[l]} ${brief(label, 40)}`), marker: { symbol: "square", size: 11, color: rgba(hue(label), 0.85) },
         })),
       ],
       layout: {
-        ...frame(brief(id, 60), {
+        ...frame(plain(brief(id, 60)), {
           xaxis: axis({ range: [0, Math.max(1, tokens.length)], anchor: axisName(latents.length - 1), showgrid: false }),
           ...Object.fromEntries(latents.map(({ max, values }, i) => [
             `yaxis${i ? i + 1 : ""}`, axis({ domain: panel(i), range: [0, 1.05 * Math.max(max, ...Array.from(values)) || 1], nticks: 3, fixedrange: true }),
@@ -133,10 +133,10 @@ export function timelineFigure({ id, tokens, latents, sentences }: Timeline): Pl
           }),
           annotations: [
             ...naming("token", ""),
-            ...latents.map((one, i) => ({ text: nameOf(one).replaceAll("<", "&lt;"), xref: "paper", yref: "paper", x: 0, xanchor: "left", y: panel(i)[1], yshift: NAME / 2, yanchor: "middle", align: "left", showarrow: false, font: { size: 12, color: INK } })),
+            ...latents.map((one, i) => ({ text: plain(nameOf(one)), xref: "paper", yref: "paper", x: 0, xanchor: "left", y: panel(i)[1], yshift: NAME / 2, yanchor: "middle", align: "left", showarrow: false, font: { size: 12, color: INK } })),
             ...sentences
               .filter(({ start, end }) => (640 * (end - start)) / tokens.length > 9) // where a letter has room
-              .map(({ label, start, end }) => ({ text: letters[names.indexOf(label)], x: (start + end) / 2, xref: "x", yref: "paper", y: (top + 1) / 2, yanchor: "middle", showarrow: false, font: { size: 11, color: "#ffffff" } })),
+              .map(({ label, start, end }) => ({ text: plain(letters[names.indexOf(label)]), x: (start + end) / 2, xref: "x", yref: "paper", y: (top + 1) / 2, yanchor: "middle", showarrow: false, font: { size: 11, color: "#ffffff" } })),
           ],
           legend: { orientation: "h", x: 1, xanchor: "right", y: 1.02, yanchor: "bottom", font: { size: 11 }, itemclick: false, itemdoubleclick: false },
           showlegend: names.length > 0,
