@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { firingsWithin, latentRanges, tokenMatrix, type Firing, type Placing } from "../core/delphi";
 import { OptionError } from "../core/errors";
 import { safetensorsHead, type WrittenDtype } from "../core/safetensors";
-import type { Progress, Store } from "../core/types";
+import type { Progress } from "../core/types";
+import type { CollectedTexts } from "./familytexts";
 import type { Features } from "./features";
 import { requireSpace, writeAtomic } from "./files";
 import { version } from "./package";
@@ -19,7 +20,7 @@ const STOPPED = "Nothing of this export was kept: export again.";
 export interface DelphiOptions {
   contextLength?: number; // 256 tokens; a multiple of delphi's example_ctx_len (32)
   splits?: number; // 5 files of as many latents; more where there are over 40 million firings, as one file is in memory at a time
-  /** delphi's tokenizer: a hub id or a folder; the store's model. */
+  /** delphi's tokenizer: a hub id or a folder; the store's model, nothing where there is no store. */
   model?: string;
   dataset?: string; // "": name of the texts on the hub, for the record
   module?: string; // the hook's name: folder of these latents below `folder`
@@ -40,7 +41,7 @@ export interface DelphiExport {
 /**
  * Writes a latent cache in delphi's layout: `<folder>/<module>/<first>_<last>.safetensors` (locations, activations, tokens) and config.json. Documents follow
  * one another in contexts of one length, as delphi's own do. Several hooks may share a folder.
- * @throws StoreError where the store that the features came from is gone; OptionError when there are fewer tokens than a context, or something else is in
+ * @throws StoreError where the texts that the features came from are gone; OptionError when there are fewer tokens than a context, or something else is in
  *   the way; DiskError; InterruptError: nothing is kept then
  * @see https://github.com/EleutherAI/delphi
  */
@@ -51,8 +52,8 @@ export async function exportDelphi(features: Features, folder: string, options: 
   }
   const module = options.module ?? features.manifest.sae.hook;
   if (!module || /[\\/]|^\.\.?$/.test(module)) throw new OptionError(`exportDelphi: module: expected the name of a folder, such as layers.10.mlp, found ${JSON.stringify(module)}.`);
-  const store = await features.store();
-  const { documents, place, tokens } = placesOf(store, features);
+  const texts = await features.texts();
+  const { documents, place, tokens } = placesOf(texts, features);
   const contexts = Math.floor(tokens / contextLength);
   if (!contexts) throw new OptionError(`exportDelphi: expected at least one context of ${contextLength} tokens, found ${tokens} in all. Ask for shorter ones: { contextLength }.`);
   const placing: Placing = { place, length: contextLength, contexts };
@@ -60,7 +61,7 @@ export async function exportDelphi(features: Features, folder: string, options: 
   const path = join(folder, module);
   await requireSpace(folder, features.rows * features.manifest.sae.k * 8 + ranges.length * contexts * contextLength * 8);
   const told = meter("export to delphi", ranges.length, "files", progress);
-  const matrix = tokenMatrix(documents, (document) => store.tokens(document).ids, contextLength, contexts);
+  const matrix = tokenMatrix(documents, (document) => texts.tokens(document).ids, contextLength, contexts);
   let firings = 0, clamped = 0;
   return wholeFolder(path, isExport, async (part) => {
     for (const [i, range] of ranges.entries()) {
@@ -72,7 +73,7 @@ export async function exportDelphi(features: Features, folder: string, options: 
     }
     const config = {
       dataset_repo: dataset, dataset_split: "", dataset_name: "", dataset_column: "text", batch_size: 32, cache_ctx_len: contextLength, ctx_len: contextLength,
-      n_tokens: contexts * contextLength, n_splits: ranges.length, model_name: options.model ?? store.manifest.model.source,
+      n_tokens: contexts * contextLength, n_splits: ranges.length, model_name: options.model ?? (features.manifest.store.path === undefined ? "" : (await features.store()).manifest.model.source),
       saelab: { version, hook: features.manifest.sae.hook, sae: features.manifest.sae.sha256, split: features.manifest.split },
     };
     await writeAtomic(join(part, "config.json"), [`${JSON.stringify(config, null, 4)}\n`]);
@@ -88,20 +89,18 @@ const isExport = (folder: string): boolean => {
 };
 
 /** Documents that have rows, in order; each row's place in the sequence of their tokens; and the length of that. */
-function placesOf(store: Store, { rows, manifest: { ranges } }: Features): { documents: number[]; place: Int32Array; tokens: number } {
-  const place = new Int32Array(rows);
+function placesOf(texts: CollectedTexts, features: Features): { documents: number[]; place: Int32Array; tokens: number } {
+  const place = new Int32Array(features.rows);
   const documents: number[] = [];
-  let begun = 0, tokens = 0, at = 0;
-  for (const { from, to } of ranges) {
-    const { document, position } = store.origin(from, to);
-    for (let r = 0; r < to - from; r++) {
-      if (documents.at(-1) !== document[r]) {
-        documents.push(document[r]);
-        begun = tokens;
-        tokens += store.tokens(document[r]).ids.length;
-      }
-      place[at++] = begun + position[r];
+  let begun = 0, tokens = 0;
+  const { document, position } = features.origin(0, features.rows);
+  for (let r = 0; r < features.rows; r++) {
+    if (documents.at(-1) !== document[r]) {
+      documents.push(document[r]);
+      begun = tokens;
+      tokens += texts.tokens(document[r]).ids.length;
     }
+    place[r] = begun + position[r];
   }
   return { documents, place, tokens };
 }

@@ -148,8 +148,10 @@ const lensName = (hook: string): string | null => {
 /** How many texts of how many tokens; nothing is known of them where the store is gone. */
 async function promptsOf(features: Features, dataset: string): Promise<Prompts> {
   try {
-    const { documents, tokens } = (await features.store()).manifest.texts;
-    return { dataset, prompts: documents, tokensInPrompt: Math.round(tokens / Math.max(1, documents)) };
+    const texts = await features.texts();
+    const tokens = texts.documents().reduce((sum, _, document) => sum + texts.tokens(document).ids.length, 0);
+    const prompts = texts.documents().length;
+    return { dataset, prompts, tokensInPrompt: Math.round(tokens / Math.max(1, prompts)) };
   } catch (error) {
     if (error instanceof StoreError) return { dataset, prompts: 0, tokensInPrompt: 0 };
     throw error;

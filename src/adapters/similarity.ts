@@ -31,7 +31,7 @@ export interface SimilarFeature {
   latent: number;
   /** Of the decoder rows; NaN where only firing together was asked for. */
   cosine: number;
-  /** Rows on which both fire, and how strongly that ties them (1: always both); absent where it was not asked for, or too little. */
+  /** Rows on which both fire, and Jaccard: as a share of the rows on which one of them does; absent where it was not asked for, or too little. */
   together?: { count: number; score: number };
 }
 
@@ -62,7 +62,7 @@ export function similarFeatures(of: Features | Sae, latent: number, options: Sim
   requireLatent(latent, latents, "similarFeatures");
 
   const cosine = by === "together" ? undefined : cosinesWith(sae!.weights.wDec, widthOf(sae!), latent);
-  const together = new Map(by === "decoder" ? [] : togetherOf(features!, latent).map((one) => [one.latent, { count: one.count, score: one.score }]));
+  const together = new Map(by === "decoder" ? [] : features!.together(latent).map((one) => [one.latent, { count: one.count, score: one.score }]));
   const size = (f: number): number => Math.max(cosine?.[f] ?? -1, together.get(f)?.score ?? -1);
   const candidates = cosine ? Array.from(cosine.keys()) : [...together.keys()];
   const found = candidates
@@ -78,12 +78,6 @@ export function similarFeatures(of: Features | Sae, latent: number, options: Sim
     total: found.length,
   }));
 }
-
-const togetherOf = (features: Features, latent: number): { latent: number; count: number; score: number }[] => {
-  const { together } = features as Features & { together?(latent: number): { latent: number; count: number; score: number }[] };
-  if (!together) throw new OptionError(`${features.path}: expected pairs that fire together, found none: collect again.`);
-  return together(latent);
-};
 
 /** Label and tokens of a latent. */
 function wordsOf(features: Features, latent: number): [string, string] {
