@@ -72,7 +72,7 @@ export function mapFigure(map: MapPoints, title = "Decoder directions"): Plot {
   const data = !color ? [points("latent", Array.from(map.latents, (_, i) => i), map, { color: ORANGE })]
     : numeric ? shades(map, color as { name: string; values: ArrayLike<number>; log?: boolean }) : classes(map, Array.from(color.values as (string | undefined)[]));
   const how = method === "umap" ? "UMAP by cosine" : `PCA${explained ? `, ${percent(explained[0])} and ${percent(explained[1])} of the variance` : ""}`;
-  const bare = axis({ showticklabels: false, ticks: "", showgrid: method === "pca", title: method === "pca" ? { text: "" } : undefined });
+  const bare = axis({ showticklabels: false, ticks: "", showline: false, showgrid: false, zeroline: method === "pca", zerolinecolor: PALETTE.grid }); // units say nothing
   const many = !numeric && data.length > 1;
   return {
     words: `${title}: ${count(n)}${n < total ? ` of ${count(total)}` : ""} latents in two dimensions (${how})${color ? `, coloured by ${color.name}` : ""}.`,

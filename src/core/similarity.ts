@@ -125,7 +125,7 @@ export function pairFigure({ names: [a, b], threshold, forth, back }: ComparedPa
         yaxis: axis({ rangemode: "tozero" }),
         annotations: naming("cosine of the decoder row with the nearest of the other", "% of latents"),
         shapes: [{ type: "line", x0: threshold, x1: threshold, y0: 0, y1: 1, yref: "paper", line: { color: LINE, width: 1, dash: "dash" } }],
-        legend: { x: 0.02, y: 0.98, bgcolor: "rgba(255,255,255,0.7)" },
+        legend: { orientation: "h", x: 1, xanchor: "right", y: 1.02, yanchor: "bottom" },
       }),
       config: CONFIG,
     },
