@@ -48,6 +48,11 @@ export class HubError extends Error {
   override name = "HubError";
 }
 
+/** The endpoint of a language model that labels features refused, or answered something else than was asked. */
+export class ProviderError extends Error {
+  override name = "ProviderError";
+}
+
 /** The disk cannot hold what is about to be written. */
 export class DiskError extends Error {
   override name = "DiskError";

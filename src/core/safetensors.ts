@@ -204,7 +204,7 @@ export interface TensorToWrite {
 }
 
 /** Element types that are written, as safetensors names them. */
-export type WrittenDtype = "F32" | "I32" | "F16" | "U8";
+export type WrittenDtype = "F32" | "I32" | "F16" | "U8" | "I64" | "U32" | "U16";
 
 /** Header of a file whose tensors follow in this order, [length, JSON]; padded so that data begin on 8 bytes. */
 export function safetensorsHead(tensors: { name: string; dtype: WrittenDtype; shape: number[] }[], metadata?: Record<string, string>): Uint8Array {
