@@ -1,0 +1,2 @@
+/** Added to the builder's own settings. */
+module.exports = { performance: { hints: false } };
