@@ -54,6 +54,7 @@ export const STYLE = `
 .saelab-status { display: flex; justify-content: space-between; gap: 1em; padding: 3px 8px; font-size: 12px; border-top: 1px solid var(--jp-border-color2); min-height: 22px; }
 .saelab-status [role=status] { white-space: pre-wrap; overflow: hidden; overflow-wrap: anywhere; max-height: 3em; }
 
+.saelab-at { outline: 2px solid var(--jp-brand-color1); }
 .saelab-typed { display: flex; gap: 8px; align-items: center; margin-bottom: 8px; }
 .saelab-typed textarea { flex: 1; font-family: var(--jp-code-font-family); field-sizing: content; min-height: 24px; max-height: 12em; }
 .saelab-table th button { border: 0; background: none; padding: 0; font-weight: 600; white-space: nowrap; }
