@@ -8,9 +8,9 @@ export function keysStay(root: HTMLElement, act: (event: KeyboardEvent) => boole
     if (foreign(event)) return;
     if (act(event) || event.key !== "Escape") event.stopPropagation();
   };
-  // JupyterLab before 4.1 takes keys on their way down, unless an element says that they are not shortcuts
+  // Notebook takes keys on their way down, unless the very element that has the focus says that they are no shortcuts
   const before = (event: KeyboardEvent): void => {
-    if (root.contains(event.target as Node)) root.toggleAttribute("data-lm-suppress-shortcuts", !foreign(event) && event.key !== "Escape");
+    if (root.contains(event.target as Node)) (event.target as Element).toggleAttribute("data-lm-suppress-shortcuts", !foreign(event) && event.key !== "Escape");
   };
   root.addEventListener("keydown", pressed);
   window.addEventListener("keydown", before, true);
