@@ -1,8 +1,7 @@
 import { ansi, columns, count, escapeHtml, MONO, padEnd, PLAIN, RULE, SANS, short } from "./html";
 import { numbers, packSparse, textIndex, unpackSparse } from "./packing";
-import { BOLD, FAINT, HUES, ORANGE, rgba, share, type Hue } from "./shading";
+import { BOLD, brief, FAINT, HUES, ORANGE, rgba, share, type Hue } from "./shading";
 import { lettersOf, shownText } from "./trace";
-import { visible } from "./token";
 import type { Document } from "./types";
 
 /**
@@ -129,13 +128,13 @@ function pieceHtml(view: DocumentView, piece: number, peaks: number[], letters: 
 }
 
 const labelMark = (letter: string, name: string): string =>
-  `<span style="border:${RULE};border-radius:3px;padding:0 0.2em;font-size:10px;opacity:0.8" title="${escapeHtml(visible(name))} begins">${escapeHtml(letter)}</span>`;
+  `<span style="border:${RULE};border-radius:3px;padding:0 0.2em;font-size:10px;opacity:0.8" title="${escapeHtml(brief(name))} begins">${escapeHtml(letter)}</span>`;
 
 /** The legend's entry of a latent. */
 function latentHtml({ latent, label, verdict, max, values }: DocumentLatent, place: number): string {
   const hue = hueOf(place);
   const peak = peakOf({ latent, max, values });
-  const words = [...(label ? [`<em>${escapeHtml(visible(label))}</em>`] : []), ...(verdict ? [`<span style="border:${RULE};border-radius:3px;padding:0 0.4em">${escapeHtml(visible(verdict))}</span>`] : [])];
+  const words = [...(label ? [`<em>${escapeHtml(brief(label))}</em>`] : []), ...(verdict ? [`<span style="border:${RULE};border-radius:3px;padding:0 0.4em">${escapeHtml(brief(verdict))}</span>`] : [])];
   return (
     `<div style="margin:0.1em 0"><span style="background:${groundOf(hue, 1)};border-bottom:${bar(hue, 1)};padding:0 0.4em"><b>${markOf(place)}</b></span> <strong>latent ${latent}</strong> ` +
     `${words.length ? `${words.join(" ")} ` : ""}<span style="opacity:0.8">${peak < 0 ? "does not fire here" : `peak here ${short(values[peak])} of ${short(max)}`}</span></div>`
@@ -165,10 +164,10 @@ export function documentHtml(view: DocumentView, { bytes = 200_000, numbered = f
     body += html;
   }
   const legend = labels.length
-    ? `<div style="font-size:12px;margin-bottom:0.4em"><span style="opacity:0.85">a boxed letter: a sentence begins that is labelled</span> ${labels.map(({ name, letter, begins }) => `${labelMark(letter, name)} ${escapeHtml(visible(name))} <span style="opacity:0.8">${count(begins.length)}</span>`).join(" &nbsp;")}</div>`
+    ? `<div style="font-size:12px;margin-bottom:0.4em"><span style="opacity:0.85">a boxed letter: a sentence begins that is labelled</span> ${labels.map(({ name, letter, begins }) => `${labelMark(letter, name)} ${escapeHtml(brief(name))} <span style="opacity:0.8">${count(begins.length)}</span>`).join(" &nbsp;")}</div>`
     : "";
   return (
-    `<div class="saelab-document ${PLAIN}" style="font-family:${SANS};font-size:13px;line-height:1.5;border-top:${RULE};padding-top:0.5em"><strong>${escapeHtml(visible(id))}</strong>` +
+    `<div class="saelab-document ${PLAIN}" style="font-family:${SANS};font-size:13px;line-height:1.5;border-top:${RULE};padding-top:0.5em"><strong>${escapeHtml(brief(id))}</strong>` +
     `<div style="margin:0.3em 0 0.4em">${latents.map(latentHtml).join("")}</div>` +
     `<div style="font-size:12px;opacity:0.85;margin-bottom:0.4em">ground: the latent that fires most of its maximum; bars below and above: the next two; small letter: it begins to fire; <b>bold</b>: at least half of its maximum; <u>underlined</u>: its peak</div>${legend}` +
     `<pre style="margin:0;padding:0;border:0;background:transparent;font-family:${MONO};font-size:13px;line-height:1.85;white-space:pre-wrap;word-break:normal;overflow-wrap:break-word">${body}</pre>` +
@@ -202,11 +201,11 @@ export function documentText(view: DocumentView, color = true): string {
     .join("");
   const latents = view.latents.map((latent, place) => {
     const peak = peaks[place];
-    return `  ‹${markOf(place)}› latent ${latent.latent}${latent.label ? `  ${visible(latent.label)}` : ""}${latent.verdict ? `  [${visible(latent.verdict)}]` : ""}  ${peak < 0 ? "does not fire here" : `peak here ${short(latent.values[peak])} of ${short(latent.max)}`}`;
+    return `  ‹${markOf(place)}› latent ${latent.latent}${latent.label ? `  ${brief(latent.label)}` : ""}${latent.verdict ? `  [${brief(latent.verdict)}]` : ""}  ${peak < 0 ? "does not fire here" : `peak here ${short(latent.values[peak])} of ${short(latent.max)}`}`;
   });
-  const width = Math.max(0, ...view.labels.map(({ name }) => columns(visible(name))));
-  const labels = view.labels.map(({ name, letter, begins: at }) => `  [${letter}] ${padEnd(visible(name), width)}  ${count(at.length)}`);
-  return [visible(view.id), ...latents, ...labels, "", body, ...(view.notes.length ? ["", ...view.notes] : [])].join("\n");
+  const width = Math.max(0, ...view.labels.map(({ name }) => columns(brief(name))));
+  const labels = view.labels.map(({ name, letter, begins: at }) => `  [${letter}] ${padEnd(brief(name), width)}  ${count(at.length)}`);
+  return [brief(view.id), ...latents, ...labels, "", body, ...(view.notes.length ? ["", ...view.notes] : [])].join("\n");
 }
 
 /** As notebook files keep it: arrays as strings, activations with three digits. */

@@ -2,7 +2,6 @@ import { ansi, count, escapeHtml, MONO, percent, RULE, short } from "./html";
 import type { HeatMapFeature, TokenLogit } from "./heatmap";
 import { DENSE } from "./measure";
 import { brief } from "./shading";
-import { visible } from "./token";
 import type { Feature } from "./types";
 
 /** What stands above a feature's examples: number, label, verdict, how often and how strongly it fires, on which tokens, and what it writes. */
@@ -66,7 +65,7 @@ export function flagsOf({ density, tokenShares, position }: Pick<HeatMapFeature,
   ].filter(Boolean);
 }
 
-export const quoted = (text: string): string => `“${brief(text, 40)}”`;
+export const quoted = (text: string, most = 40): string => `“${brief(text, most)}”`;
 const signed = (x: number): string => `${x > 0 ? "+" : ""}${short(x)}`;
 const SHOWN = 5; // tokens of a list
 
@@ -97,8 +96,8 @@ export function headHtml(feature: HeatMapFeature): string {
   const { latent, label, verdict, density, documents, mean, max, histogram } = feature;
   const facts = [
     `<strong style="font-size:15px">latent ${latent}</strong>`,
-    label ? `<em>${escapeHtml(visible(label))}</em>` : "",
-    verdict ? `<span style="${BADGE}" title="what its tests made of it">${escapeHtml(visible(verdict))}</span>` : "",
+    label ? `<em>${escapeHtml(brief(label))}</em>` : "",
+    verdict ? `<span style="${BADGE}" title="what its tests made of it">${escapeHtml(brief(verdict))}</span>` : "",
     ...flagsOf(feature).map((flag) => `<b style="${BADGE}">${flag}</b>`),
     `<span>fires on ${percent(density)} of rows${documents ? `, in ${count(documents)} document${documents === 1 ? "" : "s"}` : ""}</span>`,
     density > 0 ? `<span>max ${short(max)}</span> <span>mean ${short(mean)}</span>` : "",
@@ -110,7 +109,7 @@ export function headHtml(feature: HeatMapFeature): string {
 const BLOCKS = "▁▂▃▄▅▆▇█";
 
 export function barsText(counts: number[]): string {
-  const most = Math.max(1, ...counts);
+  const most = Math.max(...counts) || 1;
   return counts.map((n) => BLOCKS[Math.min(7, Math.floor((8 * n) / most))]).join("");
 }
 
@@ -120,8 +119,8 @@ export function headText(feature: HeatMapFeature, color: boolean, most = SHOWN):
   const { latent, label, verdict, density, documents, mean, max, histogram } = feature;
   const facts = [
     paint("1", `latent ${latent}`),
-    label ? visible(label) : "",
-    verdict ? `[${visible(verdict)}]` : "",
+    label ? brief(label) : "",
+    verdict ? `[${brief(verdict)}]` : "",
     ...flagsOf(feature),
     `fires on ${percent(density)} of rows${documents ? `, in ${count(documents)} document${documents === 1 ? "" : "s"}` : ""}`,
     ...(density > 0 ? [`max ${short(max)}`, `mean ${short(mean)}`, barsText(mergeBins(histogram).counts)] : []),

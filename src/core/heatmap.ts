@@ -166,10 +166,13 @@ const GROUP_TITLES: Record<string, string> = {
   random: "any activation",
 };
 
+/** A group of examples in words. */
+export const titleOf = (name: string): string => GROUP_TITLES[name] ?? name;
+
 /** Further groups of examples, each under its name. */
 export const groupsHtml = (groups: HeatMapFeature["groups"], style: LineStyle, characters?: number): string =>
   groups
-    .map(({ name, examples }) => `<div style="opacity:0.75;margin-top:0.3em">${escapeHtml(GROUP_TITLES[name] ?? name)}</div>${linesHtml(examples, style, characters)}`)
+    .map(({ name, examples }) => `<div style="opacity:0.75;margin-top:0.3em">${escapeHtml(titleOf(name))}</div>${linesHtml(examples, style, characters)}`)
     .join("");
 
 /** A feature of a map: its header and its lines. */

@@ -31,7 +31,7 @@ function lineHtml(example: HeatMapExample, { maxOf, shading, wrap }: LineStyle, 
   const before = (position > peak ? "…" : "") + part(0, peak);
   const at = part(peak, peak + 1);
   const after = part(peak + 1, tokens.length) + (example.goesOn ? "…" : "");
-  const told = `${document}, token ${position}${times > 1 ? `; stands for ${count(times)} near-identical contexts` : ""}`;
+  const told = `${visible(document)}, token ${position}${times > 1 ? `; stands for ${count(times)} near-identical contexts` : ""}`;
   const where = `<span style="${WHERE};width:${width}" title="${escapeHtml(told)}">  ${escapeHtml(originOf(example))}\n</span>`;
   const value = `<span style="${VALUE}">${short(values[peak])} </span>`;
   return wrap

@@ -21,9 +21,11 @@ export const shadeOf = (of: number, shading: Shading = "linear"): number => (sha
 
 const LONGEST = 200; // characters of a token: what is longer is a blob, and would push all else off the page
 
-/** Text of at most so many characters, and how many more there are. */
+const NOTE = 24; // characters that say how many are left out
+
+/** Text cut to so many characters, with how many more there are, where that is shorter. */
 export function brief(text: string, most = LONGEST): string {
-  if (text.length <= most) return visible(text);
+  if (text.length <= most + NOTE) return visible(text);
   const head = [...text.slice(0, most)].slice(0, -1).join(""); // no half of a character
   return `${visible(head)}‹… ${count(text.length - head.length)} more characters›`;
 }

@@ -1,8 +1,7 @@
 import { ansi, columns, count, escapeHtml, MONO, padEnd, padStart, percent, PLAIN, RULE, SANS, short } from "./html";
 import { DENSE } from "./measure";
 import { packSparse, textIndex, numbers, unpackSparse } from "./packing";
-import { ansiShade, BOLD, FAINT, GLYPHS, ground, scaleHtml, share, shownToken, tokensHtml } from "./shading";
-import { visible } from "./token";
+import { ansiShade, BOLD, brief, FAINT, GLYPHS, ground, scaleHtml, share, shownToken, tokensHtml } from "./shading";
 
 /**
  * "Type a text, see its features": of each token the latents that fire most, and of the text's strongest latents where in it they fire.
@@ -56,8 +55,8 @@ const LINES = 12; // latents that have a line
 
 /** What is said of a latent besides its number. */
 const wordsOf = ({ label, verdict, density }: TextLatent): string[] => [
-  ...(label ? [visible(label)] : []),
-  ...(verdict ? [`[${visible(verdict)}]`] : []),
+  ...(label ? [brief(label)] : []),
+  ...(verdict ? [`[${brief(verdict)}]`] : []),
   ...(density !== undefined && density > DENSE ? ["dense"] : []),
 ];
 

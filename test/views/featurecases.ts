@@ -1,5 +1,6 @@
 import { documentHtml, documentText, documentView, type DocumentLatent } from "../../src/core/documentview";
-import { heatMapHtml, heatMapText, heatMapView, type HeatMapOptions, type ShownFeature, type Words } from "../../src/core/heatmap";
+import { cardHtml, cardText, type CardView } from "../../src/core/featurecard";
+import { featureView, heatMapHtml, heatMapText, heatMapView, type HeatMapOptions, type ShownFeature, type Words } from "../../src/core/heatmap";
 import { textHtml, textText, type TextLatent, type TextView } from "../../src/core/textview";
 import type { Document, Example } from "../../src/core/types";
 
@@ -100,6 +101,17 @@ const hostileDocument = documentView(
   [5, 6].map((n) => ({ latent: n, max: 6, label: '<img src=x onerror="alert(1)">', verdict: "</pre>", values: Float32Array.from(tokenOffsets({ text: HOSTILE.join(" ") }).start, (_, i) => (n * i) % 7) })),
 );
 
+const card = (feature: ShownFeature, more: Partial<CardView> = {}): CardView => ({
+  feature: featureView(feature, words, { context: "whole" }), latents: 65_536, hook: "layers.10.mlp", rows: 1_000_000, entropy: 3.2,
+  triggers: [{ text: " wait", mean: 5.1 }, { text: " Wait", mean: 4.6 }, { text: " no", mean: 2.2 }],
+  together: [{ latent: 40_061, label: "checking the work", count: 1204, score: 0.271 }, { latent: 3, count: 88, score: 0.0512 }],
+  columns: [{ name: "AUROC backtracking", value: 0.871 }, { name: "ReasonScore", value: 0.00041 }, { name: "note", value: "looks at <b>" }], ...more,
+});
+const hostileCard = card(hostile, {
+  triggers: HOSTILE.map((text) => ({ text, mean: 1 })), together: HOSTILE.map((label, i) => ({ latent: i, label, count: 5, score: 0.1 })), columns: HOSTILE.map((text) => ({ name: text.slice(0, 20), value: text })),
+});
+const dead = card({ latent: 9, density: 0, mean: 0, max: 0, histogram: { edges: [], counts: [] }, top: [] }, { entropy: 0, triggers: [], together: [], columns: [] });
+
 interface FeatureCase {
   name: string;
   html: string;
@@ -120,5 +132,9 @@ export const featureCases: FeatureCase[] = [
   { name: "text-none", html: textHtml({ ...text, latents: [], notes: [] }), text: textText({ ...text, latents: [], notes: [] }, false) },
   { name: "document", html: documentHtml(documents), text: documentText(documents, false) },
   { name: "document-hostile", html: documentHtml(hostileDocument), text: documentText(hostileDocument, false) },
+  { name: "card", html: cardHtml(card(known)), text: cardText(card(known), false) },
+  { name: "card-hostile", html: cardHtml(hostileCard), text: cardText(hostileCard, false) },
+  { name: "card-dead", html: cardHtml(dead), text: cardText(dead, false) },
+  { name: "card-left-out", html: cardHtml(card(known, { shading: "log" }), { bytes: 15_000 }) },
   { name: "document-left-out", html: documentHtml(documents, { bytes: 12_000 }) },
 ];
