@@ -292,7 +292,7 @@ async function build() {
 async function lab() {
   const folder = path.join(root, "kernel-ext", "lab");
   const settings = ["package.json", "tsconfig.json", "bundle.cjs", "core.package.json"].map((file) => readFileSync(path.join(folder, file)));
-  const inputs = [...settings, ...["kernel-ext/lab/src", "src/core"].flatMap((sources) => listing(path.join(root, sources), /\.ts$/))];
+  const inputs = [...settings, ...["kernel-ext/lab/src", "src/core"].flatMap((sources) => listing(path.join(root, sources), /\.(ts|css)$/))];
   await step("lab", path.join(folder, ".stamp"), inputs, () => existsSync(path.join(folder, "labextension", "package.json")), async () => {
     rmSync(path.join(folder, "lib"), { recursive: true, force: true });
     await run(process.execPath, [path.join(root, "node_modules", "typescript", "bin", "tsc"), "--project", folder], { cure: "mend the type errors above" });

@@ -1,13 +1,13 @@
+import css from "style.raw.css";
 import { drawBrowser } from "./browser";
 import { drawDocument } from "./document";
 import { drawHeatMap } from "./heatmap";
 import { drawPlot } from "./plotly";
 import { renderer, styled } from "./renderer";
-import { STYLE } from "./style";
 import { drawTable } from "./table";
 import { drawText } from "./text";
 
-styled(STYLE);
+styled(css);
 
 /** What the front end finds: a renderer for each of saelab's MIME types, and Plotly's. */
 export default [
