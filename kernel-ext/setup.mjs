@@ -9,8 +9,9 @@
  *   binding the TF.js binding, compiled against the wheel's libtensorflow
  *   signal  the kernel's handler of SIGINT, compiled
  *   build   src/ and kernel/ → build/                             (a packed install has it already)
+ *   lab     the JupyterLab extension, bundled                     (a packed install has it already)
  *   ops     the fused training step, compiled for this processor  (without it training uses TensorFlow's own kernels)
- *   kernel  .venv/share/jupyter/kernels/saelab
+ *   kernel  .venv/share/jupyter: kernels/saelab and labextensions/saelab
  *
  * Every step is skipped when its inputs are those of its last success, so running it again costs a second.
  * Proxies and mirrors are the package clients' own: npm and pip read their settings as always.
@@ -287,6 +288,20 @@ async function build() {
   });
 }
 
+/** Renderers of our outputs for JupyterLab and Notebook: type-checked, then bundled by JupyterLab's own builder, which needs no network and no Python. */
+async function lab() {
+  const folder = path.join(root, "kernel-ext", "lab");
+  const settings = ["package.json", "tsconfig.json", "bundle.cjs", "core.package.json"].map((file) => readFileSync(path.join(folder, file)));
+  const inputs = [...settings, ...["kernel-ext/lab/src", "src/core"].flatMap((sources) => listing(path.join(root, sources), /\.(ts|css)$/))];
+  await step("lab", path.join(folder, ".stamp"), inputs, () => existsSync(path.join(folder, "labextension", "package.json")), async () => {
+    rmSync(path.join(folder, "lib"), { recursive: true, force: true });
+    await run(process.execPath, [path.join(root, "node_modules", "typescript", "bin", "tsc"), "--project", folder], { cure: "mend the type errors above" });
+    const builder = path.join(root, "node_modules", "@jupyter", "builder", "lib", "build-labextension.js");
+    await run(process.execPath, [builder, "--core-package-file", path.join(folder, "core.package.json"), folder], { cure: "mend the errors above" });
+    return "the JupyterLab extension";
+  });
+}
+
 // Sums may be reordered and divisions replaced, NaN and infinity stay what they are; not -ffast-math, which would flush denormals in the whole process.
 const OPS_FLAGS = ["-O3", "-std=c++17", "-march=native", "-mprefer-vector-width=512", "-fassociative-math", "-fno-signed-zeros", "-fno-trapping-math",
   "-fno-math-errno", "-freciprocal-math"];
@@ -316,17 +331,22 @@ async function ops() {
 }
 
 async function kernel() {
-  const { kernelContents, writeKernel } = createRequire(import.meta.url)(path.join(root, "build", "src", "adapters", "kernelspec.js"));
+  const built = (name) => createRequire(import.meta.url)(path.join(root, "build", "src", "adapters", name));
+  const { kernelContents, writeKernel } = built("kernelspec.js");
+  const { extensionContents, installExtension } = built("labextension.js");
   // Jupyter's own variable wins: with a shared environment each project can have its own kernelspec.
-  const folder = path.join(process.env.JUPYTER_DATA_DIR ?? path.join(venv, "share", "jupyter"), "kernels", "saelab");
-  await step("kernel", path.join(folder, ".saelab-kernel"), [kernelContents()], () => existsSync(path.join(folder, "kernel.json")), async () => {
+  const data = process.env.JUPYTER_DATA_DIR ?? path.join(venv, "share", "jupyter");
+  const folder = path.join(data, "kernels", "saelab");
+  const there = () => existsSync(path.join(folder, "kernel.json")) && existsSync(path.join(data, "labextensions", "saelab", "package.json"));
+  await step("kernel", path.join(folder, ".saelab-kernel"), [kernelContents(), extensionContents()], there, async () => {
     try {
       writeKernel(folder);
+      installExtension(data);
     } catch (error) {
       if (error.name !== "OptionError") throw error;
-      stop(error.message, `remove ${folder}, or set JUPYTER_DATA_DIR to another folder, and run the command again`);
+      stop(error.message, `remove what is there, or set JUPYTER_DATA_DIR to another folder, and run the command again`);
     }
-    return path.relative(process.cwd(), folder);
+    return `${path.relative(process.cwd(), folder)}, and the JupyterLab extension beside it`;
   });
 }
 
@@ -339,6 +359,7 @@ try {
   await binding();
   await signal();
   if (!packed) await build();
+  if (!packed) await lab();
   await ops();
   await kernel();
   const network = union(waits);

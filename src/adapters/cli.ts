@@ -16,7 +16,7 @@ import { TRAIN_USAGE, trainCommand } from "./traincli";
 const USAGE = `saelab ${version}
 
   saelab setup                        Python, TensorFlow binding and kernelspec for this project
-  saelab install                      register the kernel with Jupyter: in set-up's .venv, or for the user where there is none
+  saelab install                      register the kernel with Jupyter, and JupyterLab's extension beside it: in set-up's .venv, or for the user where there is none
       --user                          for the user: whatever Jupyter he or she starts finds it
       --prefix DIR                    in DIR/share/jupyter: a virtual environment, a conda environment, /usr/local
       --name NAME                     what notebooks ask for (saelab)
@@ -55,8 +55,12 @@ async function main(): Promise<void> {
     case "install":
     case "uninstall": {
       if (words.length) throw new OptionError(`${verb}: expected options only, found ${words.join(" ")}. A name is given as --name NAME.`);
-      const folder = verb === "install" ? installKernel({ ...values, displayName: values["display-name"] }) : uninstallKernel(values);
-      return void console.log(`${verb === "install" ? "Wrote" : "Removed"} the kernel ${path.basename(folder)}: ${folder}`);
+      const { kernel, extension } = verb === "install" ? installKernel({ ...values, displayName: values["display-name"] }) : uninstallKernel(values);
+      const did = verb === "install" ? "Wrote" : "Removed";
+      console.log(`${did} the kernel ${path.basename(kernel)}: ${kernel}`);
+      if (extension) console.log(`${did} the JupyterLab extension: ${extension}`);
+      else if (verb === "install") console.log("There is no JupyterLab extension to install: node kernel-ext/setup.mjs builds it.");
+      return;
     }
     case "demo":
       if (!existsSync(path.join(packageRoot, "notebooks"))) {

@@ -3,6 +3,7 @@ import { homedir } from "node:os";
 import path from "node:path";
 import { OptionError } from "../core/errors";
 import { kernelSpec, type KernelSpec } from "../../kernel-ext/kernel/spec";
+import { installExtension, uninstallExtension } from "./labextension";
 import { findVenv, packageRoot } from "./package";
 
 /** Where Jupyter finds the kernel: <data folder>/kernels/<name>, with kernel.json and logos. Node built-ins only, since set-up uses this too. */
@@ -24,24 +25,32 @@ export interface InstallOptions extends KernelPlace {
 const LOGOS = path.join(packageRoot, "kernel-ext", "logo");
 const MAIN = /[\\/]build[\\/]kernel-ext[\\/]kernel[\\/]main\.js$/; // what a kernelspec of ours starts, wherever the package lies or lay
 
+/** What was written or removed: the kernel's folder, and that of the JupyterLab extension beside it. */
+export interface Installed {
+  kernel: string;
+  /** undefined: none was built, or there was none; or kernels that are still there need it. */
+  extension?: string;
+}
+
+/** The data folder that holds a kernel's. */
+const dataOf = (kernel: string): string => path.dirname(path.dirname(kernel));
+
 /**
- * Registers the kernel, in place of an older registration of ours.
+ * Registers the kernel, in place of an older registration of ours, and beside it the JupyterLab extension that shows its outputs.
  * Without `user` and `prefix` it goes into the virtual environment of set-up, or, where there is none, to the user's own kernels.
- * @returns the folder that was written
  * @throws OptionError for a name Jupyter would not take, for one that belongs to another kernel, and where nothing may be written
  */
-export function installKernel(options: InstallOptions = {}): string {
-  const folder = kernelFolder(options);
-  writeKernel(folder, options.displayName);
-  return folder;
+export function installKernel(options: InstallOptions = {}): Installed {
+  const kernel = kernelFolder(options);
+  writeKernel(kernel, options.displayName);
+  return { kernel, extension: installExtension(dataOf(kernel)) };
 }
 
 /**
- * Removes a registration of ours; its place is chosen as for `installKernel`.
- * @returns the folder that was removed
+ * Removes a registration of ours, and with the last one the extension; its place is chosen as for `installKernel`.
  * @throws OptionError where there is none, and where the kernel is not saelab's
  */
-export function uninstallKernel(options: KernelPlace = {}): string {
+export function uninstallKernel(options: KernelPlace = {}): Installed {
   const folder = kernelFolder(options);
   const found = occupant(folder);
   if (!found) throw new OptionError(`${folder}: expected a kernelspec to remove, found none. ${elsewhere(options, folder)}`);
@@ -51,7 +60,9 @@ export function uninstallKernel(options: KernelPlace = {}): string {
       `If that kernel is to go: jupyter kernelspec remove ${path.basename(folder)}.`);
   }
   staged(folder, (staging) => renameSync(folder, path.join(staging, "old")));
-  return folder;
+  const kernels = path.dirname(folder);
+  const needed = readdirSync(kernels).some((name) => occupant(path.join(kernels, name))?.ours);
+  return { kernel: folder, extension: needed ? undefined : uninstallExtension(dataOf(folder)) };
 }
 
 /**

@@ -1,0 +1,4 @@
+declare module "style.raw.css" {
+  const css: string;
+  export default css;
+}
