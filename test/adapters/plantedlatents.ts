@@ -105,6 +105,13 @@ const tokenizer: Tokenizer = {
   chat: () => "",
 };
 
+/** A text in other words: each of the two classes by the next one of its class, the words that give labels away left out. */
+export const reworded = (text: string): string =>
+  text.replace(/ (?:wait|hmm)/g, "").replace(/ \w[ae]\w[ae]/g, (word) => {
+    const words = A.includes(word) ? A : B;
+    return words[(words.indexOf(word) + 1) % words.length];
+  });
+
 const HASH = "p".repeat(64);
 
 export function plantedModel(): Model & { read: { texts: number; tokens: number } } {
@@ -138,12 +145,15 @@ export function plantedModel(): Model & { read: { texts: number; tokens: number 
   };
 }
 
-/** @param kind "topk", or "jumprelu", of which latents can be computed alone */
-export function plantedSae(kind: "topk" | "jumprelu" = "topk", seed = 0): Sae {
+/**
+ * @param kind "topk", or "jumprelu", of which latents can be computed alone
+ * @param other another SAE: its latents stand in the opposite order, a little off, and it has none for " wait"
+ */
+export function plantedSae(kind: "topk" | "jumprelu" = "topk", other = false): Sae {
   const latents = directions.length;
-  const rng = random(seed, 5);
-  const wEnc = Float32Array.from(directions.flatMap((row) => [...row]));
-  if (seed) for (let i = 0; i < wEnc.length; i++) wEnc[i] += 0.02 * rng.normal();
+  const rng = random(5);
+  const wEnc = Float32Array.from((other ? directions.toReversed() : directions).flatMap((row) => [...row]));
+  if (other) for (let i = 0; i < wEnc.length; i++) wEnc[i] = i >= (latents - 1) * D ? 0.1 * rng.normal() : wEnc[i] + 0.02 * rng.normal();
   const weights = { d: D, latents, k: kind === "topk" ? 8 : latents, wEnc, bEnc: new Float32Array(latents).fill(-2), wDec: wEnc, bDec: new Float32Array(D) };
   return saeOf(kind === "topk" ? weights : { ...weights, kind, threshold: new Float32Array(latents).fill(0.5) }, { hook: "layers.1" });
 }
