@@ -171,7 +171,8 @@ const BASELINES: DetectorKind[] = ["position", "random direction", "keyword", "l
  * 5. lost among sentences of one document; or when moved: context
  * 6. lost without its trigger tokens, or in other words: token detector
  * 7. unrelated text sets it off as the label's sentences do: position where only text at their positions does, else context
- * 8. position alone reaches its AUROC: position; random direction, keyword or length do: not above random
+ * 8. a random direction, the best word, position or length reaches its AUROC: not above random, as no SAE was needed for it; position, if it was not kept when
+ *    moved nor at like positions
  * 9. a test that was needed is open or undefined, or a lead within chance: undecided
  * 10. survives
  */
@@ -201,7 +202,9 @@ export function verdictOn(test: Tested, positives: number): Pick<Falsified, "ver
   if (ordinary.outcome === "lost") found.push(["context", `unrelated text sets it off as well (AUROC against it ${two(ordinary.auroc)})`]);
   for (const kind of BASELINES) {
     const one = controls.find((control) => control.kind === kind);
-    if (one && one.heldout >= test.heldout) found.push([kind === "position" ? "position" : "not above random", `${nameOf(one)} does as well (${two(one.heldout)} against ${two(test.heldout)})`]);
+    if (!one || one.heldout < test.heldout) continue;
+    const driven = kind === "position" && moved.outcome !== "kept" && samePosition.outcome !== "kept";
+    found.push([driven ? "position" : "not above random", `${nameOf(one)} does as well (${two(one.heldout)} against ${two(test.heldout)})`]);
   }
 
   const open: string[] = [];

@@ -19,9 +19,10 @@ export interface FalsificationView {
 const figure = (x: number): string => (Number.isNaN(x) ? "–" : x.toFixed(2));
 const whole = (rate: Rate): string => (rate.of ? `${Math.round(100 * share(rate))} %` : "–");
 
-/** A cell: its text, whether a test was lost there or left open, and what stands behind it. */
+/** A cell: its text, of how many it is, whether a test was lost there or left open, and what stands behind it. */
 interface Cell {
   text: string;
+  n?: string;
   mark?: "lost" | "open";
   behind?: string;
 }
@@ -29,6 +30,7 @@ interface Cell {
 const measured = (one: Measure | undefined, more = ""): Cell =>
   one === undefined ? { text: "–" } : {
     text: one.outcome === "undefined" ? "undefined" : figure(one.auroc),
+    n: count(one.positives),
     ...(one.outcome === "lost" ? { mark: "lost" } : one.outcome === "open" ? { mark: "open" } : {}),
     behind: `${figure(one.auroc)} (95 %: ${figure(one.interval[0])} to ${figure(one.interval[1])}), ${figure(one.before)} as they stand; ${count(one.positives)} of the label, ${count(one.negatives)} others: ${one.outcome}${more}`,
   };
@@ -60,7 +62,7 @@ const COLUMNS: Column[] = [
     cell: ({ injection }) => {
       const most = strongestKind(injection);
       return {
-        text: `${whole(most.rate)} (${Math.round(100 * controlRate(injection, most.kind))} %)`, ...(injection.outcome === "lost" ? { mark: "lost" } : injection.outcome === "open" ? { mark: "open" } : {}),
+        text: `${whole(most.rate)} (${Math.round(100 * controlRate(injection, most.kind))} %)`, n: count(most.rate.of), ...(injection.outcome === "lost" ? { mark: "lost" } : injection.outcome === "open" ? { mark: "open" } : {}),
         behind: `${injection.kinds.map(({ kind, rate }) => `${kind} ${rate.fired} of ${rate.of}`).join(", ")}; nothing ${injection.none.fired} of ${injection.none.of}; random tokens ${injection.random.map(({ fired, of }, i) => `${i + 1}: ${fired} of ${of}`).join(", ")}; ` +
           `most by ${most.triggers[0] ? `“${most.triggers[0].text}”` : "none"}: ${injection.outcome}`,
       };
@@ -74,7 +76,7 @@ const COLUMNS: Column[] = [
   {
     name: "ordinary text",
     cell: ({ ordinary }) => ({
-      text: percent(share(ordinary.tokens)), ...(ordinary.outcome === "lost" || ordinary.samePositions.outcome === "lost" ? { mark: "lost" } : ordinary.outcome === "open" ? { mark: "open" } : {}),
+      text: percent(share(ordinary.tokens)), n: count(ordinary.tokens.of), ...(ordinary.outcome === "lost" || ordinary.samePositions.outcome === "lost" ? { mark: "lost" } : ordinary.outcome === "open" ? { mark: "open" } : {}),
       behind: `fires on ${count(ordinary.tokens.fired)} of ${count(ordinary.tokens.of)} tokens, ${whole(ordinary.stretches)} of ${ordinary.stretches.of} stretches; on ${whole(ordinary.sentences)} of the label's sentences. AUROC of these against ordinary stretches ${figure(ordinary.auroc)}, at the same positions ${figure(ordinary.samePositions.auroc)}`,
     }),
   },
@@ -97,7 +99,7 @@ function notes({ latents, searched, heldout, baseRate, ordinary }: Falsification
     `Of ${count(latents.length)} latents: ${verdicts.map(([verdict, n]) => `${n} ${verdict}`).join(", ")}.`,
     `Figures are AUROC on ${count(heldout.sentences)} held-out sentences of ${count(heldout.documents)} documents, ${count(heldout.positives)} of them with the label (base rate ${percent(baseRate)}, which average precision, AP, starts from). ` +
       `${searched > latents.length ? `The best of ${count(searched)} latents × poolings; they` : "Poolings"}, thresholds and triggers were chosen on training documents.`,
-    `Pasted: how often its trigger tokens, or windows of two or three, set it off in ${count(ordinary.tokens)} tokens of ${ordinary.own ? "plain prose" : "the text given"}; moved: the sentence behind such text; shuffled: there, its tokens in another order.`,
+    `✗: lost there, ?: left open. With AUROC of a part of the sentences goes the number of those with the label; with shares, of how many. Pasted: how often its trigger tokens, or windows of two or three, set it off in ${count(ordinary.tokens)} tokens of ${ordinary.own ? "plain prose" : "the text given"}; moved: the sentence behind such text; shuffled: there, its tokens in another order.`,
     "A latent that survives correlates with the label. To detect it, the probe or the difference of means is the better tool.",
   ];
 }
@@ -115,15 +117,15 @@ export function falsifiedHtml(view: FalsificationView): string {
     .join("");
   const rows = view.latents.map((one) => {
     const cells = columns.map(({ cell: make }) => {
-      const { text, mark, behind } = make(one);
-      const shown = mark ? `${MARKS[mark]} ${mark === "lost" ? `<b>${text}</b>` : text}` : text;
+      const { text, n, mark, behind } = make(one);
+      const shown = `${mark ? `${MARKS[mark]} ${mark === "lost" ? `<b>${text}</b>` : text}` : text}${n ? `<br><span style="font-size:11px;opacity:0.7">${n}</span>` : ""}`;
       return `<td style="${right}"${behind ? ` title="${escapeHtml(behind)}"` : ""}>${shown}</td>`;
     }).join("");
     const good = one.verdict === "survives";
     const why = [...one.reasons, ...one.cautions.map((text) => `Note: ${text}`)].map(escapeHtml).join("; ");
     return (
       `<tr style="background:transparent"><td style="${left};font-family:${MONO}">${one.latent}</td><td style="${left};white-space:nowrap"><b style="background:${shade(good ? 0.45 : 0)};padding:0 0.3em">${one.verdict}</b></td>${cells}</tr>` +
-      `<tr style="background:transparent"><td style="border:0;padding:0"></td><td colspan="${columns.length + 1}" style="text-align:left;border:0;padding:0 0 0.5em 0.3em;font-size:12px;opacity:0.85;white-space:normal">${why}</td></tr>`
+      `<tr style="background:transparent"><td style="border:0;padding:0"></td><td colspan="${columns.length + 1}" style="text-align:left;border:0;padding:0 0 0.5em 0.3em;font-size:12px;opacity:0.85;white-space:normal"><div style="max-width:60em">${why}</div></td></tr>`
     );
   }).join("");
   return (
@@ -140,8 +142,8 @@ export function falsifiedText(view: FalsificationView): string {
   const rows = view.latents.map((one) => [
     String(one.latent), one.verdict,
     ...columns.map(({ cell }) => {
-      const { text, mark } = cell(one);
-      return mark ? `${MARKS[mark]} ${text}` : text;
+      const { text, n, mark } = cell(one);
+      return `${mark ? `${MARKS[mark]} ` : ""}${text}${n ? ` / ${n}` : ""}`;
     }),
   ]);
   const width = heads.map((name, c) => Math.max(name.length, ...rows.map((row) => [...row[c]].length)));
