@@ -1,0 +1,156 @@
+import { controlRate, share, strongestKind, type Falsified, type FalsifyVerdict, type Measure, type Rate } from "./falsify";
+import { count, escapeHtml, MONO, padEnd, padStart, percent, PLAIN, RULE, SANS, shade } from "./html";
+import type { DetectorKind } from "./scoretable";
+
+/** Verdicts as something to read: each latent's figures, test by test, and what its verdict rests on. */
+
+export interface FalsificationView {
+  label: string;
+  /** In the order asked for, or of AUROC on training documents. */
+  latents: Falsified[];
+  /** Latents × poolings among which they were chosen; their own number where they were named. */
+  searched: number;
+  heldout: { positives: number; sentences: number; documents: number };
+  baseRate: number;
+  /** Text that has nothing to do with the label. */
+  ordinary: { tokens: number; own: boolean };
+}
+
+const figure = (x: number): string => (Number.isNaN(x) ? "–" : x.toFixed(2));
+const whole = (rate: Rate): string => (rate.of ? `${Math.round(100 * share(rate))} %` : "–");
+
+/** A cell: its text, of how many it is, whether a test was lost there or left open, and what stands behind it. */
+interface Cell {
+  text: string;
+  n?: string;
+  mark?: "lost" | "open";
+  behind?: string;
+}
+
+const measured = (one: Measure | undefined, more = ""): Cell =>
+  one === undefined ? { text: "–" } : {
+    text: one.outcome === "undefined" ? "undefined" : figure(one.auroc),
+    n: count(one.positives),
+    ...(one.outcome === "lost" ? { mark: "lost" } : one.outcome === "open" ? { mark: "open" } : {}),
+    behind: `${figure(one.auroc)} (95 %: ${figure(one.interval[0])} to ${figure(one.interval[1])}), ${figure(one.before)} as they stand; ${count(one.positives)} of the label, ${count(one.negatives)} others: ${one.outcome}${more}`,
+  };
+
+const control = (one: Falsified, kind: DetectorKind): Cell => {
+  const found = one.controls.find((detector) => detector.kind === kind);
+  if (!found) return { text: "–" };
+  const decides = ["random direction", "keyword", "position", "length"].includes(kind);
+  return {
+    text: `${found.heldout >= one.heldout ? "≥ " : ""}${figure(found.heldout)}`,
+    ...(decides ? (found.heldout >= one.heldout ? { mark: "lost" } : found.lead[0] <= 0 ? { mark: "open" } : {}) : {}),
+    behind: `${found.absent ? "no " : ""}${found.what}; of ${count(found.searched)}; AP ${figure(found.averagePrecision)}; the latent's lead, 95 %: ${figure(found.lead[0])} to ${figure(found.lead[1])}`,
+  };
+};
+
+type Column = { name: string; cell: (one: Falsified) => Cell; only?: (view: FalsificationView) => boolean };
+
+const COLUMNS: Column[] = [
+  { name: "held-out", cell: (one) => ({ text: figure(one.heldout), behind: `95 %: ${figure(one.interval[0])} to ${figure(one.interval[1])}; training ${figure(one.train)}; ${one.pooling}` }) },
+  { name: "AP", cell: (one) => ({ text: figure(one.averagePrecision) }) },
+  { name: "random direction", cell: (one) => control(one, "random direction") },
+  { name: "best word", cell: (one) => control(one, "keyword") },
+  { name: "position", cell: (one) => control(one, "position") },
+  { name: "length", cell: (one) => control(one, "length") },
+  { name: "text model", cell: (one) => control(one, "text model") },
+  { name: "probe", cell: (one) => control(one, "probe") },
+  {
+    name: "pasted (control)",
+    cell: ({ injection }) => {
+      const most = strongestKind(injection);
+      return {
+        text: `${whole(most.rate)} (${Math.round(100 * controlRate(injection, most.kind))} %)`, n: count(most.rate.of), ...(injection.outcome === "lost" ? { mark: "lost" } : injection.outcome === "open" ? { mark: "open" } : {}),
+        behind: `${injection.kinds.map(({ kind, rate }) => `${kind} ${rate.fired} of ${rate.of}`).join(", ")}; nothing ${injection.none.fired} of ${injection.none.of}; random tokens ${injection.random.map(({ fired, of }, i) => `${i + 1}: ${fired} of ${of}`).join(", ")}; ` +
+          `most by ${most.triggers[0] ? `“${most.triggers[0].text}”` : "none"}: ${injection.outcome}`,
+      };
+    },
+  },
+  { name: "without its tokens", cell: (one) => measured(one.tokenFree, `; without ${one.tokenFree.without.join(", ")}`) },
+  { name: "moved", cell: (one) => measured(one.moved) },
+  { name: "shuffled", cell: (one) => ({ ...measured(one.shuffled), mark: undefined }) },
+  { name: "like position", cell: (one) => measured(one.samePosition) },
+  { name: "one document", cell: (one) => measured(one.sameDocument) },
+  {
+    name: "ordinary text",
+    cell: ({ ordinary }) => ({
+      text: percent(share(ordinary.tokens)), n: count(ordinary.tokens.of), ...(ordinary.outcome === "lost" || ordinary.samePositions.outcome === "lost" ? { mark: "lost" } : ordinary.outcome === "open" ? { mark: "open" } : {}),
+      behind: `fires on ${count(ordinary.tokens.fired)} of ${count(ordinary.tokens.of)} tokens, ${whole(ordinary.stretches)} of ${ordinary.stretches.of} stretches; on ${whole(ordinary.sentences)} of the label's sentences. AUROC of these against ordinary stretches ${figure(ordinary.auroc)}, at the same positions ${figure(ordinary.samePositions.auroc)}`,
+    }),
+  },
+  { name: "paraphrased", cell: (one) => measured(one.paraphrased), only: ({ latents }) => latents.some(({ paraphrased }) => paraphrased) },
+  {
+    name: "second SAE",
+    cell: ({ second }) => (second ? { text: figure(second.nearest.heldout), behind: `nearest decoder row: latent ${second.nearest.latent}, cosine ${figure(second.nearest.cosine)}; its best latent for the label: ${second.best.latent}, held-out ${figure(second.best.heldout)}, cosine ${figure(second.best.cosine)}` } : { text: "–" }),
+    only: ({ latents }) => latents.some(({ second }) => second),
+  },
+];
+
+const columnsOf = (view: FalsificationView): Column[] => COLUMNS.filter(({ only }) => !only || only(view));
+
+const ORDER: FalsifyVerdict[] = ["survives", "undecided", "token detector", "position", "context", "not above random"];
+
+/** Said of all: what was looked for where, and how to read it. */
+function notes({ latents, searched, heldout, baseRate, ordinary }: FalsificationView): string[] {
+  const verdicts = ORDER.map((verdict) => [verdict, latents.filter((one) => one.verdict === verdict).length] as const).filter(([, n]) => n > 0);
+  return [
+    `Of ${count(latents.length)} latents: ${verdicts.map(([verdict, n]) => `${n} ${verdict}`).join(", ")}.`,
+    `Figures are AUROC on ${count(heldout.sentences)} held-out sentences of ${count(heldout.documents)} documents, ${count(heldout.positives)} of them with the label (base rate ${percent(baseRate)}, which average precision, AP, starts from). ` +
+      `${searched > latents.length ? `The best of ${count(searched)} latents × poolings; they` : "Poolings"}, thresholds and triggers were chosen on training documents.`,
+    `✗: lost there, ?: left open. With AUROC of a part of the sentences goes the number of those with the label; with shares, of how many. Pasted: how often its trigger tokens, or windows of two or three, set it off in ${count(ordinary.tokens)} tokens of ${ordinary.own ? "plain prose" : "the text given"}; moved: the sentence behind such text; shuffled: there, its tokens in another order.`,
+    "A latent that survives correlates with the label. To detect it, the probe or the difference of means is the better tool.",
+  ];
+}
+
+const MARKS = { lost: "✗", open: "?" } as const;
+
+/** A table of latents, lost tests marked ✗ and open ones ?; below each its reasons. */
+export function falsifiedHtml(view: FalsificationView): string {
+  const cell = "padding:0.25em 0.55em 0.1em 0;border:0;vertical-align:baseline";
+  const right = `text-align:right;${cell};white-space:nowrap`;
+  const left = `text-align:left;${cell}`;
+  const columns = columnsOf(view);
+  const head = ["latent", "verdict", ...columns.map(({ name }) => name)]
+    .map((name, i) => `<th style="${i < 2 ? left : right};white-space:normal;border-bottom:${RULE};font-weight:600;vertical-align:bottom">${name}</th>`)
+    .join("");
+  const rows = view.latents.map((one) => {
+    const cells = columns.map(({ cell: make }) => {
+      const { text, n, mark, behind } = make(one);
+      const shown = `${mark ? `${MARKS[mark]} ${mark === "lost" ? `<b>${text}</b>` : text}` : text}${n ? `<br><span style="font-size:11px;opacity:0.7">${n}</span>` : ""}`;
+      return `<td style="${right}"${behind ? ` title="${escapeHtml(behind)}"` : ""}>${shown}</td>`;
+    }).join("");
+    const good = one.verdict === "survives";
+    const why = [...one.reasons, ...one.cautions.map((text) => `Note: ${text}`)].map(escapeHtml).join("; ");
+    return (
+      `<tr style="background:transparent"><td style="${left};font-family:${MONO}">${one.latent}</td><td style="${left};white-space:nowrap"><b style="background:${shade(good ? 0.45 : 0)};padding:0 0.3em">${one.verdict}</b></td>${cells}</tr>` +
+      `<tr style="background:transparent"><td style="border:0;padding:0"></td><td colspan="${columns.length + 1}" style="text-align:left;border:0;padding:0 0 0.5em 0.3em;font-size:12px;opacity:0.85;white-space:normal"><div style="max-width:60em">${why}</div></td></tr>`
+    );
+  }).join("");
+  return (
+    `<div class="saelab-verdicts ${PLAIN}" style="font-family:${SANS};font-size:13px;line-height:1.4;overflow-x:auto">` +
+    `<p style="margin:0 0 0.5em 0">Do they correlate with <b>${escapeHtml(view.label)}</b> for a reason of their own?</p>` +
+    `<table style="border-collapse:collapse;border:0;margin:0"><thead><tr>${head}</tr></thead><tbody>${rows}</tbody></table>` +
+    `<ul style="font-size:12px;opacity:0.85;margin:0.6em 0 0;padding-left:1.3em">${notes(view).map((note) => `<li>${escapeHtml(note)}</li>`).join("")}</ul></div>`
+  );
+}
+
+export function falsifiedText(view: FalsificationView): string {
+  const columns = columnsOf(view);
+  const heads = ["latent", "verdict", ...columns.map(({ name }) => name)];
+  const rows = view.latents.map((one) => [
+    String(one.latent), one.verdict,
+    ...columns.map(({ cell }) => {
+      const { text, n, mark } = cell(one);
+      return `${mark ? `${MARKS[mark]} ` : ""}${text}${n ? ` / ${n}` : ""}`;
+    }),
+  ]);
+  const width = heads.map((name, c) => Math.max(name.length, ...rows.map((row) => [...row[c]].length)));
+  const line = (row: string[]): string => row.map((text, c) => (c === 1 ? padEnd : padStart)(text, width[c])).join("  ").trimEnd();
+  return [
+    `Do they correlate with ${view.label} for a reason of their own?`, "", line(heads),
+    ...rows.flatMap((row, i) => [line(row), `${" ".repeat(width[0] + 2)}${[...view.latents[i].reasons, ...view.latents[i].cautions.map((text) => `Note: ${text}`)].join("; ")}`]),
+    "", ...notes(view),
+  ].join("\n");
+}
