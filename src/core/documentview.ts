@@ -101,7 +101,7 @@ function marks({ latents, pieces }: DocumentView): number[][] {
   return out;
 }
 
-const FULL = 0.55; // alpha of a full ground: text keeps the page's own colour, at a contrast of 4.5 or more on white and on black
+const FULL = 0.5; // alpha of a full ground: text keeps the page's own colour, at a contrast of 4.5 or more on white and on black
 const groundOf = (hue: Hue, of: number): string => rgba(hue, Number((0.07 + (FULL - 0.07) * of).toFixed(2)));
 const bar = (hue: Hue, of: number): string => `2px solid ${rgba(hue, Number((0.4 + 0.6 * of).toFixed(2)))}`;
 const SUP = "font-size:10px;line-height:0";

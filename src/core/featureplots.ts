@@ -139,6 +139,7 @@ export function timelineFigure({ id, tokens, latents, sentences }: Timeline): Pl
               .map(({ label, start, end }) => ({ text: plain(letters[names.indexOf(label)]), x: (start + end) / 2, xref: "x", yref: "paper", y: (top + 1) / 2, yanchor: "middle", showarrow: false, font: { size: 11, color: "#ffffff" } })),
           ],
           legend: { orientation: "h", x: 1, xanchor: "right", y: 1.02, yanchor: "bottom", font: { size: 11 }, itemclick: false, itemdoubleclick: false },
+          hovermode: "x",
           showlegend: names.length > 0,
           bargap: 0,
         }),
