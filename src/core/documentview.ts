@@ -128,7 +128,7 @@ function pieceHtml(view: DocumentView, piece: number, peaks: number[], letters: 
 }
 
 const labelMark = (letter: string, name: string): string =>
-  `<span style="border:${RULE};border-radius:3px;padding:0 0.2em;font-size:10px;opacity:0.8" title="${escapeHtml(brief(name))} begins">${escapeHtml(letter)}</span>`;
+  `<span style="font-size:11px;opacity:0.8" title="${escapeHtml(brief(name))} begins">[${escapeHtml(letter)}]</span>`;
 
 /** The legend's entry of a latent. */
 function latentHtml({ latent, label, verdict, max, values }: DocumentLatent, place: number): string {
@@ -164,7 +164,7 @@ export function documentHtml(view: DocumentView, { bytes = 200_000, numbered = f
     body += html;
   }
   const legend = labels.length
-    ? `<div style="font-size:12px;margin-bottom:0.4em"><span style="opacity:0.85">a boxed letter: a sentence begins that is labelled</span> ${labels.map(({ name, letter, begins }) => `${labelMark(letter, name)} ${escapeHtml(brief(name))} <span style="opacity:0.8">${count(begins.length)}</span>`).join(" &nbsp;")}</div>`
+    ? `<div style="font-size:12px;margin-bottom:0.4em"><span style="opacity:0.85">[letter]: a sentence begins that is labelled</span> ${labels.map(({ name, letter, begins }) => `${labelMark(letter, name)} ${escapeHtml(brief(name))} <span style="opacity:0.8">${count(begins.length)}</span>`).join(" &nbsp;")}</div>`
     : "";
   return (
     `<div class="saelab-document ${PLAIN}" style="font-family:${SANS};font-size:13px;line-height:1.5;border-top:${RULE};padding-top:0.5em"><strong>${escapeHtml(brief(id))}</strong>` +
