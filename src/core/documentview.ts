@@ -201,7 +201,7 @@ export function documentText(view: DocumentView, color = true): string {
     .join("");
   const latents = view.latents.map((latent, place) => {
     const peak = peaks[place];
-    return `  ‹${markOf(place)}› latent ${latent.latent}${latent.label ? `  ${brief(latent.label)}` : ""}${latent.verdict ? `  [${brief(latent.verdict)}]` : ""}  ${peak < 0 ? "does not fire here" : `peak here ${short(latent.values[peak])} of ${short(latent.max)}`}`;
+    return `  ${paint(`38;2;0;0;0;48;2;${paleOf(hueOf(place), 1)}`, `‹${markOf(place)}›`)} latent ${latent.latent}${latent.label ? `  ${brief(latent.label)}` : ""}${latent.verdict ? `  [${brief(latent.verdict)}]` : ""}  ${peak < 0 ? "does not fire here" : `peak here ${short(latent.values[peak])} of ${short(latent.max)}`}`;
   });
   const width = Math.max(0, ...view.labels.map(({ name }) => columns(brief(name))));
   const labels = view.labels.map(({ name, letter, begins: at }) => `  [${letter}] ${padEnd(brief(name), width)}  ${count(at.length)}`);
