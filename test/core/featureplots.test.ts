@@ -4,6 +4,7 @@ import { cofiringFigure, graphAround, strongestPairs } from "../../src/core/cofi
 import { densityFigure } from "../../src/core/evaluationplot";
 import { activationFigure, labelShares, timelineFigure, type Timeline } from "../../src/core/featureplots";
 import { densityHistogram } from "../../src/core/measure";
+import { atOnce } from "../../src/core/pieces";
 import type { Column } from "../../src/core/plot";
 import { random } from "../../src/core/random";
 import { HOSTILE, known } from "../views/featurecases";
@@ -88,9 +89,11 @@ test("the strongest pairs of all are those of a sort of all, each once, ties by 
   for (const seed of [1, 2, 3]) {
     const { all, together } = overlaps(120, seed);
     const wanted = all.sort((p, q) => q.score - p.score || p.a - q.a || p.b - q.b).slice(0, 40);
-    assert.deepEqual(strongestPairs(Array(120).keys(), together, 40), wanted);
+    assert.deepEqual(atOnce(strongestPairs(Array(120).keys(), together, 40)), wanted);
   }
-  assert.deepEqual(strongestPairs([], () => [], 5), []);
+  assert.deepEqual(atOnce(strongestPairs([], () => [], 5)), []);
+  const many = overlaps(1200, 5);
+  assert.deepEqual(atOnce(strongestPairs(Array(1200).keys(), many.together, 3)), many.all.sort((p, q) => q.score - p.score || p.a - q.a || p.b - q.b).slice(0, 3));
 });
 
 test("a graph around some latents: they, their first partners, and every pair between these", () => {
