@@ -26,6 +26,7 @@ import {
 import { visible } from "../../src/core/token";
 import { traceHtml, traceText, traceView } from "../../src/core/trace";
 import { trainingHtml, trainingText, type TrainingState, type TrainingView } from "../../src/core/trainingview";
+import { tableCases } from "./tablecases";
 import type { Document, Example, GeneratedDocument, HookRow, TrainingPoint } from "../../src/core/types";
 
 /**
@@ -375,4 +376,5 @@ export const cases: ViewCase[] = [
   { name: "preflight-fits", html: preflightHtml(fitting, verdictOn(fitting, {})), text: preflightText(fitting, verdictOn(fitting, {})) },
   ...Object.entries(trainings).map(([name, view]) => ({ name, html: trainingHtml(view), text: trainingText(view) })),
   { name: "written", html: writtenHtml(generated, { "layers.0": 1000 }), text: writtenText(generated, { "layers.0": 1000 }, false) },
+  ...tableCases,
 ];
