@@ -28,7 +28,7 @@ export function mapFigure(map: MapPoints, title = "Decoder directions"): Plot {
         ...frame(`${title}: ${count(n)}${n < total ? ` of ${count(total)}` : ""} latents, ${how}`, {
           xaxis: bare, yaxis: { ...bare, ...(method === "umap" ? { scaleanchor: "x" } : {}) }, showlegend: many, legend: { font: { size: 12 } }, hovermode: "closest", plot_bgcolor: PALETTE.plot,
         }),
-        height: 560, margin: { l: 24, r: 24, t: 64, b: 24 },
+        height: 560, margin: { l: 24, r: color && isShaded(color) ? 80 : 24, t: 64, b: 24 }, // room for the scale's name
       },
       config: CONFIG,
     },

@@ -88,7 +88,7 @@ export function suggestLabel(facts: LabelFacts): Suggestion | undefined {
     const same = covering.length > 2 && kind !== "word" && covering.every(({ text }) => kindOf(text) === kind);
     return { label: same ? `${PLURAL[kind]}, such as ${several(all.slice(0, 2))}` : several(all), why: `${percent(sum)} of the activation mass; ${places}` };
   }
-  if (kind !== "word" && known > 0.2 && ofKind / known > 0.9) return { label: `${PLURAL[kind]}, such as ${several(shares.slice(0, 2).map(({ text }) => text))}`, why: `all of the tokens of the largest shares (${percent(known)} of the mass); ${bits}` };
+  if (kind !== "word" && known > 0.2 && ofKind / known > 0.9) return { label: `${PLURAL[kind]}, such as ${several(shares.map(({ text }) => text).filter((text) => kindOf(text) === kind).slice(0, 2))}`, why: `${percent(ofKind / known)} of the largest shares, which are ${percent(known)} of the mass; ${bits}` };
   const strongest = merged(triggers.map(({ text, mean }) => ({ text, share: mean }))).slice(0, 3).map(({ text }) => text);
   const named = strongest.length ? strongest : covering.slice(0, 3).map(({ text }) => text);
   const next = logits?.top.slice(0, 2).map(({ text }) => text) ?? [];

@@ -106,7 +106,7 @@ function bars({ x, y, log }: TablePlotColumns): Plot {
       }],
       layout: {
         ...frame(escapeHtml(title), {
-          xaxis: axis({ tickmode: "array", tickvals: shown.map((_, i) => i), ticktext: shown.map(([name]) => clipped(name)), tickangle: shown.length > 6 ? -40 : 0, ticks: "" }),
+          xaxis: axis({ tickmode: "array", tickvals: shown.map((_, i) => i), ticktext: shown.map(([name]) => clipped(name)), tickangle: shown.length > 6 ? -40 : 0, ticks: "", showgrid: false }),
           yaxis: log.y ? logAxis(heights) : axis({ rangemode: "tozero" }), annotations: naming("", y ? `mean ${named(y.name, log.y)}` : "rows").slice(1), showlegend: false,
         }),
         margin: { l: 64, r: 56, t: 76, b: shown.length > 6 ? 120 : 60 },
