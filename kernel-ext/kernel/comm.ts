@@ -22,6 +22,9 @@ export interface CommMaker {
   register(target: string, act: (comm: Comm, data: Content, buffers: Uint8Array[]) => unknown): void;
 }
 
+/** Where the library finds `comms`, so that what it shows may be live. */
+export const COMMS = Symbol.for("saelab.comms");
+
 export interface Comms extends CommMaker {
   /** Message type → what to do with it. */
   opened(message: Message): unknown;

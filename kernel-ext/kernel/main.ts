@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { cellScope, systemClock, type Cell } from "./cell";
-import { createComms } from "./comm";
+import { COMMS, createComms } from "./comm";
 import { readConnection } from "./connection";
 import { createInput } from "./input";
 import { createInterrupts, installInterruptFlag, loadSignals, sharedInterrupt, takeSignals } from "./interrupt";
@@ -92,7 +92,7 @@ function main(): void {
   interrupts.onInterrupt(kernel.interrupt);
   server = createServer({ handlers: kernel.handlers, session, send, clock, warn });
 
-  (globalThis as unknown as Record<symbol, unknown>)[SHOW] = show;
+  Object.assign(globalThis, { [SHOW]: show, [COMMS]: { open: comms.open, register: comms.register } });
   installInterruptFlag({ current: scope.current, clock, poll: interrupts.poll });
   captureStreams(output, scope.current);
   process.on("uncaughtException", (error) => kernel.report("Uncaught exception:", error));

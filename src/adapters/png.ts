@@ -53,6 +53,8 @@ function load(): { plotly: Plotly; document: Page } {
   const width = (element: Node): number =>
     0.55 * parseFloat(styleOf(element, "font-size") ?? "13") * (element.textContent ?? "").length;
   const box = function (this: Node): object {
+    // text is placed by its distance from this point
+    if (this.getAttribute("class") === "js-reference-point") return { x: 0, y: 0, width: 0, height: 0, left: 0, right: 0, top: 0, bottom: 0 };
     const w = width(this);
     const anchor = styleOf(this, "text-anchor")?.trim();
     const left = anchor === "middle" ? -w / 2 : anchor === "end" ? -w : 0;
@@ -74,13 +76,17 @@ function load(): { plotly: Plotly; document: Page } {
   return { plotly: window.Plotly, document: window.document };
 }
 
+/** Plotly hides labels of ticks that lie outside of the page, where all text lies that has no place yet. */
+const withLabels = (layout: Figure["layout"]): Figure["layout"] =>
+  Object.fromEntries(Object.entries(structuredClone(layout)).map(([name, value]) => [name, /^[xy]axis/.test(name) ? { ...(value as object), ticklabeloverflow: "allow" } : value])) as Figure["layout"];
+
 /** @param scale pixels a unit of the figure: 2 is sharp on today's screens */
 export async function figurePng(figure: Figure, scale = 2): Promise<Uint8Array> {
   drawing ??= load();
   const { plotly, document } = drawing;
   const element = document.body.appendChild(document.createElement("div"));
   try {
-    await plotly.newPlot(element, structuredClone(figure.data), structuredClone(figure.layout), {
+    await plotly.newPlot(element, structuredClone(figure.data), withLabels(figure.layout), {
       ...figure.config,
       staticPlot: true,
       responsive: false,

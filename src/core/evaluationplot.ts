@@ -126,15 +126,20 @@ function labelPlaces(points: { name: string; first: boolean; x: number; y: numbe
   return out;
 }
 
-/** Latents by how often they fire: a bar for each bin, the dead in words. */
-export function densityFigure({ edges, counts, dead }: DensityHistogram, title = "Density of the latents"): Plot {
+/**
+ * Latents by how often they fire: a bar for each bin, the dead in words.
+ * @param marked latents whose places among the others are shown; dead ones have none
+ */
+export function densityFigure({ edges, counts, dead }: DensityHistogram, title = "Density of the latents", marked: { latent: number; density: number }[] = []): Plot {
   const latents = dead + counts.reduce((sum, one) => sum + one, 0);
   const decades = Array.from({ length: Math.round(-edges[0]) + 1 }, (_, i) => Math.round(edges[0]) + i);
   const share = (power: number): string => `${Number((100 * 10 ** power).toPrecision(1))} %`;
   const living = counts.flatMap((n, b) => new Array<number>(n).fill(b));
   const middle = living.length ? 10 ** ((edges[living[living.length >> 1]] + edges[living[living.length >> 1] + 1]) / 2) : NaN;
+  const marks = marked.filter(({ density }) => density > 0).sort((a, b) => a.density - b.density);
+  const said = marked.map(({ latent, density }) => ` Latent ${latent} fires on ${percent(density)}.`).join("");
   return {
-    words: `${title}: of ${count(latents)} latents ${count(dead)} fire on none of the rows${living.length ? `; half of the others fire on less than about ${percent(middle)}` : ""}.`,
+    words: `${title}: of ${count(latents)} latents ${count(dead)} fire on none of the rows${living.length ? `; half of the others fire on less than about ${percent(middle)}` : ""}.${said}`,
     figure: {
       data: [{
         type: "bar", name: "latents", x: column(counts.map((_, b) => (edges[b] + edges[b + 1]) / 2)), y: column(counts), width: edges[1] - edges[0], marker: { color: ORANGE, line: { color: "#ffffff", width: 1 } },
@@ -143,8 +148,14 @@ export function densityFigure({ edges, counts, dead }: DensityHistogram, title =
       layout: frame(`${title}: ${count(latents - dead)} living, ${count(dead)} dead`, {
         xaxis: axis({ range: [edges[0] - 0.05, 0.05], tickmode: "array", tickvals: decades, ticktext: decades.map(share) }),
         yaxis: axis({ rangemode: "tozero" }),
-        annotations: naming("fires on % of rows (logarithmic)", "latents"),
-        shapes: [{ type: "line", x0: Math.log10(DENSE), x1: Math.log10(DENSE), y0: 0, y1: 1, yref: "paper", line: { color: LINE, width: 1, dash: "dash" } }],
+        annotations: [
+          ...naming("fires on % of rows (logarithmic)", "latents"),
+          ...marks.map(({ latent, density }, i) => ({ text: String(latent), x: Math.log10(density), yref: "paper", y: 1, yshift: 8 + 12 * (i % 3), yanchor: "middle", showarrow: false, font: { size: 11, color: BLUE } })),
+        ],
+        shapes: [
+          { type: "line", x0: Math.log10(DENSE), x1: Math.log10(DENSE), y0: 0, y1: 1, yref: "paper", line: { color: LINE, width: 1, dash: "dash" } },
+          ...marks.map(({ density }) => ({ type: "line", x0: Math.log10(density), x1: Math.log10(density), y0: 0, y1: 1, yref: "paper", line: { color: BLUE, width: 1.5 } })),
+        ],
         showlegend: false,
       }),
       config: CONFIG,

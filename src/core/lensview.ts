@@ -1,4 +1,4 @@
-import { ansiShade } from "./heatmap";
+import { ansiShade } from "./shading";
 import { ansi, columns as wide, escapeHtml, MONO, padEnd, PLAIN, RULE, SANS, shade, short } from "./html";
 import type { LensCell } from "./lens";
 

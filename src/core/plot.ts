@@ -37,6 +37,9 @@ export function column(values: ArrayLike<number>): Column {
   return { dtype: "f4", bdata: base64(new Uint8Array(Float32Array.from(values).buffer)) };
 }
 
+/** Text that is no markup: Plotly reads tags such as <b> and <a> in all that it writes. */
+export const plain = (text: string): string => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+
 export const axis = (more: Record<string, unknown> = {}): Record<string, unknown> => ({
   gridcolor: GRID,
   linecolor: LINE,

@@ -1,4 +1,5 @@
 import { ansi, columns, count, escapeHtml, MONO, padEnd, PLAIN, RULE, SANS, shade, short } from "./html";
+import { HUES, rgba, type Hue } from "./shading";
 import { visible } from "./token";
 import type { Document } from "./types";
 
@@ -12,24 +13,9 @@ export interface TraceView {
   id: string;
   /** The whole text in pieces: tokens where `values` are there, any pieces else. */
   pieces: { text: string; value?: number; label?: string; begins?: boolean }[];
-  labels: { name: string; letter: string; color: [number, number, number]; sentences: number }[];
+  labels: { name: string; letter: string; color: Hue; sentences: number }[];
   latent?: { number: number; max: number };
 }
-
-/**
- * Eight hues that differ in lightness too, none of them the heat map's orange; each readable as a bar on white and on
- * black.
- */
-const COLORS: [number, number, number][] = [
-  [58, 134, 214],
-  [46, 160, 100],
-  [196, 86, 170],
-  [214, 64, 69],
-  [120, 110, 210],
-  [0, 152, 160],
-  [150, 120, 60],
-  [120, 130, 140],
-];
 
 /** A letter for each label: its own first one where that is free, else another of its letters, else a number. */
 export function lettersOf(labels: string[]): string[] {
@@ -88,20 +74,18 @@ export function traceView(
     labels: names.map((name, l) => ({
       name,
       letter: letters[l],
-      color: COLORS[l % COLORS.length],
+      color: HUES[l % HUES.length],
       sentences: spans.filter(({ label }) => label === name).length,
     })),
   };
 }
 
 /** Text with its line breaks kept, and shown. */
-const shownText = (text: string): string =>
+export const shownText = (text: string): string =>
   text
     .split("\n")
     .map((line) => (/^ +$/.test(line) ? line : visible(line).replace(/·+$/, (dots) => " ".repeat(dots.length))))
     .join("\n");
-
-const rgba = ([r, g, b]: [number, number, number], alpha: number): string => `rgba(${r},${g},${b},${alpha})`;
 
 /** Survives JupyterLab's sanitiser unchanged. */
 export function traceHtml({ id, pieces, labels, latent }: TraceView): string {

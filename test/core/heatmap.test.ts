@@ -5,12 +5,12 @@ import {
   heatMapHtml,
   heatMapText,
   heatMapView,
-  mergeBins,
   packHeatMap,
   unpackHeatMap,
   type ShownFeature,
   type Words,
 } from "../../src/core/heatmap";
+import { mergeBins } from "../../src/core/featurehead";
 import { columns, count, percent, short } from "../../src/core/html";
 
 const words: Words = { token: (id) => `t${id}`, document: (index) => `d${index}` };

@@ -28,6 +28,7 @@ import { traceHtml, traceText, traceView } from "../../src/core/trace";
 import { trainingHtml, trainingText, type TrainingState, type TrainingView } from "../../src/core/trainingview";
 import { tableCases } from "./tablecases";
 import type { Document, Example, GeneratedDocument, HookRow, TrainingPoint } from "../../src/core/types";
+import { featureCases } from "./featurecases";
 
 /**
  * One case each of what a cell can show; `npm run views` draws them anew. The page beside it is what it must look like,
@@ -377,4 +378,5 @@ export const cases: ViewCase[] = [
   ...Object.entries(trainings).map(([name, view]) => ({ name, html: trainingHtml(view), text: trainingText(view) })),
   { name: "written", html: writtenHtml(generated, { "layers.0": 1000 }), text: writtenText(generated, { "layers.0": 1000 }, false) },
   ...tableCases,
+  ...featureCases,
 ];
