@@ -1,53 +1,118 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { mkdir, readdir, rename, rm } from "node:fs/promises";
-import { basename, dirname, join, relative, resolve } from "node:path";
-import {
-  BINS,
-  blockExamples,
-  bySize,
-  firingsOf,
-  joinExamples,
-  latentBlocks,
-  latentStatistics,
-  tokenSpread,
-  TRIGGERS,
-  type ExampleArrays,
-  type RowOrigins,
-  type TokenSpread,
-} from "../core/collect";
-import { OptionError, StoreError } from "../core/errors";
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { dirname, join, relative, resolve } from "node:path";
+import { BINS } from "../core/collect";
+import { DiskError, FormatError, InterruptError, OptionError, StoreError } from "../core/errors";
 import type { Pieces } from "../core/pieces";
-import { writeSafetensors, type TensorToWrite } from "../core/safetensors";
-import type { Range } from "../core/split";
+import { rowHash } from "../core/rowhash";
 import { isPlain } from "../core/sae";
-import type { Progress, Sae, Sparse, Store } from "../core/types";
-import { codesFile, codesReader, MANIFEST, spread, storeFacts, tidy, underWay, type FeaturesManifest } from "./family";
+import type { Document, Model, Progress, Sae, Store } from "../core/types";
+import { appended, type EarlierCodes } from "./collectappend";
+import { modelToCollect, type ReadingOptions } from "./collectmodel";
+import { placeOf, storeToCollect, type RowsToCollect } from "./collectrows";
+import { codesReader, codesWriter, type CodesShard } from "./codes";
+import { clearBut, lockOf, MANIFEST, moveInto, partOf, readManifest, requireWhole, tidy, UNFINISHED, type FeaturesManifest } from "./family";
+import { writeFamily } from "./familywriter";
 import { openFeatures, wholeNumber, type Features } from "./features";
-import { requireSpace, writeAtomic } from "./files";
+import { requireSpace } from "./files";
 import { breathe, stopIfInterrupted } from "./interrupt";
+import { takeLock } from "./lock";
 import { inPieces } from "./pieces";
 import { meter } from "./progress";
 import { defaultProgress } from "./progressbar";
-import { rowsOf } from "./store";
+import { sizeOf, writeJson } from "./storestate";
 
-const SHARD_ROWS = 65_536;
-const STOPPED = "Nothing of this collection was kept: collect again.";
 const HASHED = 1 << 24; // bytes hashed between two yields
+const ASSUMED_L0 = 256; // latents a row for which space is asked where only thresholds bound them
+const NOTHING = "Nothing of this collection was kept: collect again.";
 
 export interface CollectOptions {
   examples?: number; // 12 contexts of the strongest peaks of each latent
   context?: number; // 16 tokens on either side of the peak
   perQuantile?: number; // 2 random firings of each quarter of the activations
   random?: number; // 2 random firings of all
-  split?: "all" | "train" | "heldout"; // "all": scores want both sides
+  split?: "all" | "train" | "heldout"; // "all": scores want both sides; of a store
   hook?: string; // the SAE's, or the store's only one
-  folder?: string; // <store>/features/<hash of store, SAE and options>
+  folder?: string; // <store>/features/<hash of store, SAE and options>; of a model .saelab/features/<hash>
+  append?: Features | string; // none: features of a store whose first documents these are; what was encoded for them is taken over
+  documents?: Document[]; // of a running model: what it is to read
+  reading?: ReadingOptions; // of a running model: as for a harvest
+  shardRows?: number; // 65,536 rows of codes a file: what a killed run may lose; of a model a shard of a harvest
   seed?: number; // 0: which random firings are shown
   progress?: Progress; // a bar in a notebook, nothing elsewhere
 }
 
-const ASSUMED_L0 = 256; // latents a row for which space is asked where only thresholds bound them
+/**
+ * Encodes every row once and keeps, for each latent: on how many rows and documents it fires, its mean, maximum and histogram, the tokens and
+ * places that it fires on, the latents that fire with it, the contexts of its strongest peaks (near-duplicates folded) and of some random
+ * firings of each quarter of its activations, with its activation at every token of them.
+ *
+ * Codes are written down as they come and read again a block of latents at a time: memory grows with the rows by 12 bytes each. A run that was
+ * killed or interrupted goes on from its last whole shard of codes, and ends with the same bytes. A collection that is finished is opened.
+ *
+ * @param from what `harvest` made; or a model, which then reads `documents` by the rules of a harvest: no rows are kept, but the texts are
+ * @throws OptionError, StoreError (another process collects into the folder; `append` is of something else), DiskError, TextError before the
+ *   work starts; InterruptError, whole shards kept
+ */
+export async function collect(from: Store | Model, sae: Sae, options: CollectOptions = {}): Promise<Features> {
+  return (await make(from, [sae], options, options.folder && [options.folder]))[0];
+}
+
+/**
+ * {@link collect} for several SAEs, each at its own hook, in one pass over the rows or one of the model. Families are those of one at a time,
+ * except that rows of a model are dropped that are sinks at any of the hooks.
+ * @param options folder: families are `<folder>/0`, `<folder>/1`, …
+ */
+export async function collectAll(from: Store | Model, saes: Sae[], options: Omit<CollectOptions, "hook" | "append"> = {}): Promise<Features[]> {
+  if (!saes.length) throw new OptionError("collectAll: saes: expected at least one, found none.");
+  return make(from, saes, options, options.folder && saes.map((_, i) => join(options.folder!, `${i}`)));
+}
+
+/** A family on its way. */
+interface Making {
+  sae: Sae;
+  hook: string;
+  folder: string;
+  /** What is known of it: the shards that are whole, no blocks yet. */
+  manifest: FeaturesManifest;
+  earlier?: EarlierCodes;
+  release(): void;
+}
+
+async function make(from: Store | Model, saes: Sae[], options: CollectOptions, folders?: string[] | ""): Promise<Features[]> {
+  const { examples = 12, context = 16, perQuantile = 2, random = 2, split = "all", seed = 0, shardRows = 65_536, progress = defaultProgress() } = options;
+  for (const [name, value, least] of [["examples", examples, 1], ["context", context, 0], ["perQuantile", perQuantile, 0], ["random", random, 0], ["shardRows", shardRows, 1]] as const)
+    wholeNumber(name, value, least);
+  if (!["all", "train", "heldout"].includes(split))
+    throw new OptionError(`collect: split: expected "all", "train" or "heldout", found "${split}".`);
+  const rows = "read" in from ? storeToCollect(from, split, shardRows) : await modelToCollect(from, saes, options);
+  if ("read" in from && (options.documents || options.reading))
+    throw new OptionError(`${from.path}: expected a model beside documents or reading, found a store, which has its own. Leave them out.`);
+  const settings = { examples, context, perQuantile, random, seed };
+  const list: Omit<Making, "release">[] = [];
+  for (const [i, sae] of saes.entries()) list.push(await planned(rows, sae, options.hook, split, settings, folders ? folders[i] : undefined));
+  const twice = list.find(({ folder }, i) => list.findIndex((one) => one.folder === folder) < i);
+  if (twice) throw new OptionError(`collect: expected SAEs of different weights or hooks, found one twice (${twice.folder}). Leave one out.`);
+
+  const store = "read" in from ? from : undefined;
+  const found = await Promise.all(list.map(({ folder, manifest }) => opened(folder, manifest, store)));
+  const makings: Making[] = [];
+  try {
+    for (const [i, one] of list.entries()) if (!found[i]) makings.push(await begun(one, rows, options.append));
+    await encodeAll(rows, makings, progress);
+    for (const making of makings) await finish(making, rows, progress);
+  } catch (error) {
+    for (const one of found) one?.close();
+    throw error;
+  } finally {
+    for (const { release, earlier } of makings) {
+      earlier?.close();
+      release();
+    }
+  }
+  return Promise.all(list.map(async ({ folder }, i) => found[i] ?? openFeatures(folder, { store })));
+}
 
 /** SHA-256 over shapes and arrays of an SAE. */
 function* saeHash({ weights }: Sae): Pieces<string> {
@@ -68,94 +133,54 @@ function* saeHash({ weights }: Sae): Pieces<string> {
   return hash.digest("hex");
 }
 
-/**
- * Encodes every row once and keeps, for each latent: on how many rows it fires, its mean, maximum and
- * histogram (codes are written down, and read again a block of latents at a time), the contexts of its strongest peaks (near-duplicates folded) and of some random firings of each quarter of
- * its activations, with its activation at every token of them.
- * @param store what `harvest` made
- * @throws OptionError, StoreError, DiskError before the work starts; InterruptError, when asked to stop: nothing is kept
- *   then
- */
-export async function collect(store: Store, sae: Sae, options: CollectOptions = {}): Promise<Features> {
-  const {
-    examples = 12,
-    context = 16,
-    perQuantile = 2,
-    random = 2,
-    split = "all",
-    seed = 0,
-    progress = defaultProgress(),
-  } = options;
-  wholeNumber("examples", examples, 1);
-  wholeNumber("context", context, 0);
-  wholeNumber("perQuantile", perQuantile, 0);
-  wholeNumber("random", random, 0);
-  if (!["all", "train", "heldout"].includes(split))
-    throw new OptionError(`collect: split: expected "all", "train" or "heldout", found "${split}".`);
-  const trained = store.manifest.hooks.some(({ name }) => name === sae.hook) ? sae.hook : undefined;
-  const hook = store.hook(options.hook ?? trained);
+/** What is to be made of an SAE, and where. */
+async function planned(
+  rows: RowsToCollect, sae: Sae, asked: string | undefined, split: string, settings: FeaturesManifest["settings"], given?: string,
+): Promise<Omit<Making, "release">> {
+  const hook = placeOf(rows, sae, asked);
   const { d, latents, k } = sae.weights;
-  const width = store.width(hook);
-  if (width !== d) {
-    throw new OptionError(
-      `${store.path}: ${hook}: expected rows of width ${d}, as the SAE has, found ${width}. ` +
-        `Name the hook it was trained on${sae.hook ? ` (${sae.hook})` : ""}: collect(store, sae, { hook }).`,
-    );
-  }
-  const ranges = rowsOf(store, split);
-  const rows = ranges.reduce((sum, { from, to }) => sum + to - from, 0);
-  if (!rows)
-    throw new StoreError(
-      `${store.path}: expected rows on the side "${split}", found none. Take another side, or harvest more documents.`,
-    );
-  store.documents(); // what is read only at the end has to be there before the work
-  void store.tokenizer;
-  const sha256 = await inPieces(saeHash(sae), STOPPED);
-  const settings = { examples, context, perQuantile, random, seed };
-  const facts = storeFacts(store, width);
-  const name = createHash("sha256")
-    .update(JSON.stringify([facts, sha256, hook, split, settings]))
-    .digest("hex")
-    .slice(0, 12);
-  const folder = resolve(options.folder ?? join(store.path, "features", name));
-  await tidy(folder);
-  await requireFree(folder);
-  const shown = examples + 4 * perQuantile + random;
-  const active = k === latents ? Math.min(k, ASSUMED_L0) : k;
-  await requireSpace(dirname(folder), rows * active * 8 + latents * (BINS * 4 + shown * (28 + (2 * context + 1) * 8)));
-
-  const part = join(dirname(folder), `.${basename(folder)}.${process.pid}-${(made += 1)}.part`);
-  await mkdir(part);
-  underWay.add(part);
-  try {
-    const shards = await writeCodes(store, sae, hook, ranges, rows, part, progress);
-    const written: FeaturesManifest = {
-      format: "saelab-features",
-      version: 1,
-      store: { path: relative(folder, resolve(store.path)) || ".", ...facts },
-      sae: { sha256, hook, latents, k, d },
-      rows,
-      ranges,
-      split,
-      settings,
-      shards: shards.list,
-    };
-    const reader = codesReader(part, written);
-    try {
-      await writeFeatures(store, part, written, shards.statistics, reader.read, progress);
-    } finally {
-      reader.close();
-    }
-    await writeAtomic(join(part, MANIFEST), [JSON.stringify(written, null, 2) + "\n"]);
-    await moveInto(part, folder);
-  } finally {
-    await rm(part, { recursive: true, force: true }); // gone already when all went well
-    underWay.delete(part);
-  }
-  return openFeatures(folder, { store });
+  const sha256 = await inPieces(saeHash(sae), NOTHING);
+  const { path, ...facts } = rows.facts(hook);
+  const name = createHash("sha256").update(JSON.stringify([2, facts, sha256, hook, split, settings])).digest("hex").slice(0, 12);
+  const folder = resolve(given ?? join(path ?? ".saelab", "features", name));
+  const store = { ...(path === undefined ? {} : { path: relative(folder, resolve(path)) || "." }), ...facts };
+  const manifest: FeaturesManifest = {
+    format: "saelab-features",
+    version: 2,
+    store,
+    sae: { sha256, hook, latents, k, d },
+    rows: facts.rows,
+    documents: rows.documents,
+    ranges: rows.ranges ?? [],
+    split,
+    settings,
+    shards: [],
+    blocks: [],
+  };
+  return { sae, hook, folder, manifest };
 }
 
-let made = 0;
+/** What decides the codes of a family; what a model's pass finds on its way left out. */
+function identity({ store, sae, documents, ranges, split }: FeaturesManifest): string {
+  const { path, rows, settings: { normLimits, ...settings }, ...facts } = store;
+  const stored = path === undefined ? [] : [rows, normLimits, ranges];
+  return JSON.stringify([facts, settings, stored, sae, documents, split]);
+}
+
+/** A family that is there already, and the same. */
+async function opened(folder: string, manifest: FeaturesManifest, store?: Store): Promise<Features | undefined> {
+  await tidy(folder);
+  await requireFree(folder);
+  if (!existsSync(join(folder, MANIFEST))) return undefined;
+  try {
+    const found = readManifest(folder);
+    if (identity(found) !== identity(manifest) || JSON.stringify(found.settings) !== JSON.stringify(manifest.settings)) return undefined;
+    return await openFeatures(folder, { store });
+  } catch (error) {
+    if (error instanceof FormatError) return undefined; // damaged, or of another version: to be replaced
+    throw error;
+  }
+}
 
 /** @throws OptionError if something that is not a feature family is in the way */
 async function requireFree(folder: string): Promise<void> {
@@ -171,172 +196,133 @@ async function requireFree(folder: string): Promise<void> {
   );
 }
 
-/** The old family goes aside first: a reader sees it, the new one, or (for an instant) none; never a mixture. */
-async function moveInto(part: string, folder: string): Promise<void> {
-  const aside = `${part}.old`;
-  const replaced = existsSync(folder);
-  if (replaced) await rename(folder, aside);
+/** Takes the lock, and over what a run that was stopped left. */
+async function begun(one: Omit<Making, "release">, rows: RowsToCollect, append?: Features | string): Promise<Making> {
+  const { folder, manifest, sae } = one;
+  const { latents, k } = sae.weights;
+  const { examples, perQuantile, random, context } = manifest.settings;
+  const shown = examples + 4 * perQuantile + random;
+  const active = k === latents ? Math.min(k, ASSUMED_L0) : k;
+  await requireSpace(dirname(folder), rows.most * (active * 8 + 12) + latents * (BINS * 4 + shown * (28 + (2 * context + 1) * 8)));
+  const lock = lockOf(folder);
+  const release = takeLock(lock, (holder) => new StoreError(
+    `${folder}: expected no other collection into this folder, found one at work: ${holder}. Wait for it, or choose another folder; if that process is gone, delete ${lock}.`));
   try {
-    await rename(part, folder);
+    const part = partOf(folder);
+    await mkdir(part, { recursive: true });
+    const shards = await whole(part, manifest, rows);
+    const going: FeaturesManifest = { ...manifest, ...(shards.length && !rows.ranges ? { store: readState(part)!.store } : {}), shards };
+    const earlier = append === undefined ? undefined : appended(append, going, rows);
+    await clearBut(part, [UNFINISHED, ...shards.map(({ file }) => file)]);
+    await writeJson(join(part, UNFINISHED), going);
+    return { ...one, manifest: going, earlier, release };
   } catch (error) {
-    if (replaced) await rename(aside, folder);
+    await rm(partOf(folder), { recursive: true, force: true });
+    release();
     throw error;
   }
-  if (replaced) await rm(aside, { recursive: true, force: true });
 }
 
-/** Encodes all rows, chunk by chunk, into shards; counts on the way. */
-async function writeCodes(
-  store: Store,
-  sae: Sae,
-  hook: string,
-  ranges: Range[],
-  rows: number,
-  part: string,
-  progress?: Progress,
-): Promise<{ list: FeaturesManifest["shards"]; statistics: ReturnType<ReturnType<typeof latentStatistics>["finish"]> }> {
-  const { latents } = sae.weights;
-  const chunk = Math.max(64, Math.min(8192, Math.floor(2 ** 23 / latents))); // the product [chunk, latents] stays within 32 MB
-  const statistics = latentStatistics(latents);
-  const list: FeaturesManifest["shards"] = [];
-  const told = meter("collect", rows, "rows", progress);
-  const size = Math.min(SHARD_ROWS, rows);
-  let k = 0; // columns of the shard: as many as any chunk of it has
-  let index = new Int32Array(0);
-  let value = new Float32Array(0);
-  let held = 0;
-  let done = 0;
-  /** Puts codes of any number of columns behind those that are held. */
-  const hold = (codes: Sparse): void => {
-    if (codes.k > k) {
-      const [wide, values] = [new Int32Array(size * codes.k), new Float32Array(size * codes.k)];
-      spread({ n: held, index, value }, k, wide, values, codes.k, 0);
-      [index, value, k] = [wide, values, codes.k];
+/** The manifest of a family that was being made. */
+function readState(part: string): FeaturesManifest | undefined {
+  try {
+    return readManifest(part, existsSync(join(part, UNFINISHED)) ? UNFINISHED : MANIFEST);
+  } catch (error) {
+    if (error instanceof FormatError) return undefined;
+    throw error;
+  }
+}
+
+/** Shards of codes that are there, from the first on, of the same rows and SAE. */
+async function whole(part: string, manifest: FeaturesManifest, rows: RowsToCollect): Promise<CodesShard[]> {
+  const state = readState(part);
+  if (!state || identity(state) !== identity(manifest)) return [];
+  const cut = state.shards.findIndex(({ file, bytes, rows: n }, i) => sizeOf(join(part, file)) !== bytes || (rows.ranges && n !== rows.before(i + 1) - rows.before(i)));
+  const shards = cut < 0 ? state.shards : state.shards.slice(0, cut);
+  if (!rows.ranges || !shards.length) return shards;
+  // a store may have been made again, with the same texts and other roundings
+  const reader = codesReader(part, shards);
+  try {
+    const hashes = new Map(reader.hashes().map(({ from, hash }) => [from, hash]));
+    for (const shard of new Set([0, shards.length - 1])) {
+      for await (const { x } of rows.read([manifest.sae.hook], shard)) {
+        if (`${rowHash(x.get(manifest.sae.hook)!)}` !== `${hashes.get(rows.before(shard))}`) return [];
+        break;
+      }
     }
-    spread(codes, codes.k, index, value, k, held);
-    held += codes.n;
-  };
-  const flush = async (): Promise<void> => {
-    const file = codesFile(list.length);
-    await writeAtomic(
-      join(part, file),
-      writeSafetensors([
-        { name: "index", shape: [held, k], data: index.subarray(0, held * k) },
-        { name: "value", shape: [held, k], data: value.subarray(0, held * k) },
-      ]),
-    );
-    list.push({ file, rows: held });
-    held = 0;
-  };
-  for (const range of ranges) {
-    for (let from = range.from; from < range.to;) {
-      stopIfInterrupted(STOPPED);
-      const to = Math.min(range.to, from + Math.min(chunk, size - held));
-      const x = store.read(hook, from, to);
-      requireFinite(x, sae.weights.d, store, hook, from);
-      const codes = sae.encode(x);
-      statistics.add(codes);
-      hold(codes);
-      done += to - from;
-      if (held === size || done === rows) await flush();
-      told(done);
-      from = to;
+  } finally {
+    reader.close();
+  }
+  return shards;
+}
+
+/** Encodes all rows that are not encoded yet, piece by piece, into shards. */
+async function encodeAll(rows: RowsToCollect, makings: Making[], progress?: Progress): Promise<void> {
+  const first = makings.reduce((least, { manifest }) => Math.min(least, manifest.shards.length), rows.shards);
+  if (first === rows.shards) return;
+  const told = meter("collect", rows.total, rows.unit, progress, rows.before(first));
+  const left = makings.filter(({ manifest }) => manifest.shards.length < rows.shards);
+  const writers = left.map(() => codesWriter(rows.shardRows));
+  rows.goOn?.(left.map(({ manifest }) => manifest));
+  try {
+    for await (const piece of rows.read([...new Set(left.map(({ hook }) => hook))], first)) {
+      stopIfInterrupted(kept(left));
+      const hashes = new Map(Array.from(piece.x, ([hook, x]) => [hook, rowHash(x)]));
+      for (const [i, { sae, hook, folder, manifest, earlier }] of left.entries()) {
+        const { shards } = manifest;
+        if (shards.length > piece.shard) continue;
+        if (piece.n) {
+          const codes = earlier?.find(piece.done - piece.n, piece.n, hashes.get(hook)!) ?? sae.encode(piece.x.get(hook)!);
+          writers[i].add(codes, piece.origin, hashes.get(hook)!);
+        }
+        if (!piece.last) continue;
+        const { path } = manifest.store;
+        shards.push(await writers[i].flush(partOf(folder), shards.length));
+        manifest.store = { ...rows.facts(hook), ...(path === undefined ? {} : { path }) };
+        await writeJson(join(partOf(folder), UNFINISHED), manifest);
+      }
+      told(piece.done);
       await breathe();
     }
+  } catch (error) {
+    await drop(left, error);
+    throw error;
   }
-  return { list, statistics: statistics.finish() };
 }
 
-/** @throws StoreError at the first row with a value that is no number: no latent could be told from it */
-function requireFinite(x: Float32Array, d: number, store: Store, hook: string, first: number): void {
-  let sum = 0;
-  for (let i = 0; i < x.length; i++) sum += 0 * x[i]; // NaN from the first NaN or infinity on
-  if (sum === 0) return;
-  const at = x.findIndex((v) => !Number.isFinite(v));
-  const row = first + Math.floor(at / d);
-  const { document, position } = store.origin(row, row + 1);
-  throw new StoreError(
-    `${store.path}: ${hook}: row ${row} (document "${store.documents()[document[0]].id}", token ${position[0]}): expected finite activations, found ${x[at]}. ` +
-      "The model overflows there or its weights are damaged: leave that document out, or mend the model, and harvest again.",
-  );
+/** What an interrupt leaves. */
+const kept = (makings: Making[]): string => {
+  const shards = makings.reduce((most, { manifest }) => Math.max(most, manifest.shards.length), 0);
+  return shards ? `${shards} shards of codes are kept: collect again to go on.` : NOTHING;
+};
+
+/** Takes away what nobody will go on from. */
+async function drop(makings: Making[], error: unknown): Promise<void> {
+  const goesOn = error instanceof InterruptError || error instanceof DiskError;
+  for (const { folder, manifest } of makings)
+    if (!goesOn || !manifest.shards.length) await rm(partOf(folder), { recursive: true, force: true });
 }
 
-/** Turns the codes over, block of latents by block, and writes what is found. */
-async function writeFeatures(
-  store: Store,
-  part: string,
-  manifest: FeaturesManifest,
-  statistics: ReturnType<ReturnType<typeof latentStatistics>["finish"]>,
-  codes: (from: number, to: number) => Sparse,
-  progress?: Progress,
-): Promise<void> {
-  const { rows, ranges, settings, sae } = manifest;
-  const origin: RowOrigins = {
-    document: new Int32Array(rows),
-    position: new Int32Array(rows),
-    token: new Int32Array(rows),
-  };
-  let at = 0;
-  for (const { from, to } of ranges) {
-    const { document, position, token } = store.origin(from, to);
-    origin.document.set(document, at);
-    origin.position.set(position, at);
-    origin.token.set(token, at);
-    at += to - from;
-  }
-  let vocabulary = 0;
-  for (const id of origin.token) if (id >= vocabulary) vocabulary = id + 1;
-  const blocks = latentBlocks(statistics.fired);
-  const told = meter("collect: examples", sae.latents, "latents", progress);
-  const found: ExampleArrays[] = [];
-  const spread: TokenSpread = {
-    entropy: new Float32Array(sae.latents),
-    distinct: new Int32Array(sae.latents),
-    token: new Int32Array(sae.latents * TRIGGERS),
-    tokenMean: new Float32Array(sae.latents * TRIGGERS),
-  };
-  for (const block of blocks) {
-    const { firings, add } = firingsOf(statistics.fired, block.from, block.to);
-    for (let from = 0; from < rows; from += SHARD_ROWS) {
-      add(from, codes(from, Math.min(rows, from + SHARD_ROWS)));
-      stopIfInterrupted(STOPPED);
-      await breathe();
+/** Finds what there is in the codes, and moves the family into its place. */
+async function finish(making: Making, rows: RowsToCollect, progress?: Progress): Promise<void> {
+  const { folder, manifest } = making;
+  const part = partOf(folder);
+  try {
+    const count = manifest.shards.reduce((sum, shard) => sum + shard.rows, 0);
+    const written: FeaturesManifest = { ...manifest, store: { ...manifest.store, rows: rows.ranges ? manifest.store.rows : count }, rows: count, ranges: rows.ranges ?? [{ from: 0, to: count }] };
+    await rows.keepTexts?.(part);
+    const reader = codesReader(part, manifest.shards);
+    try {
+      written.blocks = await writeFamily(part, written, reader, rows.texts, kept([making]), progress);
+    } finally {
+      reader.close();
     }
-    const order = await inPieces(bySize(firings), STOPPED);
-    const tokensOf = (document: number): Int32Array => store.tokens(document).ids;
-    found.push(await inPieces(blockExamples(firings, origin, tokensOf, settings, order), STOPPED));
-    const some = await inPieces(tokenSpread(firings, origin.token, vocabulary, order), STOPPED);
-    spread.entropy.set(some.entropy, block.from);
-    spread.distinct.set(some.distinct, block.from);
-    spread.token.set(some.token, block.from * TRIGGERS);
-    spread.tokenMean.set(some.tokenMean, block.from * TRIGGERS);
-    told(block.to);
-    await breathe();
+    await writeJson(join(part, MANIFEST), written);
+    await rm(join(part, UNFINISHED), { force: true });
+    requireWhole(part, written);
+    await moveInto(part, folder);
+  } catch (error) {
+    await drop([making], error);
+    throw error;
   }
-  const F = sae.latents;
-  const { fired, mean, max, histogram } = statistics;
-  await writeAtomic(
-    join(part, "statistics.safetensors"),
-    writeSafetensors([
-      { name: "fired", shape: [F], data: fired },
-      { name: "mean", shape: [F], data: mean },
-      { name: "max", shape: [F], data: max },
-      { name: "histogram", shape: [F, BINS], data: histogram },
-      { name: "entropy", shape: [F], data: spread.entropy },
-      { name: "distinct", shape: [F], data: spread.distinct },
-      { name: "trigger", shape: [F, TRIGGERS], data: spread.token },
-      { name: "triggerMean", shape: [F, TRIGGERS], data: spread.tokenMean },
-    ]),
-  );
-  const all = joinExamples(found);
-  const tensors: TensorToWrite[] = Object.entries(all).map(([name, data]) => ({ name, shape: [data.length], data }));
-  await writeAtomic(join(part, "examples.safetensors"), writeSafetensors(tensors));
-  const { tokenizer } = store;
-  const tokens: Record<number, string> = {};
-  for (const id of new Set([...all.tokens, ...spread.token]))
-    if (id >= 0) tokens[id] = Buffer.from(tokenizer.bytes(id)).toString("base64");
-  const names = store.documents();
-  const documents: Record<number, string> = {};
-  for (const document of new Set(all.document)) documents[document] = names[document].id;
-  await writeAtomic(join(part, "names.json"), [JSON.stringify({ tokens, documents })]);
 }

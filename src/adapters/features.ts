@@ -1,15 +1,19 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
-import { BINS, GROUPS, histogramOf, TRIGGERS } from "../core/collect";
-import { OptionError } from "../core/errors";
-import { featureRows, FEATURE_COLUMNS } from "../core/featuretable";
+import { OptionError, StoreError } from "../core/errors";
+import { GROUPS } from "../core/examples";
+import { FEATURE_COLUMNS, featureRows } from "../core/featuretable";
 import type { ShownFeature, Words } from "../core/heatmap";
 import { DENSE } from "../core/measure";
-import { bytesToText } from "../core/token";
-import type { Example, Sparse, Store } from "../core/types";
+import type { Range } from "../core/split";
+import type { Example, Origin, Sparse, Store } from "../core/types";
+import { codesReader } from "./codes";
 import { columnNames, readColumn, writeColumn, type Column } from "./columns";
 import { keptLogits } from "./keptlogits";
-import { openFamily, readManifest, sameStore, tidy, type FeaturesManifest } from "./family";
+import { readManifest, sameStore, tidy, type FeaturesManifest } from "./family";
+import { openNames } from "./familynames";
+import { openFamily } from "./familyreader";
+import { readTextsKept, type CollectedTexts } from "./familytexts";
 import { DISPLAY, heatMap, showing, type FeatureList, type ShownNow } from "./show";
 import { openStore } from "./store";
 import { dataFrame, type DataFrame } from "./table";
@@ -25,7 +29,33 @@ export interface CollectedFeature extends ShownFeature, ShownNow {
   distinctTokens: number;
   /** Tokens of largest mean activation, of those on which it fires at least three times and on one firing in a hundred. */
   triggers: { token: number; text: string; mean: number }[];
+  /** Tokens of the largest shares of its activation mass, largest first: five at most. */
+  tokenShares: { token: number; text: string; share: number }[];
+  /** Documents on which it fires. */
+  documents: number;
+  /** Where in a document it fires. */
+  position: FiringPosition;
+  /** Latents that fire on the same rows, see {@link Features.together}. */
+  together: Partner[];
   words: Words;
+}
+
+export interface FiringPosition {
+  /** Tokens before a firing, mean over the firings. */
+  mean: number;
+  /** Share of its firings that are within the first five tokens of a document. */
+  early: number;
+  /** Share of its firings in each tenth of a document's length, [10]. */
+  deciles: number[];
+}
+
+/** Another latent that fires on the same rows. */
+export interface Partner {
+  latent: number;
+  /** Rows on which both fire. */
+  count: number;
+  /** Jaccard: those rows, as a share of the rows on which one of them fires. */
+  score: number;
 }
 
 export interface TopOptions {
@@ -45,6 +75,8 @@ export interface Features extends ShownNow {
   rows: number;
   words: Words;
   feature(latent: number): CollectedFeature;
+  /** The at most 16 latents whose firings overlap most with its own: a score of at least 0.05, on at least 5 rows. Largest score first. */
+  together(latent: number): Partner[];
   /** A choice of features, dead ones passed over; shows itself as heat maps. */
   top(options?: TopOptions): FeatureList<CollectedFeature> & ShownNow;
   /** What was found of latents after collecting: names of columns beyond the measured ones. */
@@ -68,8 +100,14 @@ export interface Features extends ShownNow {
    * Of each latent: share of rows, mean over the rows on which it fires, maximum; entropy (bits) of its activation mass over tokens, different
    * tokens among its 100 strongest firings.
    */
-  statistics: { density: Float32Array; mean: Float32Array; max: Float32Array; entropy: Float32Array; distinct: Int32Array };
-  /** The store it was collected from. @throws StoreError if it is gone or another one */
+  statistics: { density: Float32Array; mean: Float32Array; max: Float32Array; readonly entropy: Float32Array; readonly distinct: Int32Array };
+  /** Where rows from … to, counted as in `codes`, come from. */
+  origin(from: number, to: number): Origin;
+  /** The rows of a document, counted as in `codes`; none of a document that was left out, or all of whose rows were dropped. */
+  documentRows(document: number): Range;
+  /** Documents and their tokens: of the store, or as the model read them. @throws StoreError if the store is gone or another one */
+  texts(): Promise<CollectedTexts>;
+  /** The store it was collected from. @throws StoreError if it is gone or another one, or there was none: a running model */
   store(): Promise<Store>;
   close(): void;
 }
@@ -87,76 +125,55 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
   if (!existsSync(path)) await tidy(resolve(path));
   const manifest = readManifest(path);
   const F = manifest.sae.latents;
-  const { statistics, examples, names, codes } = openFamily(path, manifest);
-  const { fired, mean, max, histogram, entropy, distinct, trigger, triggerMean } = statistics;
-  const part = examples.ints;
+  const words: Words = openNames(path, manifest.documents);
+  const family = openFamily(path, manifest);
+  const codes = codesReader(path, manifest.shards);
+  const [fired, mean, max] = [family.ints("fired"), family.floats("mean"), family.floats("max")];
   const held = new Map<string, Column | undefined>();
   const found = (name: string): Column | undefined => {
     if (!held.has(name)) held.set(name, readColumn(path, name, F));
     return held.get(name);
   };
-  const texts = new Map<number, string>();
-  const words: Words = {
-    token(id) {
-      if (!texts.has(id))
-        texts.set(id, id in names.tokens ? bytesToText(Buffer.from(names.tokens[id], "base64")) : `‹${id}›`);
-      return texts.get(id)!;
-    },
-    document: (index) => names.documents[index] ?? String(index),
-  };
-  let store = options.store;
   const logitsOf = keptLogits(path, F);
+  let store = options.store;
+  let kept: CollectedTexts | undefined;
+  let first: Int32Array | undefined;
+  const firstRows = (): Int32Array => {
+    const rows = new Int32Array(manifest.documents + 1);
+    for (const document of codes.origin(0, manifest.rows).document) rows[document + 1]++;
+    for (let i = 0; i < manifest.documents; i++) rows[i + 1] += rows[i];
+    return rows;
+  };
   const textOf = (name: string, latent: number): string | undefined => {
     const column = found(name);
     return Array.isArray(column) ? column[latent] : undefined;
   };
 
+  const checked = (latent: number): number => {
+    if (Number.isInteger(latent) && latent >= 0 && latent < F) return latent;
+    throw new OptionError(`${path}: expected a latent from 0 to ${F - 1}, found ${latent}.`);
+  };
+  const together = (latent: number): Partner[] => family.together(checked(latent));
   const feature = (latent: number, most = Infinity): CollectedFeature => {
-    if (!Number.isInteger(latent) || latent < 0 || latent >= F)
-      throw new OptionError(`${path}: expected a latent from 0 to ${F - 1}, found ${latent}.`);
-    const [a, b] = part("offset", latent, latent + 2);
-    const meta = (name: string): Int32Array => part(name, a, b);
-    const [group, times, document, position, peak, goesOn] = [
-      meta("group"),
-      meta("count"),
-      meta("document"),
-      meta("position"),
-      meta("peak"),
-      meta("goesOn"),
-    ];
-    const start = part("start", a, b + 1);
-    const tokens = part("tokens", start[0], start[b - a]);
-    const values = examples.floats("values", start[0], start[b - a]);
-    const groups: Example[][] = GROUPS.map(() => []);
-    group.forEach((g, e) => {
-      if (groups[g].length >= most) return;
-      groups[g].push({
-        tokens: tokens.slice(start[e] - start[0], start[e + 1] - start[0]),
-        values: values.slice(start[e] - start[0], start[e + 1] - start[0]),
-        peak: peak[e],
-        document: document[e],
-        position: position[e],
-        count: times[e],
-        goesOn: goesOn[e] === 1,
-      });
-    });
+    const { examples: groups, triggers, tokenShares, histogram, documents, position } = family.latent(checked(latent), most);
     const logits = logitsOf(latent);
-    const triggers = Array.from({ length: TRIGGERS }, (_, i) => latent * TRIGGERS + i)
-      .filter((i) => trigger[i] >= 0)
-      .map((i) => ({ token: trigger[i], text: words.token(trigger[i]), mean: triggerMean[i] }));
     const plain = {
       latent,
       density: fired[latent] / manifest.rows,
       mean: mean[latent],
       max: max[latent],
-      histogram: histogramOf(histogram.subarray(latent * BINS, (latent + 1) * BINS)),
+      histogram,
       top: groups[0],
       more: GROUPS.slice(1)
         .map((name, g) => ({ name, examples: groups[g + 1] }))
         .filter((one) => one.examples.length),
-      entropy: entropy[latent],
-      distinctTokens: distinct[latent],
-      triggers,
+      entropy: family.floats("entropy")[latent],
+      distinctTokens: family.ints("distinct")[latent],
+      triggers: triggers.map((one) => ({ token: one.token, text: words.token(one.token), mean: one.mean })),
+      tokenShares: tokenShares.map((one) => ({ token: one.token, text: words.token(one.token), share: one.share })),
+      documents,
+      position,
+      together: together(latent),
       words,
       ...(textOf("label", latent) ? { label: textOf("label", latent) } : {}),
       ...(textOf("verdict", latent) ? { verdict: textOf("verdict", latent) } : {}),
@@ -166,26 +183,20 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
     return one;
   };
 
-  const orders: Record<NonNullable<TopOptions["by"]>, (f: number) => number> = {
-    max: (f) => -max[f],
-    mean: (f) => -mean[f],
-    density: (f) => -fired[f],
-    entropy: (f) => entropy[f],
+  const orders: Record<NonNullable<TopOptions["by"]>, () => ArrayLike<number>> = { // smallest first
+    max: () => max.map((value) => -value),
+    mean: () => mean.map((value) => -value),
+    density: () => Float64Array.from(fired, (n) => -n),
+    entropy: () => family.floats("entropy"),
   };
   const top = (topOptions: TopOptions = {}): FeatureList<CollectedFeature> & ShownNow => {
     const { count: wanted = 20, by = "max", latents, examples: most, dense = false, rare = false } = topOptions;
     if (!(by in orders))
       throw new OptionError(`top: by: expected one of ${Object.keys(orders).join(", ")}, found "${by}".`);
     wholeNumber("count", wanted, 1);
-    const order = orders[by];
-    const chosen =
-      latents ??
-      Array.from(fired.keys())
-        .filter(
-          (f) => fired[f] > 0 && (dense || fired[f] <= DENSE * manifest.rows) && (rare || fired[f] >= RARE * manifest.rows),
-        )
-        .sort((f, g) => order(f) - order(g) || f - g)
-        .slice(0, wanted);
+    const isShown = (f: number): boolean =>
+      fired[f] > 0 && (dense || fired[f] <= DENSE * manifest.rows) && (rare || fired[f] >= RARE * manifest.rows);
+    const chosen = latents ?? smallest(orders[by](), wanted, isShown);
     const list = Object.assign(
       chosen.map((latent) => feature(latent, most)),
       { words },
@@ -201,8 +212,15 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
       rows: manifest.rows,
       words,
       fired,
-      statistics: { density: Float32Array.from(fired, (n) => n / manifest.rows), mean, max, entropy, distinct },
+      statistics: {
+        density: Float32Array.from(fired, (n) => n / manifest.rows),
+        mean,
+        max,
+        get entropy() { return family.floats("entropy"); },
+        get distinct() { return family.ints("distinct"); },
+      },
       feature: (latent: number) => feature(latent),
+      together,
       top,
       columns: () => columnNames(path),
       column(name: string) {
@@ -217,26 +235,57 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
       table() {
         const names = columnNames(path);
         const more = names.map((name) => found(name)!);
+        const [entropy, distinct, trigger] = [family.floats("entropy"), family.ints("distinct"), family.ints("trigger")];
         const rows = featureRows({ rows: manifest.rows, fired, mean, max, entropy, distinct, trigger, words });
         return dataFrame(rows.map((row, f) => [...row, ...more.map((values) => values[f] ?? "")]), [...FEATURE_COLUMNS, ...names]);
       },
       card: (latent: number) => heatMap(feature(latent), { layout: "wrap" as const, context: manifest.settings.context }),
-      codes(from: number, to: number) {
-        if (!(0 <= from && from <= to && to <= manifest.rows))
-          throw new OptionError(`${path}: expected rows 0 ≤ from ≤ to ≤ ${manifest.rows}, found ${from}, ${to}.`);
-        return codes.read(from, to);
+      codes: codes.read,
+      origin: codes.origin,
+      documentRows(document: number) {
+        if (!Number.isInteger(document) || document < 0 || document >= manifest.documents)
+          throw new OptionError(`${path}: expected a document from 0 to ${manifest.documents - 1}, found ${document}.`);
+        first ??= firstRows();
+        return { from: first[document], to: first[document + 1] };
+      },
+      async texts() {
+        if (manifest.store.path !== undefined) return features.store();
+        return (kept ??= readTextsKept(path, manifest.documents));
       },
       async store() {
-        store ??= await openStore(resolve(path, manifest.store.path));
+        const { path: from } = manifest.store;
+        if (from === undefined)
+          throw new StoreError(
+            `${path}: expected features of a store, found those of a running model, which keeps no rows. harvest(model, documents, { hooks: ["${manifest.sae.hook}"] }) makes a store: collect from it.`,
+          );
+        store ??= await openStore(resolve(path, from));
         sameStore(store, manifest, path);
         return store;
       },
       close() {
-        examples.close();
+        family.close();
         codes.close();
       },
     },
     () => heatMap(top())[DISPLAY](),
   );
   return features;
+}
+
+/** The `count` places of the smallest keys, smaller first, then by place. */
+function smallest(keys: ArrayLike<number>, count: number, isWanted: (place: number) => boolean): number[] {
+  const before = (i: number, j: number): boolean => keys[i] < keys[j] || (keys[i] === keys[j] && i < j);
+  if (count > 256) {
+    const all = Array.from(keys, (_, i) => i).filter(isWanted);
+    return all.sort((i, j) => (before(i, j) ? -1 : 1)).slice(0, count);
+  }
+  const best: number[] = [];
+  for (let i = 0; i < keys.length; i++) {
+    if ((best.length === count && !before(i, best[count - 1])) || !isWanted(i)) continue;
+    let at = best.length;
+    while (at > 0 && before(i, best[at - 1])) at--;
+    best.splice(at, 0, i);
+    if (best.length > count) best.pop();
+  }
+  return best;
 }

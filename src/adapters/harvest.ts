@@ -179,7 +179,7 @@ async function relabel(folder: string, documents: Document[]): Promise<void> {
 }
 
 /** Lines of documents.jsonl, about a megabyte at a time. */
-function* documentPieces(documents: Document[]): Generator<string> {
+export function* documentPieces(documents: Document[]): Generator<string> {
   let piece = "";
   for (const { id, text, spans, split, prompt } of documents) {
     piece += JSON.stringify({ id, text, spans, split, prompt }) + "\n";
@@ -220,7 +220,7 @@ function takeOver(folder: string, state: StoreState, resume: boolean, fresh: Unf
   };
 }
 
-async function writeTokens(path: string, tokens: Tokens[], total: number): Promise<void> {
+export async function writeTokens(path: string, tokens: Tokens[], total: number): Promise<void> {
   const first = new Int32Array(tokens.length + 1);
   tokens.forEach(({ ids }, i) => (first[i + 1] = first[i] + ids.length));
   const joined = (key: keyof Tokens): Int32Array => {

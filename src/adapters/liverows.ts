@@ -291,7 +291,7 @@ function rowsExpected(reading: Reading, settings: Settings): { rows: number; fir
 const rowsIn = (runs: Range[]): number => runs.reduce((sum, { from, to }) => sum + to - from, 0);
 
 /** The same norm limits as a harvest's: from a sample of what would be its first shard. */
-async function limitsOf(model: Model, hooks: HookRow[], reading: Reading, settings: Settings, progress: HarvestOptions["progress"]): Promise<(number | null)[]> {
+export async function limitsOf(model: Model, hooks: HookRow[], reading: Reading, settings: Settings, progress: HarvestOptions["progress"]): Promise<(number | null)[]> {
   if (settings.dropNorm === false) return hooks.map(() => null);
   const { contexts } = reading;
   const batches = sampleOf(planBatches(contexts, planShards(contexts, settings.shardRows)[0], settings.batchTokens));

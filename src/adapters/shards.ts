@@ -38,7 +38,7 @@ const HALF_OVERFLOW = 65520; // from here on float16 rounds to infinity
 export async function fillShards(
   model: Model, folder: string, unfinished: Unfinished, work: Work, settings: Settings, progress?: Progress,
 ): Promise<void> {
-  const { documents, tokens, contexts, plans, mine } = work;
+  const { documents, contexts, plans, mine } = work;
   const { hooks, dtype } = unfinished;
   const missing = mine.filter((shard) => !unfinished.shards[shard]);
   const batchesOf = (shard: number): number[][] => planBatches(contexts, plans[shard], settings.batchTokens);
@@ -49,10 +49,7 @@ export async function fillShards(
     x: hooks.map(({ width }) => (dtype === "F16" ? new Uint16Array(capacity * width) : new Float32Array(capacity * width))),
     norms: hooks.map(() => new Float64Array(capacity)),
   });
-  const places = new Int32Array(contexts.length); // row of each context's first token in its shard's buffer
-  for (const { first, end } of plans) {
-    for (let i = first + 1; i < end; i++) places[i] = places[i - 1] + contexts[i - 1].length;
-  }
+  const places = placesOf(contexts, plans);
 
   const stop = (): void => {
     const made = mine.filter((shard) => unfinished.shards[shard]).length;
@@ -112,21 +109,7 @@ export async function fillShards(
 
   /** Drops sinks, closes the gaps and puts the shard on disk, then on record. */
   async function writeShard(shard: number, { x, norms }: ShardBuffer): Promise<void> {
-    const { first, end, tokens: count } = plans[shard];
-    const firsts = new Uint8Array(count);
-    const prompts = settings.mask && new Uint8Array(count);
-    const ints = (): Int32Array => new Int32Array(count);
-    const origin = { document: ints(), position: ints(), token: ints(), start: ints(), end: ints() };
-    for (let i = first; i < end; i++) {
-      const { document, from, length } = contexts[i];
-      const { ids, start, end: ends } = tokens[document];
-      markRows(work, i, firsts.subarray(places[i]), prompts && prompts.subarray(places[i]));
-      origin.document.fill(document, places[i], places[i] + length);
-      origin.token.set(ids.subarray(from, from + length), places[i]);
-      origin.start.set(start.subarray(from, from + length), places[i]);
-      origin.end.set(ends.subarray(from, from + length), places[i]);
-      for (let t = 0; t < length; t++) origin.position[places[i] + t] = from + t;
-    }
+    const { firsts, prompts, origin } = originsOf(work, plans[shard], places, settings);
     if (unfinished.settings.normLimits === undefined) {
       const sample = sampleOf(batchesOf(shard)).flat();
       const of = <Values extends Float64Array | Uint8Array>(values: Values, out: Values): Values => {
@@ -171,4 +154,35 @@ export async function fillShards(
       }
     });
   }
+}
+
+/**
+ * Of each token of a shard: whether it is a sink by its place, whether it is masked, and where it is from.
+ * @param places row of each context's first token in its shard
+ */
+export function originsOf(reading: Reading, { first, end, tokens: count }: ShardPlan, places: Int32Array, { mask }: Settings) {
+  const firsts = new Uint8Array(count);
+  const prompts = mask && new Uint8Array(count);
+  const ints = (): Int32Array => new Int32Array(count);
+  const origin = { document: ints(), position: ints(), token: ints(), start: ints(), end: ints() };
+  for (let i = first; i < end; i++) {
+    const { document, from, length } = reading.contexts[i];
+    const { ids, start, end: ends } = reading.tokens[document];
+    markRows(reading, i, firsts.subarray(places[i]), prompts && prompts.subarray(places[i]));
+    origin.document.fill(document, places[i], places[i] + length);
+    origin.token.set(ids.subarray(from, from + length), places[i]);
+    origin.start.set(start.subarray(from, from + length), places[i]);
+    origin.end.set(ends.subarray(from, from + length), places[i]);
+    for (let t = 0; t < length; t++) origin.position[places[i] + t] = from + t;
+  }
+  return { firsts, prompts, origin };
+}
+
+/** Row of each context's first token in its shard. */
+export function placesOf(contexts: Reading["contexts"], plans: ShardPlan[]): Int32Array {
+  const places = new Int32Array(contexts.length);
+  for (const { first, end } of plans) {
+    for (let i = first + 1; i < end; i++) places[i] = places[i - 1] + contexts[i - 1].length;
+  }
+  return places;
 }

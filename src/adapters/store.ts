@@ -192,7 +192,7 @@ function ourName(name: string): string {
   }
 }
 
-function readDocuments(path: string, count: number): Document[] {
+export function readDocuments(path: string, count: number): Document[] {
   const bytes = readFileSync(path); // line by line: all of it may be more than one string holds
   const documents: Document[] = [];
   for (let from = 0, end; from < bytes.length; from = end + 1) {

@@ -24,8 +24,8 @@ export const showTrace = (document: Document, labels?: string[]): ShownNow => tr
  * @throws OptionError if there is no such document or latent, or its rows were not collected
  */
 export async function traceMap(features: Features, latent: number, document: number | string): Promise<ShownNow> {
-  const store = await features.store();
-  const documents = store.documents();
+  const texts = await features.texts();
+  const documents = texts.documents();
   const number = typeof document === "number" ? document : documents.findIndex(({ id }) => id === document);
   if (!documents[number])
     throw new OptionError(
@@ -33,22 +33,14 @@ export async function traceMap(features: Features, latent: number, document: num
     );
   if (!Number.isInteger(latent) || latent < 0 || latent >= features.count)
     throw new OptionError(`${features.path}: expected a latent from 0 to ${features.count - 1}, found ${latent}.`);
-  const first = store.documentRows();
-  const [from, to] = [first[number], first[number + 1]];
-  // the row's place among the collected ones
-  let before = 0;
-  const range = features.manifest.ranges.find((one) => {
-    if (one.from <= from && to <= one.to) return true;
-    before += one.to - one.from;
-    return false;
-  });
-  if (!range)
+  const { from, to } = features.documentRows(number);
+  if (from === to)
     throw new OptionError(
-      `${features.path}: expected a document on the side "${features.manifest.split}", found ${documents[number].id}. collect(store, sae) takes all.`,
+      `${features.path}: expected a document on the side "${features.manifest.split}" with rows, found ${documents[number].id}. collect(store, sae) takes all.`,
     );
-  const codes = features.codes(before + from - range.from, before + to - range.from);
-  const { position } = store.origin(from, to);
-  const tokens = store.tokens(number);
+  const codes = features.codes(from, to);
+  const { position } = features.origin(from, to);
+  const tokens = texts.tokens(number);
   const values = new Float32Array(tokens.ids.length);
   for (let i = 0; i < codes.index.length; i++)
     if (codes.index[i] === latent && codes.value[i] > 0) values[position[Math.floor(i / codes.k)]] = codes.value[i];

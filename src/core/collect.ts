@@ -1,12 +1,13 @@
-import { atOnce, type Pieces } from "./pieces";
-import { random } from "./random";
-import type { Example, Feature, Sparse } from "./types";
+import type { Pieces } from "./pieces";
+import type { Feature, Sparse } from "./types";
 
 /**
  * Sparse codes of a corpus → what each latent fires on.
  *
  *   rows -encode-> codes [n, k] -statistics-> density, mean, maximum, histogram of each latent
- *   codes -invert-> firings of each latent, in row order -choose-> top, quantile and random examples with their contexts
+ *   codes -invert-> firings of each latent, in row order
+ *     -choose-> top, quantile and random examples with their contexts (examples)
+ *     -measure-> tokens (tokenspread), positions and documents (positions), latents that fire on the same rows (cofiring)
  *
  * The codes are turned over in blocks of latents, so that memory is bounded by the block and by latents × examples.
  */
@@ -91,13 +92,15 @@ export interface Firings {
 
 const ENTRIES = 1 << 23; // firings held at once: 64 MB
 
-/** Ranges of latents whose firings fit into memory together. A latent that alone exceeds the bound has a range of its own. */
-export function latentBlocks(fired: Int32Array, entries = ENTRIES): { from: number; to: number }[] {
+/**
+ * Ranges of at most so many latents whose firings fit into memory together. A latent that alone exceeds the bound has a range of its own.
+ */
+export function latentBlocks(fired: Int32Array, entries = ENTRIES, latents = Infinity): { from: number; to: number }[] {
   const blocks: { from: number; to: number }[] = [];
   let from = 0;
   let held = 0;
   fired.forEach((count, f) => {
-    if (f > from && held + count > entries) {
+    if (f > from && (held + count > entries || f - from === latents)) {
       blocks.push({ from, to: f });
       from = f;
       held = 0;
@@ -139,67 +142,7 @@ export function firingsOf(
   };
 }
 
-/** Where each row comes from: [n] each; rows of a document lie together, positions ascending. */
-export interface RowOrigins {
-  document: Int32Array;
-  position: Int32Array;
-  token: Int32Array;
-}
-
-export interface ChooseOptions {
-  examples: number; // contexts kept of the strongest peaks
-  context: number; // tokens on either side of the peak
-  perQuantile: number; // random firings of each quarter of the activations
-  random: number; // random firings of all
-  seed: number;
-}
-
-/** Groups of examples, in the order in which they are numbered and stored. */
-export const GROUPS = ["top", "75–100 %", "50–75 %", "25–50 %", "0–25 %", "random"];
-const DUPLICATE_REACH = 5; // contexts that agree from 5 tokens before the peak to 5 after it are near-duplicates
-
-/** One firing chosen to be shown. */
-export interface Choice {
-  group: number;
-  /** Entry of the firings. */
-  entry: number;
-  count: number;
-}
-
-/**
- * Examples and token measures of a range of latents as flat arrays; those of latent f are examples `offset[f]` …
- * `offset[f + 1]`.
- */
-export interface ExampleArrays {
-  offset: Int32Array; // [F + 1]
-  group: Int32Array; // [E]
-  count: Int32Array; // [E]
-  document: Int32Array; // [E]
-  position: Int32Array; // [E] of the first token
-  peak: Int32Array; // [E]
-  goesOn: Int32Array; // [E] 1: the document goes on after the context
-  start: Int32Array; // [E + 1] first token of each example
-  tokens: Int32Array; // [T]
-  values: Float32Array; // [T]
-}
-
-/**
- * Entries from `a` to `b` that are peaks: the largest firing among those no further than `reach` rows apart, in one
- * document. Found in one walk: a firing within reach of the peak at hand replaces it if larger, is passed over if not.
- */
-function peaksOf({ row, value }: Firings, a: number, b: number, document: Int32Array, reach: number): Uint8Array {
-  const isPeak = new Uint8Array(b - a);
-  let peak = a;
-  for (let i = a + 1; i < b; i++) {
-    if (row[i] - row[peak] > reach || document[row[i]] !== document[row[peak]]) isPeak[peak - a] = 1;
-    else if (value[i] <= value[peak]) continue;
-    peak = i;
-  }
-  if (b > a) isPeak[peak - a] = 1;
-  return isPeak;
-}
-
-const PIECE = 1 << 17; // firings looked at between two yields
+export const PIECE = 1 << 17; // firings looked at between two yields
 const DIGITS = 11;
 const RADIX = 1 << DIGITS;
 
@@ -251,264 +194,4 @@ export function* bySize({ offset, value }: Firings): Pieces<Int32Array> {
     mine.set(from);
   }
   return order;
-}
-
-/**
- * Which firings of a latent to show: the strongest peaks, near-duplicates folded into the first of them (`count` counts
- * those at least as strong as the last example kept); then, at random, some firings of each quarter of its activations,
- * strongest quarter first, and some of all. Ties: larger value first, then the earlier row.
- * @param order entries by size, as {@link bySize} gives them
- */
-export function choose(
-  firings: Firings,
-  latent: number,
-  origin: RowOrigins,
-  options: ChooseOptions,
-  order = atOnce(bySize(firings)),
-): Choice[] {
-  const a = firings.offset[latent - firings.from];
-  const b = firings.offset[latent - firings.from + 1];
-  if (a === b) return [];
-  const { document, token } = origin;
-  const isPeak = peaksOf(firings, a, b, document, options.context);
-  const sorted = order.subarray(a, b);
-  const chosen: Choice[] = [];
-  const taken = new Set<number>();
-  const folded = new Map<string, Choice>();
-  for (const entry of sorted) {
-    if (chosen.length === options.examples) break;
-    if (!isPeak[entry - a]) continue;
-    const row = firings.row[entry];
-    let from = row;
-    let to = row + 1;
-    while (from > 0 && row - from < DUPLICATE_REACH && document[from - 1] === document[row]) from--;
-    while (to < document.length && to - row <= DUPLICATE_REACH && document[to] === document[row]) to++;
-    const key = `${row - from}:${token.subarray(from, to).join()}`;
-    const same = folded.get(key);
-    if (same) {
-      same.count++;
-      continue;
-    }
-    const choice = { group: 0, entry, count: 1 };
-    folded.set(key, choice);
-    taken.add(entry);
-    chosen.push(choice);
-  }
-  const { below } = random(options.seed, latent); // a stream a latent: the same draw whatever the blocks
-  const draw = (group: number, from: number, to: number, wanted: number): void => {
-    const drawn: number[] = []; // places among the sorted ones
-    for (let tries = 0; drawn.length < wanted && tries < 4 * wanted && from < to; tries++) {
-      const at = from + below(to - from);
-      if (taken.has(sorted[at])) continue;
-      taken.add(sorted[at]);
-      drawn.push(at);
-    }
-    for (const at of drawn.sort((i, j) => i - j)) chosen.push({ group, entry: sorted[at], count: 1 });
-  };
-  const n = b - a;
-  for (let q = 0; q < 4; q++) draw(1 + q, Math.floor((n * q) / 4), Math.floor((n * (q + 1)) / 4), options.perQuantile);
-  draw(5, 0, n, options.random);
-  return chosen;
-}
-
-/**
- * The context of a firing: up to `context` tokens on either side, with the latent's activation at each. Tokens whose
- * rows were dropped from the store carry 0.
- * @param documentTokens all token ids of the firing's document
- */
-export function contextOf(
-  firings: Firings,
-  latent: number,
-  choice: Choice,
-  origin: RowOrigins,
-  documentTokens: Int32Array,
-  context: number,
-): Example {
-  const a = firings.offset[latent - firings.from];
-  const b = firings.offset[latent - firings.from + 1];
-  const row = firings.row[choice.entry];
-  const document = origin.document[row];
-  const at = origin.position[row];
-  const from = Math.max(0, at - context);
-  const to = Math.min(documentTokens.length, at + context + 1);
-  const values = new Float32Array(to - from);
-  const put = (entry: number): boolean => {
-    const r = firings.row[entry];
-    const position = origin.position[r];
-    if (origin.document[r] !== document || position < from || position >= to) return false;
-    values[position - from] = firings.value[entry];
-    return true;
-  };
-  for (let i = choice.entry; i >= a && put(i); i--);
-  for (let i = choice.entry + 1; i < b && put(i); i++);
-  return {
-    tokens: documentTokens.slice(from, to),
-    values,
-    peak: at - from,
-    document,
-    position: from,
-    count: choice.count,
-    goesOn: to < documentTokens.length,
-  };
-}
-
-/** Examples of all latents of a block; each document's tokens are asked for once. */
-export function* blockExamples(
-  firings: Firings,
-  origin: RowOrigins,
-  tokensOf: (document: number) => Int32Array,
-  options: ChooseOptions,
-  order = atOnce(bySize(firings)),
-): Pieces<ExampleArrays> {
-  const offset = new Int32Array(firings.to - firings.from + 1);
-  const choices: { latent: number; choice: Choice }[] = [];
-  let looked = 0;
-  for (let f = firings.from; f < firings.to; f++) {
-    const i = f - firings.from;
-    if ((looked += 1024 + firings.offset[i + 1] - firings.offset[i]) > PIECE) {
-      yield;
-      looked = 0;
-    }
-    for (const choice of choose(firings, f, origin, options, order)) choices.push({ latent: f, choice });
-    offset[f - firings.from + 1] = choices.length;
-  }
-  const documentOf = choices.map(({ choice }) => origin.document[firings.row[choice.entry]]);
-  const examples: Example[] = new Array(choices.length);
-  let held = -1;
-  let tokens = new Int32Array(0);
-  const byDocument = Int32Array.from(choices.keys()).sort((i, j) => documentOf[i] - documentOf[j] || i - j);
-  for (const [at, e] of byDocument.entries()) {
-    if (at % 1024 === 1023) yield;
-    if (documentOf[e] !== held) tokens = Int32Array.from(tokensOf((held = documentOf[e])));
-    examples[e] = contextOf(firings, choices[e].latent, choices[e].choice, origin, tokens, options.context);
-  }
-  const start = new Int32Array(examples.length + 1);
-  examples.forEach((example, e) => (start[e + 1] = start[e] + example.tokens.length));
-  const out: ExampleArrays = {
-    offset,
-    start,
-    group: Int32Array.from(choices, ({ choice }) => choice.group),
-    count: Int32Array.from(choices, ({ choice }) => choice.count),
-    document: Int32Array.from(documentOf),
-    position: Int32Array.from(examples, ({ position }) => position),
-    peak: Int32Array.from(examples, ({ peak }) => peak),
-    goesOn: Int32Array.from(examples, ({ goesOn }) => Number(goesOn)),
-    tokens: new Int32Array(start[examples.length]),
-    values: new Float32Array(start[examples.length]),
-  };
-  examples.forEach((example, e) => {
-    out.tokens.set(example.tokens, start[e]);
-    out.values.set(example.values, start[e]);
-  });
-  return out;
-}
-
-/** Blocks one after the other as one. */
-export function joinExamples(blocks: ExampleArrays[]): ExampleArrays {
-  const join = <T extends Int32Array | Float32Array>(parts: T[], into: new (length: number) => T): T => {
-    const all = new into(parts.reduce((sum, part) => sum + part.length, 0));
-    let at = 0;
-    for (const part of parts) {
-      all.set(part, at);
-      at += part.length;
-    }
-    return all;
-  };
-  const ints = (key: "group" | "count" | "document" | "position" | "peak" | "goesOn" | "tokens"): Int32Array =>
-    join(
-      blocks.map((block) => block[key]),
-      Int32Array,
-    );
-  const offsets = (key: "offset" | "start"): Int32Array => {
-    let base = 0;
-    return join(
-      [
-        new Int32Array(1),
-        ...blocks.map((block) => {
-          const shifted = block[key].subarray(1).map((at) => at + base);
-          base += block[key].at(-1)!;
-          return shifted;
-        }),
-      ],
-      Int32Array,
-    );
-  };
-  return {
-    offset: offsets("offset"),
-    start: offsets("start"),
-    group: ints("group"),
-    count: ints("count"),
-    document: ints("document"),
-    position: ints("position"),
-    peak: ints("peak"),
-    goesOn: ints("goesOn"),
-    tokens: ints("tokens"),
-    values: join(
-      blocks.map(({ values }) => values),
-      Float32Array,
-    ),
-  };
-}
-
-/** How a latent's activation is spread over tokens of the vocabulary. */
-export interface TokenSpread {
-  entropy: Float32Array; // [F] bits, of the tokens' shares of its activation mass: 0 one token, 10 about a thousand
-  distinct: Int32Array; // [F] different tokens among its 100 strongest firings
-  token: Int32Array; // [F, TRIGGERS] tokens of largest mean activation, of those it fires on at least 3 times and on 1 % of its firings; −1: none
-  tokenMean: Float32Array; // [F, TRIGGERS] that mean
-}
-
-export const TRIGGERS = 5;
-const STRONGEST = 100;
-
-/** @param vocabulary one more than the largest token id */
-export function* tokenSpread(
-  firings: Firings,
-  token: Int32Array,
-  vocabulary: number,
-  order = atOnce(bySize(firings)),
-): Pieces<TokenSpread> {
-  const latents = firings.to - firings.from;
-  const out: TokenSpread = {
-    entropy: new Float32Array(latents),
-    distinct: new Int32Array(latents),
-    token: new Int32Array(latents * TRIGGERS).fill(-1),
-    tokenMean: new Float32Array(latents * TRIGGERS),
-  };
-  const mass = new Float64Array(vocabulary);
-  const times = new Int32Array(vocabulary);
-  let looked = 0;
-  for (let f = 0; f < latents; f++) {
-    const a = firings.offset[f];
-    const b = firings.offset[f + 1];
-    if ((looked += b - a) > PIECE) {
-      yield;
-      looked = 0;
-    }
-    if (a === b) continue;
-    const seen: number[] = [];
-    let total = 0;
-    for (let i = a; i < b; i++) {
-      const id = token[firings.row[i]];
-      if (!times[id]++) seen.push(id);
-      mass[id] += firings.value[i];
-      total += firings.value[i];
-    }
-    const enough = Math.max(3, (b - a) / 100);
-    const ranked = seen
-      .filter((id) => times[id] >= enough)
-      .sort((x, y) => mass[y] / times[y] - mass[x] / times[x] || x - y)
-      .slice(0, TRIGGERS);
-    ranked.forEach((id, i) => {
-      out.token[f * TRIGGERS + i] = id;
-      out.tokenMean[f * TRIGGERS + i] = mass[id] / times[id];
-    });
-    for (const id of seen) {
-      out.entropy[f] -= (mass[id] / total) * Math.log2(mass[id] / total);
-      mass[id] = times[id] = 0;
-    }
-    out.entropy[f] = Math.max(0, out.entropy[f]);
-    out.distinct[f] = new Set(order.subarray(a, Math.min(b, a + STRONGEST)).map((entry) => token[firings.row[entry]])).size;
-  }
-  return out;
 }

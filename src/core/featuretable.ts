@@ -1,6 +1,6 @@
 import { count, escapeHtml, MONO, padEnd, padStart, PLAIN, RULE, SANS, short } from "./html";
 import type { Words } from "./heatmap";
-import { TRIGGERS } from "./collect";
+import { TRIGGERS } from "./tokenspread";
 import { visible } from "./token";
 
 /** Columns of the feature table, one row a latent. */

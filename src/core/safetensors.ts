@@ -200,11 +200,11 @@ export interface TensorToWrite {
   name: string;
   shape: number[];
   /** Uint16Array: the bits of float16, as {@link toFloat16} makes them. */
-  data: Float32Array | Int32Array | Uint16Array;
+  data: Float32Array | Int32Array | Uint16Array | Uint8Array;
 }
 
 /** Element types that are written, as safetensors names them. */
-export type WrittenDtype = "F32" | "I32" | "F16";
+export type WrittenDtype = "F32" | "I32" | "F16" | "U8";
 
 /** Header of a file whose tensors follow in this order, [length, JSON]; padded so that data begin on 8 bytes. */
 export function safetensorsHead(tensors: { name: string; dtype: WrittenDtype; shape: number[] }[], metadata?: Record<string, string>): Uint8Array {
@@ -230,7 +230,7 @@ export function writeSafetensors(tensors: TensorToWrite[], metadata?: Record<str
     const count = shape.reduce((a, b) => a * b, 1);
     if (count !== data.length) throw new RangeError(`${name}: expected ${count} elements for [${shape}], found ${data.length}`);
   }
-  const dtypeOf = (data: TensorToWrite["data"]): WrittenDtype => (data instanceof Int32Array ? "I32" : data instanceof Uint16Array ? "F16" : "F32");
+  const dtypeOf = (data: TensorToWrite["data"]): WrittenDtype => (data instanceof Int32Array ? "I32" : data instanceof Uint16Array ? "F16" : data instanceof Uint8Array ? "U8" : "F32");
   const head = safetensorsHead(tensors.map(({ name, shape, data }) => ({ name, shape, dtype: dtypeOf(data) })), metadata);
   return [head, ...tensors.map(({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength))];
 }

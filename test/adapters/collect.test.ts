@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync, existsSync, unlinkSync, readFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { collect } from "../../src/adapters/collect";
@@ -256,38 +256,54 @@ test("activations that are no numbers: store, hook, row, document", async () => 
   assert.ok(!readdirSync(root).some((name) => name.includes("infinite")));
 });
 
-test("what killed collections left is removed, a family moved aside put back; living ones are let be", async () => {
+test("a family that a killed collection had moved aside is put back; a finished one is opened, another replaced", async () => {
   const { store, sae } = synthetic({ documents: 4 });
   const inside = join(root, "leftovers");
   const folder = join(inside, "f");
   (await collect(store, sae, { folder })).close();
-  const dead = spawnSync(process.execPath, ["-e", ""]).pid;
-  for (const name of [`.f.${dead}-1.part`, `.f.${process.pid}-0.part`, `.f.${process.ppid}-1.part`, ".g.1.part"])
-    mkdirSync(join(inside, name));
-  renameSync(folder, join(inside, `.f.${dead}-2.part.old`)); // killed between the two renames
+  renameSync(folder, join(inside, ".f.old")); // killed between the two renames
   (await openFeatures(folder)).close();
-  assert.deepEqual(readdirSync(inside).sort(), [`.f.${process.ppid}-1.part`, ".g.1.part", "f"].sort());
-  mkdirSync(join(inside, `.f.${dead}-3.part.old`)); // killed after the second one
-  const [one, two] = await Promise.all([collect(store, sae, { folder: join(inside, "a") }), collect(store, sae, { folder })]);
-  assert.deepEqual(readdirSync(inside).sort(), [`.f.${process.ppid}-1.part`, ".g.1.part", "a", "f"].sort());
-  one.close();
-  two.close();
+  assert.deepEqual(readdirSync(inside), ["f"]);
+  mkdirSync(join(inside, ".f.old")); // killed after the second one
+  writeFileSync(join(inside, `.f.lock`), JSON.stringify({ pid: spawnSync(process.execPath, ["-e", ""]).pid, host: hostname(), started: null, since: "then" }));
+  const encode = (): never => assert.fail("encoded");
+  const again = await collect(store, { ...sae, encode }, { folder });
+  assert.deepEqual(readdirSync(inside).sort(), [".f.lock", "f"]);
+  await again.setColumn("label", { 1: "says wait" });
+  again.close();
+  const labelled = await collect(store, { ...sae, encode }, { folder });
+  assert.equal(labelled.feature(1).label, "says wait");
+  labelled.close();
+  const other = await collect(store, sae, { folder, examples: 3 });
+  assert.deepEqual(readdirSync(inside), ["f"]);
+  assert.deepEqual([other.manifest.settings.examples, other.columns()], [3, []]);
+  other.close();
+});
+
+test("two collections into one folder are kept apart", async () => {
+  const { store, sae } = synthetic({ documents: 4 });
+  const folder = join(root, "locked");
+  const [one, two] = await Promise.allSettled([collect(store, sae, { folder }), collect(store, sae, { folder })]);
+  assert.deepEqual([one.status, two.status].sort(), ["fulfilled", "rejected"]);
+  const refused = one.status === "rejected" ? one.reason : (two as PromiseRejectedResult).reason;
+  assert.ok(refused instanceof StoreError && new RegExp(`locked: expected no other collection.*process ${process.pid}`).test(refused.message));
+  for (const done of [one, two]) if (done.status === "fulfilled") done.value.close();
 });
 
 test("a damaged family says what is wrong", async () => {
   const { store, sae } = synthetic({ documents: 4 });
   const folder = join(root, "damaged");
   (await collect(store, sae, { folder })).close();
-  (await collect(store, sae, { folder })).close(); // replaces the old one
   const manifest = JSON.parse(readFileSync(join(folder, "manifest.json"), "utf8"));
-  writeFileSync(join(folder, "manifest.json"), JSON.stringify({ ...manifest, version: 2 }));
-  await assert.rejects(openFeatures(folder), /version: expected 1, found 2/);
+  writeFileSync(join(folder, "manifest.json"), JSON.stringify({ ...manifest, version: 1 }));
+  await assert.rejects(openFeatures(folder), /version: expected 2, found 1/);
   writeFileSync(join(folder, "manifest.json"), JSON.stringify(manifest));
   await assert.rejects(openFeatures(join(root, "nowhere")), /expected a folder with manifest.json/);
 
   // every file: missing, cut off, emptied, another's; each time a FormatError with the file's name, and nothing stays open
   const other = join(root, "other");
-  (await collect(store, { ...sae, ...synthetic({ documents: 4, latents: 40, k: 5 }).sae }, { folder: other })).close();
+  const another = synthetic({ documents: 5, latents: 40, k: 5 });
+  (await collect(another.store, another.sae, { folder: other })).close();
   const open = (): number => readdirSync("/proc/self/fd").length;
   const before = open();
   for (const file of readdirSync(folder)) {
@@ -309,7 +325,12 @@ test("a damaged family says what is wrong", async () => {
       writeFileSync(path, bytes);
     }
   }
-  for (const change of [{ shards: "none" }, { ranges: [{ from: 0, to: 7 }] }, { sae: null }, { store: { path: "." } }]) {
+  const [block] = manifest.blocks;
+  const changes = [
+    { shards: "none" }, { ranges: [{ from: 0, to: 7 }] }, { sae: null }, { store: { path: "." } }, { documents: -1 },
+    { blocks: [] }, { blocks: [{ ...block, to: 7 }] }, { blocks: [{ ...block, bytes: 3 }] }, { blocks: [{ ...block, file: "../x" }] }, { shards: [{ ...manifest.shards[0], columns: null }] },
+  ];
+  for (const change of changes) {
     writeFileSync(join(folder, "manifest.json"), JSON.stringify({ ...manifest, ...change }));
     await assert.rejects(openFeatures(folder), FormatError);
   }

@@ -1,19 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import {
-  BINS,
-  binEdge,
-  blockExamples,
-  bySize,
-  choose,
-  firingsOf,
-  histogramOf,
-  joinExamples,
-  latentBlocks,
-  latentStatistics,
-  tokenSpread,
-  type ChooseOptions,
-} from "../../src/core/collect";
+import { BINS, binEdge, bySize, firingsOf, histogramOf, latentBlocks, latentStatistics } from "../../src/core/collect";
+import { rowLatents, together, type RowLatents } from "../../src/core/cofiring";
+import { blockExamples, choose, type ChooseOptions } from "../../src/core/examples";
+import { positionSpread } from "../../src/core/positions";
+import { rowHash } from "../../src/core/rowhash";
+import { tokenSpread } from "../../src/core/tokenspread";
 import { atOnce } from "../../src/core/pieces";
 import type { Sparse } from "../../src/core/types";
 import { numbers } from "../adapters/synthetic";
@@ -233,31 +225,32 @@ test("contexts carry the latent's activation at every token, dropped rows 0, and
   const counting = latentStatistics(8);
   counting.add(codes);
   const { fired } = counting.finish();
-  const blocks = latentBlocks(fired, 300).map(({ from, to }) => {
-    const { firings, add } = firingsOf(fired, from, to);
-    add(0, codes);
-    return atOnce(blockExamples(firings, origin, (document) => tokens[document], OPTIONS));
-  });
-  assert.ok(blocks.length > 1);
-  const all = joinExamples(blocks);
-  assert.equal(all.offset.length, 9);
-  assert.equal(all.offset[8], all.group.length);
+  const lengths = new Int32Array(tokens.length).fill(50);
   let checked = 0;
-  for (let f = 0; f < 8; f++) {
-    for (let e = all.offset[f]; e < all.offset[f + 1]; e++) {
-      const [from, to] = [all.start[e], all.start[e + 1]];
-      const document = all.document[e];
-      const first = all.position[e];
-      const peak = first + all.peak[e];
-      assert.equal(first, Math.max(0, peak - 4));
-      assert.equal(first + to - from, Math.min(50, peak + 5));
-      assert.deepEqual([...all.tokens.subarray(from, to)], [...tokens[document].subarray(first, first + to - from)]);
-      const want = Array.from({ length: to - from }, (_, i) => {
-        const row = origin.position.findIndex((position, r) => position === first + i && origin.document[r] === document);
-        return row < 0 ? 0 : at(codes, row, f);
-      });
-      assert.deepEqual([...all.values.subarray(from, to)], want);
-      checked++;
+  const blocks = latentBlocks(fired, 300, 3);
+  assert.ok(blocks.length > 2 && blocks.every(({ from, to }) => to - from <= 3));
+  for (const { from: begin, to: end } of blocks) {
+    const { firings, add } = firingsOf(fired, begin, end);
+    add(0, codes);
+    const all = atOnce(blockExamples(firings, origin, (document) => tokens[document], lengths, OPTIONS));
+    assert.deepEqual([all.offset.length, all.offset.at(-1), all.start.at(-1)], [end - begin + 1, all.group.length, all.tokens.length]);
+    for (let f = begin; f < end; f++) {
+      for (let e = all.offset[f - begin]; e < all.offset[f - begin + 1]; e++) {
+        const [from, to] = [all.start[e], all.start[e + 1]];
+        const document = all.document[e];
+        const first = all.position[e];
+        const peak = first + all.peak[e];
+        assert.equal(first, Math.max(0, peak - 4));
+        assert.equal(first + to - from, Math.min(50, peak + 5));
+        assert.equal(all.goesOn[e], Number(peak + 5 < 50));
+        assert.deepEqual([...all.tokens.subarray(from, to)], [...tokens[document].subarray(first, first + to - from)]);
+        const want = Array.from({ length: to - from }, (_, i) => {
+          const row = origin.position.findIndex((position, r) => position === first + i && origin.document[r] === document);
+          return row < 0 ? 0 : at(codes, row, f);
+        });
+        assert.deepEqual([...all.values.subarray(from, to)], want);
+        checked++;
+      }
     }
   }
   assert.ok(checked > 50);
@@ -273,4 +266,105 @@ test("token spread: entropy in bits, triggers by mean activation with a minimum 
   assert.equal(got.distinct[0], 3);
   const mass = [8, 9, 4].map((m) => m / 21);
   assert.ok(Math.abs(got.entropy[0] + mass.reduce((sum, p) => sum + p * Math.log2(p), 0)) < 1e-6);
+  assert.deepEqual([...got.shareToken], [6, 5, 7, -1, -1]);
+  [9, 8, 4].forEach((m, i) => assert.ok(Math.abs(got.share[i] - m / 21) < 1e-6));
+});
+
+/** Firings of all latents of a corpus, and on how many rows each fires. */
+function inverted(codes: Sparse, latents: number, from = 0, to = latents) {
+  const counting = latentStatistics(latents);
+  counting.add(codes);
+  const { fired } = counting.finish();
+  const { firings, add } = firingsOf(fired, from, to);
+  add(0, codes);
+  return { fired, firings };
+}
+
+test("positions: documents, mean, early share and tenths are those of counting", () => {
+  const { codes, origin } = corpus(600, 15, 3, 21);
+  const lengths = new Int32Array(13).fill(50);
+  const { firings } = inverted(codes, 15);
+  const got = atOnce(positionSpread(firings, origin, lengths));
+  for (let f = 0; f < 15; f++) {
+    const rows = Array.from({ length: 600 }, (_, r) => r).filter((r) => at(codes, r, f) > 0);
+    const places = rows.map((r) => origin.position[r]);
+    assert.equal(got.documents[f], new Set(rows.map((r) => origin.document[r])).size);
+    assert.ok(Math.abs(got.mean[f] - places.reduce((a, b) => a + b, 0) / (rows.length || 1)) < 1e-5);
+    assert.ok(Math.abs(got.early[f] - places.filter((p) => p < 5).length / (rows.length || 1)) < 1e-6);
+    for (let t = 0; t < 10; t++)
+      assert.ok(Math.abs(got.tenths[10 * f + t] - places.filter((p) => Math.floor(p / 5) === t).length / (rows.length || 1)) < 1e-6, `${f}, ${t}`);
+  }
+});
+
+/** Segments of so many rows. */
+function segmented(codes: Sparse, latents: number, size: number): { count: number; at(segment: number): RowLatents } {
+  const count = Math.ceil(codes.n / size);
+  return {
+    count,
+    at(s) {
+      const [from, to] = [s * size, Math.min(codes.n, (s + 1) * size)];
+      const { rows, add } = rowLatents(from, to, (to - from) * codes.k, latents);
+      for (let row = from; row < to; row += 7) add(part(codes, row, Math.min(to, row + 7)));
+      return rows;
+    },
+  };
+}
+
+test("latents that fire together: those of counting all pairs, whatever the segments and blocks", () => {
+  for (const [n, latents, k, seed] of [[400, 24, 5, 1], [900, 60, 4, 2], [150, 9, 6, 3]]) {
+    const { codes } = corpus(n, latents, k, seed);
+    let kept = 0;
+    for (const options of [{ most: 4, score: 0.1, least: 3 }, { most: 16, score: 0.02, least: 1 }, { most: 2, score: 0.3, least: 20 }]) {
+      const pairs = Array.from({ length: latents }, () => new Int32Array(latents));
+      for (let r = 0; r < n; r++)
+        for (let f = 0; f < latents; f++) for (let g = 0; g < latents; g++) if (at(codes, r, f) > 0 && at(codes, r, g) > 0) pairs[f][g]++;
+      for (const size of [n, 1 + (n >> 1), 64, 11]) {
+        for (const [from, to] of [[0, latents], [3, 8]]) {
+          const { fired, firings } = inverted(codes, latents, from, to);
+          const got = atOnce(together(firings, fired, segmented(codes, latents, size), options));
+          for (let f = from; f < to; f++) {
+            const want = Array.from(pairs[f], (count, g) => ({ g, count, score: count / (fired[f] + fired[g] - count) }))
+              .filter(({ g, count, score }) => g !== f && count >= options.least && score >= options.score)
+              .sort((a, b) => b.score - a.score || a.g - b.g)
+              .slice(0, options.most);
+            const [a, b] = [got.offset[f - from], got.offset[f - from + 1]];
+            assert.deepEqual([...got.latent.subarray(a, b)], want.map(({ g }) => g), `latent ${f}, segments of ${size}`);
+            assert.deepEqual([...got.count.subarray(a, b)], want.map(({ count }) => count));
+            assert.deepEqual([...got.score.subarray(a, b)], want.map(({ score }) => Math.fround(score)));
+            kept += want.length;
+          }
+        }
+      }
+    }
+    assert.ok(kept > 100, `${n} rows: ${kept} pairs`);
+  }
+});
+
+test("more than 65,536 latents are counted as well", () => {
+  const codes: Sparse = { n: 6, k: 2, index: Int32Array.from({ length: 12 }, (_, i) => (i % 2 ? 70_000 : 3)), value: new Float32Array(12).fill(1) };
+  const { fired, firings } = inverted(codes, 70_001, 70_000, 70_001);
+  const got = atOnce(together(firings, fired, segmented(codes, 70_001, 6)));
+  assert.deepEqual([[...got.latent], [...got.count], [...got.score]], [[3], [6], [1]]);
+});
+
+test("the hash of rows: the same for the same bits, another one when any number, sign or order changes", () => {
+  const rows = Float32Array.from({ length: 64 }, (_, i) => Math.sin(i));
+  const hashes = new Set([`${rowHash(rows)}`]);
+  assert.equal(`${rowHash(rows.slice())}`, [...hashes][0]);
+  let tried = 1;
+  for (let i = 0; i < 64; i++) {
+    for (const change of [(x: Float32Array) => (x[i] = -x[i] || -0), (x: Float32Array) => (x[i] += 1e-6 + Math.abs(x[i]) * 1e-6), (x: Float32Array) => ([x[i], x[(i + 1) % 64]] = [x[(i + 1) % 64], x[i]])]) {
+      const other = rows.slice();
+      change(other);
+      hashes.add(`${rowHash(other)}`);
+      tried++;
+    }
+  }
+  for (let i = 1; i < 64; i++) { // two signs: what a hash without rotation would not see
+    const other = rows.slice();
+    [other[i], other[(i + 7) % 64]] = [-other[i], -other[(i + 7) % 64]];
+    hashes.add(`${rowHash(other)}`);
+    tried++;
+  }
+  assert.equal(hashes.size, tried);
 });
