@@ -28,6 +28,7 @@ import { scoreCases } from "./scorecases";
 import { traceHtml, traceText, traceView } from "../../src/core/trace";
 import { trainingHtml, trainingText, type TrainingState, type TrainingView } from "../../src/core/trainingview";
 import type { Document, Example, GeneratedDocument, HookRow, TrainingPoint } from "../../src/core/types";
+import { scoreCases } from "./scorecases";
 
 /**
  * One case each of what a cell can show; `npm run views` draws them anew. The page beside it is what it must look like,
@@ -353,6 +354,7 @@ export const cases: ViewCase[] = [
     }),
   },
   { name: "scores", html: scoresHtml(scores), text: scoresText(scores) },
+  ...scoreCases,
   { name: "trace", html: traceHtml(traceView(documents[0])), text: traceText(traceView(documents[0]), false) },
   (() => {
     const view = traceView(documents[0], ["deduction", "backtracking", "initializing", "example-testing"], {
@@ -376,5 +378,4 @@ export const cases: ViewCase[] = [
   { name: "preflight-fits", html: preflightHtml(fitting, verdictOn(fitting, {})), text: preflightText(fitting, verdictOn(fitting, {})) },
   ...Object.entries(trainings).map(([name, view]) => ({ name, html: trainingHtml(view), text: trainingText(view) })),
   { name: "written", html: writtenHtml(generated, { "layers.0": 1000 }), text: writtenText(generated, { "layers.0": 1000 }, false) },
-  ...scoreCases,
 ];
