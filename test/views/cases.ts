@@ -24,7 +24,6 @@ import {
   type ScoresView,
 } from "../../src/core/scoretable";
 import { visible } from "../../src/core/token";
-import { scoreCases } from "./scorecases";
 import { traceHtml, traceText, traceView } from "../../src/core/trace";
 import { trainingHtml, trainingText, type TrainingState, type TrainingView } from "../../src/core/trainingview";
 import type { Document, Example, GeneratedDocument, HookRow, TrainingPoint } from "../../src/core/types";
