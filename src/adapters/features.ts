@@ -10,6 +10,7 @@ import type { Example, Origin, Sparse, Store } from "../core/types";
 import { codesReader } from "./codes";
 import { columnNames, readColumn, writeColumn, type Column } from "./columns";
 import { featureCard } from "./featurecard";
+import { keptLogits } from "./keptlogits";
 import { readManifest, sameStore, tidy, type FeaturesManifest } from "./family";
 import { openNames } from "./familynames";
 import { openFamily } from "./familyreader";
@@ -96,8 +97,11 @@ export interface Features extends ShownNow {
   codes(from: number, to: number): Sparse;
   /** Rows on which each latent fires. */
   fired: Int32Array;
-  /** Of each latent: share of rows, mean over the rows on which it fires, maximum. */
-  statistics: { density: Float32Array; mean: Float32Array; max: Float32Array };
+  /**
+   * Of each latent: share of rows, mean over the rows on which it fires, maximum; entropy (bits) of its activation mass over tokens, different
+   * tokens among its 100 strongest firings.
+   */
+  statistics: { density: Float32Array; mean: Float32Array; max: Float32Array; readonly entropy: Float32Array; readonly distinct: Int32Array };
   /** Where rows from … to, counted as in `codes`, come from. */
   origin(from: number, to: number): Origin;
   /** The rows of a document, counted as in `codes`; none of a document that was left out, or all of whose rows were dropped. */
@@ -131,6 +135,7 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
     if (!held.has(name)) held.set(name, readColumn(path, name, F));
     return held.get(name);
   };
+  const logitsOf = keptLogits(path, F);
   let store = options.store;
   let kept: CollectedTexts | undefined;
   let first: Int32Array | undefined;
@@ -152,6 +157,7 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
   const together = (latent: number): Partner[] => family.together(checked(latent));
   const feature = (latent: number, most = Infinity): CollectedFeature => {
     const { examples: groups, triggers, tokenShares, histogram, documents, position } = family.latent(checked(latent), most);
+    const logits = logitsOf(latent);
     const plain = {
       latent,
       density: fired[latent] / manifest.rows,
@@ -172,6 +178,7 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
       words,
       ...(textOf("label", latent) ? { label: textOf("label", latent) } : {}),
       ...(textOf("verdict", latent) ? { verdict: textOf("verdict", latent) } : {}),
+      ...(logits ? { logits } : {}),
     };
     const one: CollectedFeature = showing(plain, () => heatMap(one)[DISPLAY]());
     return one;
@@ -206,7 +213,13 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
       rows: manifest.rows,
       words,
       fired,
-      statistics: { density: Float32Array.from(fired, (n) => n / manifest.rows), mean, max },
+      statistics: {
+        density: Float32Array.from(fired, (n) => n / manifest.rows),
+        mean,
+        max,
+        get entropy() { return family.floats("entropy"); },
+        get distinct() { return family.ints("distinct"); },
+      },
       feature: (latent: number) => feature(latent),
       together,
       top,

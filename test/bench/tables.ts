@@ -11,9 +11,9 @@ import type { Sae } from "../../src/core/types";
 
 /**
  * Tables of many latents and neighbours across SAEs. The physical limit of neighbours is the product of the two decoders alone, in the same blocks, nothing kept
- * of it. "small": 16,384 latents of width 576; "full": 65,536 of width 1,536 (some ten minutes on two cores, 2 GB).
+ * of it. "small": 16,384 latents of width 576; "whole": 65,536 of width 1,536 (some ten minutes on two cores, 2 GB).
  */
-const SIZES = { small: { F: 16_384, d: 576 }, full: { F: 65_536, d: 1_536 } };
+const SIZES = { small: { F: 16_384, d: 576 }, whole: { F: 65_536, d: 1_536 } };
 const ROWS = 65_536; // of the table
 
 const seconds = async (work: () => unknown): Promise<number> => {
@@ -43,7 +43,7 @@ function product(a: Sae, b: Sae): void {
 }
 
 export async function benchTables({ setting = "small" }: { setting?: string } = {}): Promise<object> {
-  if (!(setting in SIZES)) throw new Error(`--setting: expected small or full, found ${setting}`);
+  if (!(setting in SIZES)) throw new Error(`--setting: expected small or whole, found ${setting}`);
   const { F, d } = SIZES[setting as keyof typeof SIZES];
   const [a, b] = [decoder(F, d, 1), decoder(F, d, 2)];
   product(a, b); // warm

@@ -29,6 +29,7 @@ import { trainingHtml, trainingText, type TrainingState, type TrainingView } fro
 import { tableCases } from "./tablecases";
 import type { Document, Example, GeneratedDocument, HookRow, TrainingPoint } from "../../src/core/types";
 import { featureCases } from "./featurecases";
+import { scoreCases } from "./scorecases";
 
 /**
  * One case each of what a cell can show; `npm run views` draws them anew. The page beside it is what it must look like,
@@ -354,6 +355,7 @@ export const cases: ViewCase[] = [
     }),
   },
   { name: "scores", html: scoresHtml(scores), text: scoresText(scores) },
+  ...scoreCases,
   { name: "trace", html: traceHtml(traceView(documents[0])), text: traceText(traceView(documents[0]), false) },
   (() => {
     const view = traceView(documents[0], ["deduction", "backtracking", "initializing", "example-testing"], {
