@@ -60,7 +60,9 @@ export async function detectionScore(features: Features, labels: Record<number, 
   const sides = splitDocuments(texts.documents());
   const found = await inPieces(heldoutFirings(given.map(([latent]) => latent), features.codes, features.origin, features.rows, (document) => sides[document] === "heldout"), STOPPED);
   if (!found.document.length) {
-    throw new OptionError(`${features.path}: expected rows of held-out documents, found none (split "${features.manifest.split}", ${sides.length} ${sides.length === 1 ? "document" : "documents"}). Collect both sides: collect(store, sae, { split: "all" }).`);
+    throw new OptionError(
+      `${features.path}: expected rows of held-out documents, found none (split "${features.manifest.split}", ${sides.length} ${sides.length === 1 ? "document" : "documents"}). ` +
+      `Collect both sides: collect(store, sae, { split: "all" }).`);
   }
   const asked = given.map(([latent, label]) => {
     const contexts = detectionContexts(found, latent, { count, silent, reach: context, seed });

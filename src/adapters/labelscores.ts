@@ -89,7 +89,7 @@ export function labelScores(task: Task, scored: LabelScore[], found: ScoredLaten
           q: found.q[l][latent],
           permutationP: found.best[l].p[i] ?? NaN,
         }));
-        return showing(list, () => notedBundle(bestTable({ ...view, label, scores: list, permutations })));
+        return showing(list, () => notedBundle(bestTable({ ...view, label, scores: list, permutations, controls: of(label).detectors.slice(1) })));
       },
       every: (label) => ({ ...found.measures[number(label)], q: found.q[number(label)] }),
       async keep() {

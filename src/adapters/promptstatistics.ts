@@ -38,7 +38,7 @@ const ORDERS: Record<NonNullable<PromptOrder["by"]>, string> = { topIn: "the num
  * In how many prompts (documents) each latent fires, and in how many its maximum is among the largest; whether it follows a few tokens or
  * many, by entropy and distinct tokens.
  * @returns shows itself as `application/vnd.saelab.table.v1+json`, HTML and text
- * @throws OptionError; StoreError if the store is gone; InterruptError
+ * @throws OptionError; InterruptError
  */
 export async function promptStatistics(features: Features, options: PromptOptions = {}): Promise<PromptStatistics> {
   const { most = 10, progress = defaultProgress() } = options;
@@ -48,7 +48,7 @@ export async function promptStatistics(features: Features, options: PromptOption
   const F = features.count;
   const sums = promptCounts(F, most);
   const told = meter("promptStatistics", features.rows, "rows", progress);
-  await eachRows(features, await features.store(), "Nothing was kept: ask again.", (codes, { document }, done) => {
+  await eachRows(features, "Nothing was kept: ask again.", (codes, { document }, done) => {
     sums.add(codes, document);
     told(done);
   });

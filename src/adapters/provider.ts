@@ -48,10 +48,13 @@ export function openAiProvider(options: OpenAiOptions): LabelProvider {
   const { model, key, temperature = 0, maxTokens = 2_000, timeout = 120, retries = 5, retryDelay = 1, headers = {} } = options;
   const base = URL.canParse(String(options.endpoint)) ? new URL(options.endpoint) : undefined;
   if (!base || !/^https?:$/.test(base.protocol) || base.username || base.password || base.search || base.hash) {
-    throw new OptionError(`openAiProvider: endpoint: expected an http or https address such as "http://localhost:8000/v1", without a name, a password or a query, found ${base ? JSON.stringify(`${base.protocol}//${base.host}${base.pathname} …`) : "none"}.`);
+    throw new OptionError(
+      'openAiProvider: endpoint: expected an http or https address such as "http://localhost:8000/v1", without a name, a password or a query, ' +
+      `found ${base ? JSON.stringify(`${base.protocol}//${base.host}${base.pathname} …`) : "none"}.`);
   }
   if (typeof model !== "string" || !model) throw new OptionError(`openAiProvider: model: expected a name that the endpoint knows, found ${JSON.stringify(model)}.`);
-  if (key !== undefined && (typeof key !== "string" || !/^[\x21-\x7e]+$/.test(key))) throw new OptionError("openAiProvider: key: expected one word of printable characters, found something else. A line break may be left at its end.");
+  if (key !== undefined && (typeof key !== "string" || !/^[\x21-\x7e]+$/.test(key)))
+    throw new OptionError("openAiProvider: key: expected one word of printable characters, found something else. A line break may be left at its end.");
   if (key && base.protocol === "http:" && !isHere(base.hostname)) {
     throw new OptionError(`openAiProvider: endpoint: expected https where a key is sent, found http to ${base.host}: it would be readable on the way. Take https, or leave the key out.`);
   }

@@ -45,22 +45,26 @@ export async function reasonScore(features: Features, options: ReasonOptions = {
   if (decoderNorms && decoderNorms.length !== F)
     throw new OptionError(`reasonScore: decoderNorms: expected ${F} numbers, one a latent, found ${decoderNorms.length}. They are the lengths of W_dec's rows.`);
   const names = Object.keys(groups);
-  const store = await features.store();
-  const { tokenizer } = store;
-  const [documents, masksOf, sums] = [store.documents(), windowsOf(groups, window), reasonSums(F, names.length)];
+  const texts = await features.texts();
+  // of a running model its features keep where a token's text lies, and a special token has none
+  const isSpecial = features.manifest.store.path === undefined ? () => false : (await features.store()).tokenizer.isSpecial;
+  const [documents, masksOf, sums] = [texts.documents(), windowsOf(groups, window), reasonSums(F, names.length)];
   const told = meter("reasonScore", features.rows, "rows", progress);
   let held = -1;
   let masks = new Int32Array(0);
-  await eachRows(features, store, STOPPED, (codes, { document, position, token }, done) => {
+  await eachRows(features, STOPPED, (codes, { document, position, token }, done) => {
     sums.add(codes, Int32Array.from(document, (d, r) => {
-      if (d !== held) masks = Int32Array.from(masksOf(documents[(held = d)].text, store.tokens(d)));
-      return tokenizer.isSpecial(token[r]) ? -1 : masks[position[r]];
+      if (d !== held) {
+        const tokens = texts.tokens((held = d));
+        masks = masksOf(documents[d].text, tokens).map((mask, t) => (tokens.end[t] > tokens.start[t] ? mask : -1));
+      }
+      return isSpecial(token[r]) ? -1 : masks[position[r]];
     }));
     told(done);
   });
   const measures = sums.finish(alpha, decoderNorms);
   if (!measures.rows.inside)
-    throw new StoreError(`${store.path}: expected texts in which some of the words occur (${names.join(", ")}), found none of them. Give words of these texts as { groups }.`);
+    throw new StoreError(`${features.path}: expected texts in which some of the words occur (${names.join(", ")}), found none of them. Give words of these texts as { groups }.`);
   const of = (latent: number): ReasonScored => {
     if (!Number.isInteger(latent) || latent < 0 || latent >= F) throw new OptionError(`${features.path}: expected a latent from 0 to ${F - 1}, found ${latent}.`);
     const shares = names.map((name, g): [string, number] => [name, measures.groups[latent * names.length + g]]);

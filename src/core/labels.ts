@@ -82,13 +82,19 @@ export function suggestLabel(facts: LabelFacts): Suggestion | undefined {
   for (const { text, share } of shares) kinds.set(kindOf(text), (kinds.get(kindOf(text)) ?? 0) + share);
   const known = shares.reduce((all, { share }) => all + share, 0);
   const [kind, ofKind] = [...kinds].sort((a, b) => b[1] - a[1])[0] ?? (["word", 0] as const);
-  if (density > DENSE) return { label: `dense: ${covering.length ? `many tokens, most ${several(covering.slice(0, 2).map(({ text }) => text))}` : "many tokens"}`, why: `fires on ${percent(density)} of the rows; ${bits}` };
+  if (density > DENSE) {
+    const most = covering.slice(0, 2).map(({ text }) => text);
+    return { label: `dense: many tokens${most.length ? `, most ${several(most)}` : ""}`, why: `fires on ${percent(density)} of the rows; ${bits}` };
+  }
   if (sum >= COVER) {
     const all = covering.map(({ text }) => text);
     const same = covering.length > 2 && kind !== "word" && covering.every(({ text }) => kindOf(text) === kind);
     return { label: same ? `${PLURAL[kind]}, such as ${several(all.slice(0, 2))}` : several(all), why: `${percent(sum)} of the activation mass; ${places}` };
   }
-  if (kind !== "word" && known > 0.2 && ofKind / known > 0.9) return { label: `${PLURAL[kind]}, such as ${several(shares.slice(0, 2).map(({ text }) => text))}`, why: `all of the tokens of the largest shares (${percent(known)} of the mass); ${bits}` };
+  if (kind !== "word" && known > 0.2 && ofKind / known > 0.9) {
+    const some = shares.map(({ text }) => text).filter((text) => kindOf(text) === kind).slice(0, 2);
+    return { label: `${PLURAL[kind]}, such as ${several(some)}`, why: `${percent(ofKind / known)} of the largest shares, which are ${percent(known)} of the mass; ${bits}` };
+  }
   const strongest = merged(triggers.map(({ text, mean }) => ({ text, share: mean }))).slice(0, 3).map(({ text }) => text);
   const named = strongest.length ? strongest : covering.slice(0, 3).map(({ text }) => text);
   const next = logits?.top.slice(0, 2).map(({ text }) => text) ?? [];

@@ -1,6 +1,7 @@
-import { count } from "./html";
+import { count, short } from "./html";
 import type { NotedTable } from "./noted";
 import type { Pooling } from "./score";
+import type { Detector } from "./scoretable";
 
 /** A latent and a label: picked on training documents, measured on held-out ones. */
 export interface LatentScore {
@@ -35,10 +36,12 @@ export interface BestView {
   poolings: number;
   heldout: { sentences: number; documents: number };
   permutations: number;
+  /** What the same sentences give without an SAE. */
+  controls: Detector[];
 }
 
 /** One row a latent. */
-export function bestTable({ label, scores, latents, poolings, heldout, permutations }: BestView): NotedTable {
+export function bestTable({ label, scores, latents, poolings, heldout, permutations, controls }: BestView): NotedTable {
   const shares = scores.length ? ` Base rates: ${scores[0].baseRate.toFixed(3)} of sentences, ${scores[0].tokenBaseRate.toFixed(3)} of tokens.` : "";
   return {
     columns: COLUMNS,
@@ -47,8 +50,13 @@ export function bestTable({ label, scores, latents, poolings, heldout, permutati
     notes: [
       `Latents that correlate with ${label}: the best by AUROC on training sentences of ${count(latents)} latents × ${poolings} poolings; all other figures from ${count(heldout.sentences)} sentences of ${count(heldout.documents)} held-out documents.${shares}`,
       `z: document-clustered Mann–Whitney. q: Benjamini–Hochberg over all latents. p: labels of whole documents swapped ${count(permutations)} times, so that the place in the document counts for nothing.`,
+      ...(controls.length ? [`Without an SAE, AUROC (AP) on the same sentences: ${controls.map(said).join(", ")}.`] : []),
     ],
   };
 }
 
-const figure = (value: number | string): number | string => (typeof value === "number" && Number.isNaN(value) ? "–" : value);
+const said = ({ kind, what, absent, heldout, averagePrecision }: Detector): string =>
+  `${kind === "keyword" ? `${absent ? "no " : ""}“${what}”` : kind === "position" || kind === "length" ? `${kind} (${what})` : kind} ${heldout.toFixed(2)} (${averagePrecision.toFixed(2)})`;
+
+/** What JSON has no number for is a word. */
+const figure = (value: number | string): number | string => (typeof value !== "number" || Number.isFinite(value) ? value : short(value));

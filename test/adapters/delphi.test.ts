@@ -69,6 +69,13 @@ test("a latent cache holds every firing at its token, in half precision, by rang
   assert.equal(made.firings, Object.keys(want).length);
   assert.equal(made.clamped, 0);
 
+  // what a killed export left is taken away; what a living one is making is not
+  mkdirSync(join(folder, ".layers.1.999999999-1.part", "old"), { recursive: true });
+  mkdirSync(join(folder, `.layers.1.${process.ppid}-1.part`));
+  await exportDelphi(features, folder, { contextLength: 64, splits: 2 });
+  assert.deepEqual(readdirSync(folder).sort(), [`.layers.1.${process.ppid}-1.part`, "layers.1"]);
+  rmSync(join(folder, `.layers.1.${process.ppid}-1.part`), { recursive: true });
+
   // again in the place of the first, another module beside it
   await exportDelphi(features, folder, { contextLength: 64, splits: 1 });
   assert.deepEqual(readdirSync(made.path).sort(), ["0_31.safetensors", "config.json"]);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -7,7 +7,7 @@ import { gunzipSync } from "node:zlib";
 import { collect } from "../../src/adapters/collect";
 import { exportNeuronpedia, importNeuronpedia } from "../../src/adapters/neuronpedia";
 import { DISPLAY, heatMap } from "../../src/adapters/show";
-import { FormatError, OptionError } from "../../src/core/errors";
+import { FormatError, InterruptError, OptionError } from "../../src/core/errors";
 import { BARS, dashboardFeature } from "../../src/core/neuronpedia";
 import { synthetic, words } from "./synthetic";
 
@@ -151,6 +151,14 @@ test("names that are paths, a hook in no block, another SAE, a folder of somebod
   writeFileSync(join(folder, "source.jsonl"), "{}");
   await refuse({}, /source\.jsonl/, join(root, "mine"));
   assert.deepEqual(readdirSync(join(root, "mine", "tiny")), ["1-set"]);
+
+  const flag = ((globalThis as Record<symbol, unknown>)[Symbol.for("saelab.interrupt")] ??= { requested: false }) as { requested: boolean };
+  for (const layout of ["import", "batches"] as const) {
+    const stopped = join(root, `stopped-${layout}`);
+    await assert.rejects(exportNeuronpedia(features, stopped, { ...wanted, layout, perBatch: 2, progress: ({ done }) => void (flag.requested = done > 0) }), InterruptError);
+    flag.requested = false;
+    assert.ok(!existsSync(stopped) || readdirSync(stopped, { recursive: true }).every((name) => name === "tiny"));
+  }
   features.close();
 });
 
@@ -160,4 +168,7 @@ test("a latent that never fires, a token that is half a character: still JSON th
   const example = { tokens: Int32Array.of(0), values: Float32Array.of(2), peak: 0, document: 0, position: 0, count: 1 };
   const half = dashboardFeature({ latent: 0, density: 0.1, mean: 2, max: 2, histogram: { edges: [], counts: [] }, top: [example] }, { token: () => "\ud800", document: String }, new Int32Array(BARS), 10, { dataset: "", prompts: 0, tokensInPrompt: 0 });
   assert.deepEqual(half.activations[0].tokens, ["\ufffd"]);
+  const logits = { top: [{ text: " no", value: 1.25 }], bottom: [{ text: "\n", value: -0.1234567 }] };
+  const lens = dashboardFeature({ latent: 0, density: 0, mean: 0, max: 0, histogram: { edges: [], counts: [] }, top: [], logits }, { token: String, document: String }, new Int32Array(BARS), 10, { dataset: "", prompts: 0, tokensInPrompt: 0 });
+  assert.deepEqual([lens.pos_str, lens.pos_values, lens.neg_str, lens.neg_values], [[" no"], [1.25], ["\n"], [-0.123457]]);
 });

@@ -4,13 +4,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { collect } from "../../src/adapters/collect";
+import { harvest } from "../../src/adapters/harvest";
 import { promptStatistics } from "../../src/adapters/promptstatistics";
 import { reasonScore, type ReasonOptions } from "../../src/adapters/reasonscore";
 import { DISPLAY } from "../../src/adapters/show";
 import { InterruptError, OptionError, StoreError } from "../../src/core/errors";
 import { promptCounts } from "../../src/core/promptstatistics";
 import { REASONING_WORDS, reasonSums, windowsOf, type WordGroups } from "../../src/core/reasonscore";
-import type { Store } from "../../src/core/types";
+import { random } from "../../src/core/random";
+import { encode } from "../../src/core/sae";
+import type { Sae, Store } from "../../src/core/types";
+import { fakeModel, WIDTH } from "./fake-model";
 import { synthetic } from "./synthetic";
 
 const root = mkdtempSync(join(tmpdir(), "saelab-reason-"));
@@ -111,6 +115,23 @@ test("of a family: the latent that follows a word against one that follows sever
   await assert.rejects(reasonScore(features, { groups: { a: ["nowhere"], b: ["neither"] } }), (error: Error) => error instanceof StoreError && /found none of them/.test(error.message));
   assert.throws(() => one.of(32), OptionError);
   features.close();
+});
+
+test("of a running model's features as of those of its store", async () => {
+  const rng = random(2);
+  const wEnc = Float32Array.from({ length: 24 * WIDTH }, () => rng.normal());
+  const weights = { d: WIDTH, latents: 24, k: 3, wEnc, bEnc: new Float32Array(24), wDec: wEnc, bDec: new Float32Array(WIDTH) };
+  const none = (): never => assert.fail("not asked for");
+  const sae: Sae = { weights, hook: "layers.1", card: {}, encode: (x) => encode(weights, x), decode: none, reconstruct: none, save: none };
+  const documents = Array.from({ length: 30 }, (_, i) => ({ id: `d${i}`, text: `So it is ${i}. Wait, ${i % 3 ? "hmm" : "maybe"} no; but 7.`, spans: [] }));
+  const model = fakeModel();
+  const store = Object.create(await harvest(model, documents, { hooks: ["layers.1"], folder: join(root, "fake store") }), { tokenizer: { value: model.tokenizer } }) as Store;
+  const [live, stored] = [await collect(model, sae, { documents, folder: join(root, "live") }), await collect(store, sae, { folder: join(root, "stored") })];
+  assert.deepEqual((await reasonScore(live)).scores, (await reasonScore(stored)).scores);
+  const [a, b] = [await promptStatistics(live), await promptStatistics(stored)];
+  assert.deepEqual([a.documents, a.prompts, a.topIn], [30, b.prompts, b.topIn]);
+  live.close();
+  stored.close();
 });
 
 test("special tokens do not count", async () => {

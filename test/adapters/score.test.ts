@@ -96,6 +96,7 @@ test("the best latents of a label, all of them, and as columns of the family", a
   assert.deepEqual(Object.keys(bundle), ["application/vnd.saelab.table.v1+json", "text/html", "text/plain"]);
   assert.match(bundle["text/plain"], /^latent +pooling +training.*\n +0 +\S+/);
   assert.match(bundle["text/plain"], /Latents that correlate with backtracking.*32 latents × 3 poolings.*15 held-out documents/);
+  assert.match(bundle["text/plain"], /Without an SAE, AUROC \(AP\) on the same sentences: “ wait” 0\.\d+ .*random direction .*probe/);
   assert.throws(() => scores.best("joy"), OptionError);
   assert.throws(() => scores.best("deduction", { count: 0 }), OptionError);
 
@@ -190,6 +191,7 @@ test("the same seed gives the same scores; from a store and an SAE as from featu
   assert.deepEqual(one.labels, two.labels);
   assert.equal(one.labels.length, 1);
   assert.equal(open(), before); // what it collected is closed, and its latents can still be shown
+  await two.keep();
   const list = two.features();
   assert.equal(list[0].latent, two.of("deduction").latent);
   const html = list[DISPLAY]()["text/html"] as string;

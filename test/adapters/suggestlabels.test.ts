@@ -57,7 +57,7 @@ test("each kind of label", () => {
   assert.equal(label({ tokenShares: shares([" Wait", 0.5], [" wait", 0.3]) }), "“Wait”");
   assert.equal(label({ tokenShares: shares([" no", 0.5], ["but", 0.3]) }), "“no” or “but”");
   assert.equal(label({ tokenShares: shares([" 1", 0.4], [" 22", 0.2], ["3.5", 0.2]) }), "numbers, such as “1” or “22”");
-  assert.equal(label({ tokenShares: shares([",", 0.15], [".", 0.1], [" —", 0.05]) }), "punctuation, such as “,” or “.”");
+  assert.equal(label({ tokenShares: shares([",", 0.15], [" one", 0.02], [".", 0.1], [" —", 0.05]) }), "punctuation, such as “,” or “.”");
   assert.equal(label({ tokenShares: shares(["\n\n", 0.9]) }), "“↵↵”");
   assert.equal(label({ density: 0.3, tokenShares: shares([" the", 0.1], [" a", 0.05]) }), "dense: many tokens, most “the” or “a”");
   assert.equal(label({ triggers: [{ text: " hmm", mean: 3 }, { text: " Hmm", mean: 2 }, { text: " but", mean: 4 }] }), "many tokens, strongest “hmm” or “but”");

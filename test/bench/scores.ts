@@ -108,8 +108,15 @@ export async function benchScores({ setting = "whole" }: { setting?: string } = 
   const watch = setInterval(() => (peak = Math.max(peak, process.memoryUsage().rss)), 50);
   const begun = performance.now();
   const marks: number[] = [];
+  const work: number[] = []; // CPU seconds of all threads: what a busy machine does not change
+  const used = process.cpuUsage();
+  const mark = (): void => {
+    marks.push((performance.now() - begun) / 1000);
+    const { user, system } = process.cpuUsage(used);
+    work.push((user + system) / 1e6);
+  };
   try {
-    const scores = await scoreLabels(features, { progress: () => void marks.push((performance.now() - begun) / 1000) });
+    const scores = await scoreLabels(features, { progress: mark });
     const [latentsDone, directions, text, all] = marks;
     const seconds = (x: number): number => Number(x.toFixed(1));
     return {
@@ -122,6 +129,7 @@ export async function benchScores({ setting = "whole" }: { setting?: string } = 
       sentences,
       latentSeconds: seconds(latentsDone),
       controlSeconds: seconds(all - latentsDone),
+      cpuSeconds: { latents: seconds(work[0]), controls: seconds(work[3] - work[0]) },
       controls: { directions: seconds(directions - latentsDone), text: seconds(text - directions), probeAndIntervals: seconds(all - text) },
       peakMemoryMB: Math.round((peak - before) / 1e6),
       found: LABELS.filter((label, l) => scores.of(label).latent === l).length, // of the six planted

@@ -28,6 +28,7 @@ import { scoreCases } from "./scorecases";
 import { falsifyCases } from "./falsifycases";
 import { traceHtml, traceText, traceView } from "../../src/core/trace";
 import { trainingHtml, trainingText, type TrainingState, type TrainingView } from "../../src/core/trainingview";
+import { tableCases } from "./tablecases";
 import type { Document, Example, GeneratedDocument, HookRow, TrainingPoint } from "../../src/core/types";
 import { featureCases } from "./featurecases";
 
@@ -355,6 +356,7 @@ export const cases: ViewCase[] = [
     }),
   },
   { name: "scores", html: scoresHtml(scores), text: scoresText(scores) },
+  ...scoreCases,
   { name: "trace", html: traceHtml(traceView(documents[0])), text: traceText(traceView(documents[0]), false) },
   (() => {
     const view = traceView(documents[0], ["deduction", "backtracking", "initializing", "example-testing"], {
@@ -378,7 +380,7 @@ export const cases: ViewCase[] = [
   { name: "preflight-fits", html: preflightHtml(fitting, verdictOn(fitting, {})), text: preflightText(fitting, verdictOn(fitting, {})) },
   ...Object.entries(trainings).map(([name, view]) => ({ name, html: trainingHtml(view), text: trainingText(view) })),
   { name: "written", html: writtenHtml(generated, { "layers.0": 1000 }), text: writtenText(generated, { "layers.0": 1000 }, false) },
-  ...scoreCases,
   ...featureCases,
   ...falsifyCases,
+  ...tableCases,
 ];

@@ -3,6 +3,7 @@ import { bestTable, type LatentScore } from "../../src/core/latentscoretable";
 import { notedHtml, notedText, type NotedTable } from "../../src/core/noted";
 import { promptTable, type PromptFeature } from "../../src/core/promptstatistics";
 import { reasonTable } from "../../src/core/reasonscore";
+import type { Detector } from "../../src/core/scoretable";
 import { visible } from "../../src/core/token";
 import type { ViewCase } from "./cases";
 
@@ -12,6 +13,8 @@ const noted = (name: string, table: NotedTable): ViewCase => ({ name, html: note
 const score = (latent: number, more: Partial<LatentScore> = {}): LatentScore => ({
   latent, pooling: "mean", train: 0.91, heldout: 0.874, averagePrecision: 0.41, baseRate: 0.052, tokenAuroc: 0.79, tokenAveragePrecision: 0.11, tokenBaseRate: 0.031, z: 9.31, q: 3.2e-15, permutationP: 0.000999, ...more,
 });
+
+const control = (kind: Detector["kind"], what: string, heldout: number): Detector => ({ kind, what, searched: 1, train: heldout, heldout, averagePrecision: 0.604, interval: [0, 1], lead: [0, 1] });
 
 const prompt = (latent: number, more: Partial<PromptFeature> = {}): PromptFeature => ({
   latent, max: 7.31, prompts: 96, topIn: 61, entropy: 3.2, distinctTokens: 17, spread: "many tokens", tokens: "wait , no", ...more,
@@ -26,6 +29,7 @@ export const scoreCases: ViewCase[] = [
     poolings: 3,
     permutations: 1000,
     heldout: { sentences: 812, documents: 25 },
+    controls: [control("keyword", " wait", 0.71), control("random direction", "max", 0.779), control("position", "late", 0.52), control("probe", "logistic, mean", 0.884)],
     scores: [
       score(812),
       score(40, { pooling: "first five", heldout: 0.512, z: -0.0341, q: 0.999, permutationP: 0.42 }),
@@ -33,7 +37,7 @@ export const scoreCases: ViewCase[] = [
       score(65_535, { z: NaN, q: NaN, permutationP: 0.0819 }),
     ],
   })),
-  noted("best-latents-none", bestTable({ label: "deduction", latents: 8, poolings: 3, permutations: 10, heldout: { sentences: 4, documents: 2 }, scores: [] })),
+  noted("best-latents-none", bestTable({ label: "deduction", latents: 8, poolings: 3, permutations: 10, heldout: { sentences: 4, documents: 2 }, controls: [], scores: [] })),
   noted("reasonscore", reasonTable({
     scored: [
       { latent: 812, score: 0.0123, inside: 2.1, outside: 0.00041, entropy: 0.87, groups: { wait: 0.4, "let me": 0.31, "<b>but</b>": 0.2, $x$: 0.05, hmm: 0.04 } },
