@@ -17,8 +17,24 @@ export { compareSaes, comparison } from "./adapters/compare";
 export { sparseProbing } from "./adapters/probe";
 export { dictionaryRecovery } from "./adapters/dictionary";
 export { densityHistogram } from "./adapters/evaluationplots";
-export { collect } from "./adapters/collect";
+export { collect, collectAll } from "./adapters/collect";
 export { openFeatures } from "./adapters/features";
+export { featureBrowser } from "./adapters/browser";
+export { featureCard } from "./adapters/featurecard";
+export { documentView, timeline } from "./adapters/documents";
+export { textFeatures } from "./adapters/textfeatures";
+export { activationHistogram, densityPlot } from "./adapters/featureplots";
+export { cofiringGraph } from "./adapters/cofiringgraph";
+export { exportTable } from "./adapters/exports";
+export { tablePlot } from "./adapters/tableplot";
+export { exportNeuronpedia, importNeuronpedia } from "./adapters/neuronpedia";
+export { exportDelphi } from "./adapters/delphi";
+export { compareFeatures, nearestFeatures, similarFeatures } from "./adapters/similarity";
+export { decoderMap } from "./adapters/decodermap";
+export { suggestLabels } from "./adapters/suggestlabels";
+export { labelFeatures, paraphraser } from "./adapters/labeller";
+export { detectionScore } from "./adapters/detection";
+export { openAiProvider } from "./adapters/provider";
 export { scoreLabels } from "./adapters/score";
 export { reasonScore } from "./adapters/reasonscore";
 export { promptStatistics } from "./adapters/promptstatistics";
@@ -61,6 +77,19 @@ export type { Recovery } from "./core/recovery";
 export type { SpliceMeasures } from "./core/spliceloss";
 export type { CollectOptions } from "./adapters/collect";
 export type { CollectedFeature, Features, TopOptions } from "./adapters/features";
+export type { TextFeatures, TextOptions } from "./adapters/textfeatures";
+export type { GraphOptions } from "./adapters/cofiringgraph";
+export type { TablePlotOptions } from "./adapters/tableplot";
+export type { NeuronpediaExport, NeuronpediaOptions } from "./adapters/neuronpedia";
+export type { ImportedFeature } from "./core/neuronpediafeature";
+export type { DelphiExport, DelphiOptions } from "./adapters/delphi";
+export type { CompareFeaturesOptions, FeatureComparison, Nearest, NearestOptions, SimilarFeature, SimilarOptions } from "./adapters/similarity";
+export type { DecoderMap, DecoderMapOptions } from "./adapters/decodermap";
+export type { FeatureLabels } from "./adapters/suggestlabels";
+export type { LabelOptions } from "./adapters/labeller";
+export type { DetectionOptions, DetectionScores } from "./adapters/detection";
+export type { DetectionScore } from "./core/detection";
+export type { LabelProvider, OpenAiOptions } from "./adapters/provider";
 export type { ScoreOptions } from "./adapters/score";
 export type { EveryLatent, LabelScores } from "./adapters/labelscores";
 export type { LatentScore } from "./core/latentscoretable";
@@ -76,5 +105,5 @@ export type {
   Progress, RunOptions, Sae, SaeFormat, SaeParts, SaeWeights, SaveOptions, Span, Sparse, Store, StoreManifest, Tokenizer, Tokens, TrainingPoint, TrainKind, Write,
 } from "./core/types";
 export {
-  CheckpointError, DiskError, EngineError, FormatError, HookError, HubError, InterruptError, ModelError, OptionError, StoreError, TextError, TrainError,
+  CheckpointError, DiskError, EngineError, FormatError, HookError, HubError, InterruptError, ModelError, OptionError, ProviderError, StoreError, TextError, TrainError,
 } from "./core/errors";
