@@ -1,5 +1,5 @@
 import { OptionError, StoreError } from "../core/errors";
-import { checkGroups, REASONING_WORDS, reasonSums, reasonTable, windowsOf, type ReasonScored, type Window, type WordGroups } from "../core/reasonscore";
+import { checkGroups, REASONING_WORDS, reasonSums, reasonTable, windowsOf, type ReasonScored, type WordWindow, type WordGroups } from "../core/reasonscore";
 import type { Progress, Sae } from "../core/types";
 import { eachRows } from "./featurerows";
 import type { Features } from "./features";
@@ -11,7 +11,7 @@ import { notedBundle } from "./table";
 export interface ReasonOptions {
   groups?: WordGroups; // REASONING_WORDS: the ten of the paper
   alpha?: number; // 0.7: how much it counts that several groups are met
-  window?: Window; // [1, 2]: tokens to the left and to the right of a word
+  window?: WordWindow; // [1, 2]: tokens to the left and to the right of a word
   decoderNorms?: ArrayLike<number> | Sae; // 1 each, as most trainers keep them: ‖W_dec row‖ of each latent, folded into its activation; of an SAE its own
   progress?: Progress; // a bar in a notebook, nothing elsewhere
 }
