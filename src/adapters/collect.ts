@@ -115,7 +115,7 @@ async function make(from: Store | Model, saes: Sae[], options: CollectOptions, f
 }
 
 /** SHA-256 over shapes and arrays of an SAE. */
-function* saeHash({ weights }: Sae): Pieces<string> {
+export function* saeHash({ weights }: Sae): Pieces<string> {
   const hash = createHash("sha256").update(JSON.stringify([weights.d, weights.latents, weights.k]));
   const arrays = [weights.wEnc, weights.bEnc, weights.wDec, weights.bDec];
   if (!isPlain(weights)) {

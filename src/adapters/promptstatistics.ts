@@ -1,5 +1,5 @@
 import { OptionError } from "../core/errors";
-import { promptCounts, promptTable, spreadOf, type Few, type PromptFeature, type Spread } from "../core/promptstatistics";
+import { promptCounts, promptTable, spreadOf, type FewTokens, type PromptFeature, type PromptSpread } from "../core/promptstatistics";
 import { visible } from "../core/token";
 import type { Progress } from "../core/types";
 import { eachRows } from "./featurerows";
@@ -11,13 +11,13 @@ import { notedBundle } from "./table";
 
 export interface PromptOptions {
   most?: number; // 10: the strongest latents of a prompt, by their maximum in it
-  few?: Partial<Few>; // { bits: 3, tokens: 10 }: entropy and distinct tokens up to which a latent follows few tokens
+  few?: Partial<FewTokens>; // { bits: 3, tokens: 10 }: entropy and distinct tokens up to which a latent follows few tokens
   progress?: Progress; // a bar in a notebook, nothing elsewhere
 }
 
 export interface PromptOrder {
   by?: "topIn" | "prompts" | "max"; // "topIn": the number of prompts in which it is among the strongest; in how many it fires; its maximum
-  spread?: Spread; // all
+  spread?: PromptSpread; // all
   count?: number; // 20
 }
 
@@ -42,7 +42,7 @@ const ORDERS: Record<NonNullable<PromptOrder["by"]>, string> = { topIn: "the num
  */
 export async function promptStatistics(features: Features, options: PromptOptions = {}): Promise<PromptStatistics> {
   const { most = 10, progress = defaultProgress() } = options;
-  const few: Few = { bits: 3, tokens: 10, ...options.few };
+  const few: FewTokens = { bits: 3, tokens: 10, ...options.few };
   if (!Number.isSafeInteger(most) || most < 1) throw new OptionError(`promptStatistics: most: expected a whole number from 1 on, found ${most}. The default is 10.`);
   if (!(few.bits >= 0 && few.tokens >= 1)) throw new OptionError(`promptStatistics: few: expected { bits, tokens } above 0, found ${JSON.stringify(few)}. The default is { bits: 3, tokens: 10 }.`);
   const F = features.count;
@@ -55,8 +55,8 @@ export async function promptStatistics(features: Features, options: PromptOption
   const { documents, prompts, topIn } = sums.finish();
   const { max, entropy, distinct } = features.statistics;
   const { fired } = features;
-  const spread = (f: number): Spread => spreadOf(entropy[f], distinct[f], few);
-  const spreads: Record<Spread, number> = { "few tokens": 0, "many tokens": 0, between: 0 };
+  const spread = (f: number): PromptSpread => spreadOf(entropy[f], distinct[f], few);
+  const spreads: Record<PromptSpread, number> = { "few tokens": 0, "many tokens": 0, between: 0 };
   fired.forEach((n, f) => n && spreads[spread(f)]++);
   const top = (order: PromptOrder = {}): PromptFeature[] & ShownNow => {
     const { by = "topIn", count = 20 } = order;

@@ -1,6 +1,6 @@
 import { OptionError, StoreError } from "../core/errors";
-import { checkGroups, REASONING_WORDS, reasonSums, reasonTable, windowsOf, type ReasonScored, type Window, type WordGroups } from "../core/reasonscore";
-import type { Progress } from "../core/types";
+import { checkGroups, REASONING_WORDS, reasonSums, reasonTable, windowsOf, type ReasonScored, type WordWindow, type WordGroups } from "../core/reasonscore";
+import type { Progress, Sae } from "../core/types";
 import { eachRows } from "./featurerows";
 import type { Features } from "./features";
 import { meter } from "./progress";
@@ -11,8 +11,8 @@ import { notedBundle } from "./table";
 export interface ReasonOptions {
   groups?: WordGroups; // REASONING_WORDS: the ten of the paper
   alpha?: number; // 0.7: how much it counts that several groups are met
-  window?: Window; // [1, 2]: tokens to the left and to the right of a word
-  decoderNorms?: ArrayLike<number>; // 1 each, as most trainers keep them: ‖W_dec row‖ of each latent, folded into its activation
+  window?: WordWindow; // [1, 2]: tokens to the left and to the right of a word
+  decoderNorms?: ArrayLike<number> | Sae; // 1 each, as most trainers keep them: ‖W_dec row‖ of each latent, folded into its activation; of an SAE its own
   progress?: Progress; // a bar in a notebook, nothing elsewhere
 }
 
@@ -36,7 +36,8 @@ const STOPPED = "No scores were kept: ask again.";
  * @see https://arxiv.org/abs/2503.18878
  */
 export async function reasonScore(features: Features, options: ReasonOptions = {}): Promise<ReasonScores> {
-  const { groups = REASONING_WORDS, alpha = 0.7, window = [1, 2], decoderNorms, progress = defaultProgress() } = options;
+  const { groups = REASONING_WORDS, alpha = 0.7, window = [1, 2], progress = defaultProgress() } = options;
+  const decoderNorms = options.decoderNorms && "weights" in options.decoderNorms ? normsOf(options.decoderNorms) : options.decoderNorms;
   checkGroups(groups);
   if (!(Number.isFinite(alpha) && alpha >= 0)) throw new OptionError(`reasonScore: alpha: expected a number from 0 on, found ${alpha}. The paper takes 0.7.`);
   if (window.length !== 2 || window.some((n) => !Number.isSafeInteger(n) || n < 0))
@@ -88,4 +89,14 @@ export async function reasonScore(features: Features, options: ReasonOptions = {
     { scores: measures.scores, of, top, keep: () => features.setColumn("ReasonScore", measures.scores) },
     () => top()[DISPLAY](),
   ) as ReasonScores;
+}
+
+/** Lengths of the decoder's rows; 1 of an SAE that divides by them when it decodes. */
+function normsOf({ weights: { wDec, latents, rescaleByDecoderNorm } }: Sae): Float32Array {
+  const width = wDec.length / latents;
+  return Float32Array.from({ length: latents }, (_, f) => {
+    let sum = 0;
+    for (let i = f * width; i < (f + 1) * width; i++) sum += wDec[i] * wDec[i];
+    return rescaleByDecoderNorm ? 1 : Math.sqrt(sum);
+  });
 }

@@ -7,15 +7,15 @@ import type { Sparse } from "./types";
  */
 
 /** How a latent's activation lies over tokens. */
-export type Spread = "few tokens" | "many tokens" | "between";
+export type PromptSpread = "few tokens" | "many tokens" | "between";
 
 /** What counts as few: both must hold; as many: neither. */
-export interface Few {
+export interface FewTokens {
   bits: number; // entropy of the tokens' shares of the activation mass, at most
   tokens: number; // different tokens among the 100 strongest firings, at most
 }
 
-export const spreadOf = (entropy: number, distinct: number, { bits, tokens }: Few): Spread =>
+export const spreadOf = (entropy: number, distinct: number, { bits, tokens }: FewTokens): PromptSpread =>
   entropy <= bits && distinct <= tokens ? "few tokens" : entropy > bits && distinct > tokens ? "many tokens" : "between";
 
 export interface PromptCounts {
@@ -90,17 +90,17 @@ export interface PromptFeature {
   topIn: number;
   entropy: number;
   distinctTokens: number;
-  spread: Spread;
+  spread: PromptSpread;
   tokens: string;
 }
 
 export interface PromptView {
   features: PromptFeature[];
   /** Latents that fire, of each spread. */
-  spreads: Record<Spread, number>;
+  spreads: Record<PromptSpread, number>;
   documents: number;
   most: number;
-  few: Few;
+  few: FewTokens;
   by: string;
 }
 

@@ -21,9 +21,11 @@ const ITEMS = 2 ** 22; // a key is bits·2²² + item, exact in a float64
 /**
  * Sorts sparse scores once, and deals them out by ranges of items: to each range its own, counted from its beginning. What it gives is
  * overwritten by its next call.
- * @param ends of the ranges, ascending; items lie below the last one, at most 2²²
+ * @param ends of the ranges, ascending; items lie below the last one
+ * @throws RangeError for more than 2²² items
  */
 export function sorter(ends: number[]): (item: Int32Array, score: Float32Array, count?: number) => Sorted[] {
+  if (ends.at(-1)! > ITEMS) throw new RangeError(`expected at most ${ITEMS.toLocaleString("en")} sentences, found ${ends.at(-1)!.toLocaleString("en")}. Score the documents in parts.`);
   let keys = new Float64Array(0);
   const dealt = ends.map((): Sorted => ({ count: 0, item: new Int32Array(0), groups: 0, ends: new Int32Array(0) }));
   const last = new Float64Array(ends.length);

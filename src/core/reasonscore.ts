@@ -26,7 +26,7 @@ export const REASONING_WORDS: WordGroups = {
 };
 
 /** Tokens to the left of a word and to its right. */
-export type Window = [left: number, right: number];
+export type WordWindow = [left: number, right: number];
 
 /** @throws OptionError for groups that no score could come of */
 export function checkGroups(groups: WordGroups): void {
@@ -41,7 +41,7 @@ export function checkGroups(groups: WordGroups): void {
 const WITHIN = "[\\p{L}\\p{N}_]";
 
 /** Finds words of groups in a text. @returns of each token a mask, bit g: it lies in the window of a word of group g */
-export function windowsOf(groups: WordGroups, [left, right]: Window): (text: string, offsets: { start: Int32Array; end: Int32Array }) => Int32Array {
+export function windowsOf(groups: WordGroups, [left, right]: WordWindow): (text: string, offsets: { start: Int32Array; end: Int32Array }) => Int32Array {
   const patterns = Object.values(groups).map((words) => {
     const spelt = words.map((word) => word.trim().replace(/[.*+?^${}()|[\]\\/]/g, "\\$&"));
     return new RegExp(`(?<!${WITHIN})(?:${spelt.join("|")})(?!${WITHIN})`, "gu");
@@ -147,7 +147,7 @@ export interface ReasonView {
   rows: ReasonMeasures["rows"];
   groups: string[];
   alpha: number;
-  window: Window;
+  window: WordWindow;
   /** Whether norms of the decoder were given. */
   norms: boolean;
 }

@@ -162,6 +162,8 @@ test("a subset, rows that decode by their own length, and what cannot be asked",
   const features = await collect(store, sae, { folder: join(root, "other") });
   const smaller = { ...sae, weights: { ...sae.weights, latents: 16, wDec: sae.weights.wDec.slice(0, 16 * 32) } };
   await assert.rejects(featureLogits(model, smaller, { features }), StoreError);
+  const another = { ...sae, weights: { ...sae.weights, wDec: sae.weights.wDec.map((w) => -w) } };
+  await assert.rejects(featureLogits(model, another, { features }), (error: Error) => error instanceof StoreError && /another one of as many latents/.test(error.message));
   features.close();
   const flag = ((globalThis as Record<symbol, unknown>)[Symbol.for("saelab.interrupt")] ??= { requested: false }) as { requested: boolean };
   try {

@@ -108,6 +108,12 @@ test("of a family: the latent that follows a word against one that follows sever
   // twice the norm of all changes nothing; of one latent it changes its score
   const doubled = await reasonScore(features, { groups, window: [0, 0], decoderNorms: new Float32Array(32).fill(2) });
   for (let f = 0; f < 32; f++) assert.ok(Math.abs(doubled.scores[f] - one.scores[f]) < 1e-6);
+  const uneven = Float32Array.from({ length: 32 }, (_, f) => 1 + f / 8);
+  const wDec = sae.weights.wDec.map((w, i) => w * uneven[Math.floor(i / 32)]); // unit rows before
+  const [given, own] = [await reasonScore(features, { groups, decoderNorms: uneven }), await reasonScore(features, { groups, decoderNorms: { ...sae, weights: { ...sae.weights, wDec } } })];
+  const plain = await reasonScore(features, { groups });
+  for (let f = 0; f < 32; f++) assert.ok(Math.abs(given.scores[f] - own.scores[f]) < 1e-5);
+  assert.ok(given.scores.some((score, f) => Math.abs(score - plain.scores[f]) > 1e-3));
   assert.match((doubled[DISPLAY]() as Record<string, string>)["text/plain"], /α 0\.7\.\n/);
 
   const wrong: ReasonOptions[] = [{ groups: { wait: ["wait"] } }, { groups: { a: ["x"], b: [] } }, { groups: { a: ["x"], b: [" "] } }, { alpha: -1 }, { window: [1, -2] }, { decoderNorms: [1] }];

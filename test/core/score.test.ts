@@ -88,6 +88,14 @@ test("AUROC: by pairs, by sorting, sparse, present or absent: all the same", () 
   }
 });
 
+test("sparse scores are dealt out by ranges, each counted from its beginning, equal ones together; zeros are left out", () => {
+  const [train, test] = sorter([4, 7])(Int32Array.of(5, 1, 6, 0, 4, 3), Float32Array.of(2, 2, 9, 0.5, 2, 0));
+  const plain = ({ count, item, groups, ends }: typeof train) => [[...item.subarray(0, count)], [...ends.subarray(0, groups)]];
+  assert.deepEqual(plain(train), [[1, 0], [1, 2]]);
+  assert.deepEqual(plain(test), [[2, 1, 0], [1, 3]]);
+  assert.throws(() => sorter([10, 2 ** 22 + 1]), RangeError);
+});
+
 test("AUROC of a label without positives is not a number; of equal scores one half", () => {
   assert.ok(Number.isNaN(auroc([1, 2], [0, 0])));
   assert.equal(auroc([3, 3, 3], [0, 1, 0]), 0.5);
