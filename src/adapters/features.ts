@@ -8,6 +8,7 @@ import { DENSE } from "../core/measure";
 import { bytesToText } from "../core/token";
 import type { Example, Sparse, Store } from "../core/types";
 import { columnNames, readColumn, writeColumn, type Column } from "./columns";
+import { keptLogits } from "./keptlogits";
 import { openFamily, readManifest, sameStore, tidy, type FeaturesManifest } from "./family";
 import { DISPLAY, heatMap, showing, type FeatureList, type ShownNow } from "./show";
 import { openStore } from "./store";
@@ -63,8 +64,11 @@ export interface Features extends ShownNow {
   codes(from: number, to: number): Sparse;
   /** Rows on which each latent fires. */
   fired: Int32Array;
-  /** Of each latent: share of rows, mean over the rows on which it fires, maximum. */
-  statistics: { density: Float32Array; mean: Float32Array; max: Float32Array };
+  /**
+   * Of each latent: share of rows, mean over the rows on which it fires, maximum; entropy (bits) of its activation mass over tokens, different
+   * tokens among its 100 strongest firings.
+   */
+  statistics: { density: Float32Array; mean: Float32Array; max: Float32Array; entropy: Float32Array; distinct: Int32Array };
   /** The store it was collected from. @throws StoreError if it is gone or another one */
   store(): Promise<Store>;
   close(): void;
@@ -101,6 +105,7 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
     document: (index) => names.documents[index] ?? String(index),
   };
   let store = options.store;
+  const logitsOf = keptLogits(path, F);
   const textOf = (name: string, latent: number): string | undefined => {
     const column = found(name);
     return Array.isArray(column) ? column[latent] : undefined;
@@ -135,6 +140,7 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
         goesOn: goesOn[e] === 1,
       });
     });
+    const logits = logitsOf(latent);
     const triggers = Array.from({ length: TRIGGERS }, (_, i) => latent * TRIGGERS + i)
       .filter((i) => trigger[i] >= 0)
       .map((i) => ({ token: trigger[i], text: words.token(trigger[i]), mean: triggerMean[i] }));
@@ -154,6 +160,7 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
       words,
       ...(textOf("label", latent) ? { label: textOf("label", latent) } : {}),
       ...(textOf("verdict", latent) ? { verdict: textOf("verdict", latent) } : {}),
+      ...(logits ? { logits } : {}),
     };
     const one: CollectedFeature = showing(plain, () => heatMap(one)[DISPLAY]());
     return one;
@@ -194,7 +201,7 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
       rows: manifest.rows,
       words,
       fired,
-      statistics: { density: Float32Array.from(fired, (n) => n / manifest.rows), mean, max },
+      statistics: { density: Float32Array.from(fired, (n) => n / manifest.rows), mean, max, entropy, distinct },
       feature: (latent: number) => feature(latent),
       top,
       columns: () => columnNames(path),

@@ -7,7 +7,8 @@ import type { Features } from "./features";
 import { firingsOfSome, inPlace } from "./inplace";
 import { breathe, stopIfInterrupted } from "./interrupt";
 import { positives, type Labelled } from "./labelled";
-import { scoreLabels, type LabelScores } from "./score";
+import type { LabelScores } from "./labelscores";
+import { scoreLabels } from "./score";
 
 /**
  * What another SAE of the same rows, such as one of another seed, has of some latents: scores agreed to .01–.05 between seeds where the best
@@ -28,8 +29,8 @@ export async function secondOpinions(
   const cosines = await cosinesTo(sae, latents, second.sae, second.stopped);
   const nearest = cosines.map((row) => row.reduce((most, value, j) => (value > row[most] ? j : most), 0));
   const asked = [...new Set([best, ...nearest])];
-  const training = scores.training(label);
-  const poolings = asked.map((latent): Pooling => POOLINGS[POOLINGS.reduce((most, _, p) => (training[latent * POOLINGS.length + p] > training[latent * POOLINGS.length + most] ? p : most), 0)]);
+  const { pooling } = scores.every(label);
+  const poolings = asked.map((latent): Pooling => POOLINGS[pooling[latent]]);
   const places = inPlace(labelled, await firingsOfSome(second.features, asked, second.stopped), poolings);
   const positive = positives(labelled.test, 0);
   const heldout = (latent: number): number => auroc(places[asked.indexOf(latent)].heldout, positive);

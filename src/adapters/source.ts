@@ -139,16 +139,22 @@ function headRows(a: Architecture, weights: Map<string, Weight>, tokens: number[
   if (wrong !== undefined) throw new OptionError(`head: expected token ids from 0 to ${a.vocabulary - 1}, found ${wrong}.`);
   const matrix = weights.get(a.tied ? "embed_tokens.weight" : "lm_head.weight")!;
   const rows = new Float32Array(tokens.length * a.width);
-  tokens.forEach((token, i) => rows.set(readWeight(matrix, token * a.width, (token + 1) * a.width), i * a.width));
+  for (let i = 0, j; i < tokens.length; i = j) { // neighbours in one go: a whole vocabulary may be asked for
+    for (j = i + 1; j < tokens.length && tokens[j] === tokens[j - 1] + 1;) j++;
+    rows.set(readWeight(matrix, tokens[i] * a.width, (tokens[j - 1] + 1) * a.width), i * a.width);
+  }
   const norm = readWeight(weights.get("norm.weight")!);
   const [bias, offsets] = [weights.get("norm.bias"), weights.get("lm_head.bias")];
   return {
     rows, norm: a.row.norm === "rms 1+w" ? norm.map((w) => 1 + w) : norm, kind: a.row.norm === "layer" ? "layer" : "rms", epsilon: a.epsilon,
     ...(bias ? { bias: readWeight(bias) } : {}),
-    ...(offsets ? { offsets: Float32Array.from(tokens, (token) => readWeight(offsets, token, token + 1)[0]) } : {}),
+    ...(offsets ? { offsets: all(readWeight(offsets), tokens) } : {}),
     ...(a.logitCap ? { cap: a.logitCap } : {}),
+    ...(a.tied ? { tied: true } : {}),
   };
 }
+
+const all = (values: Float32Array, at: number[]): Float32Array => Float32Array.from(at, (i) => values[i]);
 
 function headOutput(a: Architecture, weights: Map<string, Weight>, layer: number): HeadOutput {
   if (!(Number.isInteger(layer) && layer >= 0 && layer < a.layers)) throw new OptionError(`headOutput: expected a block from 0 to ${a.layers - 1}, found ${layer}.`);

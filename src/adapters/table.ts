@@ -1,5 +1,6 @@
 import type { DataFrame } from "danfojs-node";
 import { FEATURE_COLUMNS, tableHtml, tableText, type TableView } from "../core/featuretable";
+import { notedHtml, notedText, type NotedTable } from "../core/noted";
 import { visible } from "../core/token";
 import type { Features, TopOptions } from "./features";
 import { DISPLAY, shown, type Bundle, type ShownNow } from "./show";
@@ -39,6 +40,14 @@ export const tableBundle = (table: TableView): Bundle => ({
   },
   "text/html": tableHtml(table),
   "text/plain": tableText(table),
+});
+
+/** A table with notes: what renders tables shows it, and has the notes beside. */
+export const notedBundle = (table: NotedTable): Bundle => ({
+  ...tableBundle(table),
+  "application/vnd.saelab.table.v1+json": { ...(tableBundle(table)["application/vnd.saelab.table.v1+json"] as object), notes: table.notes },
+  "text/html": notedHtml(table),
+  "text/plain": notedText(table),
 });
 
 /**

@@ -1,5 +1,5 @@
 import { controlRate, share, strongestKind, type Falsified, type FalsifyVerdict, type Measure, type Rate } from "./falsify";
-import { count, escapeHtml, MONO, padEnd, padStart, percent, PLAIN, RULE, SANS, shade } from "./html";
+import { count, escapeHtml, MONO, padEnd, padStart, percent, PLAIN, RULE, SANS, shade, short } from "./html";
 import type { DetectorKind } from "./scoretable";
 
 /** Verdicts as something to read: each latent's figures, test by test, and what its verdict rests on. */
@@ -49,7 +49,7 @@ const control = (one: Falsified, kind: DetectorKind): Cell => {
 type Column = { name: string; cell: (one: Falsified) => Cell; only?: (view: FalsificationView) => boolean };
 
 const COLUMNS: Column[] = [
-  { name: "held-out", cell: (one) => ({ text: figure(one.heldout), behind: `95 %: ${figure(one.interval[0])} to ${figure(one.interval[1])}; training ${figure(one.train)}; ${one.pooling}` }) },
+  { name: "held-out", cell: (one) => ({ text: figure(one.heldout), behind: `95 %: ${figure(one.interval[0])} to ${figure(one.interval[1])}; training ${figure(one.train)}; ${one.pooling}; q among all latents ${short(one.q)}` }) },
   { name: "AP", cell: (one) => ({ text: figure(one.averagePrecision) }) },
   { name: "random direction", cell: (one) => control(one, "random direction") },
   { name: "best word", cell: (one) => control(one, "keyword") },

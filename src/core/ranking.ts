@@ -8,6 +8,70 @@ import type { Random } from "./random";
  * R⁺ the sum of the positives' ranks.
  */
 
+/** Items with scores above zero, largest first, in groups of equal scores: those of group g end before ends[g]. */
+export interface Sorted {
+  count: number;
+  item: Int32Array;
+  groups: number;
+  ends: Int32Array;
+}
+
+const ITEMS = 2 ** 22; // a key is bits·2²² + item, exact in a float64
+
+/**
+ * Sorts sparse scores once, and deals them out by ranges of items: to each range its own, counted from its beginning. What it gives is
+ * overwritten by its next call.
+ * @param ends of the ranges, ascending; items lie below the last one, at most 2²²
+ */
+export function sorter(ends: number[]): (item: Int32Array, score: Float32Array, count?: number) => Sorted[] {
+  let keys = new Float64Array(0);
+  const dealt = ends.map((): Sorted => ({ count: 0, item: new Int32Array(0), groups: 0, ends: new Int32Array(0) }));
+  const last = new Float64Array(ends.length);
+  return (item, score, count = item.length) => {
+    if (keys.length < count) {
+      keys = new Float64Array(2 * count);
+      for (const one of dealt) [one.item, one.ends] = [new Int32Array(2 * count), new Int32Array(2 * count)];
+    }
+    const bits = new Int32Array(score.buffer, score.byteOffset, count); // those of a positive float32 sort as it does
+    let positive = 0;
+    for (let i = 0; i < count; i++) if (bits[i] > 0) keys[positive++] = bits[i] * ITEMS + item[i];
+    const sorted = keys.subarray(0, positive).sort();
+    for (const one of dealt) one.count = one.groups = 0;
+    for (let i = positive - 1; i >= 0; i--) {
+      const value = Math.floor(sorted[i] / ITEMS);
+      const which = sorted[i] - value * ITEMS;
+      let side = 0;
+      while (which >= ends[side]) side++;
+      const one = dealt[side];
+      if (one.count && value !== last[side]) one.ends[one.groups++] = one.count;
+      last[side] = value;
+      one.item[one.count++] = which - (side ? ends[side - 1] : 0);
+    }
+    for (const one of dealt) if (one.count) one.ends[one.groups++] = one.count;
+    return dealt;
+  };
+}
+
+/** AUROC and average precision of one label from sparse scores. @param mask labels of each item @param totals its positives and negatives */
+export function sparseMeasures({ item, groups, ends }: Sorted, mask: Int32Array, l: number, positives: number, negatives: number): { auroc: number; averagePrecision: number } {
+  let [above, pairs, precision] = [0, 0, 0]; // positives above
+  const add = (to: number, p: number, q: number): void => {
+    pairs += q * (above + p / 2);
+    above += p;
+    precision += (p * above) / to;
+  };
+  for (let g = 0, i = 0; g < groups; g++) {
+    const from = i;
+    let p = 0;
+    for (; i < ends[g]; i++) p += (mask[item[i]] >> l) & 1;
+    add(i, p, i - from - p);
+  }
+  const n = positives + negatives;
+  const silent = n - (groups ? ends[groups - 1] : 0);
+  if (silent) add(n, positives - above, silent - (positives - above));
+  return { auroc: pairs / (positives * negatives), averagePrecision: precision / positives };
+}
+
 /**
  * Ranks → AUROC of several labels at once. Sentences with the same labels form a class; ranks are summed by class.
  * @param mask labels of each of the sentences that count
@@ -37,26 +101,19 @@ export function ranking(mask: Int32Array, labels: number) {
     positives,
     classes: masks.length,
     classOf,
-    /**
-     * Scores that are zero but for `item[i]`, whose score is ≥ 0. Exact: ties have the mean of their ranks.
-     * @param keys scratch of at least item.length
-     */
-    sparse(item: Int32Array, score: Float32Array, keys: Float64Array, out: Float64Array): void {
-      const bits = new Int32Array(score.buffer, score.byteOffset, score.length); // those of a positive float32 sort as it does
-      let count = 0;
-      for (let i = 0; i < item.length; i++) if (bits[i] > 0) keys[count++] = bits[i] * 2 ** 22 + classOf[item[i]];
-      const sorted = keys.subarray(0, count).sort();
+    /** Scores that are zero but on some sentences. Exact: ties have the mean of their ranks. */
+    sparse({ item, count, ends, groups }: Sorted, out: Float64Array): void {
       within.fill(0);
-      for (let i = 0; i < count; i++) within[sorted[i] % 2 ** 22]++;
-      const zeros = n - count;
-      for (let c = 0; c < masks.length; c++) rankSum[c] = (size[c] - within[c]) * ((zeros + 1) / 2);
-      for (let i = 0; i < count;) {
-        const value = Math.floor(sorted[i] / 2 ** 22);
-        let j = i + 1;
-        while (j < count && Math.floor(sorted[j] / 2 ** 22) === value) j++;
-        const rank = zeros + (i + 1 + j) / 2;
-        for (; i < j; i++) rankSum[sorted[i] % 2 ** 22] += rank;
+      rankSum.fill(0);
+      for (let g = 0, i = 0; g < groups; g++) {
+        const rank = n - (i + ends[g] - 1) / 2;
+        for (; i < ends[g]; i++) {
+          const c = classOf[item[i]];
+          rankSum[c] += rank;
+          within[c]++;
+        }
       }
+      for (let c = 0; c < masks.length; c++) rankSum[c] += (size[c] - within[c]) * ((n - count + 1) / 2);
       finish(out);
     },
     /**

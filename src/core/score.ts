@@ -1,7 +1,6 @@
 import type { Firings } from "./collect";
 import { OptionError } from "./errors";
 import type { Pieces } from "./pieces";
-import type { ranking } from "./ranking";
 import type { Document } from "./types";
 
 /**
@@ -207,27 +206,4 @@ export function pooling(rows: RowSentences, number: Int32Array): (firings: Firin
     }
     return { count, item, scores };
   };
-}
-
-/**
- * AUROC of latents × poolings for all labels: out[l][(latent)·3 + pooling], filled for the latents of the firings.
- * Sentences on which a latent does not fire are one group of ties.
- */
-export function* scoreLatents(
-  firings: Firings,
-  pool: ReturnType<typeof pooling>,
-  ranks: ReturnType<typeof ranking>,
-  out: Float32Array[],
-): Pieces<void> {
-  let keys = new Float64Array(1024);
-  const found = new Float64Array(out.length);
-  for (let f = firings.from; f < firings.to; f++) {
-    if (f % 16 === 15) yield;
-    const pooled = pool(firings, f);
-    if (keys.length < pooled.count) keys = new Float64Array(2 * pooled.count);
-    pooled.scores.forEach((score, p) => {
-      ranks.sparse(pooled.item, score, keys, found);
-      for (let l = 0; l < out.length; l++) out[l][f * POOLINGS.length + p] = found[l];
-    });
-  }
 }

@@ -46,6 +46,8 @@ export interface ScoresView {
   poolings: number;
   train: { sentences: number; documents: number };
   heldout: { sentences: number; documents: number };
+  /** Training sentences on which all random directions were tried, where not on all; the best of each label are then measured on all. */
+  sampled?: number;
   /** Sentences without a row. */
   skipped: number;
   /** Labels that could not be scored: on one side of the split no sentence carries them, or all do. */
@@ -113,11 +115,11 @@ const signOf = ({ what, absent }: Detector): string => (absent ? `no “${what}�
 const of = ({ detectors }: LabelScore, kind: DetectorKind): Detector | undefined =>
   detectors.find((one) => one.kind === kind);
 
-function notes({ latents, poolings, train, heldout, skipped, leftOut = [], labels }: ScoresView): string[] {
+function notes({ latents, poolings, train, heldout, sampled, skipped, leftOut = [], labels }: ScoresView): string[] {
   return [
     `Figures are AUROC on ${count(heldout.sentences)} sentences of ${count(heldout.documents)} held-out documents; 95 % intervals by bootstrap over documents. ` +
       `AP is average precision, to be compared with the base rate.`,
-    `${count(latents)} latents × ${poolings} poolings, as many random directions, and the presence and absence of every word were searched on ${count(train.sentences)} sentences of ${count(train.documents)} training documents.` +
+    `${count(latents)} latents × ${poolings} poolings, as many random directions${sampled ? ` (on ${count(sampled)} sentences drawn by chance, the best of them on all)` : ""}, and the presence and absence of every word were searched on ${count(train.sentences)} sentences of ${count(train.documents)} training documents.` +
       (skipped ? ` ${count(skipped)} sentences have no row and are left out.` : ""),
     ...(leftOut.length
       ? [

@@ -180,6 +180,8 @@ export interface HeadRows {
   /** The head's own bias, [tokens]. */
   offsets?: Float32Array;
   cap?: number;
+  /** The rows are the embedding's too. */
+  tied?: true;
 }
 
 /** attention output = weight·z + bias, then an RMS norm where there is one. */

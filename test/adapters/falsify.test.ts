@@ -9,7 +9,8 @@ import { falsify, type Falsification, type FalsifyOptions } from "../../src/adap
 import type { Features } from "../../src/adapters/features";
 import { latentsOf } from "../../src/adapters/latentrows";
 import { ordinaryDocuments, ordinaryText } from "../../src/adapters/ordinary";
-import { scoreLabels, type LabelScores } from "../../src/adapters/score";
+import type { LabelScores } from "../../src/adapters/labelscores";
+import { scoreLabels } from "../../src/adapters/score";
 import { DISPLAY } from "../../src/adapters/show";
 import { InterruptError, OptionError, StoreError } from "../../src/core/errors";
 import { share, type Falsified, type Measure } from "../../src/core/falsify";

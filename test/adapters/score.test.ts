@@ -7,6 +7,8 @@ import { collect } from "../../src/adapters/collect";
 import { scoreLabels } from "../../src/adapters/score";
 import { DISPLAY, heatMap } from "../../src/adapters/show";
 import { InterruptError, OptionError, StoreError } from "../../src/core/errors";
+import { randomDirections } from "../../src/core/controls";
+import { random } from "../../src/core/random";
 import { auroc } from "../../src/core/ranking";
 import type { Store } from "../../src/core/types";
 import { synthetic } from "./synthetic";
@@ -69,6 +71,42 @@ test("finds the planted latents, and reports them on held-out documents", async 
   features.close();
 });
 
+test("the best latents of a label, all of them, and as columns of the family", async () => {
+  const { store, sae } = synthetic({ documents: 60 });
+  const features = await collect(store, sae, { folder: join(root, "every") });
+  const scores = await scoreLabels(features, { resamples: 20, permutations: 200 });
+  const best = scores.best("backtracking", { count: 4 });
+  assert.equal(best.length, 4);
+  const of = scores.of("backtracking");
+  assert.deepEqual([best[0].latent, best[0].pooling, best[0].baseRate], [of.latent, of.pooling, of.baseRate]);
+  assert.ok(Math.abs(best[0].heldout - of.detectors[0].heldout) < 1e-6 && Math.abs(best[0].averagePrecision - of.detectors[0].averagePrecision) < 1e-6);
+  assert.ok(best.every(({ train }, i) => !i || train <= best[i - 1].train));
+  assert.ok(best[0].q < 1e-6 && best[0].z > 6 && best[0].permutationP === 1 / 201, JSON.stringify(best[0]));
+  assert.ok(best[0].tokenAuroc > 0.7 && best[0].tokenAveragePrecision > 2 * best[0].tokenBaseRate);
+  for (const one of scores.best("initializing", { count: 6 })) assert.ok(one.q > 0.05 && one.permutationP > 0.02, JSON.stringify(one)); // nothing follows it
+
+  const every = scores.every("backtracking");
+  for (const [name, values] of Object.entries(every)) assert.equal(values.length, 32, name);
+  assert.equal(every.heldout[0], best[0].heldout);
+  assert.deepEqual([every.heldout[31], every.z[31], every.q[31]], [0.5, NaN, NaN]); // it never fires
+  const training = scores.training("backtracking");
+  for (let f = 0; f < 32; f++) assert.equal(every.train[f], Math.max(...training.subarray(3 * f, 3 * f + 3)));
+
+  const bundle = best[DISPLAY]() as Record<string, string>;
+  assert.deepEqual(Object.keys(bundle), ["application/vnd.saelab.table.v1+json", "text/html", "text/plain"]);
+  assert.match(bundle["text/plain"], /^latent +pooling +training.*\n +0 +\S+/);
+  assert.match(bundle["text/plain"], /Latents that correlate with backtracking.*32 latents × 3 poolings.*15 held-out documents/);
+  assert.match(bundle["text/plain"], /Without an SAE, AUROC \(AP\) on the same sentences: “ wait” 0\.\d+ .*random direction .*probe/);
+  assert.throws(() => scores.best("joy"), OptionError);
+  assert.throws(() => scores.best("deduction", { count: 0 }), OptionError);
+
+  await scores.keep();
+  assert.deepEqual(features.columns().filter((name) => name.includes("backtracking")), ["AP backtracking", "AUROC backtracking", "q backtracking"]);
+  assert.deepEqual(features.column("AUROC backtracking"), every.heldout);
+  assert.ok(features.table().columns.includes("q deduction"));
+  features.close();
+});
+
 test("what is chosen does not depend on held-out labels; what is reported does", async () => {
   const { store, sae } = synthetic({ documents: 40 });
   const features = await collect(store, sae, { folder: join(root, "blind") });
@@ -103,6 +141,46 @@ test("what is chosen does not depend on held-out labels; what is reported does",
   again.close();
 });
 
+test("random directions: tried on a sample of many rows, the best are measured on all; no worse than trying all on all", async () => {
+  const { store, sae } = synthetic({ documents: 260 });
+  const features = await collect(store, sae, { folder: join(root, "directions") });
+  const scores = await scoreLabels(features, { resamples: 10, permutations: 10 });
+  assert.ok(scores.sampled! > 1000 && scores.sampled! < scores.train.sentences, String(scores.sampled));
+  assert.match(scores[DISPLAY]()["text/plain"] as string, /as many random directions \(on 1,\d+ sentences drawn by chance, the best of them on all\)/);
+
+  // all directions × poolings on all training sentences, from the rows
+  const [rows, origin] = [store.read("layers.1", 0, store.rows), store.origin(0, store.rows)];
+  const documents = store.documents();
+  const sentences = new Map<string, { label: string; rows: number[] }>(); // in training documents
+  for (let r = 0; r < store.rows; r++) {
+    const [d, position] = [origin.document[r], origin.position[r]];
+    const at = store.tokens(d).start[position];
+    const number = documents[d].spans.findIndex(({ start, end }) => start <= at && at < end);
+    if (documents[d].split === "heldout") continue;
+    const key = `${d} ${number}`;
+    if (!sentences.has(key)) sentences.set(key, { label: documents[d].spans[number].label, rows: [] });
+    sentences.get(key)!.rows.push(r);
+  }
+  const list = [...sentences.values()];
+  const directions = randomDirections(32, 32, random(0, 1));
+  const best = new Map<string, number>();
+  for (let j = 0; j < 32; j++) {
+    const v = directions.direction(j);
+    const dot = (r: number): number => v.reduce((sum, x, i) => sum + x * rows[r * 32 + i], 0);
+    const mean = (values: number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
+    const products = list.map((one) => one.rows.map(dot));
+    for (const pool of [mean, (values: number[]) => mean(values.slice(0, 5)), (values: number[]) => Math.max(...values)]) {
+      const pooled = products.map(pool);
+      for (const { label } of scores.labels) best.set(label, Math.max(best.get(label) ?? 0, auroc(pooled, list.map((one) => Number(one.label === label)))));
+    }
+  }
+  for (const { label, detectors } of scores.labels) {
+    const { train, searched } = detectors.find(({ kind }) => kind === "random direction")!;
+    assert.ok(Math.abs(train - best.get(label)!) < 1e-4 && searched === 96, `${label}: ${train}, best of all ${best.get(label)}`);
+  }
+  features.close();
+});
+
 test("the same seed gives the same scores; from a store and an SAE as from features", async () => {
   const { store, sae } = synthetic({ documents: 24 });
   const path = join(root, "store");
@@ -113,6 +191,7 @@ test("the same seed gives the same scores; from a store and an SAE as from featu
   assert.deepEqual(one.labels, two.labels);
   assert.equal(one.labels.length, 1);
   assert.equal(open(), before); // what it collected is closed, and its latents can still be shown
+  await two.keep();
   const list = two.features();
   assert.equal(list[0].latent, two.of("deduction").latent);
   const html = list[DISPLAY]()["text/html"] as string;
@@ -225,6 +304,7 @@ test("options that no score could come of are refused", async () => {
     { resamples: -1 },
     { resamples: 0 },
     { resamples: 1.5 },
+    { permutations: 0 },
     { seed: NaN },
   ])
     await assert.rejects(scoreLabels(features, options), OptionError);

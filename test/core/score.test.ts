@@ -8,17 +8,18 @@ import {
   oneSidedLabels,
   pooling,
   rowSentences,
-  scoreLatents,
   sentencesOf,
   withoutLabels,
 } from "../../src/core/score";
-import { auroc, averagePrecision, bootstrap, ranking } from "../../src/core/ranking";
+import { latentScores, silentScores } from "../../src/core/latentscores";
+import { auroc, averagePrecision, bootstrap, ranking, sorter, sparseMeasures } from "../../src/core/ranking";
+import { asNormal, FEWEST_DOCUMENTS } from "../../src/core/significance";
 import { logisticProbe, randomDirections, textModel, walshHadamard } from "../../src/core/controls";
 import { verdictOf, type Detector } from "../../src/core/scoretable";
 import type { Document } from "../../src/core/types";
 
 const close = (got: number, want: number, tolerance = 1e-9): void =>
-  assert.ok(Math.abs(got - want) <= tolerance, `${got} is not ${want}`);
+  assert.ok(Object.is(got, want) || Math.abs(got - want) <= tolerance, `${got} is not ${want}`);
 
 /** Pair by pair: the definition. */
 function byPairs(score: number[], positive: number[]): number {
@@ -57,16 +58,18 @@ test("AUROC: by pairs, by sorting, sparse, present or absent: all the same", () 
     const out = new Float64Array(3);
     const item = score.map((v, i) => ({ v, i })).filter(({ v }) => v > 0);
     const scrambled = item.sort((a, b) => ((a.i * 7919) % 151) - ((b.i * 7919) % 151));
-    ranks.sparse(
+    const [sorted] = sorter([150])(
       Int32Array.from(scrambled, ({ i }) => i),
       Float32Array.from(scrambled, ({ v }) => v),
-      new Float64Array(200),
-      out,
     );
+    ranks.sparse(sorted, out);
     for (let l = 0; l < 3; l++) {
       const want = byPairs(score, bitOf(mask, l));
       close(auroc(score, bitOf(mask, l)), want);
       close(out[l], want);
+      const both = sparseMeasures(sorted, mask, l, ranks.positives[l], 150 - ranks.positives[l]);
+      close(both.auroc, want);
+      close(both.averagePrecision, averagePrecision(score, bitOf(mask, l)));
     }
     const present = new Float64Array(ranks.classes);
     score.forEach((v, i) => v > 0 && present[ranks.classOf[i]]++);
@@ -89,7 +92,7 @@ test("AUROC of a label without positives is not a number; of equal scores one ha
   assert.ok(Number.isNaN(auroc([1, 2], [0, 0])));
   assert.equal(auroc([3, 3, 3], [0, 1, 0]), 0.5);
   const out = new Float64Array(2);
-  ranking(Int32Array.of(1, 0, 1), 2).sparse(new Int32Array(0), new Float32Array(0), new Float64Array(1), out);
+  ranking(Int32Array.of(1, 0, 1), 2).sparse(sorter([3])(new Int32Array(0), new Float32Array(0))[0], out);
   assert.equal(out[0], 0.5);
   assert.ok(Number.isNaN(out[1]));
 });
@@ -176,46 +179,84 @@ test("poolings: mean over the kept rows, maximum, mean of the first five kept ro
   );
 });
 
-test("latents × poolings against the definition", () => {
+test("every latent × label against the definition: poolings, held-out sentences, tokens", () => {
   const rng = random(5);
-  const n = 240; // rows: sentences of 8, of which two documents of 15 sentences
-  const spans = Array.from({ length: 15 }, (_, s) => ({ start: s * 8, end: s * 8 + 8, label: s % 3 ? "x" : "y" }));
-  const docs: Document[] = [
-    { id: "0", text: "a".repeat(120), spans },
-    { id: "1", text: "a".repeat(120), spans },
-  ];
+  const [perDocument, documents, latents] = [15, 12, 7]; // sentences of 8 tokens, a row each
+  const n = 8 * perDocument * documents;
+  const docs: Document[] = Array.from({ length: documents }, (_, d) => ({
+    id: String(d),
+    text: "a".repeat(8 * perDocument),
+    spans: Array.from({ length: perDocument }, (_, s) => ({ start: s * 8, end: s * 8 + 8, label: rng.uniform() < 0.3 + 0.02 * d ? "x" : "y" })),
+  }));
   const at = {
-    start: Int32Array.from({ length: 120 }, (_, i) => i),
-    end: Int32Array.from({ length: 120 }, (_, i) => i + 1),
+    start: Int32Array.from({ length: 8 * perDocument }, (_, i) => i),
+    end: Int32Array.from({ length: 8 * perDocument }, (_, i) => i + 1),
   };
-  const sentences = atOnce(sentencesOf(docs, () => at, ["train", "train"]));
+  const sentences = atOnce(sentencesOf(docs, () => at, docs.map((_, d) => (d % 2 ? "heldout" : "train")), ["x", "y"]));
   const rows = rowSentences(
     sentences,
-    Int32Array.from({ length: n }, (_, r) => Math.floor(r / 120)),
-    Int32Array.from({ length: n }, (_, r) => r % 120),
+    Int32Array.from({ length: n }, (_, r) => Math.floor(r / (8 * perDocument))),
+    Int32Array.from({ length: n }, (_, r) => r % (8 * perDocument)),
   );
-  const value = Float32Array.from({ length: n }, () => (rng.uniform() < 0.7 ? 0 : rng.uniform()));
-  const { firings, add } = firingsOf(Int32Array.of(value.filter((v) => v > 0).length), 0, 1);
-  add(0, { n, k: 1, index: new Int32Array(n), value });
-  const out = sentences.labels.map(() => new Float32Array(3));
-  const number = Int32Array.from({ length: 30 }, (_, s) => s);
-  atOnce(scoreLatents(firings, pooling(rows, number), ranking(sentences.mask, 2), out));
-  const of = (s: number): number[] => [...value.subarray(s * 8, s * 8 + 8)];
+  // latent f: denser the smaller f; the last one never fires; values of few sizes, so that there are ties
+  const value = Array.from({ length: latents }, (_, f) => Float32Array.from({ length: n }, () => (f < latents - 1 && rng.uniform() < 0.4 / (f + 1) ? Math.ceil(rng.uniform() * 6) / 6 : 0)));
+  const fired = Int32Array.from(value, (list) => list.filter((v) => v > 0).length);
+  const { firings, add } = firingsOf(fired, 0, latents);
+  add(0, {
+    n,
+    k: latents,
+    index: Int32Array.from({ length: n * latents }, (_, i) => i % latents),
+    value: Float32Array.from({ length: n * latents }, (_, i) => value[i % latents][Math.floor(i / latents)]),
+  });
+  const side = (heldout: number) => {
+    const of = [...sentences.heldout.keys()].filter((s) => sentences.heldout[s] === heldout);
+    const number = new Int32Array(sentences.count).fill(-1);
+    of.forEach((s, u) => (number[s] = u));
+    return { of, number, mask: Int32Array.from(of, (s) => sentences.mask[s]) };
+  };
+  const [train, test] = [side(0), side(1)];
+  const document = Int32Array.from(test.of, (s) => (sentences.document[s] - 1) / 2);
+  const out = [0, 1].map(() => silentScores(latents, 0.25, 0.25));
+  const training = [0, 1].map(() => new Float32Array(latents * 3).fill(0.5));
+  atOnce(latentScores(rows, train, test, document, ranking(train.mask, 2), 2)(firings, out, training));
   const mean = (list: number[]): number => Math.fround(list.reduce((a, b) => a + b, 0) / list.length);
   const pools = [mean, (list: number[]) => Math.max(...list), (list: number[]) => mean(list.slice(0, 5))];
-  for (let l = 0; l < 2; l++) {
-    pools.forEach((pool, p) =>
-      close(
-        out[l][p],
-        byPairs(
-          Array.from({ length: 30 }, (_, s) => pool(of(s))),
-          bitOf(sentences.mask, l),
-        ),
-        1e-6,
-      ),
-    );
+  for (let f = 0; f < latents - 1; f++) {
+    const pooled = (of: number[], p: number): number[] => of.map((s) => pools[p]([...value[f].subarray(s * 8, s * 8 + 8)]));
+    for (let l = 0; l < 2; l++) {
+      const reached = pools.map((_, p) => byPairs(pooled(train.of, p), bitOf(train.mask, l)));
+      reached.forEach((want, p) => close(training[l][f * 3 + p], want, 1e-6));
+      const best = out[l].pooling[f];
+      close(reached[best], Math.max(...reached), 1e-6);
+      close(out[l].train[f], reached[best], 1e-6);
+      const [scores, positive] = [pooled(test.of, best), bitOf(test.mask, l)];
+      close(out[l].heldout[f], byPairs(scores, positive), 1e-6);
+      close(out[l].averagePrecision[f], averagePrecision(scores, positive), 1e-6);
+      const fires = new Set(document.filter((_, i) => scores[i] > 0)).size;
+      close(out[l].z[f], fires < FEWEST_DOCUMENTS ? NaN : asNormal(clustered(scores, positive, document), fires - 1), 1e-5);
+      const tokens = test.of.flatMap((s) => [...value[f].subarray(s * 8, s * 8 + 8)]);
+      const ofTokens = positive.flatMap((is) => new Array<number>(8).fill(is));
+      close(out[l].tokenAuroc[f], auroc(tokens, ofTokens), 1e-6);
+      close(out[l].tokenAveragePrecision[f], averagePrecision(tokens, ofTokens), 1e-6);
+    }
   }
+  assert.deepEqual([out[0].heldout[latents - 1], out[0].averagePrecision[latents - 1], out[0].z[latents - 1]], [0.5, 0.25, NaN]);
 });
+
+/** Difference of mean mid-ranks ÷ its jackknife error, each document left out once: sums over all sentences. */
+function clustered(score: number[], positive: number[], document: Int32Array): number {
+  const rank = score.map((v) => score.reduce((sum, w) => sum + (w < v ? 1 : w === v ? 0.5 : 0), 0.5));
+  const difference = (without: number): number => {
+    const [other, mean] = [0, 1].map((is) => {
+      const list = rank.filter((_, i) => positive[i] === is && document[i] !== without);
+      return list.reduce((a, b) => a + b, 0) / list.length;
+    });
+    return mean - other;
+  };
+  const names = [...new Set(document)];
+  const variance = ((names.length - 1) / names.length) * names.reduce((sum, d) => sum + (difference(d) - difference(-1)) ** 2, 0);
+  return difference(-1) / Math.sqrt(variance);
+}
 
 test("Walsh–Hadamard: the product with its matrix; random directions are unit vectors of signs, projected as by dot products", () => {
   const x = Float32Array.of(1, 2, 3, 4);

@@ -25,6 +25,7 @@ import {
 } from "../../src/core/scoretable";
 import { visible } from "../../src/core/token";
 import { falsifyCases } from "./falsifycases";
+import { scoreCases } from "./scorecases";
 import { traceHtml, traceText, traceView } from "../../src/core/trace";
 import { trainingHtml, trainingText, type TrainingState, type TrainingView } from "../../src/core/trainingview";
 import type { Document, Example, GeneratedDocument, HookRow, TrainingPoint } from "../../src/core/types";
@@ -377,4 +378,5 @@ export const cases: ViewCase[] = [
   ...Object.entries(trainings).map(([name, view]) => ({ name, html: trainingHtml(view), text: trainingText(view) })),
   { name: "written", html: writtenHtml(generated, { "layers.0": 1000 }), text: writtenText(generated, { "layers.0": 1000 }, false) },
   ...falsifyCases,
+  ...scoreCases,
 ];
