@@ -85,7 +85,7 @@ export async function falsify(features: Features, options: FalsifyOptions): Prom
   const plan: TestPlan = { labelled, ordinary, triggers, sentences, seed, model, ...(paraphrase ? { paraphrase } : {}) };
   const texts = await chosenTexts(plan);
   const told = meter("falsify", texts.tokens, "tokens", progress);
-  const { dropNorm = 10 } = store.manifest.settings as { dropNorm?: number | false };
+  const { dropNorm = 10, context = 512, cut } = store.manifest.settings as { dropNorm?: number | false; context?: number; cut?: string };
   const read = await readTests(texts, { model, sae, latents: chosen, poolings, thresholds: places.map(({ threshold }) => threshold), hook: features.manifest.sae.hook, dropNorm, stopped: STOPPED, told });
   const opinions = second ? await secondOpinions(features, sae, label, chosen, labelled, { ...second, seed, stopped: STOPPED }) : undefined;
 
@@ -98,7 +98,7 @@ export async function falsify(features: Features, options: FalsifyOptions): Prom
   const tested: Falsified[] = [];
   for (const [i, latent] of chosen.entries()) {
     const { threshold, heldout, reached } = places[i];
-    const measured = await measuresOf({ labelled, place: places[i], triggers: triggers[i], texts, read: read.latents[i], relative: byPlace.startsWith("near"), rng: random(seed, 100 + i), resamples, word, stopped: STOPPED });
+    const measured = await measuresOf({ labelled, place: places[i], triggers: triggers[i], texts, read: read.latents[i], relative: byPlace.startsWith("near"), context: cut === "whole" ? Infinity : context, rng: random(seed, 100 + latent), resamples, word, stopped: STOPPED });
     const injected = {
       kinds: read.latents[i].kinds.map(({ triggers, ...kind }) => ({ ...kind, triggers: triggers.map(({ tokens, ...trigger }) => ({ text: tokens.map(word).join(""), ...trigger })) })),
       none: read.latents[i].none, random: read.latents[i].random,
