@@ -1,5 +1,5 @@
 import { OptionError, StoreError } from "../core/errors";
-import { injectionOutcome, verdictOn, type Control, type Falsified, type Tested } from "../core/falsify";
+import { injectionOutcome, verdictOn, type Control, type Falsified, type FalsifyVerdict, type Tested } from "../core/falsify";
 import { falsifiedHtml, falsifiedText, type FalsificationView } from "../core/falsifytable";
 import { averagePrecision } from "../core/ranking";
 import { random } from "../core/random";
@@ -9,7 +9,7 @@ import { bytesToText, visible } from "../core/token";
 import type { Document, Model, Progress, Sae, Store } from "../core/types";
 import { chosenTexts, readTests, type TestPlan } from "./falsifytexts";
 import { measuresOf } from "./falsifymeasures";
-import type { Features } from "./features";
+import type { CollectedFeature, Features } from "./features";
 import { firingsOfSome, inPlace, latentTriggers } from "./inplace";
 import { labelledSentences, positives } from "./labelled";
 import { ordinaryDocuments, ordinaryText } from "./ordinary";
@@ -18,7 +18,7 @@ import { defaultProgress } from "./progressbar";
 import type { LabelScores } from "./labelscores";
 import { scoreLabels } from "./score";
 import { secondOpinions } from "./secondsae";
-import { showing, type ShownNow } from "./show";
+import { DISPLAY, heatMap, showing, type FeatureList, type ShownNow } from "./show";
 
 export interface FalsifyOptions {
   model: Model; // the one that the rows came from: it reads changed texts
@@ -40,11 +40,14 @@ export interface FalsifyOptions {
 export interface Falsification extends FalsificationView, ShownNow {
   /** @throws OptionError if the latent was not tested */
   of(latent: number): Falsified;
+  /** Latents of a verdict (of all, by default) as features, with label and verdict. */
+  features(verdict?: FalsifyVerdict): FeatureList<CollectedFeature> & ShownNow;
   /** Writes the column "verdict" of the features, and "label" where a latent has none. Latents that were not tested keep theirs. */
   keep(): Promise<void>;
 }
 
 const TRIGGERS = 5; // of each kind are pasted
+const CONTEXTS = "Contexts come from training and held-out documents alike; scores and verdicts from held-out ones only.";
 const STOPPED = "Nothing of the tests is kept.";
 
 /**
@@ -71,9 +74,9 @@ export async function falsify(features: Features, options: FalsifyOptions): Prom
   await requireModel(store, model);
   const labelled = await labelledSentences(store, "falsify", STOPPED, [label]);
   const scores = options.scores ?? (await scoreLabels(features, { labels: [label], seed, progress }));
-  const training = scores.training(label);
-  const chosen = options.latents ?? bestLatents(features, training, count);
-  const poolings = chosen.map((latent): Pooling => POOLINGS[bestPooling(training, latent)]);
+  const every = scores.every(label);
+  const chosen = options.latents ?? scores.best(label, { count }).map(({ latent }) => latent);
+  const poolings = chosen.map((latent): Pooling => POOLINGS[every.pooling[latent]]);
   const firings = await firingsOfSome(features, chosen, STOPPED);
   const places = inPlace(labelled, firings, poolings);
   const triggers = latentTriggers(labelled, firings, store.origin(0, store.rows), TRIGGERS);
@@ -82,7 +85,7 @@ export async function falsify(features: Features, options: FalsifyOptions): Prom
   const plan: TestPlan = { labelled, ordinary, triggers, sentences, seed, model, ...(paraphrase ? { paraphrase } : {}) };
   const texts = await chosenTexts(plan);
   const told = meter("falsify", texts.tokens, "tokens", progress);
-  const { dropNorm = 10 } = store.manifest.settings as { dropNorm?: number | false };
+  const { dropNorm = 10, context = 512, cut } = store.manifest.settings as { dropNorm?: number | false; context?: number; cut?: string };
   const read = await readTests(texts, { model, sae, latents: chosen, poolings, thresholds: places.map(({ threshold }) => threshold), hook: features.manifest.sae.hook, dropNorm, stopped: STOPPED, told });
   const opinions = second ? await secondOpinions(features, sae, label, chosen, labelled, { ...second, seed, stopped: STOPPED }) : undefined;
 
@@ -95,14 +98,15 @@ export async function falsify(features: Features, options: FalsifyOptions): Prom
   const tested: Falsified[] = [];
   for (const [i, latent] of chosen.entries()) {
     const { threshold, heldout, reached } = places[i];
-    const measured = await measuresOf({ labelled, place: places[i], triggers: triggers[i], texts, read: read.latents[i], relative: byPlace.startsWith("near"), rng: random(seed, 100 + i), resamples, word, stopped: STOPPED });
+    const measured = await measuresOf({ labelled, place: places[i], triggers: triggers[i], texts, read: read.latents[i], relative: byPlace.startsWith("near"), context: cut === "whole" ? Infinity : context, rng: random(seed, 100 + latent), resamples, word, stopped: STOPPED });
     const injected = {
       kinds: read.latents[i].kinds.map(({ triggers, ...kind }) => ({ ...kind, triggers: triggers.map(({ tokens, ...trigger }) => ({ text: tokens.map(word).join(""), ...trigger })) })),
       none: read.latents[i].none, random: read.latents[i].random,
     };
     const test: Tested = {
       latent, pooling: poolings[i], threshold,
-      train: training[latent * POOLINGS.length + POOLINGS.indexOf(poolings[i])],
+      train: every.train[latent],
+      q: every.q[latent],
       averagePrecision: averagePrecision(heldout, positive),
       ...measured,
       ordinary: { ...measured.ordinary, sentences: reached },
@@ -126,6 +130,7 @@ export async function falsify(features: Features, options: FalsifyOptions): Prom
         if (!one) throw new OptionError(`falsify: expected one of the latents ${chosen.join(", ")}, found ${latent}. Ask for it: { latents: [${latent}] }.`);
         return one;
       },
+      features: (verdict) => verdictFeatures(features, view, verdict),
       keep: () => keepVerdicts(features, view),
     },
     () => ({ "application/vnd.saelab.verdicts.v1+json": { version: 1, ...view }, "text/html": falsifiedHtml(view), "text/plain": falsifiedText(view) }),
@@ -183,16 +188,6 @@ async function requireModel(store: Store, model: Model): Promise<void> {
   throw new OptionError(`falsify: model: expected ${source}, which the rows of ${store.path} came from, found ${model.source}, whose config or weights are others. Open that one.`);
 }
 
-const bestPooling = (training: Float32Array, latent: number): number =>
-  POOLINGS.reduce((best, _, p) => (training[latent * POOLINGS.length + p] > training[latent * POOLINGS.length + best] ? p : best), 0);
-
-function bestLatents(features: Features, training: Float32Array, count: number): number[] {
-  const best = (latent: number): number => training[latent * POOLINGS.length + bestPooling(training, latent)];
-  const alive = Int32Array.from(features.fired.keys()).filter((latent) => features.fired[latent] > 0);
-  const reached = Float32Array.from(features.fired, (_, latent) => best(latent));
-  return [...alive.sort((a, b) => reached[b] - reached[a] || a - b).subarray(0, count)];
-}
-
 /**
  * The controls of a label, with the lead of this latent over each. Of the latent that scoreLabels picked it is known from the same draws; of another one it is
  * taken from both intervals as if they were independent, which makes it wider: sentences are the same.
@@ -205,6 +200,16 @@ function controlsOf(score: LabelScore, latent: number, pool: Pooling, { heldout,
     const [lead, by] = [heldout - control.heldout, Math.hypot(error(interval), error(control.interval))];
     return { ...control, lead: [lead - by, lead + by] };
   });
+}
+
+function verdictFeatures(features: Features, { label, latents }: FalsificationView, verdict?: FalsifyVerdict): FeatureList<CollectedFeature> & ShownNow {
+  const list = latents.filter((one) => !verdict || one.verdict === verdict).map((one) => {
+    const feature: CollectedFeature = showing(
+      { ...features.feature(one.latent), label: `correlates with ${label} (held-out AUROC ${one.heldout.toFixed(2)})`, verdict: one.verdict }, () => heatMap(feature)[DISPLAY]());
+    return feature;
+  });
+  const shown: FeatureList<CollectedFeature> = Object.assign(list, { words: features.words, note: CONTEXTS });
+  return showing(shown, () => heatMap(shown, { count: shown.length })[DISPLAY]());
 }
 
 async function keepVerdicts(features: Features, { label, latents }: FalsificationView): Promise<void> {

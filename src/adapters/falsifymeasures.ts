@@ -19,6 +19,7 @@ export interface MeasureInput {
   texts: TestTexts;
   read: TestsRead;
   relative: boolean; // position ÷ length of the document tells the label better than the position
+  context: number; // positions begin anew after so many tokens
   rng: Random;
   resamples: number;
   word: (id: number) => string;
@@ -27,7 +28,7 @@ export interface MeasureInput {
 
 type Measures = Pick<Falsified, "heldout" | "interval" | "tokenFree" | "moved" | "shuffled" | "samePosition" | "sameDocument" | "paraphrased"> & { ordinary: Omit<Falsified["ordinary"], "sentences"> };
 
-export async function measuresOf({ labelled, place, triggers, texts, read, relative, rng, resamples, word, stopped }: MeasureInput): Promise<Measures> {
+export async function measuresOf({ labelled, place, triggers, texts, read, relative, context, rng, resamples, word, stopped }: MeasureInput): Promise<Measures> {
   const { sentences, test, train } = labelled;
   const positive = positives(test, 0);
   const { heldout } = place;
@@ -65,7 +66,7 @@ export async function measuresOf({ labelled, place, triggers, texts, read, relat
   const bins = quantileBins(Array.from(test.of, (s) => (relative ? sentences.relative[s] : sentences.first[s])), BINS);
 
   const without = withoutTriggers(labelled, triggers);
-  const [low, high] = middle([...train.of].filter((_, u) => train.mask[u] & 1).map((s) => sentences.first[s]));
+  const [low, high] = middle([...train.of].filter((_, u) => train.mask[u] & 1).map((s) => sentences.first[s] % context));
   const near = (i: number): boolean => stretches[i - n].position >= low && stretches[i - n].position <= high;
   const { interval, measures: [tokenFree, samePosition, sameDocument, ordinary, nearby] } = await measured(items.document, ofSentences(() => 0), [
     ofSentences((u) => (without.has[u] ? -1 : 0)),

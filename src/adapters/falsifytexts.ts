@@ -65,7 +65,8 @@ export async function chosenTexts({ labelled, ordinary, triggers, sentences: mos
   for (const kinds of triggers) for (const kind of TRIGGER_KINDS) for (const { tokens } of kinds[kind]) {
     const each = pastesOf(kinds[kind]);
     const key = keyOf(tokens, each);
-    if (!bySame.has(key)) bySame.set(key, Array.from({ length: each }, (_, i) => pasted(places[(bySame.size * each + i) % places.length], tokens)));
+    const first = tokens.reduce((at, id) => (31 * at + id) % places.length, 0); // the same places whatever other latents are asked for
+    if (!bySame.has(key)) bySame.set(key, Array.from({ length: each }, (_, i) => pasted(places[(first + i) % places.length], tokens)));
   }
 
   const chosen = chosenSentences(labelled, most, seed);
@@ -151,16 +152,17 @@ export async function readTests(
   const all = listed(texts);
   const number = new Map(all.map((sequence, i) => [sequence, i]));
   const L = latents.length;
-  const peaks = all.map(() => new Float32Array(L)); // of each text, by latent
-  const scores = all.map(() => new Float32Array(L));
+  const fired = all.map(() => new Uint8Array(L)); // of each text, by latent
+  const scores = new Map([...texts.moved, ...texts.shuffled, ...(texts.rephrased?.texts ?? [])].map((one) => [one, new Float32Array(L)]));
   const ordinary = latents.map((): TestsRead["ordinary"] => ({ tokens: { fired: 0, of: 0 }, stretches: [] }));
   const isOrdinary = texts.ordinary.length; // those come first
   await latentValues(model, sae, latents, all, options, (sequence, values) => {
     const n = values.length / L;
+    const score = scores.get(all[sequence]);
     for (let l = 0; l < L; l++) {
       const own = Float32Array.from({ length: n }, (_, t) => values[t * L + l]);
-      peaks[sequence][l] = pooled(own, "max");
-      scores[sequence][l] = pooled(own, poolings[l]);
+      if (pooled(own, "max") >= thresholds[l]) fired[sequence][l] = 1;
+      if (score) score[l] = pooled(own, poolings[l]);
       if (sequence >= isOrdinary) continue;
       const { tokens, stretches } = ordinary[l];
       for (const value of own) {
@@ -174,8 +176,8 @@ export async function readTests(
       }
     }
   });
-  const rate = (sequences: Sequence[], l: number): Rate => ({ fired: sequences.filter((one) => peaks[number.get(one)!][l] >= thresholds[l]).length, of: sequences.length });
-  const pooledOf = (sequences: Sequence[], l: number): Float32Array => Float32Array.from(sequences, (one) => scores[number.get(one)!][l]);
+  const rate = (sequences: Sequence[], l: number): Rate => ({ fired: sequences.filter((one) => fired[number.get(one)!][l]).length, of: sequences.length });
+  const pooledOf = (sequences: Sequence[], l: number): Float32Array => Float32Array.from(sequences, (one) => scores.get(one)![l]);
   const together = (rates: Rate[]): Rate => ({ fired: rates.reduce((sum, one) => sum + one.fired, 0), of: rates.reduce((sum, one) => sum + one.of, 0) });
   return {
     latents: latents.map((_, l): TestsRead => {

@@ -29,8 +29,8 @@ export async function secondOpinions(
   const cosines = await cosinesTo(sae, latents, second.sae, second.stopped);
   const nearest = cosines.map((row) => row.reduce((most, value, j) => (value > row[most] ? j : most), 0));
   const asked = [...new Set([best, ...nearest])];
-  const training = scores.training(label);
-  const poolings = asked.map((latent): Pooling => POOLINGS[POOLINGS.reduce((most, _, p) => (training[latent * POOLINGS.length + p] > training[latent * POOLINGS.length + most] ? p : most), 0)]);
+  const { pooling } = scores.every(label);
+  const poolings = asked.map((latent): Pooling => POOLINGS[pooling[latent]]);
   const places = inPlace(labelled, await firingsOfSome(second.features, asked, second.stopped), poolings);
   const positive = positives(labelled.test, 0);
   const heldout = (latent: number): number => auroc(places[asked.indexOf(latent)].heldout, positive);

@@ -119,6 +119,8 @@ export interface Falsified {
   heldout: number;
   interval: [number, number];
   averagePrecision: number;
+  /** Of its held-out AUROC, Mann–Whitney clustered by documents, among all latents: Benjamini–Hochberg. */
+  q: number;
   /** It fires from here on, for the tests: half the median peak of the label's training sentences on which it is active. */
   threshold: number;
   controls: Control[];
@@ -223,6 +225,7 @@ export function verdictOn(test: Tested, positives: number): Pick<Falsified, "ver
   }
 
   const cautions: string[] = [];
+  if (!(test.q <= 0.05)) cautions.push(`among all latents its AUROC is no discovery (q ${two(test.q)})`);
   const stronger = controls.filter((one) => !BASELINES.includes(one.kind) && one.heldout >= test.heldout);
   if (stronger.length) cautions.push(`reached by ${stronger.map((one) => `${nameOf(one)} (${two(one.heldout)})`).join(", ")}`);
   if (shuffled.outcome === "kept" && moved.outcome === "kept") cautions.push(`the order of the words hardly matters to it (${fell(shuffled)})`);

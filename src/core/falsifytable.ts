@@ -1,5 +1,5 @@
 import { controlRate, share, strongestKind, type Falsified, type FalsifyVerdict, type Measure, type Rate } from "./falsify";
-import { count, escapeHtml, MONO, padEnd, padStart, percent, PLAIN, RULE, SANS, shade } from "./html";
+import { count, escapeHtml, MONO, padEnd, padStart, percent, PLAIN, RULE, SANS, shade, short } from "./html";
 import type { DetectorKind } from "./scoretable";
 
 /** Verdicts as something to read: each latent's figures, test by test, and what its verdict rests on. */
@@ -49,14 +49,8 @@ const control = (one: Falsified, kind: DetectorKind): Cell => {
 type Column = { name: string; cell: (one: Falsified) => Cell; only?: (view: FalsificationView) => boolean };
 
 const COLUMNS: Column[] = [
-  { name: "held-out", cell: (one) => ({ text: figure(one.heldout), behind: `95 %: ${figure(one.interval[0])} to ${figure(one.interval[1])}; training ${figure(one.train)}; ${one.pooling}` }) },
+  { name: "held-out", cell: (one) => ({ text: figure(one.heldout), behind: `95 %: ${figure(one.interval[0])} to ${figure(one.interval[1])}; training ${figure(one.train)}; ${one.pooling}; q among all latents ${short(one.q)}` }) },
   { name: "AP", cell: (one) => ({ text: figure(one.averagePrecision) }) },
-  { name: "random direction", cell: (one) => control(one, "random direction") },
-  { name: "best word", cell: (one) => control(one, "keyword") },
-  { name: "position", cell: (one) => control(one, "position") },
-  { name: "length", cell: (one) => control(one, "length") },
-  { name: "text model", cell: (one) => control(one, "text model") },
-  { name: "probe", cell: (one) => control(one, "probe") },
   {
     name: "pasted (control)",
     cell: ({ injection }) => {
@@ -86,6 +80,12 @@ const COLUMNS: Column[] = [
     cell: ({ second }) => (second ? { text: figure(second.nearest.heldout), behind: `nearest decoder row: latent ${second.nearest.latent}, cosine ${figure(second.nearest.cosine)}; its best latent for the label: ${second.best.latent}, held-out ${figure(second.best.heldout)}, cosine ${figure(second.best.cosine)}` } : { text: "–" }),
     only: ({ latents }) => latents.some(({ second }) => second),
   },
+  { name: "random direction", cell: (one) => control(one, "random direction") },
+  { name: "best word", cell: (one) => control(one, "keyword") },
+  { name: "position", cell: (one) => control(one, "position") },
+  { name: "length", cell: (one) => control(one, "length") },
+  { name: "text model", cell: (one) => control(one, "text model") },
+  { name: "probe", cell: (one) => control(one, "probe") },
 ];
 
 const columnsOf = (view: FalsificationView): Column[] => COLUMNS.filter(({ only }) => !only || only(view));
@@ -108,7 +108,7 @@ const MARKS = { lost: "✗", open: "?" } as const;
 
 /** A table of latents, lost tests marked ✗ and open ones ?; below each its reasons. */
 export function falsifiedHtml(view: FalsificationView): string {
-  const cell = "padding:0.25em 0.55em 0.1em 0;border:0;vertical-align:baseline";
+  const cell = "padding:0.25em 0.5em 0.1em 0;border:0;vertical-align:baseline";
   const right = `text-align:right;${cell};white-space:nowrap`;
   const left = `text-align:left;${cell}`;
   const columns = columnsOf(view);
@@ -131,7 +131,7 @@ export function falsifiedHtml(view: FalsificationView): string {
   return (
     `<div class="saelab-verdicts ${PLAIN}" style="font-family:${SANS};font-size:13px;line-height:1.4;overflow-x:auto">` +
     `<p style="margin:0 0 0.5em 0">Do they correlate with <b>${escapeHtml(view.label)}</b> for a reason of their own?</p>` +
-    `<table style="border-collapse:collapse;border:0;margin:0"><thead><tr>${head}</tr></thead><tbody>${rows}</tbody></table>` +
+    `<table style="border-collapse:collapse;border:0;margin:0;font-size:12px"><thead><tr>${head}</tr></thead><tbody>${rows}</tbody></table>` +
     `<ul style="font-size:12px;opacity:0.85;margin:0.6em 0 0;padding-left:1.3em">${notes(view).map((note) => `<li>${escapeHtml(note)}</li>`).join("")}</ul></div>`
   );
 }

@@ -159,6 +159,8 @@ test("what is chosen does not depend on held-out labels", async () => {
 test("the same seed gives the same figures; another one other sentences, and the same verdicts", async () => {
   const again = await asked("weaving");
   assert.deepEqual(JSON.parse(JSON.stringify(again)), JSON.parse(JSON.stringify(results.weaving)));
+  const alone = await asked("backtracking", { latents: [PLANTED.pair] });
+  assert.deepEqual(JSON.parse(JSON.stringify(alone.latents[0])), JSON.parse(JSON.stringify(results.backtracking.of(PLANTED.pair))), "whatever others are asked for");
   const other = await asked("backtracking", { seed: 7 });
   assert.notEqual(other.latents[0].moved.auroc, results.backtracking.latents[0].moved.auroc);
   assert.deepEqual(other.latents.map(({ verdict }) => verdict), results.backtracking.latents.map(({ verdict }) => verdict));

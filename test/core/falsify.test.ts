@@ -147,7 +147,7 @@ const measure = (outcome: Measure["outcome"], more: Partial<Measure> = {}): Meas
 const control = (kind: Control["kind"], heldout: number, lead: [number, number] = [0.05, 0.2]): Control => ({ kind, what: "what", searched: 10, train: heldout, heldout, averagePrecision: 0.5, interval: [heldout, heldout], lead });
 /** A latent that survives, but for what is said. */
 const tested = (more: Partial<Tested> = {}): Tested => ({
-  latent: 7, pooling: "max", train: 0.9, heldout: 0.9, interval: [0.85, 0.95], averagePrecision: 0.6, threshold: 1,
+  latent: 7, pooling: "max", train: 0.9, heldout: 0.9, interval: [0.85, 0.95], averagePrecision: 0.6, q: 0.001, threshold: 1,
   controls: [control("keyword", 0.7), control("random direction", 0.8), control("position", 0.6), control("length", 0.6), control("text model", 0.8), control("probe", 0.85)],
   ordinary: { ...measure("kept"), tokens: { fired: 0, of: 1000 }, stretches: { fired: 0, of: 50 }, sentences: { fired: 80, of: 100 }, samePositions: measure("kept") },
   injection: { ...rates(0, 0, 0, 0), outcome: "kept" }, tokenFree: { ...measure("kept"), without: [" wait"] },
@@ -198,6 +198,8 @@ test("what does not change the verdict is cautioned of", () => {
   }), 100);
   assert.equal(verdict, "survives");
   assert.match(cautions.join("\n"), /reached by the difference of means \(0\.95\)\nthe order of the words hardly matters[^]*\nthe other SAE has no latent like it[^]*0\.31[^]*0\.89/);
+  assert.match(verdictOn(tested({ q: 0.3 }), 100).cautions.join(), /no discovery \(q 0\.30\)/);
+  assert.match(verdictOn(tested({ q: NaN }), 100).cautions.join(), /no discovery/);
   const all = verdictOn(tested({ injection: lost, tokenFree: { ...measure("lost"), without: ["x"] }, sameDocument: measure("lost") }), 100);
   assert.equal(all.reasons.length, 3, "all that was found is said, not the first alone");
 });

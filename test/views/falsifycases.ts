@@ -10,7 +10,7 @@ const control = (kind: Control["kind"], what: string, heldout: number, lead: [nu
 
 function latent(number: number, more: Partial<Tested> = {}, pastes = [0, 1, 2, 6], positives = 142): Falsified {
   const tested: Tested = {
-    latent: number, pooling: "max", train: 0.91, heldout: 0.9, interval: [0.87, 0.93], averagePrecision: 0.71, threshold: 2.4,
+    latent: number, pooling: "max", train: 0.91, heldout: 0.9, interval: [0.87, 0.93], averagePrecision: 0.71, q: 1e-6, threshold: 2.4,
     controls: [
       control("keyword", " <script>", 0.76, [0.1, 0.18]), control("random direction", "mean", 0.84, [0.02, 0.1]), control("position", "late", 0.6, [0.2, 0.4]), control("length", "long", 0.6, [0.2, 0.4]),
       control("text model", "words and pairs of words", 0.95, [-0.08, -0.02]), control("probe", "logistic, mean", 0.97, [-0.1, -0.04]),
