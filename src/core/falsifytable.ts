@@ -25,6 +25,8 @@ interface Cell {
   n?: string;
   mark?: "lost" | "open";
   behind?: string;
+  /** A list of words, on as many lines as it takes. */
+  words?: true;
 }
 
 const measured = (one: Measure | undefined, more = ""): Cell =>
@@ -35,16 +37,40 @@ const measured = (one: Measure | undefined, more = ""): Cell =>
     behind: `${figure(one.auroc)} (95 %: ${figure(one.interval[0])} to ${figure(one.interval[1])}), ${figure(one.before)} as they stand; ${count(one.positives)} of the label, ${count(one.negatives)} others: ${one.outcome}${more}`,
   };
 
-const control = (one: Falsified, kind: DetectorKind): Cell => {
-  const found = one.controls.find((detector) => detector.kind === kind);
-  if (!found) return { text: "–" };
-  const decides = ["random direction", "keyword", "position", "length"].includes(kind);
+/** What needs no SAE, in a word each; the first four decide. */
+const CONTROLS: [DetectorKind, string][] = [
+  ["random direction", "random"], ["keyword", "word"], ["position", "position"], ["length", "length"],
+  ["text model", "text"], ["difference of means", "means"], ["probe", "probe"],
+];
+const DECIDING = 4;
+const nameOf = ({ kind, what, absent }: Falsified["controls"][number]): string =>
+  kind === "keyword" ? `${absent ? "the absence of " : ""}the word “${what}”` : kind === "position" || kind === "length" ? `${kind} (${what})` : kind === "random direction" ? "the best random direction" : kind;
+
+/** Which of them do as well as the latent. */
+function reachedBy(one: Falsified): Cell {
+  const found = CONTROLS.flatMap(([kind, word], i) => {
+    const detector = one.controls.find((control) => control.kind === kind);
+    return detector ? [{ detector, word, decides: i < DECIDING, reaches: detector.heldout >= one.heldout, open: i < DECIDING && detector.lead[0] <= 0 }] : [];
+  });
+  if (!found.length) return { text: "–" };
+  const shown = found.filter(({ reaches, open }) => reaches || open);
+  const lost = shown.some(({ decides, reaches }) => decides && reaches);
   return {
-    text: `${found.heldout >= one.heldout ? "≥ " : ""}${figure(found.heldout)}`,
-    ...(decides ? (found.heldout >= one.heldout ? { mark: "lost" } : found.lead[0] <= 0 ? { mark: "open" } : {}) : {}),
-    behind: `${found.absent ? "no " : ""}${found.what}; of ${count(found.searched)}; AP ${figure(found.averagePrecision)}; the latent's lead, 95 %: ${figure(found.lead[0])} to ${figure(found.lead[1])}`,
+    text: shown.map(({ word, reaches }) => (reaches ? word : `${word}?`)).join(", ") || "none",
+    words: true,
+    ...(lost ? { mark: "lost" } : shown.some(({ open }) => open) ? { mark: "open" } : {}),
+    behind: found.map(({ detector, reaches }) => `${nameOf(detector)} ${reaches ? "≥ " : ""}${figure(detector.heldout)}; the latent's lead, 95 %: ${figure(detector.lead[0])} to ${figure(detector.lead[1])}`).join("\n"),
   };
-};
+}
+
+/** The same for all latents: how well the label is told without an SAE. */
+function withoutSae({ latents }: FalsificationView): string {
+  const controls = CONTROLS.flatMap(([kind]) => latents[0]?.controls.find((control) => control.kind === kind) ?? []);
+  return controls.length ? `Without an SAE: ${controls.map((one) => `${nameOf(one)} ${figure(one.heldout)}`).join(", ")}.` : "";
+}
+
+/** Beside the column that names what reaches a latent its caution would say it again. */
+const whyOf = ({ reasons, cautions }: Falsified): string[] => [...reasons, ...cautions.filter((text) => !text.startsWith("reached by ")).map((text) => `note: ${text}`)];
 
 type Column = { name: string; cell: (one: Falsified) => Cell; only?: (view: FalsificationView) => boolean };
 
@@ -80,12 +106,7 @@ const COLUMNS: Column[] = [
     cell: ({ second }) => (second ? { text: figure(second.nearest.heldout), behind: `nearest decoder row: latent ${second.nearest.latent}, cosine ${figure(second.nearest.cosine)}; its best latent for the label: ${second.best.latent}, held-out ${figure(second.best.heldout)}, cosine ${figure(second.best.cosine)}` } : { text: "–" }),
     only: ({ latents }) => latents.some(({ second }) => second),
   },
-  { name: "random direction", cell: (one) => control(one, "random direction") },
-  { name: "best word", cell: (one) => control(one, "keyword") },
-  { name: "position", cell: (one) => control(one, "position") },
-  { name: "length", cell: (one) => control(one, "length") },
-  { name: "text model", cell: (one) => control(one, "text model") },
-  { name: "probe", cell: (one) => control(one, "probe") },
+  { name: "reached by", cell: reachedBy },
 ];
 
 const columnsOf = (view: FalsificationView): Column[] => COLUMNS.filter(({ only }) => !only || only(view));
@@ -96,10 +117,10 @@ const ORDER: FalsifyVerdict[] = ["survives", "undecided", "token detector", "pos
 function notes({ latents, searched, heldout, baseRate, ordinary }: FalsificationView): string[] {
   const verdicts = ORDER.map((verdict) => [verdict, latents.filter((one) => one.verdict === verdict).length] as const).filter(([, n]) => n > 0);
   return [
-    `Of ${count(latents.length)} latents: ${verdicts.map(([verdict, n]) => `${n} ${verdict}`).join(", ")}.`,
+    `Of ${count(latents.length)} latents: ${verdicts.map(([verdict, n]) => `${verdict} ${n}`).join(", ")}.`,
     `Figures are AUROC on ${count(heldout.sentences)} held-out sentences of ${count(heldout.documents)} documents, ${count(heldout.positives)} of them with the label (base rate ${percent(baseRate)}, which average precision, AP, starts from). ` +
       `${searched > latents.length ? `The best of ${count(searched)} latents × poolings; they` : "Poolings"}, thresholds and triggers were chosen on training documents.`,
-    `✗: lost there, ?: left open. With AUROC of a part of the sentences goes the number of those with the label; with shares, of how many. Pasted: how often its trigger tokens, or windows of two or three, set it off in ${count(ordinary.tokens)} tokens of ${ordinary.own ? "plain prose" : "the text given"}; moved: the sentence behind such text; shuffled: there, its tokens in another order.`,
+    `✗: lost there, ?: left open. With AUROC of a part of the sentences goes the number of those with the label; with shares, of how many. Pasted: how often its trigger tokens, or windows of two or three, set it off in ${count(ordinary.tokens)} tokens of ${ordinary.own ? "plain prose" : "the text given"}; moved: the sentence behind such text; shuffled: there, its tokens in another order. Reached by: what tells the label as well without an SAE, on the same sentences (? within chance).`,
     "A latent that survives correlates with the label. To detect it, the probe or the difference of means is the better tool.",
   ];
 }
@@ -113,16 +134,16 @@ export function falsifiedHtml(view: FalsificationView): string {
   const left = `text-align:left;${cell}`;
   const columns = columnsOf(view);
   const head = ["latent", "verdict", ...columns.map(({ name }) => name)]
-    .map((name, i) => `<th style="${i < 2 ? left : right};white-space:normal;border-bottom:${RULE};font-weight:600;vertical-align:bottom">${name}</th>`)
+    .map((name, i) => `<th style="${i < 2 ? left : name === "reached by" ? `${left};padding-left:0.8em` : right};white-space:normal;border-bottom:${RULE};font-weight:600;vertical-align:bottom">${name}</th>`)
     .join("");
   const rows = view.latents.map((one) => {
     const cells = columns.map(({ cell: make }) => {
-      const { text, n, mark, behind } = make(one);
+      const { text, n, mark, behind, words } = make(one);
       const shown = `${mark ? `${MARKS[mark]} ${mark === "lost" ? `<b>${text}</b>` : text}` : text}${n ? `<br><span style="font-size:11px;opacity:0.7">${n}</span>` : ""}`;
-      return `<td style="${right}"${behind ? ` title="${escapeHtml(behind)}"` : ""}>${shown}</td>`;
+      return `<td style="${words ? `${left};min-width:7em;padding-left:0.8em` : right}"${behind ? ` title="${escapeHtml(behind)}"` : ""}>${shown}</td>`;
     }).join("");
     const good = one.verdict === "survives";
-    const why = [...one.reasons, ...one.cautions.map((text) => `Note: ${text}`)].map(escapeHtml).join("; ");
+    const why = whyOf(one).map(escapeHtml).join("; ");
     return (
       `<tr style="background:transparent"><td style="${left};font-family:${MONO}">${one.latent}</td><td style="${left};white-space:nowrap"><b style="background:${shade(good ? 0.45 : 0)};padding:0 0.3em">${one.verdict}</b></td>${cells}</tr>` +
       `<tr style="background:transparent"><td style="border:0;padding:0"></td><td colspan="${columns.length + 1}" style="text-align:left;border:0;padding:0 0 0.5em 0.3em;font-size:12px;opacity:0.85;white-space:normal"><div style="max-width:60em">${why}</div></td></tr>`
@@ -130,7 +151,7 @@ export function falsifiedHtml(view: FalsificationView): string {
   }).join("");
   return (
     `<div class="saelab-verdicts ${PLAIN}" style="font-family:${SANS};font-size:13px;line-height:1.4;overflow-x:auto">` +
-    `<p style="margin:0 0 0.5em 0">Do they correlate with <b>${escapeHtml(view.label)}</b> for a reason of their own?</p>` +
+    `<p style="margin:0 0 0.5em 0">Do they correlate with <b>${escapeHtml(view.label)}</b> for a reason of their own? ${escapeHtml(withoutSae(view))}</p>` +
     `<table style="border-collapse:collapse;border:0;margin:0;font-size:12px"><thead><tr>${head}</tr></thead><tbody>${rows}</tbody></table>` +
     `<ul style="font-size:12px;opacity:0.85;margin:0.6em 0 0;padding-left:1.3em">${notes(view).map((note) => `<li>${escapeHtml(note)}</li>`).join("")}</ul></div>`
   );
@@ -149,8 +170,8 @@ export function falsifiedText(view: FalsificationView): string {
   const width = heads.map((name, c) => Math.max(name.length, ...rows.map((row) => [...row[c]].length)));
   const line = (row: string[]): string => row.map((text, c) => (c === 1 ? padEnd : padStart)(text, width[c])).join("  ").trimEnd();
   return [
-    `Do they correlate with ${view.label} for a reason of their own?`, "", line(heads),
-    ...rows.flatMap((row, i) => [line(row), `${" ".repeat(width[0] + 2)}${[...view.latents[i].reasons, ...view.latents[i].cautions.map((text) => `Note: ${text}`)].join("; ")}`]),
+    `Do they correlate with ${view.label} for a reason of their own?`, ...[withoutSae(view)].filter(Boolean), "", line(heads),
+    ...rows.flatMap((row, i) => [line(row), `${" ".repeat(width[0] + 2)}${whyOf(view.latents[i]).join("; ")}`]),
     "", ...notes(view),
   ].join("\n");
 }

@@ -242,7 +242,7 @@ test("shows itself: every latent with its verdict and reasons", () => {
   assert.equal(packed.latents.length, 6);
   for (const { latent, verdict, reasons } of results.backtracking.latents)
     for (const text of [bundle["text/plain"], bundle["text/html"]]) for (const said of [String(latent), verdict, reasons[0].slice(0, 20)]) assert.ok(text.includes(said.replace(/"/g, "&quot;")));
-  assert.match(bundle["text/plain"], /Of 6 latents: 3 token detector, 2 context, 1 not above random/);
+  assert.match(bundle["text/plain"], /Of 6 latents: token detector 3, context 2, not above random 1/);
   assert.match(bundle["text/plain"], /never|correlates with the label/);
 });
 
