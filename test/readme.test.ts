@@ -45,16 +45,20 @@ test("Inside a model: typed without an error, run without one", () => {
   assert.ok(said.length > 20, "the model wrote something");
 });
 
-test("Ten lines, then Training and reading SAEs: typed without an error, run without one on a few texts", () => {
+test("Ten lines, Findings that survive a test, Training and reading SAEs: typed without an error, run without one on a few texts", () => {
   const scratch = mkdtempSync(join(tmpdir(), "readme-"));
   try {
-    const [first, second] = ["Ten lines", "Training and reading SAEs"].map((heading) => program(heading)
+    const programs = ["Ten lines", "Findings that survive a test", "Training and reading SAEs"].map((heading) => program(heading)
       .replaceAll(/"(data\/[^"]*)"/g, (_, path: string) => JSON.stringify(join(packageRoot, path)))
       .replace(/(await readTexts\([^)]*\))/, "($1).slice(0, 200)")
       .replaceAll(/latents: (2048|1024)/g, "latents: 128").replace("tokens: 3e5", "tokens: 4000"));
-    const names = [first, second].flatMap((text) => /import \{([^}]*)\}/.exec(text)![1].split(",").map((name) => name.trim()));
-    const [ten, training] = [first.replaceAll(/\bsae\b/g, "small"), second].map((text) => text.replace(/^import .*$/m, "").trim()); // in one module
-    const said = typedAndRun(`import { ${[...new Set(names)].join(", ")} } from "saelab";\n${ten};\n${training}`, scratch);
+    assert.ok(programs[1].trim().split("\n").length < 15, "from a trained SAE to verdicts in under 15 lines");
+    const names = programs.flatMap((text) => /import \{([^}]*)\}/.exec(text)![1].split(",").map((name) => name.trim()));
+    const [ten, findings, training] = programs.map((text) => text.replace(/^import .*$/m, "").trim());
+    const shown = (text: string): string => text.replace(/\n([^\n]*?)( *\/\/.*)?$/, "\nawait display($1)"); // a cell's last line
+    const one = [shown(ten).replaceAll(/\bfeatures\b/g, "before"), shown(findings), training.replaceAll(/\bsae\b/g, "trained")]; // in one module
+    const said = typedAndRun(`import { ${[...new Set(names)].join(", ")} } from "saelab";\n${one.join(";\n")}`, scratch);
+    assert.match(said, /Do they correlate with backtracking for a reason of their own\?/);
     assert.match(said, /\nshown object\n$/);
   } finally {
     rmSync(scratch, { recursive: true, force: true });
