@@ -103,8 +103,11 @@ export function codesWriter(capacity: number): CodesWriter {
 }
 
 export interface CodesReader {
-  /** Codes of rows from … to, across shards; as many columns as the widest of the shards has. */
-  read(from: number, to: number): Sparse;
+  /**
+   * Codes of rows from … to, across shards; as many columns as the widest of the shards has.
+   * @param into what an earlier call gave, to be written over if it has the size
+   */
+  read(from: number, to: number, into?: Sparse): Sparse;
   origin(from: number, to: number): Origin;
   /** Hashes of the pieces: of each the first row, how many rows, and the hash. */
   hashes(): { from: number; n: number; hash: [number, number] }[];
@@ -137,13 +140,19 @@ export function codesReader(folder: string, shards: CodesShard[]): CodesReader {
     }
   };
   return {
-    read(from, to) {
+    read(from, to, into) {
       let k = 1;
       each(from, to, (i) => (k = Math.max(k, shards[i].columns)));
-      const out: Sparse = { n: to - from, k, index: new Int32Array((to - from) * k), value: new Float32Array((to - from) * k) };
+      const n = to - from;
+      const out: Sparse = into?.n === n && into.k === k ? into : { n, k, index: new Int32Array(n * k), value: new Float32Array(n * k) };
       each(from, to, (i, first, last, at) => {
         const { columns } = shards[i];
         const tensors = held.get(i);
+        if (columns === k) {
+          tensors.fill("index", first * k, out.index.subarray(at * k, (at + last - first) * k));
+          tensors.fill("value", first * k, out.value.subarray(at * k, (at + last - first) * k));
+          return;
+        }
         const index = tensors.ints("index", first * columns, last * columns);
         const value = tensors.floats("value", first * columns, last * columns);
         spread({ n: last - first, index, value }, columns, out.index, out.value, k, at);

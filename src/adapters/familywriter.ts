@@ -5,7 +5,7 @@ import { blockExamples, type RowOrigins } from "../core/examples";
 import { positionSpread, TENTHS } from "../core/positions";
 import { writeSafetensors, type TensorToWrite } from "../core/safetensors";
 import { SHARES, tokenSpread, TRIGGERS } from "../core/tokenspread";
-import type { Document, Progress } from "../core/types";
+import type { Document, Progress, Sparse } from "../core/types";
 import type { CodesReader, CodesShard } from "./codes";
 import { examplesFile, STATISTICS, TOGETHER, type FeaturesManifest } from "./family";
 import { writeNames } from "./familynames";
@@ -49,18 +49,20 @@ export async function writeFamily(
     }
   };
   const counting = latentStatistics(F);
-  await eachPiece(0, rows, (from, to) => counting.add(codes.read(from, to)));
+  let piece: Sparse | undefined; // one memory for all
+  const read = (from: number, to: number): Sparse => (piece = codes.read(from, to, piece));
+  await eachPiece(0, rows, (from, to) => counting.add(read(from, to)));
   const statistics = counting.finish();
   const origin = codes.origin(0, rows);
   const { lengths, vocabulary } = await writeTexts(folder, manifest, origin, texts, kept);
-  const segments = segmentsOf(shards, codes, F);
+  const segments = segmentsOf(shards, read, F);
   const spread = spreadOf(F);
   const pairs: Together[] = [];
   const blocks: FeaturesManifest["blocks"] = [];
   const told = meter("collect: examples", F, "latents", progress);
   for (const { from, to } of latentBlocks(statistics.fired, ENTRIES, LATENTS)) {
     const { firings, add } = firingsOf(statistics.fired, from, to);
-    await eachPiece(0, rows, (a, b) => add(a, codes.read(a, b)));
+    await eachPiece(0, rows, (a, b) => add(a, read(a, b)));
     const order = await inPieces(bySize(firings), kept);
     const tokensOf = (document: number): Int32Array => texts.tokens(document).ids;
     const examples = await inPieces(blockExamples(firings, origin, tokensOf, lengths, settings, order), kept);
@@ -115,7 +117,7 @@ async function writeTexts(
 }
 
 /** Rows in segments of whole shards; the only one is read once and held. */
-function segmentsOf(shards: CodesShard[], codes: CodesReader, latents: number): { count: number; at(segment: number): RowLatents } {
+function segmentsOf(shards: CodesShard[], read: (from: number, to: number) => Sparse, latents: number): { count: number; at(segment: number): RowLatents } {
   const segments: { from: number; to: number; entries: number }[] = [];
   let row = 0;
   for (const { rows, firings } of shards) {
@@ -134,7 +136,7 @@ function segmentsOf(shards: CodesShard[], codes: CodesReader, latents: number): 
       held = undefined; // two at once would take twice the memory
       const { from, to, entries } = segments[segment];
       const { rows, add } = rowLatents(from, to, entries, latents);
-      for (let at = from; at < to; at += READ_ROWS) add(codes.read(at, Math.min(to, at + READ_ROWS)));
+      for (let at = from; at < to; at += READ_ROWS) add(read(at, Math.min(to, at + READ_ROWS)));
       held = { segment, rows };
       return rows;
     },
