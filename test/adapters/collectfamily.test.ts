@@ -160,6 +160,21 @@ test("20,000 latents in several blocks: at their edges too, and the most frequen
   features.close();
 });
 
+test("an SAE that is silent, and one row", async () => {
+  const { store, sae } = synthetic({ documents: 3 });
+  const silent = await collect(store, { ...sae, encode: (x) => ({ ...sae.encode(x), value: new Float32Array((x.length / 32) * 6) }) }, { folder: join(root, "silent") });
+  assert.deepEqual([silent.top().length, silent.together(3).length, silent.feature(3).documents], [0, 0, 0]);
+  assert.deepEqual([silent.feature(3).tokenShares, silent.feature(3).position.deciles], [[], new Array(10).fill(0)]);
+  assert.match(silent.card(3)[DISPLAY]()["text/plain"] as string, /3/);
+  silent.close();
+  const one: Store = { ...store, rows: 1, documentRows: () => Int32Array.of(0, 1, 1, 1), manifest: { ...store.manifest, rows: 1 } };
+  const features = await collect(one, sae, { folder: join(root, "one"), context: 0, perQuantile: 0, random: 0 });
+  const latent = features.fired.indexOf(1);
+  assert.deepEqual([features.feature(latent).top.length, features.feature(latent).top[0].tokens.length, features.feature(latent).more.length], [1, 1, 0]);
+  assert.deepEqual([features.documentRows(0), features.documentRows(2)], [{ from: 0, to: 1 }, { from: 1, to: 1 }]);
+  features.close();
+});
+
 test("bytes changed within a family: a FormatError, or numbers that are wrong; never a crash, and files of the same size open", async () => {
   const { store, sae } = synthetic({ documents: 4 });
   const folder = join(root, "bytes");
