@@ -114,7 +114,7 @@ export const wholeNumber = (name: string, value: number, least: number): void =>
 };
 
 /**
- * Opens what `collect` wrote. Statistics are read at once, examples and codes when they are asked for.
+ * Opens what `collect` wrote: headers, texts of the tokens and three numbers a latent are read at once, all else when it is asked for.
  * @throws FormatError if the folder is no such family, of another version, or damaged
  */
 export async function openFeatures(path: string, options: { store?: Store } = {}): Promise<Features> {
