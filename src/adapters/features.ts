@@ -227,7 +227,7 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
         return dataFrame(rows.map((row, f) => [...row, ...more.map((values) => values[f] ?? "")]), [...FEATURE_COLUMNS, ...names]);
       },
       card: (latent: number) => heatMap(feature(latent), { layout: "wrap" as const, context: manifest.settings.context }),
-      codes: (from: number, to: number) => codes.read(from, to),
+      codes: codes.read,
       origin: codes.origin,
       documentRows(document: number) {
         if (!Number.isInteger(document) || document < 0 || document >= manifest.documents)
