@@ -249,7 +249,7 @@ async function whole(part: string, manifest: FeaturesManifest, rows: RowsToColle
   const shards = cut < 0 ? state.shards : state.shards.slice(0, cut);
   if (!rows.ranges || !shards.length) return shards;
   // a store may have been made again, with the same texts and other roundings
-  const reader = codesReader(part, shards);
+  const reader = codesReader(part, shards, manifest.sae.latents);
   try {
     const hashes = new Map(reader.hashes().map(({ from, hash }) => [from, hash]));
     for (const shard of new Set([0, shards.length - 1])) {
@@ -273,7 +273,7 @@ async function encodeAll(rows: RowsToCollect, makings: Making[], progress?: Prog
   if (first === rows.shards) return;
   const told = meter("collect", rows.total, rows.unit, progress, rows.before(first));
   const left = makings.filter(({ manifest }) => manifest.shards.length < rows.shards);
-  const writers = left.map(() => codesWriter(rows.shardRows));
+  const writers = left.map(({ manifest: { sae: { k, latents } } }) => codesWriter(rows.shardRows, k < latents ? k : 0)); // k = F: thresholds alone bound them
   rows.goOn?.(left.map(({ manifest }) => manifest));
   for await (const piece of checkedRows(rows, left, first)) {
     stopIfInterrupted(kept(left.map(({ manifest }) => manifest)));
@@ -319,7 +319,7 @@ async function finish({ folder, manifest }: Making, rows: RowsToCollect, progres
   const store = { ...manifest.store, rows: rows.ranges ? manifest.store.rows : count };
   const written: FeaturesManifest = { ...manifest, store, rows: count, ranges: rows.ranges ?? [{ from: 0, to: count }] };
   await rows.keepTexts?.(part);
-  const reader = codesReader(part, manifest.shards);
+  const reader = codesReader(part, manifest.shards, manifest.sae.latents);
   try {
     written.blocks = await writeFamily(part, written, reader, rows.texts, kept([manifest]), progress);
   } finally {

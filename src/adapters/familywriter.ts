@@ -24,7 +24,7 @@ export interface Texts {
 const ENTRIES = 2 ** 22; // firings turned over at once: 50 MB with their order
 const LATENTS = 8192; // and latents: some 60 MB of contexts
 const SEGMENT = 2 ** 25; // active latents of rows held at once to count pairs: 64 MB of up to 65,536 latents
-const READ_ROWS = 2 ** 14;
+const READ_ROWS = 2 ** 14; // where a row has at most k latents; else an eighth, as one may have thousands
 
 /**
  * Turns codes over, block of latents by block, and writes everything of a family but codes and manifest. Nothing grows with the rows but
@@ -40,10 +40,12 @@ export async function writeFamily(
   kept: string,
   progress?: Progress,
 ): Promise<FeaturesManifest["blocks"]> {
-  const { rows, settings, sae: { latents: F }, shards } = manifest;
+  const { rows, settings, sae, shards } = manifest;
+  const F = sae.latents;
+  const step = sae.k < F ? READ_ROWS : READ_ROWS / 8;
   const eachPiece = async (from: number, to: number, body: (from: number, to: number) => void): Promise<void> => {
-    for (let at = from; at < to; at += READ_ROWS) {
-      body(at, Math.min(to, at + READ_ROWS));
+    for (let at = from; at < to; at += step) {
+      body(at, Math.min(to, at + step));
       stopIfInterrupted(kept);
       await breathe();
     }
@@ -55,7 +57,7 @@ export async function writeFamily(
   const statistics = counting.finish();
   const origin = codes.origin(0, rows);
   const { lengths, vocabulary } = await writeTexts(folder, manifest, origin, texts, kept);
-  const segments = segmentsOf(shards, read, F);
+  const segments = segmentsOf(shards, read, F, step);
   const spread = spreadOf(F);
   const pairs: Together[] = [];
   const blocks: FeaturesManifest["blocks"] = [];
@@ -117,7 +119,7 @@ async function writeTexts(
 }
 
 /** Rows in segments of whole shards; the only one is read once and held. */
-function segmentsOf(shards: CodesShard[], read: (from: number, to: number) => Sparse, latents: number): { count: number; at(segment: number): RowLatents } {
+function segmentsOf(shards: CodesShard[], read: (from: number, to: number) => Sparse, latents: number, step: number): { count: number; at(segment: number): RowLatents } {
   const segments: { from: number; to: number; entries: number }[] = [];
   let row = 0;
   for (const { rows, firings } of shards) {
@@ -136,7 +138,7 @@ function segmentsOf(shards: CodesShard[], read: (from: number, to: number) => Sp
       held = undefined; // two at once would take twice the memory
       const { from, to, entries } = segments[segment];
       const { rows, add } = rowLatents(from, to, entries, latents);
-      for (let at = from; at < to; at += READ_ROWS) add(read(at, Math.min(to, at + READ_ROWS)));
+      for (let at = from; at < to; at += step) add(read(at, Math.min(to, at + step)));
       held = { segment, rows };
       return rows;
     },

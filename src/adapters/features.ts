@@ -123,7 +123,7 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
   const F = manifest.sae.latents;
   const words: Words = openNames(path, manifest.documents);
   const family = openFamily(path, manifest);
-  const codes = codesReader(path, manifest.shards);
+  const codes = codesReader(path, manifest.shards, F);
   const [fired, mean, max] = [family.ints("fired"), family.floats("mean"), family.floats("max")];
   const held = new Map<string, Column | undefined>();
   const found = (name: string): Column | undefined => {

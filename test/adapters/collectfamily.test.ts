@@ -177,13 +177,22 @@ test("an SAE that is silent, and one row", async () => {
 
 test("bytes changed within a family: a FormatError, or numbers that are wrong; never a crash, and files of the same size open", async () => {
   const { store, sae } = synthetic({ documents: 4 });
-  const folder = join(root, "bytes");
+  const [folder, other] = [join(root, "bytes"), join(root, "bytes of rows that differ in length")];
   (await collect(store, sae, { folder })).close();
+  (await collect(store, { ...sae, weights: { ...sae.weights, k: 32, kind: "jumprelu", threshold: 0 } }, { folder: other })).close();
   const rng = random(11);
   const open = (): number => readdirSync("/proc/self/fd").length;
   const before = open();
+  const refused = await changed(folder, (name) => name.endsWith(".safetensors"), rng);
+  assert.ok(refused > 10, `${refused} were refused`);
+  assert.ok((await changed(other, (name) => name.startsWith("codes"), rng)) >= 2);
+  assert.equal(open(), before);
+});
+
+/** Changes numbers in the tensors of a family's files, and reads it all; how often it was refused. */
+async function changed(folder: string, which: (file: string) => boolean, rng: ReturnType<typeof random>): Promise<number> {
   let refused = 0;
-  for (const file of readdirSync(folder).filter((name) => name.endsWith(".safetensors"))) {
+  for (const file of readdirSync(folder).filter(which)) {
     const path = join(folder, file);
     const bytes = readFileSync(path);
     const { tensors } = readHeader(bytesSource(bytes), path);
@@ -212,6 +221,5 @@ test("bytes changed within a family: a FormatError, or numbers that are wrong; n
     }
     writeFileSync(path, bytes);
   }
-  assert.ok(refused > 10, `${refused} were refused`);
-  assert.equal(open(), before);
-});
+  return refused;
+}
