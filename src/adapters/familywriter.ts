@@ -21,7 +21,8 @@ export interface Texts {
   tokenizer: { bytes(id: number): Uint8Array };
 }
 
-const ENTRIES = 2 ** 22; // firings turned over at once: 50 MB with their order
+/** Firings turned over at once, 12 bytes each: of a long corpus more, as all codes are read again for each block. */
+const ENTRIES = { least: 2 ** 22, most: 2 ** 24, share: 1 / 16 };
 const LATENTS = 8192; // and latents: some 60 MB of contexts
 const SEGMENT = 2 ** 25; // active latents of rows held at once to count pairs: 64 MB of up to 65,536 latents
 const READ_ROWS = 2 ** 14; // where a row has at most k latents; else an eighth, as one may have thousands
@@ -62,7 +63,9 @@ export async function writeFamily(
   const pairs: Together[] = [];
   const blocks: FeaturesManifest["blocks"] = [];
   const told = meter("collect: examples", F, "latents", progress);
-  for (const { from, to } of latentBlocks(statistics.fired, ENTRIES, LATENTS)) {
+  const firingsInAll = statistics.fired.reduce((sum, n) => sum + n, 0);
+  const entries = Math.min(ENTRIES.most, Math.max(ENTRIES.least, Math.ceil(firingsInAll * ENTRIES.share)));
+  for (const { from, to } of latentBlocks(statistics.fired, entries, LATENTS)) {
     const { firings, add } = firingsOf(statistics.fired, from, to);
     await eachPiece(0, rows, (a, b) => add(a, read(a, b)));
     const order = await inPieces(bySize(firings), kept);
