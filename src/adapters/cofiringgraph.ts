@@ -1,10 +1,11 @@
 import { cofiringFigure, graphAround, strongestPairs, type Graph } from "../core/cofiringgraph";
 import { OptionError } from "../core/errors";
 import { DENSE } from "../core/measure";
+import { textColumn } from "./columns";
 import type { Features } from "./features";
+import { inPieces } from "./pieces";
 import { plotted } from "./plots";
 import type { Shown } from "./show";
-import { textColumn } from "./textfeatures";
 
 export interface GraphOptions {
   partners?: number; // 5 latents that are shown beside each one that was asked for
@@ -19,7 +20,7 @@ const TICKS = 400;
  * Latents that fire on the same rows, as a graph: those asked for and their partners, or the strongest pairs of all. A node is larger the more often it
  * fires; a line is thicker the larger the share of common rows. The same features give the same picture.
  * @returns shows itself as `trainingCurve` does
- * @throws OptionError for an unknown latent, too many, or numbers out of range
+ * @throws OptionError for an unknown latent, too many, or numbers out of range; InterruptError
  */
 export async function cofiringGraph(features: Features, latents?: number[], { partners = 5, pairs = 80, dense = false }: GraphOptions = {}): Promise<Shown> {
   for (const [name, value, most] of [["partners", partners, 16], ["pairs", pairs, 1000]] as const)
@@ -31,17 +32,17 @@ export async function cofiringGraph(features: Features, latents?: number[], { pa
   const label = textColumn(features, "label");
   const facts = (latent: number): { density: number; label?: string } => ({ density: density[latent], ...(label(latent) ? { label: label(latent) } : {}) });
   const asked = latents ? [...new Set(latents)] : undefined;
-  const graph = asked ? graphAround(asked, features.together, partners, facts) : graphOfAll(features, pairs, dense, facts);
+  const graph = asked ? graphAround(asked, features.together, partners, facts) : await graphOfAll(features, pairs, dense, facts);
   return plotted(cofiringFigure(graph, await placed(graph)));
 }
 
-function graphOfAll(features: Features, most: number, dense: boolean, facts: (latent: number) => { density: number; label?: string }): Graph {
+async function graphOfAll(features: Features, most: number, dense: boolean, facts: (latent: number) => { density: number; label?: string }): Promise<Graph> {
   const { density } = features.statistics;
   const isShown = (latent: number): boolean => density[latent] > 0 && (dense || density[latent] <= DENSE);
   const living = function* (): Generator<number> {
     for (let latent = 0; latent < features.count; latent++) if (isShown(latent)) yield latent;
   };
-  const found = strongestPairs(living(), (latent) => features.together(latent).filter((one) => isShown(one.latent)), most);
+  const found = await inPieces(strongestPairs(living(), (latent) => features.together(latent).filter((one) => isShown(one.latent)), most), "No graph was made: ask again.");
   const place = new Map<number, number>();
   for (const { a, b } of found) for (const latent of [a, b]) if (!place.has(latent)) place.set(latent, place.size);
   return {

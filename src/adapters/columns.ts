@@ -75,3 +75,9 @@ export async function writeColumn(folder: string, name: string, values: Column |
   } else await rm(texts, { force: true });
   await rm(numbers, { force: true });
 }
+
+/** Texts of a column that a collection may have: nothing of any latent where it has none, or there is no collection. */
+export function textColumn(features: { columns(): string[]; column(name: string): Column } | undefined, name: string): (latent: number) => string | undefined {
+  const column = features?.columns().includes(name) ? features.column(name) : undefined;
+  return (latent) => (Array.isArray(column) ? column[latent] : undefined);
+}

@@ -2,10 +2,10 @@ import { documentHtml, documentText, documentView as viewOf, MOST_LATENTS, packD
 import { OptionError } from "../core/errors";
 import { timelineFigure } from "../core/featureplots";
 import type { Document, Tokens } from "../core/types";
+import { textColumn } from "./columns";
 import type { Features } from "./features";
 import { plotted } from "./plots";
 import { colored, shown, type Shown, type ShownNow } from "./show";
-import { textColumn } from "./textfeatures";
 
 /** What some latents of a collection do along one whole document. */
 export interface DocumentFirings {

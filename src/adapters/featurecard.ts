@@ -1,9 +1,9 @@
 import { cardHtml, cardText, packCard, shadingOf, type CardView } from "../core/featurecard";
 import { featureView } from "../core/heatmap";
 import type { Shading } from "../core/shading";
+import { textColumn } from "./columns";
 import type { Features } from "./features";
 import { colored, shown, type ShownNow } from "./show";
-import { textColumn } from "./textfeatures";
 
 const SHOWN = ["label", "verdict"]; // columns that stand in the header
 

@@ -9,6 +9,7 @@ import type { Range } from "../core/split";
 import type { Example, Origin, Sparse, Store } from "../core/types";
 import { codesReader } from "./codes";
 import { columnNames, readColumn, writeColumn, type Column } from "./columns";
+import { featureCard } from "./featurecard";
 import { readManifest, sameStore, tidy, type FeaturesManifest } from "./family";
 import { openNames } from "./familynames";
 import { openFamily } from "./familyreader";
@@ -89,7 +90,7 @@ export interface Features extends ShownNow {
   setColumn(name: string, values: Float32Array | (string | undefined)[] | Record<number, string> | null): Promise<void>;
   /** One row a latent, as a danfojs DataFrame. */
   table(): DataFrame;
-  /** One feature in full: whole contexts, every group. */
+  /** One feature in full: all that is known of it, whole contexts, every group. */
   card(latent: number): ShownNow;
   /** What the SAE made of rows from … to, counted over `manifest.ranges` one after the other. */
   codes(from: number, to: number): Sparse;
@@ -226,7 +227,7 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
         const rows = featureRows({ rows: manifest.rows, fired, mean, max, entropy, distinct, trigger, words });
         return dataFrame(rows.map((row, f) => [...row, ...more.map((values) => values[f] ?? "")]), [...FEATURE_COLUMNS, ...names]);
       },
-      card: (latent: number) => heatMap(feature(latent), { layout: "wrap" as const, context: manifest.settings.context }),
+      card: (latent: number) => featureCard(features, latent),
       codes: codes.read,
       origin: codes.origin,
       documentRows(document: number) {

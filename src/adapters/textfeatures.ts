@@ -4,6 +4,7 @@ import { DENSE } from "../core/measure";
 import { packText, textHtml, textText, type TextLatent, type TextView } from "../core/textview";
 import { bytesToText } from "../core/token";
 import type { Model, Sae, Sparse } from "../core/types";
+import { textColumn } from "./columns";
 import type { Features } from "./features";
 import { listen } from "./livetext";
 import { colored, showing, type ShownNow } from "./show";
@@ -114,10 +115,4 @@ function firing({ n: encoded, k, index, value }: Sparse, { n, skipped, top, pass
   }
   const latents = [...found.values()].sort((a, b) => b.peak - a.peak || a.latent - b.latent).filter(({ shown }, i) => shown || i < LINES);
   return { latents, passed: passed.size };
-}
-
-/** Texts of a column that a collection may have. */
-export function textColumn(features: Features | undefined, name: string): (latent: number) => string | undefined {
-  const column = features?.columns().includes(name) ? features.column(name) : undefined;
-  return (latent) => (Array.isArray(column) ? column[latent] : undefined);
 }

@@ -1,5 +1,6 @@
 import { count, percent, short } from "./html";
 import { axis, BLUE, column, CONFIG, frame, INK, ORANGE, plain, type Column, type Plot } from "./plot";
+import type { Pieces } from "./pieces";
 import { brief } from "./shading";
 
 /** Latents that fire on the same rows, as a graph → Plotly figure. Where the nodes stand is decided elsewhere. */
@@ -14,7 +15,7 @@ export interface GraphNode {
 }
 
 export interface GraphPair {
-  /** Places of two nodes. */
+  /** Places of two nodes, or numbers of two latents. */
   a: number;
   b: number;
   /** Rows on which both fire. */
@@ -55,10 +56,11 @@ export function graphAround(asked: number[], together: Together, partners: numbe
   };
 }
 
-/** Of all latents the so many pairs of largest score: what a graph shows that was asked for nothing. Ties: smaller numbers first. */
-export function strongestPairs(latents: Iterable<number>, together: Together, most: number): { a: number; b: number; count: number; score: number }[] {
-  const before = (p: { a: number; b: number; score: number }, q: { a: number; b: number; score: number }): number => q.score - p.score || p.a - q.a || p.b - q.b;
-  let held: { a: number; b: number; count: number; score: number }[] = [];
+/** Of all latents the so many pairs of largest score, by number: what a graph shows that was asked for nothing. Ties: smaller numbers first. */
+export function* strongestPairs(latents: Iterable<number>, together: Together, most: number): Pieces<GraphPair[]> {
+  const before = (p: GraphPair, q: GraphPair): number => q.score - p.score || p.a - q.a || p.b - q.b;
+  let held: GraphPair[] = [];
+  let looked = 0;
   let least = 0; // what the last of the kept has
   const seen = new Set<string>(); // a pair is in both its latents' lists
   for (const latent of latents) {
@@ -69,6 +71,7 @@ export function strongestPairs(latents: Iterable<number>, together: Together, mo
       seen.add(key);
       held.push({ a, b, count: one.count, score: one.score });
     }
+    if (++looked % 512 === 0) yield;
     if (held.length < 4 * most) continue; // bounded: pruned now and then
     held = held.sort(before).slice(0, most);
     least = held[most - 1].score;

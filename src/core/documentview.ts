@@ -101,7 +101,7 @@ function marks({ latents, pieces }: DocumentView): number[][] {
   return out;
 }
 
-const FULL = 0.55; // alpha of a full ground: text keeps the page's own colour, at a contrast of 4.5 or more on white and on black
+const FULL = 0.5; // alpha of a full ground: text keeps the page's own colour, at a contrast of 4.5 or more on white and on black
 const groundOf = (hue: Hue, of: number): string => rgba(hue, Number((0.07 + (FULL - 0.07) * of).toFixed(2)));
 const bar = (hue: Hue, of: number): string => `2px solid ${rgba(hue, Number((0.4 + 0.6 * of).toFixed(2)))}`;
 const SUP = "font-size:10px;line-height:0";
@@ -128,7 +128,7 @@ function pieceHtml(view: DocumentView, piece: number, peaks: number[], letters: 
 }
 
 const labelMark = (letter: string, name: string): string =>
-  `<span style="border:${RULE};border-radius:3px;padding:0 0.2em;font-size:10px;opacity:0.8" title="${escapeHtml(brief(name))} begins">${escapeHtml(letter)}</span>`;
+  `<span style="font-size:11px;opacity:0.8" title="${escapeHtml(brief(name))} begins">[${escapeHtml(letter)}]</span>`;
 
 /** The legend's entry of a latent. */
 function latentHtml({ latent, label, verdict, max, values }: DocumentLatent, place: number): string {
@@ -164,7 +164,7 @@ export function documentHtml(view: DocumentView, { bytes = 200_000, numbered = f
     body += html;
   }
   const legend = labels.length
-    ? `<div style="font-size:12px;margin-bottom:0.4em"><span style="opacity:0.85">a boxed letter: a sentence begins that is labelled</span> ${labels.map(({ name, letter, begins }) => `${labelMark(letter, name)} ${escapeHtml(brief(name))} <span style="opacity:0.8">${count(begins.length)}</span>`).join(" &nbsp;")}</div>`
+    ? `<div style="font-size:12px;margin-bottom:0.4em"><span style="opacity:0.85">[letter]: a sentence begins that is labelled</span> ${labels.map(({ name, letter, begins }) => `${labelMark(letter, name)} ${escapeHtml(brief(name))} <span style="opacity:0.8">${count(begins.length)}</span>`).join(" &nbsp;")}</div>`
     : "";
   return (
     `<div class="saelab-document ${PLAIN}" style="font-family:${SANS};font-size:13px;line-height:1.5;border-top:${RULE};padding-top:0.5em"><strong>${escapeHtml(brief(id))}</strong>` +
@@ -201,7 +201,7 @@ export function documentText(view: DocumentView, color = true): string {
     .join("");
   const latents = view.latents.map((latent, place) => {
     const peak = peaks[place];
-    return `  ‹${markOf(place)}› latent ${latent.latent}${latent.label ? `  ${brief(latent.label)}` : ""}${latent.verdict ? `  [${brief(latent.verdict)}]` : ""}  ${peak < 0 ? "does not fire here" : `peak here ${short(latent.values[peak])} of ${short(latent.max)}`}`;
+    return `  ${paint(`38;2;0;0;0;48;2;${paleOf(hueOf(place), 1)}`, `‹${markOf(place)}›`)} latent ${latent.latent}${latent.label ? `  ${brief(latent.label)}` : ""}${latent.verdict ? `  [${brief(latent.verdict)}]` : ""}  ${peak < 0 ? "does not fire here" : `peak here ${short(latent.values[peak])} of ${short(latent.max)}`}`;
   });
   const width = Math.max(0, ...view.labels.map(({ name }) => columns(brief(name))));
   const labels = view.labels.map(({ name, letter, begins: at }) => `  [${letter}] ${padEnd(brief(name), width)}  ${count(at.length)}`);

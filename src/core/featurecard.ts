@@ -39,7 +39,7 @@ const table = (rows: string[][], right: number[]): string =>
     .join("")}</tbody></table>`;
 
 const panel = (title: string, body: string, note = ""): string =>
-  `<div style="margin:0 2.2em 0.9em 0;max-width:28em;overflow-x:auto"><div style="font-weight:600;font-size:12px;border-bottom:${RULE};margin-bottom:0.25em">${title}</div>${body}${note ? `<div style="font-size:12px;opacity:0.8;margin-top:0.2em">${note}</div>` : ""}</div>`;
+  `<div style="margin:0 2.2em 0.9em 0;max-width:28em;overflow:hidden"><div style="font-size:12px;border-bottom:${RULE};margin-bottom:0.25em"><strong>${title}</strong></div>${body}${note ? `<div style="font-size:12px;opacity:0.8;margin-top:0.2em">${note}</div>` : ""}</div>`;
 
 /** A share as a bar behind its figure. */
 const shareBar = (share: number): string =>

@@ -68,7 +68,8 @@ export interface Timeline {
 }
 
 const PANEL = 96; // units of height of a latent's panel
-const TOP = 76; // of title and legend
+const TITLE = 50; // of the title, above all else
+const LEGEND = 50; // of the labels' names, two lines of them
 const NAME = 22; // of a panel's name, above it
 const STRIP = 16; // of the band with the labels' letters
 const FOOT = 60;
@@ -91,8 +92,9 @@ export function timelineFigure({ id, tokens, latents, sentences }: Timeline): Pl
   const letters = lettersOf(names);
   const hue = (label: string) => HUES[names.indexOf(label) % HUES.length];
   const strip = names.length ? STRIP : 0;
-  const height = TOP + strip + PANEL * latents.length + FOOT;
-  const inner = height - TOP - FOOT;
+  const above = TITLE + (names.length ? LEGEND : 0);
+  const height = above + strip + PANEL * latents.length + FOOT;
+  const inner = height - above - FOOT;
   const top = 1 - strip / inner; // of the panels, on paper
   const panel = (i: number): [number, number] => [(top * (latents.length - 1 - i)) / latents.length, (top * (latents.length - i)) / latents.length - NAME / inner];
   const axisName = (i: number): string => (i ? `y${i + 1}` : "y");
@@ -122,7 +124,7 @@ export function timelineFigure({ id, tokens, latents, sentences }: Timeline): Pl
         })),
       ],
       layout: {
-        ...frame(plain(brief(id, 60)), {
+        ...frame("", {
           xaxis: axis({ range: [0, Math.max(1, tokens.length)], anchor: axisName(latents.length - 1), showgrid: false }),
           ...Object.fromEntries(latents.map(({ max, values }, i) => [
             `yaxis${i ? i + 1 : ""}`, axis({ domain: panel(i), range: [0, 1.05 * Math.max(max, ...Array.from(values)) || 1], nticks: 3, fixedrange: true }),
@@ -132,13 +134,16 @@ export function timelineFigure({ id, tokens, latents, sentences }: Timeline): Pl
             return [{ ...band, y0: 0, y1: top, fillcolor: rgba(hue(label), 0.13) }, { ...band, y0: top, y1: 1, fillcolor: rgba(hue(label), 0.85) }];
           }),
           annotations: [
-            ...naming("token", ""),
+            ...naming("token", "").slice(0, 1),
             ...latents.map((one, i) => ({ text: plain(nameOf(one)), xref: "paper", yref: "paper", x: 0, xanchor: "left", y: panel(i)[1], yshift: NAME / 2, yanchor: "middle", align: "left", showarrow: false, font: { size: 12, color: INK } })),
             ...sentences
               .filter(({ start, end }) => (640 * (end - start)) / tokens.length > 9) // where a letter has room
               .map(({ label, start, end }) => ({ text: plain(letters[names.indexOf(label)]), x: (start + end) / 2, xref: "x", yref: "paper", y: (top + 1) / 2, yanchor: "middle", showarrow: false, font: { size: 11, color: "#ffffff" } })),
           ],
-          legend: { orientation: "h", x: 1, xanchor: "right", y: 1.02, yanchor: "bottom", font: { size: 11 }, itemclick: false, itemdoubleclick: false },
+          title: { text: plain(brief(id, 60)), x: 0.015, xanchor: "left", y: 1 - 16 / height, yanchor: "top", font: { size: 16 } },
+          margin: { l: 64, r: 56, t: above, b: FOOT },
+          legend: { orientation: "h", x: 1, xanchor: "right", y: 1 + 6 / inner, yanchor: "bottom", font: { size: 11 }, itemclick: false, itemdoubleclick: false },
+          hovermode: "x",
           showlegend: names.length > 0,
           bargap: 0,
         }),

@@ -191,7 +191,7 @@ export function featureHtml(feature: HeatMapFeature, map: Pick<HeatMap, "scale" 
 
 /** What shade, line and glyphs mean. */
 export const legendHtml = ({ scale, shading }: Pick<HeatMap, "scale" | "shading">): string =>
-  `<div style="display:flex;flex-wrap:wrap;gap:0 1.1em;font-size:12px;opacity:0.85;margin-bottom:0.6em">${scaleHtml(scale === "row" ? "each line’s own" : "the feature’s", shading)} ` +
+  `<div style="display:flex;flex-wrap:wrap;gap:0 1.1em;font-size:12px;margin-bottom:0.6em">${scaleHtml(scale === "row" ? "each line’s own" : "the feature’s", shading)} ` +
   `<span><u>underlined</u>: the peak, its value in front</span> <span>${GLYPHS}</span> <span>a row: a token whose activation was kept</span></div>`;
 
 /** Less and less of a map, until it fits: everything; without the folded groups; five examples each. */

@@ -127,7 +127,7 @@ export function textHtml(view: TextView, { bytes = 200_000 }: { bytes?: number }
   if (lines.length < latents.length) notes.push(`${count(lines.length)} of ${count(latents.length)} latents have a line${lines.length < all.length ? ", to keep this output small" : ""}.`);
   const rows = fitting(tokens.map((_, token) => tokenHtml(view, token)), 0.5 * bytes);
   if (rows.length < tokens.length) notes.push(`The first ${count(rows.length)} of ${count(tokens.length)} tokens have a row, to keep this output small.`);
-  const byToken = table([["", "right"], ["token", "left"], [`its ${top === 1 ? "strongest latent" : `${top} strongest latents`}: number, activation`, "left"]], rows);
+  const byToken = table([["at", "right"], ["token", "left"], [`its ${top === 1 ? "strongest latent" : `${top} strongest latents`}: number, activation`, "left"]], rows);
   return (
     `<div class="saelab-text ${PLAIN}" style="font-family:${SANS};font-size:13px;line-height:1.5">` +
     `<div style="display:flex;flex-wrap:wrap;gap:0 1.1em;align-items:baseline;font-size:12px;margin-bottom:0.5em"><strong style="font-size:13px">${escapeHtml(title(view))}</strong> ` +
@@ -180,7 +180,7 @@ export function textText(view: TextView, color = true): string {
     ...(latents.length > lines.length ? [`${count(lines.length)} of ${count(latents.length)} latents have a line.`] : []),
     ...(tokens.length > rows.length ? [`The first ${count(rows.length)} of ${count(tokens.length)} tokens have a row.`] : []),
   ];
-  return [title(view), "", ...(lines.length ? [`${padStart("latent", number)}    peak  where it fires`, ...lines] : ["No latent fires on this text."]), "", `      ${padEnd("token", wide)}  strongest latents`, ...rows, ...(notes.length ? ["", ...notes] : [])].join("\n");
+  return [title(view), "", ...(lines.length ? [`${padStart("latent", number)}    peak  where it fires`, ...lines] : ["No latent fires on this text."]), "", `  at  ${padEnd("token", wide)}  strongest latents`, ...rows, ...(notes.length ? ["", ...notes] : [])].join("\n");
 }
 
 /** As notebook files keep it: arrays as strings, activations with three digits. */

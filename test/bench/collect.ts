@@ -1,138 +1,73 @@
+import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { collect } from "../../src/adapters/collect";
-import { saeOf } from "../../src/adapters/sae";
-import { random } from "../../src/core/random";
-import type { Document, Store } from "../../src/core/types";
+import { promisify } from "node:util";
+import type { Question, Size } from "./collectchild";
+import { plantedStore } from "./collectstore";
+import { dashboard } from "./dashboard";
 
-/**
- * Rows of a store and an SAE of the embedded model's size, made in memory: 200,000 rows of width 128, 1,024 latents, 16
- * of them a row.
- */
-const ROWS = 200_000;
-const D = 128;
-const F = 1024;
-const K = 16;
-const LENGTH = 250; // tokens a document
+/** quick: some ten seconds; small: the issue's SAE over 32,768 tokens, a minute or two; issue: over 1M tokens, half an hour and more. */
+const SETTINGS: Record<string, Size> = {
+  quick: { latents: 16_384, d: 128, k: 32, rows: 65_536 },
+  small: { latents: 65_536, d: 576, k: 32, rows: 32_768 },
+  issue: { latents: 65_536, d: 576, k: 32, rows: 2 ** 20 },
+};
+const ALONE_ROWS = 16_384;
 
-function made(): {
-  store: Store;
-  weights: {
-    d: number;
-    latents: number;
-    k: number;
-    wEnc: Float32Array;
-    bEnc: Float32Array;
-    wDec: Float32Array;
-    bDec: Float32Array;
-  };
-} {
-  const rng = random(0);
-  const fill = (n: number, scale: number): Float32Array => Float32Array.from({ length: n }, () => scale * rng.normal());
-  const wEnc = fill(F * D, 1 / Math.sqrt(D));
-  const rows = fill(ROWS * D, 1);
-  const ids = Int32Array.from({ length: ROWS }, () => rng.below(2000));
-  const documents: Document[] = Array.from({ length: ROWS / LENGTH }, (_, i) => ({
-    id: `d${i}`,
-    text: "",
-    spans: [],
-    split: i % 10 ? "train" : "heldout",
-  }));
-  const store: Store = {
-    path: "made",
-    rows: ROWS,
-    manifest: {
-      format: "saelab-store",
-      version: 1,
-      model: { source: "made", family: "none", sha256: "0" },
-      texts: { documents: documents.length, tokens: ROWS, sha256: "0" },
-      hooks: [{ name: "layers.2", kind: "resid_post", layer: 2, width: D }],
-      dtype: "F32",
-      rows: ROWS,
-      shards: [],
-      dropped: { first: 0, norm: 0 },
-      settings: {},
-    },
-    hook: () => "layers.2",
-    width: () => D,
-    documents: () => documents,
-    tokens: (document) => ({
-      ids: ids.slice(document * LENGTH, (document + 1) * LENGTH),
-      start: new Int32Array(LENGTH),
-      end: new Int32Array(LENGTH),
-    }),
-    origin: (from, to) => ({
-      document: Int32Array.from({ length: to - from }, (_, i) => Math.floor((from + i) / LENGTH)),
-      position: Int32Array.from({ length: to - from }, (_, i) => (from + i) % LENGTH),
-      token: ids.slice(from, to),
-    }),
-    read: (_, from, to) => rows.slice(from * D, to * D),
-    documentRows: () => Int32Array.from({ length: documents.length + 1 }, (_, i) => i * LENGTH),
-    tokenizer: {
-      vocabularySize: 2000,
-      encode: () => ({ ids, start: ids, end: ids }),
-      decode: () => "",
-      bytes: (id) => new TextEncoder().encode(` w${id}`),
-      isSpecial: () => false,
-      chat: () => "",
-    },
-    close: () => {},
-  };
-  return {
-    store,
-    weights: { d: D, latents: F, k: K, wEnc, bEnc: new Float32Array(F), wDec: wEnc, bDec: new Float32Array(D) },
-  };
+/** Runs one side in a process of its own. */
+export async function inChild<T>(question: Question): Promise<T> {
+  const { stdout } = await promisify(execFile)(process.execPath, [join(__dirname, "collectchild.js"), JSON.stringify(question)], { maxBuffer: 2 ** 24 });
+  return JSON.parse(stdout.trim().split("\n").at(-1)!) as T;
 }
 
-const median = (list: number[]): number => [...list].sort((a, b) => a - b)[list.length >> 1];
+interface Collected {
+  wall: number;
+  cpu: number;
+  encoding: { wall: number; cpu: number };
+  encoded: { wall: number; cpu: number };
+  peak: number;
+  rows: number;
+  alive: number;
+  pairs: number;
+  kept: number;
+  files: { codes: number; examples: number };
+}
+
+const to = (digits: number, value: number): number => Number(value.toFixed(digits));
 
 /**
- * Tokens a second of `collect`, beside those of the encoder alone over the same chunks (what no collection can be faster
- * than), by turns; medians of five. Memory: the process's peak growth while collecting, above what it held before.
+ * What `collect` costs over the encoder alone: the calls of the encoder within a collection are timed (by the clock, and all threads' CPU),
+ * all else is what collecting adds; nothing is extrapolated. Peak memory of the process, and that of one that only encodes some rows with
+ * the same SAE: the difference is held against 1.2 × (latents × examples kept × 16 bytes + their contexts once) + 300 MB. Then, in fresh
+ * processes: opening, the heat map of the first 20 latents, and the cards of 40. With SAELAB_DASHBOARD_PYTHON, a Python that has
+ * sae-dashboard: its SaeVisRunner beside `collect` on the same SAE and tokens.
  */
-export async function benchCollect(): Promise<object> {
-  const { store, weights } = made();
-  const sae = saeOf(weights, {});
+export async function benchCollect({ setting = "quick", rounds = 3 }: { setting?: string; rounds?: number } = {}): Promise<object> {
+  const size = SETTINGS[setting];
+  if (!size) throw new Error(`--setting: expected ${Object.keys(SETTINGS).join(", ")}, found ${setting}`);
   const root = mkdtempSync(join(tmpdir(), "saelab-bench-"));
-  const chunk = 8192;
-  const encodeOnly = (): number => {
-    const begun = performance.now();
-    for (let from = 0; from < ROWS; from += chunk) sae.encode(store.read("layers.2", from, Math.min(ROWS, from + chunk)));
-    return (performance.now() - begun) / 1000;
-  };
   try {
-    sae.encode(store.read("layers.2", 0, chunk)); // warm
-    const before = process.memoryUsage().rss;
-    let peak = before;
-    const collectOnce = async (): Promise<number> => {
-      const begun = performance.now();
-      const features = await collect(store, sae, {
-        folder: join(root, "features"),
-        progress: () => (peak = Math.max(peak, process.memoryUsage().rss)),
-      });
-      const seconds = (performance.now() - begun) / 1000;
-      features.close();
-      return seconds;
-    };
-    const encodes: number[] = [];
-    const collects: number[] = [];
-    for (let turn = 0; turn < 5; turn++) {
-      encodes.push(encodeOnly());
-      collects.push(await collectOnce());
-    }
-    const [encode, all] = [median(encodes), median(collects)];
+    const store = join(root, "store");
+    await plantedStore(store, size);
+    const alone = await inChild<{ wall: number; cpu: number; peak: number }>({ do: "encode", store, sae: size, rows: Math.min(size.rows, ALONE_ROWS) });
+    const folder = join(root, "features");
+    const all = await inChild<Collected>({ do: "collect", store, sae: size, folder });
+    const opens: Record<"opened" | "shown" | "bytes" | "firstCard" | "card" | "slowestCard" | "peak", number>[] = [];
+    for (let round = 0; round < rounds; round++) opens.push(await inChild({ do: "open", folder }));
+    const median = (key: keyof (typeof opens)[0]): number => to(1, opens.map((one) => one[key]).sort((a, b) => a - b)[opens.length >> 1]);
+    const bound = (1.2 * (size.latents * all.kept * 16 + all.files.examples)) / 2 ** 20 + 300;
+    rmSync(store, { recursive: true });
+    const peers = process.env.SAELAB_DASHBOARD_PYTHON ? await dashboard(process.env.SAELAB_DASHBOARD_PYTHON, root, setting) : undefined;
     return {
-      bench: "collect",
-      rows: ROWS,
-      d: D,
-      latents: F,
-      k: K,
-      tokensPerSecond: Math.round(ROWS / all),
-      encoderTokensPerSecond: Math.round(ROWS / encode),
-      shareOfEncoder: Number((encode / all).toFixed(3)),
-      peakMemoryMB: Math.round((peak - before) / 1e6),
-      turns: collects.map((s) => Number(s.toFixed(2))),
+      bench: "collect", setting, ...size, alive: all.alive, partnersOfTheFirst200: all.pairs,
+      costOverEncoding: { wall: to(3, all.wall / all.encoding.wall - 1), cpu: to(3, all.cpu / all.encoding.cpu - 1), whileEncoding: to(3, all.encoded.cpu / all.encoding.cpu - 1) },
+      seconds: { wall: to(1, all.wall), encoding: to(1, all.encoding.wall), cpu: to(1, all.cpu), encodingCpu: to(1, all.encoding.cpu), turningOver: to(1, all.wall - all.encoded.wall) },
+      encoderAloneMicroseconds: { wall: to(1, (1e6 * alone.wall) / Math.min(size.rows, ALONE_ROWS)), cpu: to(1, (1e6 * alone.cpu) / Math.min(size.rows, ALONE_ROWS)) },
+      memoryMB: { peak: to(0, all.peak), encoding: to(0, alone.peak), grown: to(0, all.peak - alone.peak), bound: to(0, bound) },
+      filesMB: { codes: to(1, all.files.codes / 1e6), examples: to(1, all.files.examples / 1e6) },
+      openMs: { open: median("opened"), withHeatMap: median("shown"), firstCard: median("firstCard"), card: median("card"), slowestCard: median("slowestCard"), memoryMB: median("peak") },
+      ...(peers && { dashboard: peers }),
     };
   } finally {
     rmSync(root, { recursive: true, force: true });

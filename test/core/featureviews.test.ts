@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { documentHtml, documentText, documentView, firingOn, packDocument, unpackDocument } from "../../src/core/documentview";
+import { documentHtml, documentText, documentView, firingOn, MOST_LATENTS, packDocument, unpackDocument } from "../../src/core/documentview";
 import { cardHtml, cardText, packCard, unpackCard, type CardView } from "../../src/core/featurecard";
 import { flagsOf } from "../../src/core/featurehead";
 import { featureView, heatMapHtml, heatMapText, heatMapView, packHeatMap, unpackHeatMap } from "../../src/core/heatmap";
@@ -115,12 +115,29 @@ test("document: the ground is the latent that fires most of its own maximum, bar
   ]);
   assert.deepEqual(firingOn(view, 0).map(({ place }) => place), [1, 2, 0]);
   const [, first] = /<pre[^>]*>.*?(<span style="background.*?<\/span>)/s.exec(documentHtml(view))!;
-  assert.match(first, /background:rgba\(58,134,214,0\.5\);border-bottom:2px solid rgba\(46,160,100,0\.7\);border-top:2px solid rgba\(255,140,26,0\.55\)/);
+  assert.match(first, /background:rgba\(58,134,214,0\.46\);border-bottom:2px solid rgba\(46,160,100,0\.7\);border-top:2px solid rgba\(255,140,26,0\.55\)/);
   assert.match(first, /title="b latent 6: 90\.0 \(90 %\)\nc latent 7: 1\.00 \(50 %\)\na latent 5: 1\.00 \(25 %\)"/);
   assert.match(first, /<sup[^>]*>a<\/sup><sup[^>]*>b<\/sup><sup[^>]*>c<\/sup><b><u>No<\/u><\/b>/);
   assert.doesNotMatch(documentHtml(view), /data-/);
   assert.match(documentHtml(view, { numbered: true }), /<span style="[^"]*" data-piece="0"/);
   assert.equal(documentText(view, false).split("\n").at(-1), "[D]‹a›‹b›‹c›No way. [O]Hm");
+});
+
+test("document: text on a full ground is readable on white and on black, whatever the latent's colour", () => {
+  const light = (channel: number): number => ((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))(channel / 255);
+  const luminance = (rgb: number[]): number => 0.2126 * light(rgb[0]) + 0.7152 * light(rgb[1]) + 0.0722 * light(rgb[2]);
+  const contrast = (a: number[], b: number[]): number => ((x, y) => (Math.max(x, y) + 0.05) / (Math.min(x, y) + 0.05))(luminance(a), luminance(b));
+  const latents = Array.from({ length: MOST_LATENTS }, (_, i) => ({ latent: i, max: 1, values: Array.from({ length: MOST_LATENTS }, (_, t) => Number(t === i)) }));
+  const view = documentView({ id: "d", text: "abcdefgh", spans: [] }, { start: [...Array(8).keys()], end: Array.from({ length: 8 }, (_, i) => i + 1) }, latents);
+  const grounds = [...documentHtml(view).matchAll(/background:rgba\((\d+),(\d+),(\d+),([\d.]+)\)/g)].map(([, ...parts]) => parts.map(Number));
+  assert.ok(grounds.length >= 2 * MOST_LATENTS);
+  for (const [r, g, b, alpha] of grounds) {
+    for (const [page, ink] of [[255, 33], [17, 255]]) {
+      const ground = [r, g, b].map((channel) => alpha * channel + (1 - alpha) * page);
+      const found = contrast(ground, [ink, ink, ink]);
+      assert.ok(found >= 4.5, `${r},${g},${b} on ${page}: ${found}`);
+    }
+  }
 });
 
 test("document: packed it is the same; a shaded line break is seen; a long one is cut and says so", () => {
