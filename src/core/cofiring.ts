@@ -14,6 +14,9 @@ import type { Sparse } from "./types";
 
 export const TOGETHER = { most: 16, score: 0.05, least: 5 };
 
+const BUCKETS = 4096;
+const AHEAD = 256; // rows looked at beforehand: 16 KB of 32 latents each
+
 export interface TogetherOptions {
   most: number; // partners kept of a latent
   score: number; // smallest J of a pair that is kept
@@ -70,29 +73,36 @@ export function* together(
 ): Pieces<Together> {
   const latents = firings.to - firings.from;
   const pairs = Array.from({ length: latents }, () => new Map<number, number>()); // partner → rows together
+  const buckets = new Int32Array(BUCKETS);
   const counts = new Int32Array(fired.length);
   const touched = new Int32Array(fired.length);
-
-  /** Goes through a segment: `each` gets a latent, its firings there, and how many other latents `touched` names; `counts` has how often. */
-  const count = function* (rows: RowLatents, cursor: Int32Array, each: (f: number, here: number, many: number) => void): Pieces<void> {
+  /**
+   * Goes through a segment, latent by latent: counts those that fire beside it, of which their bucket holds enough. Most do not: buckets
+   * lie in the nearest cache, the counts of all latents do not.
+   * @param sift fills the buckets for latent f and its firings a … b; says how many are enough
+   * @param each gets the latent, its firings in the segment, and how many others `touched` names; `counts` has how often
+   */
+  const count = function* (
+    rows: RowLatents,
+    cursor: Int32Array,
+    sift: (f: number, a: number, b: number) => number,
+    each: (f: number, here: number, many: number) => void,
+  ): Pieces<void> {
     let looked = 0;
     for (let f = 0; f < latents; f++) {
       const a = cursor[f];
-      let [i, many] = [a, 0];
-      for (; i < firings.offset[f + 1] && firings.row[i] < rows.to; i++) {
-        const r = firings.row[i] - rows.from;
-        for (let j = rows.start[r]; j < rows.start[r + 1]; j++) {
-          const g = rows.latent[j];
-          if (!counts[g]++) touched[many++] = g;
-        }
-        if ((looked += rows.start[r + 1] - rows.start[r]) > 8 * PIECE) {
-          yield;
-          looked = 0;
-        }
-      }
-      cursor[f] = i;
-      if (many) each(f, i - a, many);
+      let b = a;
+      while (b < firings.offset[f + 1] && firings.row[b] < rows.to) b++;
+      cursor[f] = b;
+      if (a === b) continue;
+      buckets.fill(0);
+      const enough = sift(f, a, b);
+      const many = pick(rows, firings.row, a, b, buckets, enough, counts, touched);
+      if (many) each(f, b - a, many);
       for (let t = 0; t < many; t++) counts[touched[t]] = 0;
+      if ((looked += b - a) < PIECE / 4) continue;
+      yield;
+      looked = 0;
     }
   };
 
@@ -100,8 +110,12 @@ export function* together(
   let cursor = firstOf();
   for (let s = 0; s < segments.count; s++) {
     const rows = segments.at(s);
-    const firedHere = segments.count === 1 ? fired : firedIn(rows, fired.length);
-    yield* count(rows, cursor, (f, here, many) => {
+    const [whole, firedHere] = segments.count === 1 ? [least, fired] : [1, firedIn(rows, fired.length)];
+    const sift = (_f: number, a: number, b: number): number => {
+      tally(rows, firings.row, a, b, buckets);
+      return Math.max(whole, Math.floor(score * (b - a))); // n_fg ≥ J·n_f, as n_g ≥ n_fg
+    };
+    yield* count(rows, cursor, sift, (f, here, many) => {
       for (let t = 0; t < many; t++) {
         const g = touched[t];
         if (g !== f + firings.from && counts[g] / (here + firedHere[g] - counts[g]) >= score) pairs[f].set(g, counts[g]);
@@ -111,8 +125,12 @@ export function* together(
   if (segments.count > 1) {
     for (const partners of pairs) for (const g of partners.keys()) partners.set(g, 0);
     cursor = firstOf();
+    const sift = (f: number): number => {
+      for (const g of pairs[f].keys()) buckets[g & (BUCKETS - 1)] = 1;
+      return 1;
+    };
     for (let s = 0; s < segments.count; s++) {
-      yield* count(segments.at(s), cursor, (f) => {
+      yield* count(segments.at(s), cursor, sift, (f) => {
         for (const [g, sum] of pairs[f]) if (counts[g]) pairs[f].set(g, sum + counts[g]);
       });
     }
@@ -135,6 +153,50 @@ export function* together(
       score: Float32Array.from(kept, ({ j }) => j),
     };
   }
+}
+
+const seen = new Int32Array(1); // what is looked at has to go somewhere, or the compiler leaves the looking out
+
+/** Looks at rows, none waiting for the one before: memory brings several at a time, and what follows finds them near. */
+function bring(latent: RowLatents["latent"], start: Int32Array, row: Int32Array, from: number, a: number, b: number): void {
+  let sum = 0;
+  for (let i = a; i < b; i++) sum ^= latent[start[row[i] - from]];
+  seen[0] = sum;
+}
+
+/** Counts the latents of the rows of firings a … b into their buckets. */
+function tally({ from, start, latent }: RowLatents, row: Int32Array, a: number, b: number, buckets: Int32Array): void {
+  for (let first = a; first < b; first += AHEAD) {
+    const last = Math.min(b, first + AHEAD);
+    bring(latent, start, row, from, first, last);
+    for (let i = first; i < last; i++) {
+      const r = row[i] - from;
+      const end = start[r + 1];
+      for (let j = start[r]; j < end; j++) buckets[latent[j] & (BUCKETS - 1)]++;
+    }
+  }
+}
+
+/** Counts those latents whose bucket holds enough; @returns how many there are, named in `touched` */
+function pick(
+  { from, start, latent }: RowLatents, row: Int32Array, a: number, b: number,
+  buckets: Int32Array, enough: number, counts: Int32Array, touched: Int32Array,
+): number {
+  let many = 0;
+  for (let first = a; first < b; first += AHEAD) {
+    const last = Math.min(b, first + AHEAD);
+    bring(latent, start, row, from, first, last);
+    for (let i = first; i < last; i++) {
+      const r = row[i] - from;
+      const end = start[r + 1];
+      for (let j = start[r]; j < end; j++) {
+        const g = latent[j];
+        if (buckets[g & (BUCKETS - 1)] < enough) continue;
+        if (!counts[g]++) touched[many++] = g;
+      }
+    }
+  }
+  return many;
 }
 
 function firedIn({ latent, start }: RowLatents, latents: number): Int32Array {

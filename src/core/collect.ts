@@ -127,15 +127,15 @@ export function firingsOf(
   const next = offset.slice(0, -1);
   return {
     firings: { from, to, offset, row, value },
-    add(firstRow, codes) {
-      const { n, k } = codes;
+    add(firstRow, { n, k, index, value: values }) {
+      const latents = to - from;
       for (let r = 0, i = 0; r < n; r++) {
         for (let j = 0; j < k; j++, i++) {
-          const f = codes.index[i];
-          if (f < from || f >= to || !(codes.value[i] > 0)) continue;
-          const at = next[f - from]++;
+          const f = (index[i] - from) >>> 0; // below 0 becomes large
+          if (f >= latents || !(values[i] > 0)) continue;
+          const at = next[f]++;
           row[at] = firstRow + r;
-          value[at] = codes.value[i];
+          value[at] = values[i];
         }
       }
     },
