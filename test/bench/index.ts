@@ -3,6 +3,7 @@ import { cpus, release } from "node:os";
 import path from "node:path";
 import { execFileSync } from "node:child_process";
 import { packageRoot } from "../../src/adapters/package";
+import { benchBrowser } from "./browser";
 import { benchCollect } from "./collect";
 import { benchHarvest } from "./harvest";
 import { benchKernel } from "./kernel";
@@ -14,14 +15,14 @@ import { benchSaes } from "./saes";
 import { benchTrain } from "./train";
 
 /**
- * npm run bench [-- train quality harvest collect kernel model mixing onepass saes] [--record] [--rounds=N] [--peers] [--setting=A] [--seed=0]: one JSON line each. Ours and
+ * npm run bench [-- train quality harvest collect kernel model mixing onepass saes browser] [--record] [--rounds=N] [--peers] [--setting=A] [--seed=0]: one JSON line each. Ours and
  * its physical limit (kernel and model: their peers) take turns in one run, so that the share travels from machine to machine although the rates do not. --record appends a
  * row to RESULTS.md; --rounds is the kernel's (30, some eight minutes), the model's (5, some five), training's (15), onepass' (3) and those of saes (7); --setting is training's:
  * A, B or C, or quality's: planted or real; --seed is quality's; --peers installs the model's peer first (1 GB).
  */
 const BENCHES: Record<string, (options: { rounds?: number; peers?: boolean; setting?: string; seed?: number }) => Promise<object>> = {
   train: benchTrain, quality: benchQuality, harvest: () => benchHarvest(), collect: benchCollect, kernel: benchKernel, model: benchModel, mixing: benchMixing,
-  onepass: benchOnePass, saes: benchSaes,
+  onepass: benchOnePass, saes: benchSaes, browser: benchBrowser,
 };
 
 async function main(): Promise<void> {

@@ -15,7 +15,7 @@ export interface Lab {
   url: string;
   browser: Browser;
   /** Writes a notebook into `work`; its cells show these outputs already, as one that somebody else has run. */
-  write(name: string, outputs: Output[]): void;
+  write(name: string, outputs: Output[], jupyter?: object): void;
   read(name: string): { cells: { outputs: Output[] }[] };
   /** Opens a notebook and waits until it is drawn; `errors` are those that our extension did not catch. */
   open(name: string, options?: { app?: "lab" | "notebook"; theme?: string; width?: number; height?: number; reducedMotion?: "reduce"; windowing?: "none" | "full" }): Promise<Page & { errors: string[] }>;
@@ -69,9 +69,9 @@ export async function startLab(): Promise<Lab> {
 
   return {
     work, kernel, url, browser,
-    write(name, outputs) {
+    write(name, outputs, jupyter = {}) {
       const cells = outputs.map(({ data, metadata = {} }, i) => ({
-        cell_type: "code", id: `c${i}`, source: `// ${i}`, execution_count: i + 1, metadata: {}, outputs: [{ output_type: "display_data", data, metadata }],
+        cell_type: "code", id: `c${i}`, source: `// ${i}`, execution_count: i + 1, metadata: { jupyter }, outputs: [{ output_type: "display_data", data, metadata }],
       }));
       const kernelspec = { name: kernel, display_name: kernel, language: "typescript" };
       writeFileSync(join(work, name), JSON.stringify({ cells, metadata: { kernelspec, language_info: { name: "typescript" } }, nbformat: 4, nbformat_minor: 5 }));
