@@ -8,7 +8,7 @@ import { wholeNumber, type CollectedFeature, type Features, type TopOptions } fr
 import { shown, type ShownNow } from "./show";
 
 export interface BrowserOptions {
-  count?: number; // 200 features: some 300 KB of the notebook's file
+  count?: number; // 200 features: some 500 KB of the notebook's file
   latents?: number[]; // these, in this order
   sort?: string; // "max": what chooses and sorts them; any column, numbers largest first (entropy smallest first), texts by the alphabet
   examples?: number; // 12 of the strongest

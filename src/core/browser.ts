@@ -113,8 +113,11 @@ export function packBrowser({ features, columns, ...rest }: BrowserView): Packed
   } as PackedBrowser;
 }
 
-/** Five digits are more than is shown. */
-const rounded = (_: string, value: unknown): unknown => (typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(5)) : value);
+/** Five digits are more than is shown; typed arrays as lists. */
+function rounded(_: string, value: unknown): unknown {
+  if (ArrayBuffer.isView(value)) return Array.from(value as Float32Array);
+  return typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(5)) : value;
+}
 
 /** A list of different texts that grows as they are asked for. */
 function textIndices(): { strings: string[]; index(text: string): number } {

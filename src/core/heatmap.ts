@@ -81,6 +81,8 @@ export interface HeatMap {
   scale?: "row";
   /** How shade follows from the share of that: linearly when absent. */
   shading?: "log";
+  /** Contexts on as many lines as they take; each on one when absent. */
+  layout?: "wrap";
   /** Sentences on what is not shown, and why, and on where the rest comes from. */
   leftOut: string[];
 }
@@ -102,7 +104,7 @@ export interface HeatMapOptions {
  * @throws OptionError for an unknown scale or shading, or a context that is no number of tokens
  */
 export function heatMapView(features: ShownFeature[], words: Words, options: HeatMapOptions = {}): HeatMap {
-  const { count: most = 20, groups = true, scale = "feature", shading = "linear" } = options;
+  const { count: most = 20, groups = true, scale = "feature", shading = "linear", layout = options.context === "whole" ? "wrap" : "line" } = options;
   if (scale !== "feature" && scale !== "row")
     throw new OptionError(`heatMap: scale: expected "feature" or "row", found ${JSON.stringify(scale)}.`);
   if (shading !== "linear" && shading !== "log")
@@ -114,6 +116,7 @@ export function heatMapView(features: ShownFeature[], words: Words, options: Hea
     leftOut,
     ...(scale === "row" ? { scale } : {}),
     ...(shading === "log" ? { shading } : {}),
+    ...(layout === "wrap" ? { layout } : {}),
     features: features.slice(0, most).map((feature) => featureView(groups ? feature : { ...feature, more: [] }, words, options)),
   };
 }
@@ -216,7 +219,7 @@ const REDUCTIONS: { say: string; of: (feature: HeatMapFeature) => HeatMapFeature
  * line says which.
  */
 export function heatMapHtml(map: HeatMap, options: HeatMapOptions = {}): string {
-  const { bytes = 200_000, layout = options.context === "whole" ? "wrap" : "line" } = options;
+  const { bytes = 200_000, layout = options.context === "whole" ? "wrap" : map.layout } = options;
   const size = (html: string): number => new TextEncoder().encode(html).length;
   const room = bytes - 2_000; // frame, legend, notes
   let parts: string[] = [];
@@ -256,6 +259,7 @@ export interface PackedHeatMap {
   version: 1;
   scale?: "row";
   shading?: "log";
+  layout?: "wrap";
   strings: string[];
   features: PackedFeature[];
   leftOut: string[];
@@ -291,14 +295,15 @@ export const unpackFeature = ({ histogram, groups, position, ...rest }: PackedFe
   })),
 });
 
-export function packHeatMap({ features, leftOut, scale, shading }: HeatMap): PackedHeatMap {
+export function packHeatMap({ features, leftOut, scale, shading, layout }: HeatMap): PackedHeatMap {
   const { strings, pack } = textIndex();
-  return { version: 1, strings, features: features.map((feature) => packFeature(feature, pack)), leftOut, ...(scale ? { scale } : {}), ...(shading ? { shading } : {}) };
+  return { version: 1, strings, features: features.map((feature) => packFeature(feature, pack)), leftOut, ...(scale ? { scale } : {}), ...(shading ? { shading } : {}), ...(layout ? { layout } : {}) };
 }
 
-export const unpackHeatMap = ({ strings, features, leftOut, scale, shading }: PackedHeatMap): HeatMap => ({
+export const unpackHeatMap = ({ strings, features, leftOut, scale, shading, layout }: PackedHeatMap): HeatMap => ({
   leftOut,
   ...(scale ? { scale } : {}),
   ...(shading ? { shading } : {}),
+  ...(layout ? { layout } : {}),
   features: features.map((feature) => unpackFeature(feature, strings)),
 });

@@ -75,7 +75,7 @@ export function drawBrowser(node: HTMLElement, content: PackedBrowser, host: Hos
     const reading = feed.contains(document.activeElement);
     const { places, unknown } = matching(browser, `${search.value}${pinnedOnly.getAttribute("aria-pressed") === "true" ? " is:pinned" : ""}`, marks);
     shown = ordered(browser, places, by, reversed);
-    if (!shown.includes(current)) current = shown[0] ?? -1;
+    current = shown[0] ?? -1;
     list.keep(current);
     list.show(shown);
     if (reading) go(current);

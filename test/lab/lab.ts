@@ -1,10 +1,10 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import { writeKernel } from "../../src/adapters/kernelspec";
-import { packageRoot } from "../../src/adapters/package";
+import { installExtension } from "../../src/adapters/labextension";
 import { bin, requireTestPackages } from "../python";
 
 /** One Jupyter server that serves JupyterLab and Notebook 7, with this build's extension and kernel in a scratch folder, and a headless Chromium. */
@@ -14,12 +14,20 @@ export interface Lab {
   kernel: string;
   url: string;
   browser: Browser;
-  /** Opens a notebook of `work` and waits until it is shown. */
-  open(name: string, options?: { app?: "lab" | "notebook"; theme?: string; width?: number; height?: number; reducedMotion?: boolean }): Promise<Page>;
+  /** Writes a notebook into `work`; its cells show these outputs already, as one that somebody else has run. */
+  write(name: string, outputs: Output[], jupyter?: object): void;
+  read(name: string): { cells: { outputs: Output[] }[] };
+  /** Opens a notebook and waits until it is drawn; `errors` are those that our extension did not catch. */
+  open(name: string, options?: { app?: "lab" | "notebook"; theme?: string; width?: number; height?: number; reducedMotion?: "reduce"; windowing?: "none" | "full" }): Promise<Page & { errors: string[] }>;
   close(): Promise<void>;
 }
 
-const LIMIT = 120_000; // ms: far above what a start takes on two busy cores
+export interface Output {
+  data: Record<string, unknown>;
+  metadata?: Record<string, unknown>;
+}
+
+const LIMIT = 60_000; // ms: far above what a start takes on two busy cores
 const TOKEN = "of-the-test";
 
 export async function startLab(): Promise<Lab> {
@@ -29,7 +37,7 @@ export async function startLab(): Promise<Lab> {
   const kernel = "saelab-test";
   mkdirSync(work);
   writeKernel(join(scratch, "kernels", kernel));
-  cpSync(join(packageRoot, "kernel-ext", "lab", "labextension"), join(scratch, "labextensions", "saelab"), { recursive: true });
+  if (!installExtension(scratch)) throw new Error("kernel-ext/lab/labextension: expected the built extension, found none. Run: node kernel-ext/setup.mjs");
   mkdirSync(join(scratch, "settings"));
   const env = {
     ...process.env,
@@ -42,14 +50,13 @@ export async function startLab(): Promise<Lab> {
     JUPYTERLAB_WORKSPACES_DIR: join(scratch, "workspaces"),
     PYTHONWARNINGS: "ignore",
   };
-  const settings = (plugin: string, values: object): void => {
+  const setting = (plugin: string, values: object): void => {
     const [scope, rest] = plugin.split(":");
     const folder = join(scratch, "settings", ...scope.split("/"));
     mkdirSync(folder, { recursive: true });
     writeFileSync(join(folder, `${rest}.jupyterlab-settings`), JSON.stringify(values));
   };
-  settings("@jupyterlab/apputils-extension:notification", { checkForUpdates: false, fetchNews: "false", doNotDisturbMode: true });
-  settings("@jupyterlab/notebook-extension:tracker", { windowingMode: "none" });
+  setting("@jupyterlab/apputils-extension:notification", { checkForUpdates: false, fetchNews: "false", doNotDisturbMode: true });
 
   const server = spawn(bin("jupyter"), ["notebook", "--no-browser", "--allow-root", "--ServerApp.port=0", `--IdentityProvider.token=${TOKEN}`, `--ServerApp.root_dir=${work}`,
     "--ServerApp.disable_check_xsrf=True", "--LabApp.news_url=", "--LabServerApp.blocked_extensions_uris="], { env, cwd: work, stdio: ["ignore", "pipe", "pipe"] });
@@ -62,10 +69,20 @@ export async function startLab(): Promise<Lab> {
 
   return {
     work, kernel, url, browser,
-    async open(name, { app = "lab", theme, width = 1200, height = 900, reducedMotion } = {}) {
-      settings("@jupyterlab/apputils-extension:themes", theme ? { theme } : {});
-      const page = await browser.newPage({ viewport: { width, height }, reducedMotion: reducedMotion ? "reduce" : "no-preference" });
-      page.setDefaultTimeout(LIMIT);
+    write(name, outputs, jupyter = {}) {
+      const cells = outputs.map(({ data, metadata = {} }, i) => ({
+        cell_type: "code", id: `c${i}`, source: `// ${i}`, execution_count: i + 1, metadata: { jupyter }, outputs: [{ output_type: "display_data", data, metadata }],
+      }));
+      const kernelspec = { name: kernel, display_name: kernel, language: "typescript" };
+      writeFileSync(join(work, name), JSON.stringify({ cells, metadata: { kernelspec, language_info: { name: "typescript" } }, nbformat: 4, nbformat_minor: 5 }));
+    },
+    read: (name) => JSON.parse(readFileSync(join(work, name), "utf8")) as { cells: { outputs: Output[] }[] },
+    async open(name, { app = "lab", theme, width = 1200, height = 900, reducedMotion, windowing = "none" } = {}) {
+      setting("@jupyterlab/apputils-extension:themes", theme ? { theme } : {});
+      setting("@jupyterlab/notebook-extension:tracker", { windowingMode: windowing });
+      const page = Object.assign(await browser.newPage({ viewport: { width, height }, reducedMotion }), { errors: [] as string[] });
+      page.setDefaultTimeout(LIMIT / 2);
+      page.on("pageerror", ({ message, stack }) => /\/extensions\/saelab\//.test(stack ?? "") && page.errors.push(message));
       await page.goto(app === "lab" ? `${url}/doc/tree/${name}?reset&token=${TOKEN}` : `${url}/notebooks/${name}?token=${TOKEN}`);
       await page.waitForSelector(".jp-Notebook .jp-Cell");
       return page;
@@ -95,16 +112,3 @@ function listening(server: ChildProcess): Promise<string> {
     server.once("exit", (code) => fail(new Error(`jupyter notebook: expected a server, found it ended with code ${code}:\n${said}`)));
   });
 }
-
-/** A notebook whose cells show these outputs already. */
-export const notebook = (outputs: { data: Record<string, unknown>; metadata?: Record<string, unknown> }[], kernel = "none"): object => ({
-  cells: outputs.map(({ data, metadata = {} }, i) => ({
-    cell_type: "code", id: `c${i}`, source: `// ${i}`, execution_count: i + 1, metadata: {},
-    outputs: [{ output_type: "display_data", data, metadata }],
-  })),
-  metadata: { kernelspec: { name: kernel, display_name: kernel, language: "typescript" }, language_info: { name: "typescript" } },
-  nbformat: 4, nbformat_minor: 5,
-});
-
-export const readNotebook = (lab: Lab, name: string): { cells: { outputs: { data: Record<string, unknown>; metadata: Record<string, unknown> }[] }[] } =>
-  JSON.parse(readFileSync(join(lab.work, name), "utf8"));
