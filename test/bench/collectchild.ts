@@ -1,4 +1,7 @@
+import { execFile } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { performance } from "node:perf_hooks";
+import { promisify } from "node:util";
 import { collect } from "../../src/adapters/collect";
 import { PIECE_ROWS } from "../../src/adapters/codes";
 import { openFeatures } from "../../src/adapters/features";
@@ -24,6 +27,12 @@ export type Question =
   | { do: "collect"; store: string; sae: Size | string; folder: string }
   /** Opens features and shows them, in a process that did nothing before. */
   | { do: "open"; folder: string };
+
+/** Asks in a process of its own. */
+export async function inChild<T>(question: Question): Promise<T> {
+  const { stdout } = await promisify(execFile)(process.execPath, [__filename, JSON.stringify(question)], { maxBuffer: 2 ** 24 });
+  return JSON.parse(stdout.trim().split("\n").at(-1)!) as T;
+}
 
 /** Unit rows in random directions; the decoder is the encoder's transpose. What was planted in the rows of collectstore.ts. */
 export function directions({ latents, d }: Pick<Size, "latents" | "d">): Float32Array {
@@ -64,7 +73,8 @@ function clock(): () => Spent {
   };
 }
 
-const peak = (): number => process.resourceUsage().maxRSS / 1024; // MB
+/** Peak resident memory, MB: of this program alone, where getrusage begins with that of the one that started it. */
+const peak = (): number => Number(/VmHWM:\s+(\d+)/.exec(readFileSync("/proc/self/status", "utf8"))![1]) / 1024;
 
 async function answer(question: Question): Promise<object> {
   switch (question.do) {
