@@ -207,17 +207,18 @@ async function begun(one: Omit<Making, "release">, rows: RowsToCollect, append?:
   const lock = lockOf(folder);
   const release = takeLock(lock, (holder) => new StoreError(
     `${folder}: expected no other collection into this folder, found one at work: ${holder}. Wait for it, or choose another folder; if that process is gone, delete ${lock}.`));
+  let shards: CodesShard[] = [];
   try {
     const part = partOf(folder);
     await mkdir(part, { recursive: true });
-    const shards = await whole(part, manifest, rows);
+    shards = await whole(part, manifest, rows);
     const going: FeaturesManifest = { ...manifest, ...(shards.length && !rows.ranges ? { store: readState(part)!.store } : {}), shards };
     const earlier = append === undefined ? undefined : appended(append, going, rows);
     await clearBut(part, [UNFINISHED, ...shards.map(({ file }) => file)]);
     await writeJson(join(part, UNFINISHED), going);
     return { ...one, manifest: going, earlier, release };
   } catch (error) {
-    await rm(partOf(folder), { recursive: true, force: true });
+    if (!shards.length) await rm(partOf(folder), { recursive: true, force: true }); // what an earlier run finished outlives a wrong `append`
     release();
     throw error;
   }

@@ -9,7 +9,7 @@ import { openFeatures } from "../../src/adapters/features";
 import { saeOf } from "../../src/adapters/sae";
 import { DISPLAY, heatMap } from "../../src/adapters/show";
 import { featureTable } from "../../src/adapters/table";
-import { FormatError, InterruptError, OptionError, StoreError } from "../../src/core/errors";
+import { DiskError, FormatError, InterruptError, OptionError, StoreError } from "../../src/core/errors";
 import type { Sparse, Store } from "../../src/core/types";
 import { synthetic, words } from "./synthetic";
 
@@ -144,6 +144,25 @@ test("the table holds a row a latent", async () => {
   const bundle = (sorted as never as { [DISPLAY](): Record<string, string> })[DISPLAY]();
   assert.match(bundle["text/html"], /the first 20 of 32 rows/);
   features.close();
+});
+
+test("columns: of latents that there are, under a name that a file can have; none of features that were closed", async () => {
+  const { store, sae } = synthetic({ documents: 4 });
+  const features = await collect(store, sae, { folder: join(root, "columns") });
+  for (const values of [{ 1.5: "x" }, { "": "x" }, { 32: "x" }, { "-1": "x" }] as Record<number, string>[])
+    await assert.rejects(features.setColumn("label", values), (error: Error) => error instanceof OptionError && /expected texts of latents 0 to 31/.test(error.message));
+  for (const name of ["\ud800", "", ".x", "x".repeat(300), "density"])
+    await assert.rejects(features.setColumn(name, { 1: "x" }), OptionError);
+  for (const name of ["a/../b", "__proto__", "x\0y"]) {
+    await features.setColumn(name, { 1: "x" });
+    assert.deepEqual([features.columns(), (features.column(name) as string[])[1]], [[name], "x"]);
+    await features.setColumn(name, null);
+  }
+  assert.deepEqual([features.columns(), readdirSync(join(root, "columns", "columns"))], [[], []]);
+  features.close();
+  const others = await openFeatures(join(root, "columns")); // its files take over the numbers of those that were closed
+  assert.throws(() => features.feature(1), (error: Error) => error instanceof DiskError && /found one that was closed/.test(error.message));
+  others.close();
 });
 
 test("an interrupt leaves nothing behind, not even a folder", async () => {
