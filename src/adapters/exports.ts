@@ -14,7 +14,8 @@ const PARQUET: Record<ColumnType, "INT32" | "FLOAT" | "DOUBLE" | "BOOLEAN" | "ST
 
 /**
  * Writes a table, whole or not at all: CSV (RFC 4180), JSON (a list of an object a row) or Parquet (Snappy), by the file's ending. Columns are typed:
- * whole numbers, float32, float64, booleans, text. NaN, and texts that a latent has none of, are empty, null, null.
+ * whole numbers, float32, float64, booleans, text. NaN, and texts that a latent has none of, are empty, null, null. In CSV a text
+ * that a spreadsheet would run (=, +, -, @ …) has an apostrophe in front; JSON and Parquet have it as it is.
  * @param of features: their whole table, a row a latent, with the columns that were kept; or any DataFrame, such as a part of it, sorted
  * @throws OptionError for another ending; DiskError
  */
