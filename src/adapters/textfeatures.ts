@@ -38,6 +38,7 @@ const LINES = 12; // latents that are kept for having one of the largest peaks, 
  */
 export async function textFeatures(text: string, options: TextOptions): Promise<TextFeatures> {
   const { model, sae, features, top = 5 } = options;
+  if (typeof text !== "string") throw new OptionError(`textFeatures: expected a text, found ${JSON.stringify(text)}.`);
   if (!Number.isSafeInteger(top) || top < 1) throw new OptionError(`textFeatures: top: expected a whole number from 1 on, found ${top}.`);
   const hook = hookOf(options);
   if (features && features.count !== sae.weights.latents)
@@ -110,7 +111,7 @@ function firing({ n: encoded, k, index, value }: Sparse, { n, skipped, top, pass
       if (!one) found.set(latent, (one = { latent, peak: 0, values: new Float32Array(n), shown: false }));
       one.values[row + skipped] = value[i];
       one.peak = Math.max(one.peak, value[i]);
-      one.shown ||= rank++ < top;
+      if (rank++ < top) one.shown = true;
     }
   }
   const latents = [...found.values()].sort((a, b) => b.peak - a.peak || a.latent - b.latent).filter(({ shown }, i) => shown || i < LINES);
