@@ -65,7 +65,7 @@ export async function collect(from: Store | Model, sae: Sae, options: CollectOpt
  * @param options folder: families are `<folder>/0`, `<folder>/1`, …
  */
 export async function collectAll(from: Store | Model, saes: Sae[], options: Omit<CollectOptions, "hook" | "append"> = {}): Promise<Features[]> {
-  if (!saes.length) throw new OptionError("collectAll: saes: expected at least one, found none.");
+  if (!Array.isArray(saes) || !saes.length) throw new OptionError("collectAll: saes: expected a list of at least one, found none.");
   return make(from, saes, options, options.folder && saes.map((_, i) => join(options.folder!, `${i}`)));
 }
 
@@ -82,7 +82,7 @@ interface Making {
 
 async function make(from: Store | Model, saes: Sae[], options: CollectOptions, folders?: string[] | ""): Promise<Features[]> {
   const { examples = 12, context = 16, perQuantile = 2, random = 2, split = "all", seed = 0, shardRows = 65_536, progress = defaultProgress() } = options;
-  for (const [name, value, least] of [["examples", examples, 1], ["context", context, 0], ["perQuantile", perQuantile, 0], ["random", random, 0], ["shardRows", shardRows, 1]] as const)
+  for (const [name, value, least] of [["examples", examples, 1], ["context", context, 0], ["perQuantile", perQuantile, 0], ["random", random, 0], ["shardRows", shardRows, 1], ["seed", seed, 0]] as const)
     wholeNumber(name, value, least);
   if (!["all", "train", "heldout"].includes(split))
     throw new OptionError(`collect: split: expected "all", "train" or "heldout", found "${split}".`);

@@ -28,7 +28,10 @@ export async function exportTable(of: Features | DataFrame, file: string): Promi
   else await writeAtomic(file, [await parquet(columns)]);
 }
 
-const isFeatures = (of: Features | DataFrame): of is Features => "statistics" in of && "manifest" in of;
+function isFeatures(of: Features | DataFrame): of is Features {
+  if (typeof of === "object" && of !== null && ("columns" in of && ("statistics" in of || "values" in of))) return "statistics" in of;
+  throw new OptionError(`exportTable: expected features or a DataFrame, found ${typeof of}.`);
+}
 
 const columnsOf = (frame: DataFrame): { name: string; values: unknown[] }[] => {
   const rows = frame.values as unknown[][];

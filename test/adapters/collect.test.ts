@@ -4,9 +4,13 @@ import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync,
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { collect } from "../../src/adapters/collect";
+import { collect, collectAll } from "../../src/adapters/collect";
+import { documentView } from "../../src/adapters/documents";
+import { exportTable } from "../../src/adapters/exports";
 import { openFeatures } from "../../src/adapters/features";
+import { reasonScore } from "../../src/adapters/reasonscore";
 import { saeOf } from "../../src/adapters/sae";
+import { scoreLabels } from "../../src/adapters/score";
 import { DISPLAY, heatMap } from "../../src/adapters/show";
 import { featureTable } from "../../src/adapters/table";
 import { DiskError, FormatError, InterruptError, OptionError, StoreError } from "../../src/core/errors";
@@ -143,6 +147,24 @@ test("the table holds a row a latent", async () => {
   );
   const bundle = (sorted as never as { [DISPLAY](): Record<string, string> })[DISPLAY]();
   assert.match(bundle["text/html"], /the first 20 of 32 rows/);
+  features.close();
+});
+
+test("a word or a number where a list or a number should be is refused, and named", async () => {
+  const { store, sae } = synthetic({ documents: 4 });
+  const features = await collect(store, sae, { folder: join(root, "words") });
+  const refused = (what: RegExp, act: () => unknown): Promise<void> => assert.rejects(async () => act(), (error: Error) => error instanceof OptionError && what.test(error.message));
+  await refused(/^top: count: .*found 5/, () => features.top({ count: "5" as never }));
+  await refused(/^top: latents: expected a list/, () => features.top({ latents: 5 as never }));
+  await refused(/^openFeatures: expected the path/, () => openFeatures(undefined as never));
+  await refused(/^collect: seed/, () => collect(store, sae, { seed: NaN }));
+  await refused(/^collectAll: saes: expected a list/, () => collectAll(store, sae as never));
+  await refused(/^scoreLabels: labels: expected a list/, () => scoreLabels(features, { labels: "backtracking" as never }));
+  await refused(/^documentView: latents: expected a number or a list/, () => documentView(features, "5" as never, 0));
+  await refused(/^exportTable: expected features or a DataFrame/, () => exportTable("features" as never, join(root, "words.csv")));
+  for (const decoderNorms of ["5", new Float32Array(3), new Float32Array(32).fill(NaN), new Float32Array(32).fill(-1)] as never[])
+    await refused(/^reasonScore: decoderNorms: expected 32 numbers from 0 on/, () => reasonScore(features, { decoderNorms }));
+  await refused(/^reasonScore: window/, () => reasonScore(features, { window: null as never }));
   features.close();
 });
 
