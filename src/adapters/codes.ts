@@ -1,15 +1,16 @@
 import { join } from "node:path";
 import { OptionError } from "../core/errors";
-import { writeSafetensors } from "../core/safetensors";
+import { writeSafetensors, type TensorToWrite } from "../core/safetensors";
 import { intervalOf } from "../core/split";
 import type { Origin, Sparse } from "../core/types";
 import { fewOpen, writeAtomic } from "./files";
-import { openTensors, type Tensors } from "./tensorfile";
+import { damaged, openTensors, type Tensors } from "./tensorfile";
 
 /**
  * Codes of rows on disk, in shards:
  *
  *   index, value [rows, columns]       active latents of each row, larger first; where fewer are active the value is 0
+ *   offset [rows + 1] → index, value [firings]  the same of an SAE of which only thresholds bound them: `columns` is 0 then
  *   document, position, token [rows]   where each row comes from
  *   hash [pieces, 2]                   of the rows that were encoded (core/rowhash), PIECE_ROWS at a time
  */
@@ -17,6 +18,7 @@ import { openTensors, type Tensors } from "./tensorfile";
 export interface CodesShard {
   file: string;
   rows: number;
+  /** 0 where rows have any number of them. */
   columns: number;
   /** Values above 0. */
   firings: number;
@@ -50,27 +52,83 @@ export interface CodesWriter {
   flush(folder: string, shard: number): Promise<CodesShard>;
 }
 
-/** @param capacity rows of the largest shard */
-export function codesWriter(capacity: number): CodesWriter {
-  let k = 0; // columns of the shard: as many as any piece of it has
-  let index = new Int32Array(0);
-  let value = new Float32Array(0);
+/** Where the codes of a shard are put together: a table, or where rows differ much in length, one row behind the other. */
+interface Held {
+  columns: number;
+  add(codes: Pick<Sparse, "n" | "k" | "index" | "value">): void;
+  /** What was added, of so many rows; and all is empty again. */
+  take(rows: number): TensorToWrite[];
+}
+
+function table(capacity: number, columns: number): Held {
+  const [index, value] = [new Int32Array(capacity * columns), new Float32Array(capacity * columns)];
+  let held = 0;
+  return {
+    columns,
+    add(codes) {
+      spread(codes, codes.k, index, value, columns, held);
+      held += codes.n;
+    },
+    take(rows) {
+      held = 0;
+      return [
+        { name: "index", shape: [rows, columns], data: index.subarray(0, rows * columns) },
+        { name: "value", shape: [rows, columns], data: value.subarray(0, rows * columns) },
+      ];
+    },
+  };
+}
+
+function list(capacity: number): Held {
+  const offset = new Int32Array(capacity + 1);
+  let [index, value] = [new Int32Array(0), new Float32Array(0)];
+  let held = 0;
+  return {
+    columns: 0,
+    add({ n, k, index: latents, value: values }) {
+      let at = offset[held];
+      if (at + n * k > index.length) {
+        const [wider, larger] = [new Int32Array(at + n * k + (at >> 1)), new Float32Array(at + n * k + (at >> 1))];
+        wider.set(index.subarray(0, at));
+        larger.set(value.subarray(0, at));
+        [index, value] = [wider, larger];
+      }
+      for (let r = 0, i = 0; r < n; r++) {
+        for (let j = 0; j < k; j++, i++) {
+          if (!(values[i] > 0)) continue;
+          index[at] = latents[i];
+          value[at++] = values[i];
+        }
+        offset[++held] = at;
+      }
+    },
+    take(rows) {
+      const firings = offset[rows];
+      held = 0;
+      return [
+        { name: "offset", shape: [rows + 1], data: offset.subarray(0, rows + 1) },
+        { name: "index", shape: [firings], data: index.subarray(0, firings) },
+        { name: "value", shape: [firings], data: value.subarray(0, firings) },
+      ];
+    },
+  };
+}
+
+/**
+ * @param capacity rows of the largest shard
+ * @param columns latents that a row has at most; 0: any number of them
+ */
+export function codesWriter(capacity: number, columns: number): CodesWriter {
+  const codesHeld = columns ? table(capacity, columns) : list(capacity);
   let held = 0;
   let firings = 0;
   let origins: Origin[] = [];
   let hashes: number[] = [];
-  const widen = (columns: number): void => {
-    if (held || capacity * columns > index.length) {
-      const [wide, values] = [new Int32Array(capacity * columns), new Float32Array(capacity * columns)];
-      spread({ n: held, index, value }, k, wide, values, columns, 0);
-      [index, value] = [wide, values];
-    }
-    k = columns;
-  };
   return {
     add(codes, origin, hash) {
-      if (codes.k > k) widen(codes.k);
-      spread(codes, codes.k, index, value, k, held);
+      if (columns && codes.k > columns)
+        throw new OptionError(`collect: expected at most ${columns} latents a row, as the SAE's k says, found room for ${codes.k}. Where thresholds alone bound them, k is the number of latents.`);
+      codesHeld.add(codes);
       held += codes.n;
       for (let i = 0; i < codes.n * codes.k; i++) if (codes.value[i] > 0) firings++;
       origins.push(origin);
@@ -88,23 +146,24 @@ export function codesWriter(capacity: number): CodesWriter {
         return all;
       };
       const pieces = writeSafetensors([
-        { name: "index", shape: [held, k], data: index.subarray(0, held * k) },
-        { name: "value", shape: [held, k], data: value.subarray(0, held * k) },
+        ...codesHeld.take(held),
         ...(["document", "position", "token"] as const).map((name) => ({ name, shape: [held], data: joined(name) })),
         { name: "hash", shape: [hashes.length / 2, 2], data: Int32Array.from(hashes) },
       ]);
       await writeAtomic(join(folder, file), pieces);
-      const entry = { file, rows: held, columns: k, firings, bytes: pieces.reduce((sum, { byteLength }) => sum + byteLength, 0) };
+      const entry = { file, rows: held, columns, firings, bytes: pieces.reduce((sum, { byteLength }) => sum + byteLength, 0) };
       [held, firings, origins, hashes] = [0, 0, [], []];
-      k = 0; // columns of a shard depend on its own rows
       return entry;
     },
   };
 }
 
 export interface CodesReader {
-  /** Codes of rows from … to, across shards; as many columns as the widest of the shards has. */
-  read(from: number, to: number): Sparse;
+  /**
+   * Codes of rows from … to, across shards; as many columns as the widest of the shards has.
+   * @param into what an earlier call gave, to be written over if it has the size
+   */
+  read(from: number, to: number, into?: Sparse): Sparse;
   origin(from: number, to: number): Origin;
   /** Hashes of the pieces: of each the first row, how many rows, and the hash. */
   hashes(): { from: number; n: number; hash: [number, number] }[];
@@ -112,12 +171,11 @@ export interface CodesReader {
 }
 
 /** Range reads of the codes, across shards. Their methods throw a FormatError if a shard is not what the manifest says. */
-export function codesReader(folder: string, shards: CodesShard[]): CodesReader {
+export function codesReader(folder: string, shards: CodesShard[], latents: number): CodesReader {
   const held = fewOpen(OPEN_SHARDS, (i: number): Tensors => {
-    const { file, rows, columns } = shards[i];
+    const { file, rows, columns, firings } = shards[i];
     return openTensors(join(folder, file), {
-      index: ["I32", rows, columns],
-      value: ["F32", rows, columns],
+      ...(columns ? { index: ["I32", rows, columns], value: ["F32", rows, columns] } : { offset: ["I32", rows + 1], index: ["I32", firings], value: ["F32", firings] }),
       document: ["I32", rows],
       position: ["I32", rows],
       token: ["I32", rows],
@@ -136,17 +194,46 @@ export function codesReader(folder: string, shards: CodesShard[]): CodesReader {
       row = Math.max(row, end);
     }
   };
+  /** Latents of the row that has most, at least 1. */
+  const longest = (i: number, offset: Int32Array): number => {
+    const { file, firings } = shards[i];
+    let most = 1;
+    for (let row = 1; row < offset.length; row++) {
+      const [a, b] = [offset[row - 1], offset[row]];
+      if (!(0 <= a && a <= b && b <= firings && b - a <= latents)) throw damaged(join(folder, file), `offsets that rise to ${firings}, by at most ${latents}`, `${a}, ${b}`);
+      most = Math.max(most, b - a);
+    }
+    return most;
+  };
   return {
-    read(from, to) {
+    read(from, to, into) {
       let k = 1;
-      each(from, to, (i) => (k = Math.max(k, shards[i].columns)));
-      const out: Sparse = { n: to - from, k, index: new Int32Array((to - from) * k), value: new Float32Array((to - from) * k) };
+      const offsets: Int32Array[] = []; // of shards without columns, in order
+      each(from, to, (i, first, last) => {
+        if (!shards[i].columns) offsets.push(held.get(i).ints("offset", first, last + 1));
+        k = Math.max(k, shards[i].columns || longest(i, offsets.at(-1)!));
+      });
+      const n = to - from;
+      const out: Sparse = into?.n === n && into.k === k ? into : { n, k, index: new Int32Array(n * k), value: new Float32Array(n * k) };
       each(from, to, (i, first, last, at) => {
         const { columns } = shards[i];
         const tensors = held.get(i);
-        const index = tensors.ints("index", first * columns, last * columns);
-        const value = tensors.floats("value", first * columns, last * columns);
-        spread({ n: last - first, index, value }, columns, out.index, out.value, k, at);
+        const [index, value] = [out.index.subarray(at * k, (at + last - first) * k), out.value.subarray(at * k, (at + last - first) * k)];
+        if (columns === k) {
+          tensors.fill("index", first * k, index);
+          tensors.fill("value", first * k, value);
+          return;
+        }
+        index.fill(0);
+        value.fill(0);
+        const starts = columns ? undefined : offsets.shift()!;
+        const [begin, end] = starts ? [starts[0], starts.at(-1)!] : [first * columns, last * columns];
+        const [found, values] = [tensors.ints("index", begin, end), tensors.floats("value", begin, end)];
+        for (let r = 0; r < last - first; r++) {
+          const [a, b] = starts ? [starts[r] - begin, starts[r + 1] - begin] : [r * columns, (r + 1) * columns];
+          index.set(found.subarray(a, b), r * k);
+          value.set(values.subarray(a, b), r * k);
+        }
       });
       return out;
     },

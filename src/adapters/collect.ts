@@ -3,16 +3,16 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 import { BINS } from "../core/collect";
-import { DiskError, FormatError, InterruptError, OptionError, StoreError } from "../core/errors";
+import { FormatError, OptionError, StoreError } from "../core/errors";
 import type { Pieces } from "../core/pieces";
 import { rowHash } from "../core/rowhash";
 import { isPlain } from "../core/sae";
 import type { Document, Model, Progress, Sae, Store } from "../core/types";
 import { appended, type EarlierCodes } from "./collectappend";
 import { modelToCollect, type ReadingOptions } from "./collectmodel";
-import { placeOf, storeToCollect, type RowsToCollect } from "./collectrows";
+import { placeOf, storeToCollect, type RowPiece, type RowsToCollect } from "./collectrows";
 import { codesReader, codesWriter, type CodesShard } from "./codes";
-import { clearBut, lockOf, MANIFEST, moveInto, partOf, readManifest, requireWhole, tidy, UNFINISHED, type FeaturesManifest } from "./family";
+import { clearBut, lockOf, MANIFEST, moveInto, partOf, readManifest, tidy, UNFINISHED, type FeaturesManifest } from "./family";
 import { writeFamily } from "./familywriter";
 import { openFeatures, wholeNumber, type Features } from "./features";
 import { requireSpace } from "./files";
@@ -77,7 +77,6 @@ interface Making {
   /** What is known of it: the shards that are whole, no blocks yet. */
   manifest: FeaturesManifest;
   earlier?: EarlierCodes;
-  release(): void;
 }
 
 async function make(from: Store | Model, saes: Sae[], options: CollectOptions, folders?: string[] | ""): Promise<Features[]> {
@@ -90,7 +89,7 @@ async function make(from: Store | Model, saes: Sae[], options: CollectOptions, f
   if ("read" in from && (options.documents || options.reading))
     throw new OptionError(`${from.path}: expected a model beside documents or reading, found a store, which has its own. Leave them out.`);
   const settings = { examples, context, perQuantile, random, seed };
-  const list: Omit<Making, "release">[] = [];
+  const list: Making[] = [];
   for (const [i, sae] of saes.entries()) list.push(await planned(rows, sae, options.hook, split, settings, folders ? folders[i] : undefined));
   const twice = list.find(({ folder }, i) => list.findIndex((one) => one.folder === folder) < i);
   if (twice) throw new OptionError(`collect: expected SAEs of different weights or hooks, found one twice (${twice.folder}). Leave one out.`);
@@ -98,18 +97,25 @@ async function make(from: Store | Model, saes: Sae[], options: CollectOptions, f
   const store = "read" in from ? from : undefined;
   const found = await Promise.all(list.map(({ folder, manifest }) => opened(folder, manifest, store)));
   const makings: Making[] = [];
+  const releases: (() => void)[] = [];
   try {
-    for (const [i, one] of list.entries()) if (!found[i]) makings.push(await begun(one, rows, options.append));
+    for (const [i, one] of list.entries()) {
+      if (found[i]) continue;
+      await spaceFor(one, rows);
+      releases.push(locked(one.folder));
+      found[i] = await opened(one.folder, one.manifest, store); // whoever had the lock before may have finished it
+      if (!found[i]) makings.push(await begun(one, rows, options.append));
+    }
     await encodeAll(rows, makings, progress);
     for (const making of makings) await finish(making, rows, progress);
   } catch (error) {
     for (const one of found) one?.close();
+    // whole shards are gone on from; without any, or of rows that cannot be used, there is nothing to keep
+    for (const { folder, manifest } of makings) if (!manifest.shards.length) await rm(partOf(folder), { recursive: true, force: true });
     throw error;
   } finally {
-    for (const { release, earlier } of makings) {
-      earlier?.close();
-      release();
-    }
+    for (const { earlier } of makings) earlier?.close();
+    for (const release of releases) release();
   }
   return Promise.all(list.map(async ({ folder }, i) => found[i] ?? openFeatures(folder, { store })));
 }
@@ -136,7 +142,7 @@ export function* saeHash({ weights }: Sae): Pieces<string> {
 /** What is to be made of an SAE, and where. */
 async function planned(
   rows: RowsToCollect, sae: Sae, asked: string | undefined, split: string, settings: FeaturesManifest["settings"], given?: string,
-): Promise<Omit<Making, "release">> {
+): Promise<Making> {
   const hook = placeOf(rows, sae, asked);
   const { d, latents, k } = sae.weights;
   const sha256 = await inPieces(saeHash(sae), NOTHING);
@@ -196,32 +202,33 @@ async function requireFree(folder: string): Promise<void> {
   );
 }
 
-/** Takes the lock, and over what a run that was stopped left. */
-async function begun(one: Omit<Making, "release">, rows: RowsToCollect, append?: Features | string): Promise<Making> {
-  const { folder, manifest, sae } = one;
+/** Checks that the disk has room; makes the folder that the family will be in. */
+async function spaceFor({ folder, manifest, sae }: Making, rows: RowsToCollect): Promise<void> {
   const { latents, k } = sae.weights;
   const { examples, perQuantile, random, context } = manifest.settings;
   const shown = examples + 4 * perQuantile + random;
   const active = k === latents ? Math.min(k, ASSUMED_L0) : k;
   await requireSpace(dirname(folder), rows.most * (active * 8 + 12) + latents * (BINS * 4 + shown * (28 + (2 * context + 1) * 8)));
+}
+
+/** @throws StoreError if another process, or another call, collects into the folder */
+function locked(folder: string): () => void {
   const lock = lockOf(folder);
-  const release = takeLock(lock, (holder) => new StoreError(
+  return takeLock(lock, (holder) => new StoreError(
     `${folder}: expected no other collection into this folder, found one at work: ${holder}. Wait for it, or choose another folder; if that process is gone, delete ${lock}.`));
-  let shards: CodesShard[] = [];
-  try {
-    const part = partOf(folder);
-    await mkdir(part, { recursive: true });
-    shards = await whole(part, manifest, rows);
-    const going: FeaturesManifest = { ...manifest, ...(shards.length && !rows.ranges ? { store: readState(part)!.store } : {}), shards };
-    const earlier = append === undefined ? undefined : appended(append, going, rows);
-    await clearBut(part, [UNFINISHED, ...shards.map(({ file }) => file)]);
-    await writeJson(join(part, UNFINISHED), going);
-    return { ...one, manifest: going, earlier, release };
-  } catch (error) {
-    if (!shards.length) await rm(partOf(folder), { recursive: true, force: true }); // what an earlier run finished outlives a wrong `append`
-    release();
-    throw error;
-  }
+}
+
+/** Takes over what a run that was stopped left, and of an earlier collection the codes. */
+async function begun(one: Making, rows: RowsToCollect, append?: Features | string): Promise<Making> {
+  const earlier = append === undefined ? undefined : appended(append, one.manifest, rows);
+  const part = partOf(one.folder);
+  await mkdir(part, { recursive: true });
+  const shards = await whole(part, one.manifest, rows);
+  const store = shards.length && !rows.ranges ? readState(part)!.store : one.manifest.store; // with what the model's pass had found
+  const manifest = { ...one.manifest, store, shards };
+  await clearBut(part, [UNFINISHED, ...shards.map(({ file }) => file)]);
+  await writeJson(join(part, UNFINISHED), manifest);
+  return { ...one, manifest, earlier };
 }
 
 /** The manifest of a family that was being made. */
@@ -242,7 +249,7 @@ async function whole(part: string, manifest: FeaturesManifest, rows: RowsToColle
   const shards = cut < 0 ? state.shards : state.shards.slice(0, cut);
   if (!rows.ranges || !shards.length) return shards;
   // a store may have been made again, with the same texts and other roundings
-  const reader = codesReader(part, shards);
+  const reader = codesReader(part, shards, manifest.sae.latents);
   try {
     const hashes = new Map(reader.hashes().map(({ from, hash }) => [from, hash]));
     for (const shard of new Set([0, shards.length - 1])) {
@@ -251,6 +258,9 @@ async function whole(part: string, manifest: FeaturesManifest, rows: RowsToColle
         break;
       }
     }
+  } catch (error) {
+    if (error instanceof StoreError) return []; // rows that cannot be used
+    throw error;
   } finally {
     reader.close();
   }
@@ -263,67 +273,59 @@ async function encodeAll(rows: RowsToCollect, makings: Making[], progress?: Prog
   if (first === rows.shards) return;
   const told = meter("collect", rows.total, rows.unit, progress, rows.before(first));
   const left = makings.filter(({ manifest }) => manifest.shards.length < rows.shards);
-  const writers = left.map(() => codesWriter(rows.shardRows));
+  const writers = left.map(({ manifest: { sae: { k, latents } } }) => codesWriter(rows.shardRows, k < latents ? k : 0)); // k = F: thresholds alone bound them
   rows.goOn?.(left.map(({ manifest }) => manifest));
-  try {
-    for await (const piece of rows.read([...new Set(left.map(({ hook }) => hook))], first)) {
-      stopIfInterrupted(kept(left));
-      const hashes = new Map(Array.from(piece.x, ([hook, x]) => [hook, rowHash(x)]));
-      for (const [i, { sae, hook, folder, manifest, earlier }] of left.entries()) {
-        const { shards } = manifest;
-        if (shards.length > piece.shard) continue;
-        if (piece.n) {
-          const codes = earlier?.find(piece.done - piece.n, piece.n, hashes.get(hook)!) ?? sae.encode(piece.x.get(hook)!);
-          writers[i].add(codes, piece.origin, hashes.get(hook)!);
-        }
-        if (!piece.last) continue;
-        const { path } = manifest.store;
-        shards.push(await writers[i].flush(partOf(folder), shards.length));
-        manifest.store = { ...rows.facts(hook), ...(path === undefined ? {} : { path }) };
-        await writeJson(join(partOf(folder), UNFINISHED), manifest);
+  for await (const piece of checkedRows(rows, left, first)) {
+    stopIfInterrupted(kept(left.map(({ manifest }) => manifest)));
+    const hashes = new Map(Array.from(piece.x, ([hook, x]) => [hook, rowHash(x)]));
+    for (const [i, { sae, hook, folder, manifest, earlier }] of left.entries()) {
+      const { shards } = manifest;
+      if (shards.length > piece.shard) continue;
+      if (piece.n) {
+        const codes = earlier?.find(piece.done - piece.n, piece.n, hashes.get(hook)!) ?? sae.encode(piece.x.get(hook)!);
+        writers[i].add(codes, piece.origin, hashes.get(hook)!);
       }
-      told(piece.done);
-      await breathe();
+      if (!piece.last) continue;
+      const { path } = manifest.store;
+      shards.push(await writers[i].flush(partOf(folder), shards.length));
+      manifest.store = { ...rows.facts(hook), ...(path === undefined ? {} : { path }) };
+      await writeJson(join(partOf(folder), UNFINISHED), manifest);
     }
+    told(piece.done);
+    await breathe();
+  }
+}
+
+/** Rows of all hooks from a shard on. Where they cannot be used, shards made of such rows before them are not kept. */
+async function* checkedRows(rows: RowsToCollect, makings: Making[], first: number): AsyncGenerator<RowPiece> {
+  try {
+    yield* rows.read([...new Set(makings.map(({ hook }) => hook))], first);
   } catch (error) {
-    await drop(left, error);
+    if (error instanceof StoreError) for (const { manifest } of makings) manifest.shards.length = 0;
     throw error;
   }
 }
 
 /** What an interrupt leaves. */
-const kept = (makings: Making[]): string => {
-  const shards = makings.reduce((most, { manifest }) => Math.max(most, manifest.shards.length), 0);
+const kept = (manifests: FeaturesManifest[]): string => {
+  const shards = manifests.reduce((most, one) => Math.max(most, one.shards.length), 0);
   return shards ? `${shards} shards of codes are kept: collect again to go on.` : NOTHING;
 };
 
-/** Takes away what nobody will go on from. */
-async function drop(makings: Making[], error: unknown): Promise<void> {
-  const goesOn = error instanceof InterruptError || error instanceof DiskError;
-  for (const { folder, manifest } of makings)
-    if (!goesOn || !manifest.shards.length) await rm(partOf(folder), { recursive: true, force: true });
-}
-
 /** Finds what there is in the codes, and moves the family into its place. */
-async function finish(making: Making, rows: RowsToCollect, progress?: Progress): Promise<void> {
-  const { folder, manifest } = making;
+async function finish({ folder, manifest }: Making, rows: RowsToCollect, progress?: Progress): Promise<void> {
   const part = partOf(folder);
+  const count = manifest.shards.reduce((sum, shard) => sum + shard.rows, 0);
+  const store = { ...manifest.store, rows: rows.ranges ? manifest.store.rows : count };
+  const written: FeaturesManifest = { ...manifest, store, rows: count, ranges: rows.ranges ?? [{ from: 0, to: count }] };
+  await rows.keepTexts?.(part);
+  const reader = codesReader(part, manifest.shards, manifest.sae.latents);
   try {
-    const count = manifest.shards.reduce((sum, shard) => sum + shard.rows, 0);
-    const written: FeaturesManifest = { ...manifest, store: { ...manifest.store, rows: rows.ranges ? manifest.store.rows : count }, rows: count, ranges: rows.ranges ?? [{ from: 0, to: count }] };
-    await rows.keepTexts?.(part);
-    const reader = codesReader(part, manifest.shards);
-    try {
-      written.blocks = await writeFamily(part, written, reader, rows.texts, kept([making]), progress);
-    } finally {
-      reader.close();
-    }
-    await writeJson(join(part, MANIFEST), written);
-    await rm(join(part, UNFINISHED), { force: true });
-    requireWhole(part, written);
-    await moveInto(part, folder);
-  } catch (error) {
-    await drop([making], error);
-    throw error;
+    written.blocks = await writeFamily(part, written, reader, rows.texts, kept([manifest]), progress);
+  } finally {
+    reader.close();
   }
+  await writeJson(join(part, MANIFEST), written);
+  await rm(join(part, UNFINISHED), { force: true });
+  await moveInto(part, folder);
 }

@@ -38,27 +38,13 @@ export function appended(append: Features | string, wanted: FeaturesManifest, ro
   const [names, texts] = [openNames(path, documents), rows.texts.documents()];
   for (let i = 0; i < documents; i++)
     if (names.document(i) !== texts[i].id) throw refuse(`document ${i} "${texts[i].id}" instead of "${names.document(i)}"`);
-  const reader = codesReader(path, found.shards);
+  const reader = codesReader(path, found.shards, sae.latents);
   const pieces = new Map(reader.hashes().map((piece) => [piece.from, piece]));
   return {
     find(from, n, hash) {
       const piece = pieces.get(from);
-      if (piece?.n !== n || `${piece.hash}` !== `${hash}`) return undefined;
-      const codes = reader.read(from, from + n);
-      return sae.k < sae.latents ? codes : trimmed(codes);
+      return piece?.n === n && `${piece.hash}` === `${hash}` ? reader.read(from, from + n) : undefined;
     },
     close: reader.close,
   };
-}
-
-/** Without the columns that no row needs: as the encoder gives rows of any number of latents. */
-function trimmed({ n, k, index, value }: Sparse): Sparse {
-  let columns = 1;
-  for (let i = 0; i < value.length; i++) if (value[i] > 0 && (i % k) + 1 > columns) columns = (i % k) + 1;
-  const out: Sparse = { n, k: columns, index: new Int32Array(n * columns), value: new Float32Array(n * columns) };
-  for (let row = 0; row < n; row++) {
-    out.index.set(index.subarray(row * k, row * k + columns), row * columns);
-    out.value.set(value.subarray(row * k, row * k + columns), row * columns);
-  }
-  return out;
 }

@@ -67,7 +67,7 @@ export async function modelToCollect(model: Model, saes: Sae[], options: Collect
         x[h].set(piece, places[i] * hook.width);
       }));
       if (jobs[++job]?.shard === shard) {
-        stopIfInterrupted("Whole shards of codes are kept: collect again to go on.");
+        stopIfInterrupted(shard ? `${shard} shards of codes are kept: collect again to go on.` : "Nothing of this collection was kept: collect again.");
         continue;
       }
       const { firsts, prompts, origin } = originsOf(reading, plans[shard], places, settings);

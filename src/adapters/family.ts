@@ -1,10 +1,11 @@
 import { existsSync, readFileSync } from "node:fs";
 import { readdir, rename, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { FormatError, StoreError } from "../core/errors";
 import type { Range } from "../core/split";
 import type { Store } from "../core/types";
 import { codesFile, type CodesShard } from "./codes";
+import { takeLock } from "./lock";
 import { sizeOf } from "./storestate";
 import { damaged } from "./tensorfile";
 
@@ -63,12 +64,24 @@ export const storeFacts = ({ manifest: { model, texts, settings }, rows }: Store
   settings: JSON.parse(JSON.stringify(settings)) as Record<string, unknown>,
 });
 
-/** Puts back a family that a killed collection had just moved aside to replace it. */
+/** Puts back a family that a killed collection had just moved aside to replace it; one that is at work is let be. */
 export async function tidy(folder: string): Promise<void> {
   const aside = asideOf(folder);
   if (!existsSync(aside)) return;
-  if (!existsSync(folder) && existsSync(join(aside, MANIFEST))) await rename(aside, folder);
-  else await rm(aside, { recursive: true, force: true });
+  const busy = new StoreError(`${folder}: expected no collection into this folder, found one at work. Wait for it.`);
+  let release: () => void;
+  try {
+    release = takeLock(lockOf(folder), () => busy);
+  } catch (error) {
+    if (error === busy) return;
+    throw error;
+  }
+  try {
+    if (!existsSync(folder) && existsSync(join(aside, MANIFEST))) await rename(aside, folder);
+    else await rm(aside, { recursive: true, force: true });
+  } finally {
+    release();
+  }
 }
 
 /** The old family goes aside first: a reader sees it, the new one, or (for an instant) none; never a mixture. */
@@ -119,10 +132,14 @@ export function sameStore(store: Store, { store: was, sae: { hook } }: FeaturesM
  */
 export function readManifest(path: string, name = MANIFEST): FeaturesManifest {
   const where = join(path, name);
-  if (!existsSync(where))
+  if (!existsSync(where)) {
+    const stopped = name === MANIFEST && existsSync(join(partOf(resolve(path)), UNFINISHED));
     throw new FormatError(
-      `${path}: expected a folder with ${name}, found none. collect(store, sae, { folder }) makes one.`,
+      stopped
+        ? `${path}: expected a folder with ${name}, found a collection that is at work or was stopped. Collect again with the same options and folder: it goes on from there.`
+        : `${path}: expected a folder with ${name}, found none. collect(store, sae, { folder }) makes one.`,
     );
+  }
   let manifest: FeaturesManifest;
   try {
     manifest = JSON.parse(readFileSync(where, "utf8"));

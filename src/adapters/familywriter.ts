@@ -5,7 +5,7 @@ import { blockExamples, type RowOrigins } from "../core/examples";
 import { positionSpread, TENTHS } from "../core/positions";
 import { writeSafetensors, type TensorToWrite } from "../core/safetensors";
 import { SHARES, tokenSpread, TRIGGERS } from "../core/tokenspread";
-import type { Document, Progress } from "../core/types";
+import type { Document, Progress, Sparse } from "../core/types";
 import type { CodesReader, CodesShard } from "./codes";
 import { examplesFile, STATISTICS, TOGETHER, type FeaturesManifest } from "./family";
 import { writeNames } from "./familynames";
@@ -21,10 +21,11 @@ export interface Texts {
   tokenizer: { bytes(id: number): Uint8Array };
 }
 
-const ENTRIES = 2 ** 22; // firings turned over at once: 50 MB with their order
+/** Firings turned over at once, 12 bytes each: of a long corpus more, as all codes are read again for each block. */
+const ENTRIES = { least: 2 ** 22, most: 2 ** 24, share: 1 / 16 };
 const LATENTS = 8192; // and latents: some 60 MB of contexts
 const SEGMENT = 2 ** 25; // active latents of rows held at once to count pairs: 64 MB of up to 65,536 latents
-const READ_ROWS = 2 ** 14;
+const READ_ROWS = 2 ** 14; // where a row has at most k latents; else an eighth, as one may have thousands
 
 /**
  * Turns codes over, block of latents by block, and writes everything of a family but codes and manifest. Nothing grows with the rows but
@@ -40,27 +41,33 @@ export async function writeFamily(
   kept: string,
   progress?: Progress,
 ): Promise<FeaturesManifest["blocks"]> {
-  const { rows, settings, sae: { latents: F }, shards } = manifest;
+  const { rows, settings, sae, shards } = manifest;
+  const F = sae.latents;
+  const step = sae.k < F ? READ_ROWS : READ_ROWS / 8;
   const eachPiece = async (from: number, to: number, body: (from: number, to: number) => void): Promise<void> => {
-    for (let at = from; at < to; at += READ_ROWS) {
-      body(at, Math.min(to, at + READ_ROWS));
+    for (let at = from; at < to; at += step) {
+      body(at, Math.min(to, at + step));
       stopIfInterrupted(kept);
       await breathe();
     }
   };
   const counting = latentStatistics(F);
-  await eachPiece(0, rows, (from, to) => counting.add(codes.read(from, to)));
+  let piece: Sparse | undefined; // one memory for all
+  const read = (from: number, to: number): Sparse => (piece = codes.read(from, to, piece));
+  await eachPiece(0, rows, (from, to) => counting.add(read(from, to)));
   const statistics = counting.finish();
   const origin = codes.origin(0, rows);
   const { lengths, vocabulary } = await writeTexts(folder, manifest, origin, texts, kept);
-  const segments = segmentsOf(shards, codes, F);
+  const segments = segmentsOf(shards, read, F, step);
   const spread = spreadOf(F);
   const pairs: Together[] = [];
   const blocks: FeaturesManifest["blocks"] = [];
   const told = meter("collect: examples", F, "latents", progress);
-  for (const { from, to } of latentBlocks(statistics.fired, ENTRIES, LATENTS)) {
+  const firingsInAll = statistics.fired.reduce((sum, n) => sum + n, 0);
+  const entries = Math.min(ENTRIES.most, Math.max(ENTRIES.least, Math.ceil(firingsInAll * ENTRIES.share)));
+  for (const { from, to } of latentBlocks(statistics.fired, entries, LATENTS)) {
     const { firings, add } = firingsOf(statistics.fired, from, to);
-    await eachPiece(0, rows, (a, b) => add(a, codes.read(a, b)));
+    await eachPiece(0, rows, (a, b) => add(a, read(a, b)));
     const order = await inPieces(bySize(firings), kept);
     const tokensOf = (document: number): Int32Array => texts.tokens(document).ids;
     const examples = await inPieces(blockExamples(firings, origin, tokensOf, lengths, settings, order), kept);
@@ -115,7 +122,7 @@ async function writeTexts(
 }
 
 /** Rows in segments of whole shards; the only one is read once and held. */
-function segmentsOf(shards: CodesShard[], codes: CodesReader, latents: number): { count: number; at(segment: number): RowLatents } {
+function segmentsOf(shards: CodesShard[], read: (from: number, to: number) => Sparse, latents: number, step: number): { count: number; at(segment: number): RowLatents } {
   const segments: { from: number; to: number; entries: number }[] = [];
   let row = 0;
   for (const { rows, firings } of shards) {
@@ -134,7 +141,7 @@ function segmentsOf(shards: CodesShard[], codes: CodesReader, latents: number): 
       held = undefined; // two at once would take twice the memory
       const { from, to, entries } = segments[segment];
       const { rows, add } = rowLatents(from, to, entries, latents);
-      for (let at = from; at < to; at += READ_ROWS) add(codes.read(at, Math.min(to, at + READ_ROWS)));
+      for (let at = from; at < to; at += step) add(read(at, Math.min(to, at + step)));
       held = { segment, rows };
       return rows;
     },

@@ -119,7 +119,7 @@ export const wholeNumber = (name: string, value: number, least: number, verb = "
 };
 
 /**
- * Opens what `collect` wrote. Statistics are read at once, examples and codes when they are asked for.
+ * Opens what `collect` wrote: headers, texts of the tokens and three numbers a latent are read at once, all else when it is asked for.
  * @throws FormatError if the folder is no such family, of another version, or damaged
  */
 export async function openFeatures(path: string, options: { store?: Store } = {}): Promise<Features> {
@@ -129,7 +129,7 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
   const F = manifest.sae.latents;
   const words: Words = openNames(path, manifest.documents);
   const family = openFamily(path, manifest);
-  const codes = codesReader(path, manifest.shards);
+  const codes = codesReader(path, manifest.shards, F);
   const [fired, mean, max] = [family.ints("fired"), family.floats("mean"), family.floats("max")];
   const held = new Map<string, Column | undefined>();
   const found = (name: string): Column | undefined => {

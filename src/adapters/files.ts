@@ -7,31 +7,36 @@ import type { ByteSource } from "../core/safetensors";
 /** Disk: ranges out of files, whole files into place. */
 
 /**
- * A file as a byte source. Reads are synchronous range reads (the page cache keeps what is read often); each slice is a fresh copy.
+ * A file as a byte source. Reads are synchronous range reads (the page cache keeps what is read often); each slice is a fresh copy, `fill`
+ * reads into memory that is there.
  * Close it when done: it holds a file descriptor.
  * @throws Error of the file system (ENOENT …) on opening; DiskError when the file ends before the range does, or was closed
  */
-export function fileSource(path: string): ByteSource & { close(): void } {
+export function fileSource(path: string): ByteSource & { fill(from: number, bytes: Uint8Array): void; close(): void } {
   const file = openSync(path, "r");
   const byteLength = fstatSync(file).size;
   let closed = false;
+  const fill = (from: number, bytes: Uint8Array): void => {
+    for (let at = 0; at < bytes.length;) {
+      // one read is at most 1 GiB: Linux stops a little short of 2 GiB
+      const got = readSync(file, bytes, at, Math.min(bytes.length - at, 2 ** 30), from + at);
+      if (!got) {
+        throw new DiskError(
+          `${path}: expected ${byteLength} bytes, as when it was opened, found that it ends at ${from + at}. ` +
+          "Something shortened it while it was being read: copy it again.");
+      }
+      at += got;
+    }
+  };
   return {
     byteLength,
+    fill,
     slice(from, to) {
       // its number may belong to another file by now
       if (closed) throw new DiskError(`${path}: expected an open file, found one that was closed. Open what it belongs to again.`);
       // allocUnsafeSlow: memory of its own, not a window on the shared pool, so that `buffer` may be transferred
       const bytes = Buffer.allocUnsafeSlow(Math.max(0, Math.min(to, byteLength) - from));
-      for (let at = 0; at < bytes.length;) {
-        // one read is at most 1 GiB: Linux stops a little short of 2 GiB
-        const got = readSync(file, bytes, at, Math.min(bytes.length - at, 2 ** 30), from + at);
-        if (!got) {
-          throw new DiskError(
-            `${path}: expected ${byteLength} bytes, as when it was opened, found that it ends at ${from + at}. ` +
-            "Something shortened it while it was being read: copy it again.");
-        }
-        at += got;
-      }
+      fill(from, bytes);
       return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     },
     close() {

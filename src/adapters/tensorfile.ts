@@ -7,6 +7,8 @@ export interface Tensors {
   ints(name: string, from?: number, to?: number): Int32Array;
   floats(name: string, from?: number, to?: number): Float32Array;
   bytes(name: string, from?: number, to?: number): Uint8Array;
+  /** Reads numbers from one on into memory that is there. */
+  fill(name: string, from: number, into: Int32Array | Float32Array): void;
   /** Size of the first axis. */
   length(name: string): number;
   close(): void;
@@ -52,6 +54,7 @@ export function openTensors(path: string, expected: Record<string, Shape>): Tens
         const { offset } = tensors.get(name)!;
         return source.slice(offset + from, offset + to);
       },
+      fill: (name, from, into) => source.fill(tensors.get(name)!.offset + 4 * from, new Uint8Array(into.buffer, into.byteOffset, into.byteLength)),
       length: (name) => tensors.get(name)!.shape[0],
       close: source.close,
     };

@@ -305,11 +305,17 @@ test("a family that a killed collection had moved aside is put back; a finished 
   renameSync(folder, join(inside, ".f.old")); // killed between the two renames
   (await openFeatures(folder)).close();
   assert.deepEqual(readdirSync(inside), ["f"]);
+  renameSync(folder, join(inside, ".f.old"));
+  writeFileSync(join(inside, ".f.lock"), JSON.stringify({ pid: process.ppid, host: hostname(), started: null, since: "now" })); // not killed: between them
+  await assert.rejects(openFeatures(folder), FormatError);
+  assert.deepEqual(readdirSync(inside).sort(), [".f.lock", ".f.old"]);
+  unlinkSync(join(inside, ".f.lock"));
+  (await openFeatures(folder)).close();
   mkdirSync(join(inside, ".f.old")); // killed after the second one
   writeFileSync(join(inside, `.f.lock`), JSON.stringify({ pid: spawnSync(process.execPath, ["-e", ""]).pid, host: hostname(), started: null, since: "then" }));
   const encode = (): never => assert.fail("encoded");
   const again = await collect(store, { ...sae, encode }, { folder });
-  assert.deepEqual(readdirSync(inside).sort(), [".f.lock", "f"]);
+  assert.deepEqual(readdirSync(inside), ["f"]);
   await again.setColumn("label", { 1: "says wait" });
   again.close();
   const labelled = await collect(store, { ...sae, encode }, { folder });

@@ -152,6 +152,28 @@ test("a model's collection that was stopped goes on with the next shard, several
   assert.ok(passes < 0.6 * all);
 });
 
+test("append of a longer harvest: what was encoded of its first documents is taken over", async () => {
+  const model = fakeModel();
+  const documents = fakeDocuments(200);
+  for (const count of [15, 120]) { // less than a shard of the harvest, and more
+    const options = { hooks: ["layers.1"], context: 32, shardRows: 1000 };
+    const first = await stored(model, documents.slice(0, count), { ...options, folder: join(root, `first ${count}`) });
+    const longer = await stored(model, documents, { ...options, folder: join(root, `longer ${count}`) });
+    const sae = randomSae("layers.1");
+    let rows = 0;
+    const counting: Sae = { ...sae, encode: (x) => ((rows += x.length / WIDTH), sae.encode(x)) };
+    const before = await collect(first, sae, { folder: join(root, `before ${count}`), shardRows: 200 });
+    const whole = await collect(longer, sae, { folder: join(root, `all ${count}`), shardRows: 200 });
+    const appended = await collect(longer, counting, { folder: join(root, `appended ${count}`), shardRows: 200, append: before.path });
+    const { "manifest.json": a, ...found } = digest(appended.path);
+    const { "manifest.json": b, ...wanted } = digest(whole.path);
+    assert.deepEqual(found, wanted);
+    assert.equal(a, b);
+    assert.ok(rows >= longer.rows - first.rows && rows <= longer.rows - first.rows + 200, `${rows} rows, ${first.rows} of ${longer.rows} were there`);
+    for (const one of [before, whole, appended]) one.close();
+  }
+});
+
 test("what a model is not given is refused before it runs", async () => {
   const model = fakeModel({ onRun: () => assert.fail("ran") });
   const sae = randomSae("layers.1");

@@ -6,6 +6,7 @@ import { basename, dirname, join } from "node:path";
 import { after, test } from "node:test";
 import { PIECE_ROWS } from "../../src/adapters/codes";
 import { collect } from "../../src/adapters/collect";
+import { openFeatures } from "../../src/adapters/features";
 import { FormatError, InterruptError, StoreError } from "../../src/core/errors";
 import { random } from "../../src/core/random";
 import type { Sae, Store } from "../../src/core/types";
@@ -54,6 +55,7 @@ test("killed at the same moments, again and at random: only what is missing is e
   assert.equal(await child(folder, "encode 5"), -1);
   assert.deepEqual(hidden(folder), [".killed.lock", ".killed.part"]);
   assert.equal(await child(folder, "encode 4"), -1); // three more of them
+  await assert.rejects(openFeatures(folder), (error: Error) => error instanceof FormatError && /was stopped. Collect again with the same options and folder/.test(error.message));
   const part = join(dirname(folder), ".killed.part");
   assert.equal(readdirSync(part).filter((name) => name.startsWith("codes-")).length, 7);
   writeFileSync(join(part, ".codes-00007.safetensors.1.abc.part"), "half"); // what a writer leaves
