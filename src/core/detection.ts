@@ -20,7 +20,7 @@ export interface HeldoutFirings {
 
 /** @param isHeldout of a document */
 export function* heldoutFirings(
-  latents: Iterable<number>, codes: (from: number, to: number) => Sparse, origin: (from: number, to: number) => Origin, rows: number, isHeldout: (document: number) => boolean, chunk = 65_536,
+  latents: Iterable<number>, codes: (from: number, to: number) => Sparse, origin: (from: number, to: number) => Origin, rows: number, isHeldout: (document: number) => boolean, chunk = 8192,
 ): Pieces<HeldoutFirings> {
   const firings = new Map(Array.from(latents, (latent) => [latent, { row: [] as number[], value: [] as number[] }]));
   const document: Int32Array[] = [], position: Int32Array[] = [];
