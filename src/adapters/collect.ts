@@ -120,12 +120,14 @@ async function make(from: Store | Model, saes: Sae[], options: CollectOptions, f
   return Promise.all(list.map(async ({ folder }, i) => found[i] ?? openFeatures(folder, { store })));
 }
 
-/** SHA-256 over shapes and arrays of an SAE. */
+/** SHA-256 over shapes and arrays of an SAE: the same of one that was saved in another layout, which has batch top-k as a JumpReLU of one threshold. */
 export function* saeHash({ weights }: Sae): Pieces<string> {
   const hash = createHash("sha256").update(JSON.stringify([weights.d, weights.latents, weights.k]));
   const arrays = [weights.wEnc, weights.bEnc, weights.wDec, weights.bDec];
   if (!isPlain(weights)) {
-    const others = Object.entries(weights).filter(([, value]) => !arrays.includes(value));
+    const jumps = weights.kind === "batchtopk" || weights.kind === "jumprelu" ? weights.threshold : undefined;
+    const same = jumps === undefined ? weights : { ...weights, kind: "jumprelu", threshold: typeof jumps === "number" ? new Float32Array(weights.latents).fill(jumps) : jumps };
+    const others = Object.entries(same).filter(([, value]) => value !== undefined && !arrays.includes(value)).sort(([a], [b]) => (a < b ? -1 : 1));
     hash.update(JSON.stringify(others.filter(([, value]) => !ArrayBuffer.isView(value))));
     for (const [, value] of others) if (ArrayBuffer.isView(value)) arrays.push(value as Float32Array);
   }

@@ -16,6 +16,7 @@ import { version } from "./package";
 import { inPieces } from "./pieces";
 import { meter } from "./progress";
 import { defaultProgress } from "./progressbar";
+import { requireSameSae } from "./samesae";
 import { DISPLAY, heatMap, showing, type FeatureList, type ShownNow } from "./show";
 import { wholeFolder } from "./wholefolder";
 
@@ -60,7 +61,7 @@ export interface NeuronpediaExport {
 /**
  * Writes features for Neuronpedia: their examples, histograms, logits and labels, and with `sae` their decoder rows. What saelab does not measure (correlated
  * neurons, direct feature attribution) is left empty, as SAEDashboard leaves it where it is switched off.
- * @throws OptionError for names that are no names, or something else in the way; DiskError; InterruptError: nothing is kept then
+ * @throws OptionError for names that are no names, or something else in the way; StoreError if `sae` is not the one of these features; DiskError; InterruptError: nothing is kept then
  */
 export async function exportNeuronpedia(features: Features, folder: string, options: NeuronpediaOptions): Promise<NeuronpediaExport> {
   const { modelId, sourceSet, layout = "import", suffix, sae, perBatch = 128, progress = defaultProgress() } = options;
@@ -71,6 +72,7 @@ export async function exportNeuronpedia(features: Features, folder: string, opti
   if (options.layer !== undefined && !(Number.isSafeInteger(options.layer) && options.layer >= 0)) throw new OptionError(`exportNeuronpedia: layer: expected a whole number from 0 on, found ${JSON.stringify(options.layer)}.`);
   if (!Number.isSafeInteger(perBatch) || perBatch < 1) throw new OptionError(`exportNeuronpedia: perBatch: expected a whole number from 1 on, found ${perBatch}.`);
   if (sae && sae.weights.latents !== features.count) throw new OptionError(`exportNeuronpedia: sae: expected the one of these ${features.count} latents, found one of ${sae.weights.latents}.`);
+  if (sae) await requireSameSae(features, sae, STOPPED);
   const { hook } = features.manifest.sae;
   const layer = options.layer ?? layerOf(hook);
   const latents = options.latents ?? Array.from(features.fired.keys()).filter((f) => features.fired[f] > 0);

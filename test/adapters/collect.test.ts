@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync,
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { collect, collectAll } from "../../src/adapters/collect";
+import { collect, collectAll, saeHash } from "../../src/adapters/collect";
 import { documentView } from "../../src/adapters/documents";
 import { exportTable } from "../../src/adapters/exports";
 import { openFeatures } from "../../src/adapters/features";
@@ -14,6 +14,7 @@ import { scoreLabels } from "../../src/adapters/score";
 import { DISPLAY, heatMap } from "../../src/adapters/show";
 import { featureTable } from "../../src/adapters/table";
 import { DiskError, FormatError, InterruptError, OptionError, StoreError } from "../../src/core/errors";
+import { atOnce } from "../../src/core/pieces";
 import type { Sparse, Store } from "../../src/core/types";
 import { synthetic, words } from "./synthetic";
 
@@ -67,6 +68,10 @@ test("an SAE whose thresholds bound its latents: rows of any number of them", as
   const threshold = new Float32Array(weights.latents).fill(0.2);
   const jump = saeOf({ ...weights, k: weights.latents, kind: "jumprelu", threshold, subtractBDec: false }, { hook: "layers.1" });
   const features = await collect(store, jump, { folder: join(root, "jump") });
+  const hashOf = (one: typeof jump): string => atOnce(saeHash(one));
+  const batch = saeOf({ ...weights, subtractBDec: false, k: weights.latents, kind: "batchtopk", threshold: 0.2 }, { hook: "layers.1" }); // as it is trained; saved and loaded it is the other
+  assert.equal(hashOf(batch), hashOf(jump));
+  assert.notEqual(hashOf(saeOf({ ...batch.weights, threshold: 0.3 } as typeof batch.weights)), hashOf(jump));
   const codes = jump.encode(store.read("layers.1", 0, store.rows));
   assert.ok(codes.k > 6 || codes.k < weights.latents, `${codes.k}`);
   for (const latent of [0, 1, 5, 30]) {

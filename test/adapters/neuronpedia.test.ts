@@ -7,7 +7,7 @@ import { gunzipSync } from "node:zlib";
 import { collect } from "../../src/adapters/collect";
 import { exportNeuronpedia, importNeuronpedia } from "../../src/adapters/neuronpedia";
 import { DISPLAY, heatMap } from "../../src/adapters/show";
-import { FormatError, InterruptError, OptionError } from "../../src/core/errors";
+import { FormatError, InterruptError, OptionError, StoreError } from "../../src/core/errors";
 import { BARS, dashboardFeature } from "../../src/core/neuronpedia";
 import { synthetic, words } from "./synthetic";
 
@@ -150,6 +150,8 @@ test("names that are paths, a hook in no block, another SAE, a folder of somebod
   await refuse({ perBatch: 0 }, /perBatch/);
   for (const layer of ["../../up", NaN, -1, null]) await refuse({ layer }, /layer: expected a whole number/);
   await refuse({ sae: synthetic({ latents: 33 }).sae }, /33/);
+  const another = { ...sae, weights: { ...sae.weights, wDec: sae.weights.wDec.map((w) => -w) } };
+  await assert.rejects(exportNeuronpedia(features, join(root, "refused"), { ...wanted, sae: another }), (error: Error) => error instanceof StoreError && /another one of as many latents/.test(error.message));
   const folder = join(root, "mine", "tiny", "1-set");
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, "source.jsonl"), "{}");
