@@ -3,6 +3,7 @@ import { OptionError } from "../core/errors";
 import { DENSE } from "../core/measure";
 import { textColumn } from "./columns";
 import type { Features } from "./features";
+import { breathe, stopIfInterrupted } from "./interrupt";
 import { inPieces } from "./pieces";
 import { plotted } from "./plots";
 import type { Shown } from "./show";
@@ -15,6 +16,8 @@ export interface GraphOptions {
 
 const MOST = 200; // latents that are asked for: more is a thicket
 const TICKS = 400;
+const STEP = 10; // between two looks at the interrupt
+const STOPPED = "No graph was made: ask again.";
 
 /**
  * Latents that fire on the same rows, as a graph: those asked for and their partners, or the strongest pairs of all. A node is larger the more often it
@@ -42,7 +45,7 @@ async function graphOfAll(features: Features, most: number, dense: boolean, fact
   const living = function* (): Generator<number> {
     for (let latent = 0; latent < features.count; latent++) if (isShown(latent)) yield latent;
   };
-  const found = await inPieces(strongestPairs(living(), (latent) => features.together(latent).filter((one) => isShown(one.latent)), most), "No graph was made: ask again.");
+  const found = await inPieces(strongestPairs(living(), (latent) => features.together(latent).filter((one) => isShown(one.latent)), most), STOPPED);
   const place = new Map<number, number>();
   for (const { a, b } of found) for (const latent of [a, b]) if (!place.has(latent)) place.set(latent, place.size);
   return {
@@ -66,6 +69,10 @@ async function placed({ nodes, pairs }: Graph): Promise<{ x: number; y: number }
     .force("x", forceX(0).strength(0.035)) // the figure is wider than high
     .force("y", forceY(0).strength(0.07))
     .stop();
-  simulation.tick(TICKS);
+  for (let tick = 0; tick < TICKS; tick += STEP) {
+    simulation.tick(STEP);
+    stopIfInterrupted(STOPPED);
+    await breathe();
+  }
   return at.map(({ x, y }) => ({ x: Math.round(10 * x) / 10, y: Math.round(10 * y) / 10 }));
 }

@@ -65,7 +65,7 @@ export async function collect(from: Store | Model, sae: Sae, options: CollectOpt
  * @param options folder: families are `<folder>/0`, `<folder>/1`, …
  */
 export async function collectAll(from: Store | Model, saes: Sae[], options: Omit<CollectOptions, "hook" | "append"> = {}): Promise<Features[]> {
-  if (!saes.length) throw new OptionError("collectAll: saes: expected at least one, found none.");
+  if (!Array.isArray(saes) || !saes.length) throw new OptionError("collectAll: saes: expected a list of at least one, found none.");
   return make(from, saes, options, options.folder && saes.map((_, i) => join(options.folder!, `${i}`)));
 }
 
@@ -81,7 +81,7 @@ interface Making {
 
 async function make(from: Store | Model, saes: Sae[], options: CollectOptions, folders?: string[] | ""): Promise<Features[]> {
   const { examples = 12, context = 16, perQuantile = 2, random = 2, split = "all", seed = 0, shardRows = 65_536, progress = defaultProgress() } = options;
-  for (const [name, value, least] of [["examples", examples, 1], ["context", context, 0], ["perQuantile", perQuantile, 0], ["random", random, 0], ["shardRows", shardRows, 1]] as const)
+  for (const [name, value, least] of [["examples", examples, 1], ["context", context, 0], ["perQuantile", perQuantile, 0], ["random", random, 0], ["shardRows", shardRows, 1], ["seed", seed, 0]] as const)
     wholeNumber(name, value, least);
   if (!["all", "train", "heldout"].includes(split))
     throw new OptionError(`collect: split: expected "all", "train" or "heldout", found "${split}".`);
@@ -120,12 +120,14 @@ async function make(from: Store | Model, saes: Sae[], options: CollectOptions, f
   return Promise.all(list.map(async ({ folder }, i) => found[i] ?? openFeatures(folder, { store })));
 }
 
-/** SHA-256 over shapes and arrays of an SAE. */
+/** SHA-256 over shapes and arrays of an SAE: the same of one that was saved in another layout, which has batch top-k as a JumpReLU of one threshold. */
 export function* saeHash({ weights }: Sae): Pieces<string> {
   const hash = createHash("sha256").update(JSON.stringify([weights.d, weights.latents, weights.k]));
   const arrays = [weights.wEnc, weights.bEnc, weights.wDec, weights.bDec];
   if (!isPlain(weights)) {
-    const others = Object.entries(weights).filter(([, value]) => !arrays.includes(value));
+    const jumps = weights.kind === "batchtopk" || weights.kind === "jumprelu" ? weights.threshold : undefined;
+    const same = jumps === undefined ? weights : { ...weights, kind: "jumprelu", threshold: typeof jumps === "number" ? new Float32Array(weights.latents).fill(jumps) : jumps };
+    const others = Object.entries(same).filter(([, value]) => value !== undefined && !arrays.includes(value)).sort(([a], [b]) => (a < b ? -1 : 1));
     hash.update(JSON.stringify(others.filter(([, value]) => !ArrayBuffer.isView(value))));
     for (const [, value] of others) if (ArrayBuffer.isView(value)) arrays.push(value as Float32Array);
   }

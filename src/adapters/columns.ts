@@ -58,7 +58,7 @@ export function readColumn(folder: string, name: string, latents: number): Colum
  */
 export async function writeColumn(folder: string, name: string, values: Column | Record<number, string> | null, latents: number): Promise<void> {
   if (FEATURE_COLUMNS.includes(name)) throw new OptionError(`${folder}: column "${name}": expected a name of its own, found that of a measured column. Choose another.`);
-  if (!name || encodeURIComponent(name).length > 200 || name.startsWith(".")) throw new OptionError(`${folder}: column ${JSON.stringify(name)}: expected a short name that does not begin with a dot. Choose another.`);
+  if (typeof name !== "string" || !name || !name.isWellFormed() || encodeURIComponent(name).length > 200 || name.startsWith(".")) throw new OptionError(`${folder}: column ${JSON.stringify(name)}: expected a short name that does not begin with a dot. Choose another.`);
   await mkdir(join(folder, FOLDER), { recursive: true });
   const [numbers, texts] = [fileOf(folder, name, "safetensors"), fileOf(folder, name, "json")];
   if (values instanceof Float32Array) {
@@ -69,7 +69,7 @@ export async function writeColumn(folder: string, name: string, values: Column |
   }
   if (values) {
     const entries = Object.entries(values).filter(([, text]) => text !== undefined && text !== "");
-    const wrong = entries.find(([latent, text]) => !(Number(latent) >= 0 && Number(latent) < latents) || typeof text !== "string");
+    const wrong = entries.find(([latent, text]) => !(/^\d+$/.test(latent) && Number(latent) < latents) || typeof text !== "string");
     if (wrong) throw new OptionError(`${folder}: column "${name}": expected texts of latents 0 to ${latents - 1}, found ${JSON.stringify(wrong[1])} for ${wrong[0]}. Numbers go into a Float32Array.`);
     await writeAtomic(texts, [JSON.stringify(Object.fromEntries(entries))]);
   } else await rm(texts, { force: true });

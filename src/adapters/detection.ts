@@ -12,7 +12,7 @@ import { defaultProgress } from "./progressbar";
 import type { LabelProvider } from "./provider";
 import { showing, type ShownNow } from "./show";
 import { requireLatents, type FeatureLabels } from "./suggestlabels";
-import { tableBundle } from "./table";
+import { notedBundle } from "./table";
 
 export type { DetectionScore } from "../core/detection";
 
@@ -36,8 +36,8 @@ export interface DetectionScores extends ShownNow {
 const STOPPED = "No score was kept: ask again.";
 
 /**
- * How well labels tell where their latents fire, on held-out documents, which no labeller saw: a language model reads contexts around firings of every
- * strength, and as many where the latent is silent, and says where the label fits.
+ * How well labels tell where their latents fire, on held-out documents, of which labelFeatures shows none: a language model reads contexts around firings of
+ * every strength, and as many where the latent is silent, and says where the label fits. (suggestLabels reads the statistics of all documents.)
  * @param labels by latent, or what suggestLabels and labelFeatures gave
  * @returns shows itself as a table, each number with its n and interval
  * @throws StoreError where the texts are gone; OptionError when no row is held out; ProviderError; InterruptError
@@ -94,7 +94,7 @@ export async function detectionScore(features: Features, labels: Record<number, 
     },
   }, () => {
     const table = detectionTable(scores);
-    return tableBundle({ ...table, rows: table.rows.slice(0, 50) });
+    return notedBundle({ ...table, rows: table.rows.slice(0, 50) });
   }) as DetectionScores;
 }
 

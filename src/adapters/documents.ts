@@ -48,6 +48,7 @@ export async function documentFirings(features: Features, latents: number[], doc
 
 /** @throws OptionError for none, too many, or one twice */
 function checkLatents(verb: string, latents: number[]): void {
+  if (!Array.isArray(latents)) throw new OptionError(`${verb}: latents: expected a number or a list of numbers, found ${JSON.stringify(latents)}.`);
   if (!latents.length || latents.length > MOST_LATENTS)
     throw new OptionError(`${verb}: latents: expected 1 to ${MOST_LATENTS}, found ${latents.length}. More cannot be told apart by their colours.`);
   const twice = latents.find((latent, i) => latents.indexOf(latent) !== i);

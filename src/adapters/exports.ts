@@ -14,7 +14,8 @@ const PARQUET: Record<ColumnType, "INT32" | "FLOAT" | "DOUBLE" | "BOOLEAN" | "ST
 
 /**
  * Writes a table, whole or not at all: CSV (RFC 4180), JSON (a list of an object a row) or Parquet (Snappy), by the file's ending. Columns are typed:
- * whole numbers, float32, float64, booleans, text. NaN, and texts that a latent has none of, are empty, null, null.
+ * whole numbers, float32, float64, booleans, text. NaN, and texts that a latent has none of, are empty, null, null. In CSV a text
+ * that a spreadsheet would run (=, +, -, @ …) has an apostrophe in front; JSON and Parquet have it as it is.
  * @param of features: their whole table, a row a latent, with the columns that were kept; or any DataFrame, such as a part of it, sorted
  * @throws OptionError for another ending; DiskError
  */
@@ -27,7 +28,10 @@ export async function exportTable(of: Features | DataFrame, file: string): Promi
   else await writeAtomic(file, [await parquet(columns)]);
 }
 
-const isFeatures = (of: Features | DataFrame): of is Features => "statistics" in of && "manifest" in of;
+function isFeatures(of: Features | DataFrame): of is Features {
+  if (typeof of === "object" && of !== null && ("columns" in of && ("statistics" in of || "values" in of))) return "statistics" in of;
+  throw new OptionError(`exportTable: expected features or a DataFrame, found ${typeof of}.`);
+}
 
 const columnsOf = (frame: DataFrame): { name: string; values: unknown[] }[] => {
   const rows = frame.values as unknown[][];

@@ -21,7 +21,7 @@ import { damaged } from "./tensorfile";
  *   names.safetensors       token [n], ascending, tokenStart [n + 1] → tokenBytes; documentStart [D + 1] → documentBytes: names of documents
  *   codes-00000.safetensors …  what the SAE made of each row, so that scores and contexts need no second encode (codes.ts)
  *   documents.jsonl, tokens.safetensors  as in a store (storestate.ts), of features that were collected from a running model
- *   columns/                what was found later (columns.ts)
+ *   columns/, logits.safetensors  what was found later (columns.ts, keptlogits.ts)
  *
  * While it is made it lies beside its place, as `.<name>.part` with an unfinished.json that tells which shards of codes are whole; a lock,
  * `.<name>.lock`, keeps two processes apart. When it is whole it is moved into its place.

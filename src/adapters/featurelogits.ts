@@ -1,15 +1,14 @@
-import { HookError, ModelError, OptionError, StoreError } from "../core/errors";
+import { HookError, ModelError, OptionError } from "../core/errors";
 import { foldNorm, keepLargest, logitsTable, noneYet, type Largest } from "../core/featurelogits";
 import type { TokenLogit } from "../core/heatmap";
 import { bytesToText } from "../core/token";
 import type { HeadRows, Hook, Model, Progress, Sae } from "../core/types";
-import { saeHash } from "./collect";
 import type { Features } from "./features";
 import { breathe, stopIfInterrupted } from "./interrupt";
 import { writeLogits } from "./keptlogits";
-import { inPieces } from "./pieces";
 import { meter } from "./progress";
 import { defaultProgress } from "./progressbar";
+import { requireSameSae } from "./samesae";
 import { showing, type ShownNow } from "./show";
 import { notedBundle } from "./table";
 import { kernels, tensorflow } from "./tensorflow";
@@ -62,7 +61,7 @@ export async function featureLogits(model: Model, sae: Sae, options: FeatureLogi
   if (!model.head) throw new ModelError(`${model.source}: expected weights of norm and head that can be read, found a file that does not name them. Open the checkpoint's folder.`);
   const V = Math.min(model.vocabularySize, model.tokenizer.vocabularySize); // what lies beyond is padding of the embedding
   if (!Number.isSafeInteger(count) || count < 1 || count > V) throw new OptionError(`featureLogits: count: expected a whole number from 1 to ${V}, found ${count}.`);
-  if (features) await requireSame(features, sae);
+  if (features) await requireSameSae(features, sae, STOPPED);
   const row = new Map(Array.from(subset ?? [], (latent, i) => [latent, i]));
   const rowOf = (latent: number): number => (subset ? (row.get(latent) ?? -1) : Number.isInteger(latent) && latent >= 0 && latent < F ? latent : -1);
   const list = options.latents ?? (subset ? [...subset] : Array.from({ length: F }, (_, f) => f));
@@ -101,14 +100,6 @@ export async function featureLogits(model: Model, sae: Sae, options: FeatureLogi
     },
     () => notedBundle(logitsTable({ latents: list.slice(0, SHOWN).map(of), total: list.length, notes })),
   ) as FeatureLogits;
-}
-
-/** @throws StoreError if the features are of another SAE; of one that was loaded in part only its size can be told */
-async function requireSame({ path, count, manifest }: Features, sae: Sae): Promise<void> {
-  const { latents, subset } = sae.weights;
-  const other = (found: string): StoreError => new StoreError(`${path}: expected features of this SAE, found those of ${found}. Collect with this SAE.`);
-  if (subset ? subset.at(-1)! >= count : latents !== count) throw other(`one of ${count} latents`);
-  if (!subset && (await inPieces(saeHash(sae), STOPPED)) !== manifest.sae.sha256) throw other("another one of as many latents");
 }
 
 /** Where the SAE's rows are: undefined where it does not say. @throws HookError where they are not of the stream's width, or not added to it */

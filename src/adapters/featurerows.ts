@@ -2,7 +2,8 @@ import type { Origin, Sparse } from "../core/types";
 import type { Features } from "./features";
 import { breathe, stopIfInterrupted } from "./interrupt";
 
-const CHUNK = 65_536; // rows
+/** Rows of codes read at once: a table as wide as the fullest of them, which may have thousands of latents where thresholds alone bound them. */
+export const CHUNK = 8192;
 
 /**
  * Reads all codes of a family once, with where each row comes from; rows of a document follow each other.

@@ -113,9 +113,9 @@ export interface Features extends ShownNow {
   close(): void;
 }
 
-export const wholeNumber = (name: string, value: number, least: number): void => {
+export const wholeNumber = (name: string, value: number, least: number, verb = "collect"): void => {
   if (!Number.isSafeInteger(value) || value < least)
-    throw new OptionError(`collect: ${name}: expected a whole number from ${least} on, found ${value}.`);
+    throw new OptionError(`${verb}: ${name}: expected a whole number from ${least} on, found ${value}.`);
 };
 
 /**
@@ -123,6 +123,7 @@ export const wholeNumber = (name: string, value: number, least: number): void =>
  * @throws FormatError if the folder is no such family, of another version, or damaged
  */
 export async function openFeatures(path: string, options: { store?: Store } = {}): Promise<Features> {
+  if (typeof path !== "string") throw new OptionError(`openFeatures: expected the path of a folder, found ${String(path)}.`);
   if (!existsSync(path)) await tidy(resolve(path));
   const manifest = readManifest(path);
   const F = manifest.sae.latents;
@@ -194,7 +195,8 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
     const { count: wanted = 20, by = "max", latents, examples: most, dense = false, rare = false } = topOptions;
     if (!(by in orders))
       throw new OptionError(`top: by: expected one of ${Object.keys(orders).join(", ")}, found "${by}".`);
-    wholeNumber("count", wanted, 1);
+    wholeNumber("count", wanted, 1, "top");
+    if (latents !== undefined && !Array.isArray(latents)) throw new OptionError(`top: latents: expected a list of numbers, found ${JSON.stringify(latents)}.`);
     const isShown = (f: number): boolean =>
       fired[f] > 0 && (dense || fired[f] <= DENSE * manifest.rows) && (rare || fired[f] >= RARE * manifest.rows);
     const chosen = latents ?? smallest(orders[by](), wanted, isShown);

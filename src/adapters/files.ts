@@ -10,7 +10,7 @@ import type { ByteSource } from "../core/safetensors";
  * A file as a byte source. Reads are synchronous range reads (the page cache keeps what is read often); each slice is a fresh copy, `fill`
  * reads into memory that is there.
  * Close it when done: it holds a file descriptor.
- * @throws Error of the file system (ENOENT …) on opening; DiskError when the file ends before the range does
+ * @throws Error of the file system (ENOENT …) on opening; DiskError when the file ends before the range does, or was closed
  */
 export function fileSource(path: string): ByteSource & { fill(from: number, bytes: Uint8Array): void; close(): void } {
   const file = openSync(path, "r");
@@ -32,6 +32,8 @@ export function fileSource(path: string): ByteSource & { fill(from: number, byte
     byteLength,
     fill,
     slice(from, to) {
+      // its number may belong to another file by now
+      if (closed) throw new DiskError(`${path}: expected an open file, found one that was closed. Open what it belongs to again.`);
       // allocUnsafeSlow: memory of its own, not a window on the shared pool, so that `buffer` may be transferred
       const bytes = Buffer.allocUnsafeSlow(Math.max(0, Math.min(to, byteLength) - from));
       fill(from, bytes);

@@ -2,7 +2,7 @@ import { OptionError, ProviderError, StoreError } from "../core/errors";
 import type { Suggestion } from "../core/labels";
 import { labelPrompt, markedText, paraphrasePrompt, readLabel, readParaphrase } from "../core/labelprompts";
 import { splitDocuments } from "../core/split";
-import type { Progress } from "../core/types";
+import type { Example, Progress } from "../core/types";
 import { askEach } from "./askeach";
 import type { CollectedFeature, Features } from "./features";
 import { meter } from "./progress";
@@ -40,14 +40,17 @@ export async function labelFeatures(features: Features, options: LabelOptions): 
   let refused: ProviderError | undefined;
   await askEach([...new Set(asked)], concurrency, async (latent) => {
     const feature = features.feature(latent);
-    const texts = contextsOf(feature, examples, shown);
-    if (!texts.length) found.set(latent, feature.density ? "fires on no document of the training side" : "never fires");
+    const contexts = contextsOf(feature, examples, shown);
+    if (!contexts.length) found.set(latent, feature.density ? "fires on no document of the training side" : "never fires");
     else if (refused) found.set(latent, refused.message);
     else {
       try {
-        const hints = { promoted: feature.logits?.top.slice(0, 5).map(({ text }) => text), strongest: feature.triggers.map(({ text }) => text) };
-        const label = readLabel(await provider.complete(labelPrompt(texts, hints)));
-        found.set(latent, label ? { label, why: `${provider.name}, of ${texts.length} contexts` } : "the answer held no label");
+        const { token } = feature.words;
+        // not the collection's triggers, which held-out documents are among
+        const strongest = [...new Set(contexts.map(({ tokens, peak }) => token(tokens[peak])))].slice(0, 5);
+        const hints = { promoted: feature.logits?.top.slice(0, 5).map(({ text }) => text), strongest };
+        const label = readLabel(await provider.complete(labelPrompt(contexts.map((one) => markedText(one, token)), hints)));
+        found.set(latent, label ? { label, why: `${provider.name}, of ${contexts.length} contexts` } : "the answer held no label");
       } catch (error) {
         if (!(error instanceof ProviderError) || ![...found.values()].some((one) => typeof one === "object")) throw error;
         refused = error; // what has been answered is worth keeping
@@ -76,10 +79,10 @@ async function trainingSide(features: Features): Promise<(document: number) => b
 }
 
 /** Two thirds of the strongest, the rest from the quarters of its activations, weakest last. */
-function contextsOf({ top, more, words }: CollectedFeature, count: number, shown: (document: number) => boolean): string[] {
+function contextsOf({ top, more }: CollectedFeature, count: number, shown: (document: number) => boolean): Example[] {
   const fits = top.filter(({ document }) => shown(document));
   const others = more.flatMap(({ examples }) => examples.slice(0, 1)).filter(({ document }) => shown(document)).slice(0, Math.floor(count / 3));
-  return [...fits.slice(0, count - others.length), ...others].map((example) => markedText(example, words.token));
+  return [...fits.slice(0, count - others.length), ...others];
 }
 
 /** Texts in other words, for {@link falsify}: does a latent fire on what is said, or on how? */

@@ -16,6 +16,7 @@ import { version } from "./package";
 import { inPieces } from "./pieces";
 import { meter } from "./progress";
 import { defaultProgress } from "./progressbar";
+import { requireSameSae } from "./samesae";
 import { DISPLAY, heatMap, showing, type FeatureList, type ShownNow } from "./show";
 import { wholeFolder } from "./wholefolder";
 
@@ -60,7 +61,7 @@ export interface NeuronpediaExport {
 /**
  * Writes features for Neuronpedia: their examples, histograms, logits and labels, and with `sae` their decoder rows. What saelab does not measure (correlated
  * neurons, direct feature attribution) is left empty, as SAEDashboard leaves it where it is switched off.
- * @throws OptionError for names that are no names, or something else in the way; DiskError; InterruptError: nothing is kept then
+ * @throws OptionError for names that are no names, or something else in the way; StoreError if `sae` is not the one of these features; DiskError; InterruptError: nothing is kept then
  */
 export async function exportNeuronpedia(features: Features, folder: string, options: NeuronpediaOptions): Promise<NeuronpediaExport> {
   const { modelId, sourceSet, layout = "import", suffix, sae, perBatch = 128, progress = defaultProgress() } = options;
@@ -68,8 +69,10 @@ export async function exportNeuronpedia(features: Features, folder: string, opti
     if (typeof value !== "string" || !/^[\w.-]+$/.test(value) || /^\.+$/.test(value)) throw new OptionError(`exportNeuronpedia: ${name}: expected a name of letters, digits, ".", "_" and "-", found ${JSON.stringify(value)}.`);
   }
   if (layout !== "import" && layout !== "batches") throw new OptionError(`exportNeuronpedia: layout: expected "import" or "batches", found ${JSON.stringify(layout)}.`);
+  if (options.layer !== undefined && !(Number.isSafeInteger(options.layer) && options.layer >= 0)) throw new OptionError(`exportNeuronpedia: layer: expected a whole number from 0 on, found ${JSON.stringify(options.layer)}.`);
   if (!Number.isSafeInteger(perBatch) || perBatch < 1) throw new OptionError(`exportNeuronpedia: perBatch: expected a whole number from 1 on, found ${perBatch}.`);
   if (sae && sae.weights.latents !== features.count) throw new OptionError(`exportNeuronpedia: sae: expected the one of these ${features.count} latents, found one of ${sae.weights.latents}.`);
+  if (sae) await requireSameSae(features, sae, STOPPED);
   const { hook } = features.manifest.sae;
   const layer = options.layer ?? layerOf(hook);
   const latents = options.latents ?? Array.from(features.fired.keys()).filter((f) => features.fired[f] > 0);
@@ -182,6 +185,7 @@ interface Raw {
 /** What one JSON value holds: features of a batch, of a list, or itself. */
 const found = (json: unknown, where: string): Raw[] => {
   if (Array.isArray(json)) return json.map((raw, i) => ({ raw, where: `${where}[${i}]` }));
+  if (typeof json !== "object" || json === null) return [{ raw: json, where }];
   const { features, model_id, layer, sae_set } = json as { features?: unknown; model_id?: string; layer?: number; sae_set?: string };
   if (!Array.isArray(features)) return [{ raw: json, where }];
   const place = { ...(model_id ? { modelId: model_id } : {}), ...(sae_set ? { layer: `${layer}-${sae_set}` } : {}) };

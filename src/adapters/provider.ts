@@ -25,10 +25,11 @@ export interface OpenAiOptions {
   timeout?: number; // 120 s for an answer
   retries?: number; // 5 after the first try: of lost connections, 408, 429 and the server's own errors
   retryDelay?: number; // 1 s before the first of them, doubled each time, or as long as the server says
-  headers?: Record<string, string>; // none: what a gateway wants besides
+  headers?: Record<string, string>; // none: what a gateway wants besides; their values are kept as secret as the key
 }
 
 const LARGEST = 4 << 20; // bytes of an answer: more is no answer
+const SHORTEST = 6; // characters of a header's value that may be a secret
 const LONGEST_WAIT = 300; // seconds that a server may ask for
 
 /** A failure that may pass. */
@@ -55,7 +56,8 @@ export function openAiProvider(options: OpenAiOptions): LabelProvider {
   if (typeof model !== "string" || !model) throw new OptionError(`openAiProvider: model: expected a name that the endpoint knows, found ${JSON.stringify(model)}.`);
   if (key !== undefined && (typeof key !== "string" || !/^[\x21-\x7e]+$/.test(key)))
     throw new OptionError("openAiProvider: key: expected one word of printable characters, found something else. A line break may be left at its end.");
-  if (key && base.protocol === "http:" && !isHere(base.hostname)) {
+  const secret = Object.keys(headers).some((header) => /authorization|cookie|key|token|secret/i.test(header));
+  if ((key || secret) && base.protocol === "http:" && !isHere(base.hostname)) {
     throw new OptionError(`openAiProvider: endpoint: expected https where a key is sent, found http to ${base.host}: it would be readable on the way. Take https, or leave the key out.`);
   }
   for (const [name, value, least] of [["timeout", timeout, 1e-3], ["retries", retries, 0], ["retryDelay", retryDelay, 0], ["maxTokens", maxTokens, 1]] as const) {
@@ -63,7 +65,8 @@ export function openAiProvider(options: OpenAiOptions): LabelProvider {
   }
   const url = `${base.origin}${base.pathname.replace(/\/+$/, "")}/chat/completions`;
   const name = `${model} at ${base.host}`;
-  const hidden = (text: string): string => (key ? text.replaceAll(key, "•••") : text).replace(/[^\x21-\x7e\u00a1-\uffff]+/g, " ").slice(0, 300);
+  const secrets = [...(key ? [key] : []), ...Object.values(headers).filter((value) => value.length >= SHORTEST)].sort((a, b) => b.length - a.length);
+  const hidden = (text: string): string => secrets.reduce((shown, one) => shown.replaceAll(one, "•••"), text).replace(/[^\x21-\x7e\u00a1-\uffff]+/g, " ").slice(0, 300);
   const ask = (messages: ChatMessage[], most: number): Promise<string> => request(url, {
     name, hidden, timeout,
     headers: { ...headers, "content-type": "application/json", accept: "application/json", "user-agent": `saelab/${version}`, ...(key ? { authorization: `Bearer ${key}` } : {}) },

@@ -37,14 +37,17 @@ const STOPPED = "No scores were kept: ask again.";
  */
 export async function reasonScore(features: Features, options: ReasonOptions = {}): Promise<ReasonScores> {
   const { groups = REASONING_WORDS, alpha = 0.7, window = [1, 2], progress = defaultProgress() } = options;
-  const decoderNorms = options.decoderNorms && "weights" in options.decoderNorms ? normsOf(options.decoderNorms) : options.decoderNorms;
+  const given = options.decoderNorms;
+  const decoderNorms = typeof given === "object" && "weights" in given ? normsOf(given) : given;
   checkGroups(groups);
   if (!(Number.isFinite(alpha) && alpha >= 0)) throw new OptionError(`reasonScore: alpha: expected a number from 0 on, found ${alpha}. The paper takes 0.7.`);
-  if (window.length !== 2 || window.some((n) => !Number.isSafeInteger(n) || n < 0))
+  if (!Array.isArray(window) || window.length !== 2 || window.some((n) => !Number.isSafeInteger(n) || n < 0))
     throw new OptionError(`reasonScore: window: expected two whole numbers, tokens to the left and to the right, found ${JSON.stringify(window)}. The paper takes [1, 2].`);
   const F = features.count;
-  if (decoderNorms && decoderNorms.length !== F)
-    throw new OptionError(`reasonScore: decoderNorms: expected ${F} numbers, one a latent, found ${decoderNorms.length}. They are the lengths of W_dec's rows.`);
+  if (decoderNorms !== undefined) {
+    const wrong = decoderNorms.length === F ? Array.prototype.find.call(decoderNorms, (norm: number) => !(Number.isFinite(norm) && norm >= 0)) : `${decoderNorms.length}`;
+    if (wrong !== undefined) throw new OptionError(`reasonScore: decoderNorms: expected ${F} numbers from 0 on, one a latent, found ${wrong}. They are the lengths of W_dec's rows.`);
+  }
   const names = Object.keys(groups);
   const texts = await features.texts();
   // of a running model its features keep where a token's text lies, and a special token has none

@@ -131,7 +131,8 @@ function checkOptions({ labels, resamples = 1, permutations = 1, seed = 0 }: Sco
   if (!Number.isSafeInteger(permutations) || permutations < 1)
     throw new OptionError(`scoreLabels: permutations: expected a whole number from 1 on, found ${permutations}. The default is 1000.`);
   if (!Number.isSafeInteger(seed)) throw new OptionError(`scoreLabels: seed: expected a whole number, found ${seed}.`);
-  if (!labels) return;
+  if (labels === undefined) return;
+  if (!Array.isArray(labels)) throw new OptionError(`scoreLabels: labels: expected a list such as ["backtracking"], found ${JSON.stringify(labels)}.`);
   if (!labels.length)
     throw new OptionError("scoreLabels: labels: expected at least one, found none. Leave it out for all labels.");
   const twice = labels.find((label, i) => labels.indexOf(label) !== i);

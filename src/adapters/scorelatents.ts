@@ -4,12 +4,11 @@ import { random } from "../core/random";
 import { POOLINGS } from "../core/score";
 import { benjaminiHochberg, documentPermutations, twoSided, type Picked } from "../core/significance";
 import type { Sparse } from "../core/types";
+import { CHUNK } from "./featurerows";
 import type { Features } from "./features";
 import { positives } from "./labelled";
 import { inPieces } from "./pieces";
 import { pause, STOPPED, type Task } from "./scoretask";
-
-const CHUNK = 65_536; // rows of codes read at once
 
 /** Latents of each label whose p comes from permuted documents. */
 export const PERMUTED = 100;

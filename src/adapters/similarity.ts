@@ -1,5 +1,6 @@
 import { OptionError } from "../core/errors";
 import { tableHtml, tableText } from "../core/featuretable";
+import { count as counted, short } from "../core/html";
 import { chanceCosine, cosinesWith, inverseNorms, pairFigure, pairTable, partnerMeasures, type ComparedPair, type PartnerMeasures, type Partners } from "../core/similarity";
 import { visible } from "../core/token";
 import type { Progress, Sae } from "../core/types";
@@ -9,7 +10,7 @@ import { plotted } from "./plots";
 import { meter } from "./progress";
 import { defaultProgress } from "./progressbar";
 import { DISPLAY, showing, type Bundle, type Shown, type ShownNow } from "./show";
-import { dataFrame, tableBundle, type DataFrame } from "./table";
+import { dataFrame, notedBundle, type DataFrame } from "./table";
 import { kernels, tensorflow, type Id } from "./tensorflow";
 
 /** Which latents are alike: within an SAE, and across SAEs and layers of one width. */
@@ -70,12 +71,17 @@ export function similarFeatures(of: Features | Sae, latent: number, options: Sim
     .sort((f, g) => size(g) - size(f) || f - g)
     .slice(0, count)
     .map((f): SimilarFeature => ({ latent: f, cosine: cosine?.[f] ?? NaN, ...(together.has(f) ? { together: together.get(f)! } : {}) }));
-  return showing(found, () => tableBundle({
+  const notes = [
+    ...(cosine ? [`Cosine: of the decoder rows; that of the nearest of ${counted(latents)} random directions is about ${short(chanceCosine(latents, widthOf(sae!)))}.`] : []),
+    ...(by === "decoder" ? [] : ["Together: rows on which both fire; score: as a share of the rows on which either does (Jaccard). Empty: not among the 16 partners that a collection keeps of a latent."]),
+  ];
+  return showing(found, () => notedBundle({
     columns: ["latent", ...(cosine ? ["cosine"] : []), ...(by === "decoder" ? [] : ["together", "score"]), ...(features ? ["label", "tokens"] : [])],
     rows: found.map(({ latent: f, cosine: c, together: pair }) => [
       f, ...(cosine ? [c] : []), ...(by === "decoder" ? [] : [pair?.count ?? null, pair?.score ?? null]), ...(features ? wordsOf(features, f) : []),
     ]),
     total: found.length,
+    notes,
   }));
 }
 
@@ -141,7 +147,11 @@ export async function nearestFeatures(a: Sae, b: Sae, { count = 1, latents, prog
   }, () => {
     const rows = Array.from(asked.subarray(0, 20), (f, i) => [f, ...pairs(i).flatMap((one) => [one.latent, one.cosine])]);
     const names = Array.from({ length: most }, (_, j) => (j ? [`${j + 1}.`, "cosine"] : ["nearest", "cosine"])).flat();
-    return tableBundle({ columns: ["latent", ...names], rows, total: asked.length });
+    const chance = short(chanceCosine(b.weights.latents, widthOf(b)));
+    return notedBundle({
+      columns: ["latent", ...names], rows, total: asked.length,
+      notes: [`The nearest of ${counted(b.weights.latents)} latents by the cosine of their decoder rows; of as many random directions the nearest has about ${chance}.`],
+    });
   });
 }
 

@@ -6,7 +6,7 @@ import { breathe, stopIfInterrupted } from "./interrupt";
 import { meter } from "./progress";
 import { defaultProgress } from "./progressbar";
 import { showing, type ShownNow } from "./show";
-import { tableBundle } from "./table";
+import { notedBundle } from "./table";
 
 /** Labels of latents, however they were found, and how they get into the family. */
 
@@ -45,7 +45,10 @@ export function featureLabels(features: Features, labels: Map<number, Suggestion
       ...Array.from(labels, ([latent, { label, why }]) => [latent, label, why]),
       ...Array.from(none, ([latent, why]) => [latent, "–", why]),
     ];
-    return tableBundle({ columns: ["latent", "label", "why"], rows: rows.slice(0, 20), total: rows.length, words: true });
+    return notedBundle({
+      columns: ["latent", "label", "why"], rows: rows.slice(0, 20), total: rows.length, words: true,
+      notes: ["A label says where a latent fires, and is not tested: detectionScore asks whether it holds, falsify whether there is more to the latent than these tokens."],
+    });
   }) as FeatureLabels;
 }
 

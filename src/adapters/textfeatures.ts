@@ -7,6 +7,7 @@ import type { Model, Sae, Sparse } from "../core/types";
 import { textColumn } from "./columns";
 import type { Features } from "./features";
 import { listen } from "./livetext";
+import { requireSameSae } from "./samesae";
 import { colored, showing, type ShownNow } from "./show";
 
 export interface TextOptions {
@@ -34,14 +35,16 @@ const LINES = 12; // latents that are kept for having one of the largest peaks, 
  *
  * Shows itself as `application/vnd.saelab.text.v1+json` (a PackedText), HTML without script, and text. In a saelab kernel the JSON has an id by which a
  * front end can ask for the latents of other texts while they are typed: see adapters/livetext. It works as long as the model is open.
- * @throws OptionError for a text without tokens or of more than 1,024, an SAE whose rows the hook does not have, features of another SAE, or a bad `top`
+ * @throws OptionError for a text without tokens or of more than 1,024, an SAE whose rows the hook does not have, or a bad `top`; StoreError for features of another SAE
  */
 export async function textFeatures(text: string, options: TextOptions): Promise<TextFeatures> {
   const { model, sae, features, top = 5 } = options;
+  if (typeof text !== "string") throw new OptionError(`textFeatures: expected a text, found ${JSON.stringify(text)}.`);
   if (!Number.isSafeInteger(top) || top < 1) throw new OptionError(`textFeatures: top: expected a whole number from 1 on, found ${top}.`);
   const hook = hookOf(options);
   if (features && features.count !== sae.weights.latents)
     throw new OptionError(`textFeatures: features: expected those of an SAE of ${sae.weights.latents} latents, found ${features.count} in ${features.path}. Give the features that were collected with this SAE.`);
+  if (features) await requireSameSae(features, sae, "No text was read.");
   const read = async (asked: string): Promise<{ view: TextView; codes: Sparse }> => latentsOf(asked, { ...options, hook, top });
   const { view, codes } = await read(text);
   const name = createHash("sha256").update(JSON.stringify([model.source, hook, sae.weights.latents, features?.path, text, top, options.dense, options.first])).digest("hex").slice(0, 12);
@@ -110,7 +113,7 @@ function firing({ n: encoded, k, index, value }: Sparse, { n, skipped, top, pass
       if (!one) found.set(latent, (one = { latent, peak: 0, values: new Float32Array(n), shown: false }));
       one.values[row + skipped] = value[i];
       one.peak = Math.max(one.peak, value[i]);
-      one.shown ||= rank++ < top;
+      if (rank++ < top) one.shown = true;
     }
   }
   const latents = [...found.values()].sort((a, b) => b.peak - a.peak || a.latent - b.latent).filter(({ shown }, i) => shown || i < LINES);

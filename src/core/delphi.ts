@@ -46,7 +46,7 @@ export interface Placing {
  * @param rows of which there are codes
  */
 export function* firingsWithin(
-  { first, last }: { first: number; last: number }, { place, length, contexts }: Placing, codes: (from: number, to: number) => Sparse, rows: number, chunk = 65_536,
+  { first, last }: { first: number; last: number }, { place, length, contexts }: Placing, codes: (from: number, to: number) => Sparse, rows: number, chunk = 8192,
 ): Pieces<Firing> {
   const wide = last - first >= 2 ** 16 || contexts > 2 ** 16 || length > 2 ** 16;
   let count = 0;

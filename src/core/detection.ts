@@ -1,5 +1,5 @@
-import type { TableView } from "./featuretable";
 import { percent } from "./html";
+import type { NotedTable } from "./noted";
 import type { Pieces } from "./pieces";
 import { permutation, random } from "./random";
 import type { Origin, Sparse } from "./types";
@@ -20,7 +20,7 @@ export interface HeldoutFirings {
 
 /** @param isHeldout of a document */
 export function* heldoutFirings(
-  latents: Iterable<number>, codes: (from: number, to: number) => Sparse, origin: (from: number, to: number) => Origin, rows: number, isHeldout: (document: number) => boolean, chunk = 65_536,
+  latents: Iterable<number>, codes: (from: number, to: number) => Sparse, origin: (from: number, to: number) => Origin, rows: number, isHeldout: (document: number) => boolean, chunk = 8192,
 ): Pieces<HeldoutFirings> {
   const firings = new Map(Array.from(latents, (latent) => [latent, { row: [] as number[], value: [] as number[] }]));
   const document: Int32Array[] = [], position: Int32Array[] = [];
@@ -170,7 +170,7 @@ export function detectionScoreOf(latent: number, label: string, contexts: Detect
 
 const FEW = 20; // below, an interval says more than the number
 
-export function detectionTable(scores: DetectionScore[]): TableView {
+export function detectionTable(scores: DetectionScore[]): NotedTable {
   const share = (value: number): string => (Number.isNaN(value) ? "–" : percent(value));
   return {
     columns: ["latent", "label", "balanced accuracy", "95 % interval", "found", "of", "left alone", "of", "no answer", ""],
@@ -180,5 +180,9 @@ export function detectionTable(scores: DetectionScore[]): TableView {
     ]),
     total: scores.length,
     words: true,
+    notes: [
+      "Balanced accuracy: mean of the share found of the contexts on which the latent fires (from each quarter of its activations as many) and the share left alone of others drawn by chance; 50 % is a label that says nothing. 95 % intervals by bootstrap over documents.",
+      "Contexts are of held-out documents. A label that was made from all documents, as those of suggestLabels are, has seen them.",
+    ],
   };
 }

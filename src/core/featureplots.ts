@@ -74,14 +74,14 @@ const NAME = 22; // of a panel's name, above it
 const STRIP = 16; // of the band with the labels' letters
 const FOOT = 60;
 
-/** Share of a latent's activation within the sentences of a label, the largest first. */
-export function labelShares({ sentences }: Pick<Timeline, "sentences">, values: ArrayLike<number>): { label: string; share: number }[] {
+/** Share of a latent's activation within the sentences of a label, and share of the tokens that these are, the largest first. */
+export function labelShares({ sentences }: Pick<Timeline, "sentences">, values: ArrayLike<number>): { label: string; share: number; tokens: number }[] {
   const total = Array.from(values).reduce((sum, value) => sum + value, 0);
   const names = [...new Set(sentences.map(({ label }) => label))];
   return names
     .map((label) => {
       const within = new Set(sentences.filter((one) => one.label === label).flatMap(({ start, end }) => Array.from({ length: end - start }, (_, i) => start + i)));
-      return { label, share: total > 0 ? [...within].reduce((sum, t) => sum + (values[t] ?? 0), 0) / total : 0 };
+      return { label, share: total > 0 ? [...within].reduce((sum, t) => sum + (values[t] ?? 0), 0) / total : 0, tokens: within.size / values.length };
     })
     .sort((a, b) => b.share - a.share);
 }
@@ -106,7 +106,7 @@ export function timelineFigure({ id, tokens, latents, sentences }: Timeline): Pl
     const peak = Array.from(values).reduce((best, value, t) => (value > values[best] ? t : best), 0);
     if (!(values[peak] > 0)) return `${nameOf(one)} does not fire`;
     const [first] = labelShares({ sentences }, values);
-    return `${nameOf(one)} peaks at token ${peak}, “${shown[peak]}” (${short(values[peak])})${first?.share > 0 ? `; ${percent(first.share)} of its activation is in ${first.label}` : ""}`;
+    return `${nameOf(one)} peaks at token ${peak}, “${shown[peak]}” (${short(values[peak])})${first?.share > 0 ? `; ${percent(first.share)} of its activation is in ${first.label}, ${percent(first.tokens)} of the tokens` : ""}`;
   });
   return {
     words: `${brief(id, 60)}, ${count(tokens.length)} tokens. ${said.join(". ")}.`,

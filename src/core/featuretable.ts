@@ -52,8 +52,11 @@ export interface TableView {
 
 const NUMBER = /^((< )?−?[\d.,]+(e−?\d+)?( %)?|[–∞]|)$/; // as short and percent write them
 
+const NUMBERS = /^(latent|nearest|partner|\d+\.)$/; // columns of names of latents: written as they are typed in again
+
 /** The cells of a column: whole numbers as they are, or all with three digits where one is not whole. */
-function column({ rows }: TableView, c: number): string[] {
+function column({ rows, columns }: TableView, c: number): string[] {
+  if (NUMBERS.test(columns[c])) return rows.map(({ [c]: value }) => String(value ?? ""));
   const whole = rows.every(({ [c]: value }) => typeof value !== "number" || Number.isInteger(value));
   return rows.map(({ [c]: value }) => (value === null || value === undefined ? "" : typeof value === "string" ? value : whole || value === 0 ? count(value) : short(value)));
 }

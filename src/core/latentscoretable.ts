@@ -48,8 +48,8 @@ export function bestTable({ label, scores, latents, poolings, heldout, permutati
     rows: scores.map((one) => [one.latent, one.pooling, one.train, one.heldout, one.averagePrecision, one.tokenAuroc, one.tokenAveragePrecision, one.z, one.q, one.permutationP].map(figure)),
     total: scores.length,
     notes: [
-      `Latents that correlate with ${label}: the best by AUROC on training sentences of ${count(latents)} latents × ${poolings} poolings; all other figures from ${count(heldout.sentences)} sentences of ${count(heldout.documents)} held-out documents.${shares}`,
-      `z: document-clustered Mann–Whitney. q: Benjamini–Hochberg over all latents. p: labels of whole documents swapped ${count(permutations)} times, so that the place in the document counts for nothing.`,
+      `Latents that correlate with ${label}: the best by AUROC on training sentences (training) of ${count(latents)} latents × ${poolings} poolings; held-out, the same on others, and all other figures from ${count(heldout.sentences)} sentences of ${count(heldout.documents)} held-out documents.${shares}`,
+      `z: document-clustered Mann–Whitney. q: Benjamini–Hochberg over all latents that fire on at least five held-out documents, two-sided. p: share of ${count(permutations)} swaps of whole documents' labels that give as large an AUROC; so the place in the document counts for nothing.`,
       ...(controls.length ? [`Without an SAE, AUROC (AP) on the same sentences: ${controls.map(said).join(", ")}.`] : []),
     ],
   };

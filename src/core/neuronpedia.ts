@@ -19,7 +19,7 @@ const INTERVALS = 5;
 const round = (value: number): number => (Number.isFinite(value) ? Number(value.toPrecision(6)) : 0);
 
 /** Counts of firing rows by activation in BARS bins as wide as one another, from 0 to each latent's maximum: [F, BARS]. */
-export function* linearHistograms(codes: (from: number, to: number) => Sparse, rows: number, max: Float32Array, chunk = 65_536): Pieces<Int32Array> {
+export function* linearHistograms(codes: (from: number, to: number) => Sparse, rows: number, max: Float32Array, chunk = 8192): Pieces<Int32Array> {
   const out = new Int32Array(max.length * BARS);
   for (let from = 0; from < rows; from += chunk) {
     const { index, value } = codes(from, Math.min(rows, from + chunk));

@@ -111,7 +111,7 @@ export function promptTable({ features, spreads, documents, most, few, by }: Pro
     rows: features.map((one) => [one.latent, one.max, one.prompts, one.topIn, one.entropy, one.distinctTokens, one.spread, one.tokens]),
     total: alive,
     notes: [
-      `Latents by ${by}, of ${alive.toLocaleString("en")} that fire in ${documents.toLocaleString("en")} prompts.`,
+      `Latents by ${by}, of ${alive.toLocaleString("en")} that fire in ${documents.toLocaleString("en")} prompts. Prompts: those in which one fires; top ${most} in: those in which its maximum is among the ${most} largest; entropy: bits, of its tokens' shares of its activation.`,
       `Few tokens: at most ${few.bits} bits and ${few.tokens} different tokens among the 100 strongest firings (${spreads["few tokens"].toLocaleString("en")} latents); many tokens: more of both (${spreads["many tokens"].toLocaleString("en")}); the others lie between (${spreads.between.toLocaleString("en")}).`,
     ],
   };

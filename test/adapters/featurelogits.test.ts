@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync, truncateSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -135,7 +135,8 @@ test("of a family: kept beside it, shown with its features, damage is told", asy
   assert.equal(again.feature(2).logits!.top.length, 2);
   assert.deepEqual(Object.keys(some[DISPLAY]()), ["application/vnd.saelab.table.v1+json", "text/html", "text/plain"]);
   assert.match(some[DISPLAY]()["text/plain"] as string, /^latent +likelier +less likely\n +4 +‹/);
-  truncateSync(join(root, "family", "logits.texts"), 3);
+  assert.deepEqual(readdirSync(join(root, "family")).filter((name) => name.startsWith("logits")), ["logits.safetensors"]); // one file: all new, or all old
+  truncateSync(join(root, "family", "logits.safetensors"), statSync(join(root, "family", "logits.safetensors")).size - 3);
   const damaged = await openFeatures(join(root, "family"), { store });
   assert.throws(() => damaged.feature(2), (error: Error) => error instanceof FormatError && /keep the logits again/.test(error.message));
   again.close();

@@ -61,6 +61,8 @@ test("a labeller sees marked contexts of the training side only, over HTTP; its 
       return [...feature.top, ...feature.more.flatMap(({ examples }) => examples)].filter(({ document }) => sides[document] === "train").map((example) => markedText(example, features.words.token));
     }));
     for (const { body } of server.asked) {
+      const [, told] = /^Tokens it is strongest on: (.*)\.$/m.exec(body.messages.at(-1)!.content)!;
+      for (const token of JSON.parse(`[${told}]`) as string[]) assert.ok([...allowed].some((context) => context.match(/«[^»]*»/g)!.some((marked) => marked.includes(token))), token);
       const texts = [...body.messages.at(-1)!.content.matchAll(/^\d+\. (.*)$/gm)].map(([, text]) => text);
       assert.equal(texts.length, 6);
       assert.ok(texts.every((text) => allowed.has(text)));

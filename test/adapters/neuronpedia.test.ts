@@ -7,7 +7,7 @@ import { gunzipSync } from "node:zlib";
 import { collect } from "../../src/adapters/collect";
 import { exportNeuronpedia, importNeuronpedia } from "../../src/adapters/neuronpedia";
 import { DISPLAY, heatMap } from "../../src/adapters/show";
-import { FormatError, InterruptError, OptionError } from "../../src/core/errors";
+import { FormatError, InterruptError, OptionError, StoreError } from "../../src/core/errors";
 import { BARS, dashboardFeature } from "../../src/core/neuronpedia";
 import { synthetic, words } from "./synthetic";
 
@@ -125,6 +125,9 @@ test("damaged and foreign JSON is named by file and field", async () => {
   await refuse({ index: 1, activations: {} }, /activations: expected a list/);
   await refuse({ index: 1, pos_str: [1], pos_values: [1] }, /pos_str: expected a list of texts/);
   await refuse([], /at least one feature/);
+  await refuse(null, /feature: expected an object/);
+  await refuse("7", /feature: expected an object/);
+  await assert.rejects(importNeuronpedia(null as never), FormatError);
   await refuse([{ index: 1 }, null], /\[1\]: feature: expected an object/);
   const folder = join(root, "nothing");
   mkdirSync(folder);
@@ -145,7 +148,10 @@ test("names that are paths, a hook in no block, another SAE, a folder of somebod
   await refuse({ layout: "csv" }, /layout/);
   await refuse({ latents: [32] }, /latents: expected numbers from 0 to 31/);
   await refuse({ perBatch: 0 }, /perBatch/);
+  for (const layer of ["../../up", NaN, -1, null]) await refuse({ layer }, /layer: expected a whole number/);
   await refuse({ sae: synthetic({ latents: 33 }).sae }, /33/);
+  const another = { ...sae, weights: { ...sae.weights, wDec: sae.weights.wDec.map((w) => -w) } };
+  await assert.rejects(exportNeuronpedia(features, join(root, "refused"), { ...wanted, sae: another }), (error: Error) => error instanceof StoreError && /another one of as many latents/.test(error.message));
   const folder = join(root, "mine", "tiny", "1-set");
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, "source.jsonl"), "{}");

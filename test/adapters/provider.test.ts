@@ -80,6 +80,14 @@ for (const [what, reply, message] of [
     assert.equal(server.asked.length, 1);
   });
 
+test("a header's value is kept from messages as the key is", async () => {
+  const { error, server } = await asking([json(403, { error: { message: `gateway says no to gw-secret-77, key ${KEY}` } })], { headers: { "api-key": "gw-secret-77" } });
+  assert.equal(server.asked[0].headers["api-key"], "gw-secret-77");
+  assert.match(error!.message, /says no to •••, key •••/);
+  const bad = await asking(["ok"], { headers: { "api-key": "gw-secret\n-77" }, retries: 0 });
+  assert.doesNotMatch(inspect(bad.error, { depth: 9 }).replaceAll(/\s/g, ""), /gw-secret/);
+});
+
 test("an answer without end is given up", async () => {
   const { error } = await asking([(response) => {
     response.writeHead(200);
@@ -112,6 +120,7 @@ test("options that cannot be right", () => {
   refuse({ endpoint: "https://me:secret@x/v1" }, /endpoint/);
   refuse({ endpoint: "https://x/v1?key=secret" }, /endpoint/);
   refuse({ endpoint: "http://example.org/v1", key: KEY }, /expected https where a key is sent/);
+  refuse({ endpoint: "http://example.org/v1", headers: { "X-Api-Key": "secret" } }, /expected https where a key is sent/);
   refuse({ model: "" }, /model/);
   refuse({ key: "sk-secret\n" }, /line break/);
   refuse({ timeout: 0 }, /timeout/);

@@ -12,7 +12,7 @@ import { saeOf } from "../../src/adapters/sae";
 import { DISPLAY } from "../../src/adapters/show";
 import { readTexts } from "../../src/adapters/texts";
 import { textFeatures } from "../../src/adapters/textfeatures";
-import { HookError, OptionError } from "../../src/core/errors";
+import { HookError, OptionError, StoreError } from "../../src/core/errors";
 import { random } from "../../src/core/random";
 import { strongest, unpackText, type PackedText } from "../../src/core/textview";
 import type { Document, Model, Sae, Store } from "../../src/core/types";
@@ -113,6 +113,7 @@ test("bad input: no text, a long one, another SAE, another hook, no hook, a bad 
   await say("5", { top: 0 }, OptionError, /top: expected a whole number/);
   await say("5", { hook: "layers.99" }, HookError, /layers/);
   await say("5", { sae: saeOf({ ...sae.weights }) }, OptionError, /Name it: \{ hook \}/);
+  await say("5", { features, sae: saeOf({ ...sae.weights, bEnc: sae.weights.bEnc.map((b) => b + 1) }, { hook: HOOK }) }, StoreError, /features of this SAE, found those of another one of as many latents/);
   await say("5", { hook: "layers.2.mlp.act" }, OptionError, /expected rows of width/);
   await say("5", { features: { ...features, count: 65 } }, OptionError, /expected those of an SAE of 64 latents, found 65/);
 });

@@ -46,8 +46,8 @@ test("timeline: a panel a latent, a band a sentence, and where a latent's activa
   assert.ok(0 <= domains[1][0] && domains[1][1] < domains[0][0] && domains[0][1] < 1, JSON.stringify(domains));
   const bands = (figure.layout.shapes as Shape[]).filter(({ y0 }) => y0 === 0);
   assert.deepEqual(bands.map(({ x0, x1 }) => [x0, x1]), [[0, 3], [3, 5], [5, 6]]);
-  assert.deepEqual(labelShares(walk, walk.latents[0].values), [{ label: "backtracking", share: 0.8 }, { label: "deduction", share: 0.2 }]);
-  assert.match(words, /^gsm-17, 6 tokens\. latent 812 \(x\) peaks at token 3, “ Wait” \(7\.00\); 80\.0 % of its activation is in backtracking\. latent 3 does not fire\.$/);
+  assert.deepEqual(labelShares(walk, walk.latents[0].values), [{ label: "backtracking", share: 0.8, tokens: 2 / 6 }, { label: "deduction", share: 0.2, tokens: 4 / 6 }]);
+  assert.match(words, /^gsm-17, 6 tokens\. latent 812 \(x\) peaks at token 3, “ Wait” \(7\.00\); 80\.0 % of its activation is in backtracking, 33\.3 % of the tokens\. latent 3 does not fire\.$/);
 });
 
 test("timeline: of tokens, labels and names nothing is read as markup", () => {

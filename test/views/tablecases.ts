@@ -1,11 +1,14 @@
 import { detectionTable, type DetectionScore } from "../../src/core/detection";
 import { tableHtml, tableText, type TableView } from "../../src/core/featuretable";
+import { notedHtml, notedText } from "../../src/core/noted";
 import { pairTable, type PartnerMeasures } from "../../src/core/similarity";
 import type { ViewCase } from "./cases";
 
 /** Tables about many latents: labels and how true they are, partners in another SAE. */
 
 const drawn = (name: string, table: TableView): ViewCase => ({ name, html: tableHtml(table), text: tableText(table) });
+
+const noted = (name: string, table: ReturnType<typeof detectionTable>): ViewCase => ({ name, html: notedHtml(table), text: notedText(table) });
 
 const score = (latent: number, label: string, more: Partial<DetectionScore>): DetectionScore => ({
   latent, label, balancedAccuracy: 0.875, interval: [0.78, 0.95], sensitivity: 0.9, specificity: 0.85, active: 20, silent: 20, unanswered: 0, ...more,
@@ -15,7 +18,7 @@ const measures = (latents: number, matched: number): PartnerMeasures => ({ laten
 const partners = { latent: new Int32Array(0), cosine: new Float32Array(0) };
 
 export const tableCases: ViewCase[] = [
-  drawn("detection", detectionTable([
+  noted("detection", detectionTable([
     score(812, "the word “wait” where a line of thought is taken back, and what is said in its place", {}),
     score(9, "$5 and $x$ <script>alert(1)</script>", { balancedAccuracy: 0.525, interval: [0.41, 0.63], sensitivity: 0.35, specificity: 0.7 }),
     score(4, "numbers", { active: 3, silent: 20, unanswered: 17 }),
