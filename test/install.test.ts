@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
@@ -24,6 +24,9 @@ test("npm pack gives a package that installs, sets up, computes and runs a noteb
   run("npm", ["install", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", path.join(folder, tarball.filename)]);
   const said = run("npx", ["saelab", "setup"]);
   assert.match(said, /TF\.js on TensorFlow 2\./);
+  const extension = path.join(env.JUPYTER_DATA_DIR, "labextensions", "saelab");
+  const { jupyterlab } = JSON.parse(readFileSync(path.join(extension, "package.json"), "utf8")) as { jupyterlab: { _build: { load: string } } };
+  assert.ok(existsSync(path.join(extension, jupyterlab._build.load)), "the JupyterLab extension lies beside the kernel");
 
   writeFileSync(path.join(folder, "use.mjs"), `
     import { createRequire } from "node:module";

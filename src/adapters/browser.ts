@@ -78,6 +78,8 @@ function columnsOf(features: Features, list: CollectedFeature[]): BrowserColumn[
     { name: "max", values: numbers(({ max }) => max) },
     { name: "entropy", values: numbers(({ entropy }) => entropy) },
     { name: "distinct", values: numbers(({ distinctTokens }) => distinctTokens) },
+    { name: "documents", values: numbers(({ documents }) => documents) },
+    { name: "early", values: numbers(({ position }) => position.early) },
     { name: "tokens", values: list.map(({ triggers }) => triggers.map(({ text }) => text.trim()).join(" ") || undefined) },
   ];
   const later = features.columns().map((name): BrowserColumn => {

@@ -37,8 +37,11 @@ export interface Browser extends Omit<BrowserView, "features"> {
   feature(place: number): HeatMapFeature;
   /** Facts of a feature, without its examples. */
   facts(place: number): FeatureFacts;
-  /** Calls `found` with each place one of whose examples has an accepted token; only tokens on which the feature fires, unless `anywhere`. */
-  tokens(accept: (text: string) => boolean, found: (place: number) => void, anywhere?: boolean): void;
+  /**
+   * Calls `found` with each place one of whose examples has an accepted token, and with the first such example, counted over its groups; only tokens on which the
+   * feature fires, unless `anywhere`.
+   */
+  tokens(accept: (text: string) => boolean, found: (place: number, example: number) => void, anywhere?: boolean): void;
 }
 
 /**
@@ -184,7 +187,7 @@ export function openBrowser(packed: PackedBrowser): Browser {
         };
         for (let e = perFeature[place]; e < perFeature[place + 1]; e++) {
           if (!hit(e)) continue;
-          found(place);
+          found(place, e - perFeature[place]);
           break;
         }
       }

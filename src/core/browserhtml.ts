@@ -21,6 +21,8 @@ export interface RowState {
   open: boolean;
   pinned: boolean;
   note?: string;
+  /** Of its examples, counted over its groups, the one that the closed row shows: the strongest, or where a search has found its word. */
+  example?: number;
   /** The column that sorts: its value is in the row's first line. */
   sort?: BrowserColumn;
   /** Prefix of ids, of this browser on its page. */
@@ -30,7 +32,7 @@ export interface RowState {
 const MEASURED = new Set(["latent", "density", "max", "label", "verdict", "tokens"]); // in the first line already, or below it
 
 /** A feature's row: a line of facts and its strongest example; opened, all examples, its columns and a note. */
-export function rowHtml(browser: Browser, feature: HeatMapFeature, { place, open, pinned, note, sort, id }: RowState): string {
+export function rowHtml(browser: Browser, feature: HeatMapFeature, { place, open, pinned, note, example = 0, sort, id }: RowState): string {
   const { latent, label, verdict, density, max, histogram, groups } = feature;
   const [top, ...more] = groups;
   const style = lineStyle(feature, {});
@@ -47,8 +49,9 @@ export function rowHtml(browser: Browser, feature: HeatMapFeature, { place, open
     `<span>max ${short(max)}</span>`,
     `<span class="saelab-bars">${histogramHtml(histogram, { wide: 2, high: 14 })}</span>`,
   ];
-  const characters = originColumns(groups.flatMap(({ examples }) => examples));
-  const lines = top ? linesHtml(open ? top.examples : top.examples.slice(0, 1), style, characters) : `<p class="saelab-none">It never fires on these rows.</p>`;
+  const all = groups.flatMap(({ examples }) => examples);
+  const characters = originColumns(all);
+  const lines = top ? linesHtml(open ? top.examples : [all[example] ?? all[0]], style, characters) : `<p class="saelab-none">It never fires on these rows.</p>`;
   return (
     `<div class="saelab-row"><button type="button" class="saelab-pin" aria-pressed="${pinned}" aria-label="pin latent ${latent}" title="pin (p)" tabindex="-1">${pinned ? "★" : "☆"}</button>` +
     `<button type="button" class="saelab-open" id="${id}-${latent}" aria-expanded="${open}" tabindex="-1"><span aria-hidden="true">${open ? "▾" : "▸"}</span> <span class="saelab-hidden">latent </span>${latent}</button>` +

@@ -22,20 +22,21 @@ const TERM = /(-)?(?:"([^"]*)"|([^\s"<>=:-][^\s"<>=:]*))(?:(<=|>=|[<>=:])(?:"([^
 
 /**
  * Places of the features that meet a query, in their own order.
- * @returns also what of it names no column, so that the reader can be told
+ * @returns also what of it names no column, so that the reader can be told; and of each place the example in which a word was found
  */
-export function matching(browser: Browser, query: string, marks: Marks): { places: number[]; unknown: string[] } {
+export function matching(browser: Browser, query: string, marks: Marks): { places: number[]; unknown: string[]; example: Map<number, number> } {
+  const example = new Map<number, number>();
   const kept = new Uint8Array(browser.count).fill(1);
   const unknown: string[] = [];
   for (const found of query.matchAll(TERM)) {
     const [whole, not, quotedName, bareName, operator, quotedValue, bareValue] = found;
     const name = quotedName ?? bareName ?? whole;
     const value = quotedValue ?? bareValue;
-    const meets = operator ? condition(browser, name, operator, value, marks) : words(browser, name, marks);
+    const meets = operator ? condition(browser, name, operator, value, marks, example) : words(browser, name, marks, not ? new Map() : example);
     if (!meets) {
       // "12:30" is no condition but a text, "densty<1" a condition on nothing
       if (operator !== ":") unknown.push(name);
-      const text = words(browser, whole, marks);
+      const text = words(browser, whole, marks, example);
       for (let place = 0; place < kept.length; place++) if (!text[place]) kept[place] = 0;
       continue;
     }
@@ -43,16 +44,19 @@ export function matching(browser: Browser, query: string, marks: Marks): { place
   }
   const places: number[] = [];
   kept.forEach((yes, place) => yes && places.push(place));
-  return { places, unknown };
+  return { places, unknown, example };
 }
 
 const has = (text: string | undefined, part: string): boolean => text !== undefined && text.toLowerCase().includes(part);
 
-function words(browser: Browser, text: string, { notes }: Marks): Uint8Array {
+function words(browser: Browser, text: string, { notes }: Marks, example: Map<number, number>): Uint8Array {
   const part = text.toLowerCase();
   const out = new Uint8Array(browser.count);
   if (!part) return out.fill(1);
-  browser.tokens((token) => token.toLowerCase().includes(part), (place) => void (out[place] = 1));
+  browser.tokens((token) => token.toLowerCase().includes(part), (place, first) => {
+    out[place] = 1;
+    example.set(place, first);
+  });
   const texts = browser.columns.filter((column): column is { name: string; values: (string | undefined)[] } => Array.isArray(column.values));
   for (let place = 0; place < out.length; place++) {
     if (out[place]) continue;
@@ -69,7 +73,7 @@ export function columnNamed(columns: BrowserColumn[], name: string): BrowserColu
   return columns.find((column) => column.name.toLowerCase() === wanted) ?? (wanted && begins.length === 1 ? begins[0] : undefined);
 }
 
-function condition(browser: Browser, name: string, operator: string, value: string, { pinned, notes }: Marks): Uint8Array | undefined {
+function condition(browser: Browser, name: string, operator: string, value: string, { pinned, notes }: Marks, example: Map<number, number>): Uint8Array | undefined {
   const out = new Uint8Array(browser.count);
   const where = (test: (place: number, latent: number) => boolean): Uint8Array => {
     for (let place = 0; place < out.length; place++) if (test(place, browser.latents[place])) out[place] = 1;
@@ -86,7 +90,10 @@ function condition(browser: Browser, name: string, operator: string, value: stri
     }
     if (name === "note") return where((_, latent) => has(notes.get(latent), part));
     if (name === "token" || name === "in") {
-      browser.tokens((token) => (name === "token" ? token.trim().toLowerCase() === part.trim() : token.toLowerCase().includes(part)), (place) => void (out[place] = 1), name === "in");
+      browser.tokens((token) => (name === "token" ? token.trim().toLowerCase() === part.trim() : token.toLowerCase().includes(part)), (place, first) => {
+        out[place] = 1;
+        example.set(place, first);
+      }, name === "in");
       return out;
     }
   }

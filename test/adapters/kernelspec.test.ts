@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
 import type { KernelSpec } from "../../kernel-ext/kernel/spec";
 import { userDataFolder, writeKernel } from "../../src/adapters/kernelspec";
-import { packageRoot } from "../../src/adapters/package";
+import { packageRoot, version } from "../../src/adapters/package";
 import { bin } from "../python";
 
 /** The commands as a user gives them, each in a prefix, home or environment of its own; Jupyter's own command says what it finds. */
@@ -91,6 +91,43 @@ test("uninstall removes what is ours, and then says that there is none", () => {
   assert.match(refusal(["uninstall", ...place], env), /passing: expected a kernelspec to remove, found none\. jupyter kernelspec list/);
   succeed(["install", "--user", "--name", "passing"], env);
   assert.match(refusal(["uninstall", ...place], env), /found none\. One is found with --user\./);
+});
+
+test("the JupyterLab extension comes with the kernel and goes with the last one; another's is left alone", () => {
+  const prefix = folder("beside");
+  const extension = path.join(prefix, "share", "jupyter", "labextensions", "saelab");
+  const enabled = (): string => {
+    const { stdout, stderr } = spawnSync(bin("jupyter"), ["labextension", "list"], { encoding: "utf8", env: { ...clean, JUPYTER_PATH: path.join(prefix, "share", "jupyter"), JUPYTER_CONFIG_DIR: prefix, HOME: prefix, NO_COLOR: "1" } });
+    return (stdout + stderr).replace(/\u001b\[\d+m/g, "");
+  };
+  assert.ok(succeed(["install", "--prefix", prefix]).includes(`Wrote the JupyterLab extension: ${extension}`));
+  assert.match(enabled(), new RegExp(`${path.dirname(extension)}\\s+saelab v${version} enabled OK`));
+  assert.deepEqual(readdirSync(path.dirname(extension)), ["saelab"]);
+
+  writeFileSync(path.join(extension, "static", "of-an-older-version.js"), "");
+  succeed(["install", "--prefix", prefix, "--name", "second"]);
+  assert.ok(!existsSync(path.join(extension, "static", "of-an-older-version.js")), "an older one is replaced whole");
+  assert.doesNotMatch(succeed(["uninstall", "--prefix", prefix]), /extension/);
+  assert.ok(existsSync(extension), "the second kernel's outputs need it");
+  assert.ok(succeed(["uninstall", "--prefix", prefix, "--name", "second"]).includes(`Removed the JupyterLab extension: ${extension}`));
+  assert.deepEqual(readdirSync(path.dirname(extension)), []);
+  assert.deepEqual(readdirSync(path.join(prefix, "share", "jupyter")).sort(), ["kernels", "labextensions"]);
+
+  mkdirSync(extension);
+  writeFileSync(path.join(extension, "package.json"), JSON.stringify({ name: "saelab", version: "9.9.9", jupyterlab: {} }));
+  assert.match(refusal(["install", "--prefix", prefix]), /labextensions\/saelab: expected nothing there or saelab's own JupyterLab extension, found another/);
+  succeed(["uninstall", "--prefix", prefix]);
+  assert.deepEqual(readdirSync(extension), ["package.json"]);
+});
+
+test("the extension is of this version, and at most 60 KB without Plotly", () => {
+  const lab = path.join(packageRoot, "kernel-ext", "lab");
+  const manifest = (file: string) => JSON.parse(readFileSync(path.join(lab, file), "utf8")) as { version: string };
+  assert.deepEqual([manifest("package.json").version, manifest("labextension/package.json").version], [version, version]);
+  const files = readdirSync(path.join(lab, "labextension", "static")).filter((name) => name.endsWith(".js"));
+  const bytes = files.filter((name) => !name.startsWith("plotly.")).reduce((sum, name) => sum + statSync(path.join(lab, "labextension", "static", name)).size, 0);
+  assert.ok(bytes <= 60_000, `${bytes} bytes`);
+  assert.equal(files.filter((name) => name.startsWith("plotly.")).length, 1);
 });
 
 test("another kernel is neither replaced nor removed", () => {

@@ -72,6 +72,18 @@ test("words are found in tokens that fire, labels, verdicts, notes and numbers",
   assert.deepEqual(find("no-such-token-anywhere"), []);
 });
 
+test("a closed row shows the example in which the word was found", () => {
+  const { places, example } = matching(opened, "alternatively", none);
+  for (const place of places) {
+    const e = example.get(place)!;
+    const has = ({ tokens, values }: { tokens: string[]; values: number[] }): boolean => tokens.some((token, i) => values[i] > 0 && token.includes("alternatively"));
+    assert.equal(e, view.features[place].groups[0].examples.findIndex(has));
+    const html = rowHtml(opened, opened.feature(place), { place, open: false, pinned: false, example: e, id: "b" });
+    assert.match(html, /alternatively/);
+  }
+  assert.ok(places.some((place) => example.get(place)! > 0));
+});
+
 test("conditions: columns, marks, not, all of them; what names no column is told", () => {
   const density = opened.columns.find(({ name }) => name === "density")!.values as Float32Array;
   const auroc = opened.columns.find(({ name }) => name === "AUROC backtracking")!.values as Float32Array;
@@ -85,7 +97,7 @@ test("conditions: columns, marks, not, all of them; what names no column is told
   assert.deepEqual(find("is:labelled"), where((i) => i % 3 === 0));
   assert.deepEqual(find("-is:labelled"), where((i) => i % 3 !== 0));
   assert.deepEqual(matching(opened, "densty<1", none).unknown, ["densty"]);
-  assert.deepEqual(matching(opened, "12:30", none), { places: [], unknown: [] }, "a text with a colon is a text");
+  assert.deepEqual(matching(opened, "12:30", none), { places: [], unknown: [], example: new Map() }, "a text with a colon is a text");
   assert.deepEqual(matching(opened, "density<x", none).unknown, ["density"]);
   for (const odd of ["\"", "-", "<", ":", "a:\"", "\u202e", "<<>>", "=5", "\\"]) assert.doesNotThrow(() => find(odd), odd);
 });

@@ -62,18 +62,20 @@ export function drawBrowser(node: HTMLElement, content: PackedBrowser, host: Hos
       row.setAttribute("aria-posinset", String(index + 1));
       row.setAttribute("aria-setsize", String(of));
       row.setAttribute("aria-labelledby", `${id}-${latent}`);
-      row.innerHTML = rowHtml(browser, featureAt(place), { place, open: isOpen(place), pinned: marks.pinned.has(latent), note: marks.notes.get(latent), sort: columnNamed(browser.columns, by), id });
+      row.innerHTML = rowHtml(browser, featureAt(place), { place, open: isOpen(place), pinned: marks.pinned.has(latent), note: marks.notes.get(latent), example: hits.get(place), sort: columnNamed(browser.columns, by), id });
       return row;
     },
   });
 
   let shown: number[] = [];
+  let hits = new Map<number, number>(); // place → the example that has what was searched for
   let typed = 0;
   function find(): void {
     clearTimeout(typed);
     typed = 0;
     const reading = feed.contains(document.activeElement);
-    const { places, unknown } = matching(browser, `${search.value}${pinnedOnly.getAttribute("aria-pressed") === "true" ? " is:pinned" : ""}`, marks);
+    const { places, unknown, example } = matching(browser, `${search.value}${pinnedOnly.getAttribute("aria-pressed") === "true" ? " is:pinned" : ""}`, marks);
+    hits = example;
     shown = ordered(browser, places, by, reversed);
     current = shown[0] ?? -1;
     list.keep(current);

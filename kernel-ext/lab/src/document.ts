@@ -1,4 +1,4 @@
-import { documentHtml, documentText, firingOn, markOf, unpackDocument, type PackedDocument } from "../../../src/core/documentview";
+import { documentHtml, firingOn, markOf, unpackDocument, type PackedDocument } from "../../../src/core/documentview";
 import { short } from "../../../src/core/html";
 import { visible } from "../../../src/core/token";
 import { copyText } from "./clipboard";
@@ -36,7 +36,7 @@ export function drawDocument(node: HTMLElement, content: PackedDocument): Drawn 
     if (piece) tell(piece);
   });
   node.querySelector("button")!.addEventListener("click", async () => {
-    status.textContent = (await copyText(documentText(view, false))) ? "copied as text" : "the browser does not allow copying";
+    status.textContent = (await copyText(root.innerText)) ? "copied as text" : "the browser does not allow copying";
   });
   const step: Record<string, number> = { ArrowRight: 1, j: 1, ArrowLeft: -1, k: -1 };
   return keysStay(node, (event) => {

@@ -26,8 +26,10 @@ export function drawText(node: HTMLElement, content: PackedText, host: Host): Dr
   area.value = unpackText(content).tokens.join("");
   let line: Line | undefined;
   let waiting = 0;
+  let asking = false; // what was asked has no answer yet
 
   const heard = ({ text, view, error }: Answer): void => {
+    asking = false;
     if (error !== undefined) status.textContent = error;
     if (!view || text !== area.value) return; // something else has been typed since
     answer.innerHTML = body(view);
@@ -35,13 +37,15 @@ export function drawText(node: HTMLElement, content: PackedText, host: Host): Dr
   };
   const ended = (): void => {
     line = undefined;
-    status.textContent ||= "The kernel does not know this text: run its cell again.";
+    if (asking) status.textContent = "The kernel does not know this text: run its cell again.";
+    asking = false;
   };
   const ask = (): void => {
     line ??= openLine(host.widget, "saelab.text", { id: live }, heard as (data: unknown) => void, ended);
     if (!line) status.textContent = "No kernel to ask: start one, and run the cell again.";
     else if (area.value) {
       status.textContent = "reading …";
+      asking = true;
       line.send({ text: area.value });
     }
   };
