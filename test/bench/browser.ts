@@ -9,8 +9,7 @@ import { packBrowser } from "../../src/core/browser";
 import { heatMapHtml } from "../../src/core/heatmap";
 import { startLab, type Lab } from "../lab/lab";
 import { madeBrowser } from "../lab/made";
-import { inChild } from "./collect";
-import type { Size } from "./collectchild";
+import { inChild, type Size } from "./collectchild";
 import { plantedStore } from "./collectstore";
 
 const MIME = "application/vnd.saelab.browser.v1+json";

@@ -9,6 +9,7 @@ import argparse, json, os, resource, tempfile, time, warnings
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait take no CPU time: it is what is compared
 warnings.filterwarnings("ignore")
 import torch
 from importlib.metadata import version

@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { inChild } from "./collect";
+import { inChild } from "./collectchild";
 import { writeStore } from "./collectstore";
 
 /** SaeVisRunner beside `collect`: a tiny model's rows, 128,000 tokens, and SAEs of which SAEDashboard makes 256 and 1,024 features. */
@@ -53,6 +53,7 @@ export async function dashboard(python: string, root: string, setting: string): 
       ours: { features: latents, alive: ours.alive, cpu: to(cpu), ofWhichThePass: pass.cpu, cpuMsPerFeature: to((1000 * cpu) / latents), peakMB: Math.round(ours.peak) },
       theirs: theirs.map((one) => ({ features: one.features, cpu: one.cpu, cpuMsPerFeature: to((1000 * one.cpu) / one.features), peakMB: one.peak })),
       timesLessPerFeature: theirs.map((one) => to(one.cpu / one.features / (cpu / latents))),
+      timesLessWithoutThePass: theirs.map((one) => to(one.cpu / one.features / (ours.cpu / latents))),
       timesLessInAll: theirs.map((one) => to(one.cpu / cpu)),
       allLatents: { extrapolated: true, theirCpu: to(a.cpu + each * (latents - a.features)), timesLess: to((a.cpu + each * (latents - a.features)) / cpu) },
     });
