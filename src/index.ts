@@ -77,6 +77,7 @@ export type { LabelProbes, SparseProbe } from "./core/probetable";
 export type { ProbeScore } from "./core/probe";
 export type { Recovery } from "./core/recovery";
 export type { SpliceMeasures } from "./core/spliceloss";
+export type { BrowserOptions } from "./adapters/browser";
 export type { CollectOptions } from "./adapters/collect";
 export type { CollectedFeature, Features, TopOptions } from "./adapters/features";
 export type { TextFeatures, TextOptions } from "./adapters/textfeatures";
