@@ -10,7 +10,8 @@ import { plotted } from "./plots";
 import { meter } from "./progress";
 import { defaultProgress } from "./progressbar";
 import { DISPLAY, showing, type Bundle, type Shown } from "./show";
-import { nearestFeatures, requireWholeSae } from "./similarity";
+import { requireWholeSae } from "./samesae";
+import { nearestFeatures } from "./similarity";
 import { kernels, tensorflow } from "./tensorflow";
 
 /** Decoder directions in two dimensions: UMAP by umap-js on exact neighbours, PCA by TensorFlow's eigendecomposition. */

@@ -9,6 +9,7 @@ import { breathe, stopIfInterrupted } from "./interrupt";
 import { plotted } from "./plots";
 import { meter } from "./progress";
 import { defaultProgress } from "./progressbar";
+import { requireWholeSae } from "./samesae";
 import { DISPLAY, showing, type Bundle, type Shown, type ShownNow } from "./show";
 import { dataFrame, notedBundle, type DataFrame } from "./table";
 import { kernels, tensorflow, type Id } from "./tensorflow";
@@ -23,11 +24,6 @@ const widthOf = ({ weights: { d, dOut = d } }: Sae): number => dOut;
 const requireLatent = (latent: number, latents: number, what: string): void => {
   if (!Number.isInteger(latent) || latent < 0 || latent >= latents) throw new OptionError(`${what}: expected a latent from 0 to ${latents - 1}, found ${latent}.`);
 };
-
-/** @throws OptionError for an SAE of which only some latents were loaded: its rows are not numbered as its latents are */
-export function requireWholeSae(what: string, { weights: { subset, latents } }: Sae): void {
-  if (subset) throw new OptionError(`${what}: expected a whole SAE, found ${latents} of its latents. Load it without { latents }; nearestFeatures takes parts, too.`);
-}
 
 const requireCount = (what: string, value: number): void => {
   if (!Number.isSafeInteger(value) || value < 1) throw new OptionError(`${what}: count: expected a whole number from 1 on, found ${value}.`);
