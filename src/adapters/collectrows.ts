@@ -133,8 +133,10 @@ function requireFinite(x: Float32Array, store: Store, hook: string, first: numbe
   );
 }
 
-/** The hook that an SAE is read at. @throws OptionError if its rows are of another width than the SAE's */
+/** The hook that an SAE is read at. @throws OptionError if its rows are of another width than the SAE's, or only some of its latents were loaded */
 export function placeOf(rows: RowsToCollect, sae: Sae, hook?: string): string {
+  const { subset, latents } = sae.weights;
+  if (subset) throw new OptionError(`collect: expected a whole SAE, as latents go by their numbers, found ${latents} of its latents. Load it without { latents }.`);
   const name = rows.hookOf(sae, hook);
   const { d } = sae.weights;
   const width = rows.width(name);

@@ -10,6 +10,7 @@ import { plotted } from "./plots";
 import { meter } from "./progress";
 import { defaultProgress } from "./progressbar";
 import { DISPLAY, showing, type Bundle, type Shown } from "./show";
+import { requireWholeSae } from "./samesae";
 import { nearestFeatures } from "./similarity";
 import { kernels, tensorflow } from "./tensorflow";
 
@@ -48,6 +49,7 @@ export async function decoderMap(sae: Sae, options: DecoderMapOptions = {}): Pro
   for (const [name, value, least] of [["count", count, 3], ["neighbours", neighbours, 2]] as const) {
     if (!Number.isSafeInteger(value) || value < least) throw new OptionError(`decoderMap: ${name}: expected a whole number from ${least} on, found ${value}.`);
   }
+  requireWholeSae("decoderMap", sae);
   const { latents: F, d, dOut = d } = sae.weights;
   if (features && features.count !== F) throw new OptionError(`decoderMap: expected features of this SAE's ${F} latents, found ${features.count}.`);
   const wrong = options.latents?.find((f) => !Number.isInteger(f) || f < 0 || f >= F);

@@ -25,7 +25,7 @@ export interface Family {
   /** A measure of every latent, [F] or [F, n]: read when it is first asked for. */
   ints(name: "fired" | "distinct" | "trigger" | "documents"): Int32Array;
   floats(name: "mean" | "max" | "entropy"): Float32Array;
-  /** @param most examples of a group at most. @throws FormatError where the files disagree with each other */
+  /** @param most examples of a group at most; 0: their file is not read. @throws FormatError where the files disagree with each other */
   latent(latent: number, most: number): LatentFiles;
   together(latent: number): { latent: number; count: number; score: number }[];
   close(): void;
@@ -135,7 +135,7 @@ export function openFamily(path: string, manifest: FeaturesManifest): Family {
         tokenShares: Array.from(shareToken, (token, i) => ({ token, share: share[i] })).filter(({ token }) => token >= 0),
         documents: ints("documents", latent, 1)[0],
         position: { mean: floats("position", latent, 1)[0], early: floats("early", latent, 1)[0], deciles: [...floats("tenths", latent, TENTHS)] },
-        examples: examplesOf(latent, most),
+        examples: most > 0 ? examplesOf(latent, most) : GROUPS.map(() => []),
       };
     },
     together(latent) {

@@ -1,4 +1,4 @@
-import { StoreError } from "../core/errors";
+import { OptionError, StoreError } from "../core/errors";
 import type { Sae, SaeWeights } from "../core/types";
 import { saeHash } from "./collect";
 import type { Features } from "./features";
@@ -19,4 +19,9 @@ export async function requireSameSae({ path, count, manifest }: Features, { weig
   const sha256 = hashes.get(weights) ?? (await inPieces(saeHash({ weights } as Sae), stopped));
   hashes.set(weights, sha256);
   if (sha256 !== manifest.sae.sha256) throw other("another one of as many latents");
+}
+
+/** @throws OptionError for an SAE of which only some latents were loaded: its rows are not numbered as its latents are */
+export function requireWholeSae(what: string, { weights: { subset, latents } }: Sae): void {
+  if (subset) throw new OptionError(`${what}: expected a whole SAE, found ${latents} of its latents. Load it without { latents }.`);
 }

@@ -63,7 +63,11 @@ export async function scoreLatents(task: Task, permutations: number, seed: numbe
 
 /** The best of each label once more: their firings alone, turned over as those of an SAE with so many latents. */
 async function bestLatents({ features, sentences, rows, test, document }: Task, measures: LatentScores[], permutations: number, seed: number): Promise<ScoredLatents["best"]> {
-  const chosen = measures.map((one) => byTraining(one, features.fired, PERMUTED));
+  const chosen: Int32Array[] = [];
+  for (const one of measures) {
+    chosen.push(byTraining(one, features.fired, PERMUTED));
+    await pause();
+  }
   const list = [...new Set(chosen.flatMap((latents) => [...latents]))].sort((f, g) => f - g);
   const place = new Int32Array(features.count).fill(-1);
   list.forEach((latent, i) => (place[latent] = i));

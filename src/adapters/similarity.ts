@@ -9,6 +9,7 @@ import { breathe, stopIfInterrupted } from "./interrupt";
 import { plotted } from "./plots";
 import { meter } from "./progress";
 import { defaultProgress } from "./progressbar";
+import { requireWholeSae } from "./samesae";
 import { DISPLAY, showing, type Bundle, type Shown, type ShownNow } from "./show";
 import { dataFrame, notedBundle, type DataFrame } from "./table";
 import { kernels, tensorflow, type Id } from "./tensorflow";
@@ -56,6 +57,7 @@ export function similarFeatures(of: Features | Sae, latent: number, options: Sim
   const { by = sae && features ? "both" : sae ? "decoder" : "together", count = 10 } = options;
   if (!["decoder", "together", "both"].includes(by)) throw new OptionError(`similarFeatures: by: expected "decoder", "together" or "both", found ${JSON.stringify(by)}.`);
   requireCount("similarFeatures", count);
+  if (sae) requireWholeSae("similarFeatures", sae);
   if (by !== "together" && !sae) throw new OptionError(`similarFeatures: by "${by}" needs the SAE's decoder: expected { sae }, found features only.`);
   if (by !== "decoder" && !features) throw new OptionError(`similarFeatures: by "${by}" needs what fires together: expected { features }, found an SAE only.`);
   const latents = sae?.weights.latents ?? features!.count;
@@ -109,27 +111,34 @@ export interface NearestOptions {
 
 /**
  * For each latent of one SAE those of another whose decoder rows point most nearly the same way: SAEs of other seeds, sizes and layers, so long as
- * their rows have one width. The cosines, F × F of them, are never held at once. Of an SAE with itself a latent is not its own neighbour.
+ * their rows have one width, and parts of them that were loaded alone. The cosines, F × F of them, are never held at once. Of an SAE with itself a latent is not its own neighbour.
  * @throws OptionError when the widths differ or a latent is out of range; InterruptError
  */
 export async function nearestFeatures(a: Sae, b: Sae, { count = 1, latents, progress = defaultProgress() }: NearestOptions = {}): Promise<Nearest> {
   requireWidths("nearestFeatures", a, b);
   requireCount("nearestFeatures", count);
-  for (const latent of latents ?? []) requireLatent(latent, a.weights.latents, "nearestFeatures");
-  const asked = Int32Array.from(latents ?? Array(a.weights.latents).keys());
+  const { subset } = a.weights; // of a part rows are not numbered as latents are
+  const rowOf = subset && new Map(Array.from(subset, (latent, row) => [latent, row]));
+  for (const latent of latents ?? []) {
+    if (!rowOf) requireLatent(latent, a.weights.latents, "nearestFeatures");
+    else if (!rowOf.has(latent)) throw new OptionError(`nearestFeatures: expected some of the ${rowOf.size} latents that were loaded, found ${latent}.`);
+  }
+  const asked = Int32Array.from(latents ?? subset ?? Array(a.weights.latents).keys());
+  const rowsAsked = rowOf ? asked.map((latent) => rowOf.get(latent)!) : asked;
   const same = a.weights === b.weights;
   const most = Math.min(count, b.weights.latents - (same ? 1 : 0));
   const out = { latent: new Int32Array(asked.length * most).fill(-1), cosine: new Float32Array(asked.length * most).fill(NaN) };
   const told = meter("nearest latents", asked.length, "latents", progress);
-  await cosineBlocks(a, b, asked, {}, ({ K, engine, cosines, inverse, from, n }) => {
+  await cosineBlocks(a, b, rowsAsked, {}, ({ K, engine, cosines, inverse, from, n }) => {
     const columns = Math.min(most + (same ? 1 : 0), b.weights.latents);
     const [values, index] = K.topK(cosines, columns);
     const [value, latent] = [engine.floats(values), engine.ints(index)];
     for (let r = 0; r < n; r++) {
-      if (!inverse[asked[from + r]]) continue;
+      if (!inverse[rowsAsked[from + r]]) continue;
       for (let j = 0, at = (from + r) * most; j < columns && at < (from + r + 1) * most; j++) {
-        if (same && latent[r * columns + j] === asked[from + r]) continue;
-        out.latent[at] = latent[r * columns + j];
+        const row = latent[r * columns + j];
+        if (same && row === rowsAsked[from + r]) continue;
+        out.latent[at] = b.weights.subset ? b.weights.subset[row] : row;
         out.cosine[at++] = Math.min(1, Math.max(-1, value[r * columns + j]));
       }
     }
@@ -233,6 +242,7 @@ export interface CompareFeaturesOptions {
 export async function compareFeatures(a: Sae, b: Sae, options: CompareFeaturesOptions = {}): Promise<FeatureComparison> {
   const { threshold = 0.7, features, progress = defaultProgress() } = options;
   requireWidths("compareFeatures", a, b);
+  for (const sae of [a, b]) requireWholeSae("compareFeatures", sae);
   if (!(threshold > 0 && threshold <= 1)) throw new OptionError(`compareFeatures: threshold: expected a cosine above 0, at most 1, found ${threshold}.`);
   const [Fa, Fb] = [a.weights.latents, b.weights.latents];
   if (features && (features[0].count !== Fa || features[1].count !== Fb)) {

@@ -10,6 +10,8 @@ import { notedBundle } from "./table";
 
 /** Labels of latents, however they were found, and how they get into the family. */
 
+const TOGETHER = 64; // latents looked at between two looks at the interrupt
+
 export interface FeatureLabels extends ShownNow {
   /** By latent, in the order asked for. */
   labels: Map<number, Suggestion>;
@@ -68,16 +70,16 @@ export async function suggestLabels(features: Features, { latents, progress = de
   const asked = latents ?? Array.from(features.fired.keys()).filter((f) => features.fired[f] > 0);
   const told = meter("suggest labels", asked.length, "latents", progress);
   const labels = new Map<number, Suggestion>(), none = new Map<number, string>();
-  for (const [i, latent] of asked.entries()) {
-    const { density, entropy, triggers, tokenShares, position, documents, logits } = features.feature(latent);
-    const found = suggestLabel({ density, entropy, triggers, tokenShares, early: position.early, fired: features.fired[latent], documents, logits });
-    if (found) labels.set(latent, found);
-    else none.set(latent, features.fired[latent] ? "fires too rarely" : "never fires");
-    if (i % 64 === 63 || i === asked.length - 1) {
-      told(i + 1);
-      stopIfInterrupted("No label was kept: ask again.");
-      await breathe();
+  for (let from = 0; from < asked.length; from += TOGETHER) {
+    const some = features.top({ latents: asked.slice(from, from + TOGETHER), examples: 0 });
+    for (const { latent, density, entropy, triggers, tokenShares, position, documents, logits } of some) {
+      const found = suggestLabel({ density, entropy, triggers, tokenShares, early: position.early, fired: features.fired[latent], documents, logits });
+      if (found) labels.set(latent, found);
+      else none.set(latent, features.fired[latent] ? "fires too rarely" : "never fires");
     }
+    told(from + some.length);
+    stopIfInterrupted("No label was kept: ask again.");
+    await breathe();
   }
   return featureLabels(features, labels, none);
 }

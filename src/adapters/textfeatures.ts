@@ -7,7 +7,7 @@ import type { Model, Sae, Sparse } from "../core/types";
 import { textColumn } from "./columns";
 import type { Features } from "./features";
 import { listen } from "./livetext";
-import { requireSameSae } from "./samesae";
+import { requireSameSae, requireWholeSae } from "./samesae";
 import { colored, showing, type ShownNow } from "./show";
 
 export interface TextOptions {
@@ -41,6 +41,7 @@ export async function textFeatures(text: string, options: TextOptions): Promise<
   const { model, sae, features, top = 5 } = options;
   if (typeof text !== "string") throw new OptionError(`textFeatures: expected a text, found ${JSON.stringify(text)}.`);
   if (!Number.isSafeInteger(top) || top < 1) throw new OptionError(`textFeatures: top: expected a whole number from 1 on, found ${top}.`);
+  requireWholeSae("textFeatures", sae);
   const hook = hookOf(options);
   if (features && features.count !== sae.weights.latents)
     throw new OptionError(`textFeatures: features: expected those of an SAE of ${sae.weights.latents} latents, found ${features.count} in ${features.path}. Give the features that were collected with this SAE.`);

@@ -97,7 +97,8 @@ export const frame = (title: string, more: Record<string, unknown>): Figure["lay
   ...more,
 });
 
-export const CONFIG = { displaylogo: false, responsive: true };
+/** Typesetting is off: what stands between two $ of a label or a token is text. */
+export const CONFIG = { displaylogo: false, responsive: true, typesetMath: false };
 
 /**
  * Fraction of variance unexplained (left, logarithmic) and share of dead latents (right) against the tokens seen.

@@ -1,6 +1,6 @@
 import type { TableView } from "./featuretable";
 import { count, percent, short } from "./html";
-import { axis, BLUE, column, CONFIG, frame, LINE, naming, ORANGE, type Plot } from "./plot";
+import { axis, BLUE, column, CONFIG, frame, LINE, naming, ORANGE, plain, type Plot } from "./plot";
 
 /**
  * How alike latents are: by the cosine of their decoder rows, and by how often they fire together. F latents, rows of width d.
@@ -107,7 +107,7 @@ export function pairFigure({ names: [a, b], threshold, forth, back }: ComparedPa
   const line = (name: string, { partners }: ComparedPair["forth"], color: string): Record<string, unknown> => ({
     type: "scatter",
     mode: "lines",
-    name,
+    name: plain(name),
     x: middles,
     y: column(cosineShares(partners.cosine).map((share) => 100 * share)),
     line: { color, width: 2, shape: "hvh" },
@@ -115,7 +115,7 @@ export function pairFigure({ names: [a, b], threshold, forth, back }: ComparedPa
     fillcolor: `${color}22`,
     hovertemplate: "cosine %{x:.2f}: %{y:.2f} %<extra></extra>",
   });
-  const title = `${a} and ${b}: ${percent(forth.measures.share)} and ${percent(back.measures.share)} with a partner above ${threshold}`;
+  const title = `${plain(a)} and ${plain(b)}: ${percent(forth.measures.share)} and ${percent(back.measures.share)} with a partner above ${threshold}`;
   return {
     words: `${sentence(a, b, forth.measures, threshold)}; ${sentence(b, a, back.measures, threshold)}.`,
     figure: {

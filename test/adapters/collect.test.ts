@@ -72,6 +72,8 @@ test("an SAE whose thresholds bound its latents: rows of any number of them", as
   const batch = saeOf({ ...weights, subtractBDec: false, k: weights.latents, kind: "batchtopk", threshold: 0.2 }, { hook: "layers.1" }); // as it is trained; saved and loaded it is the other
   assert.equal(hashOf(batch), hashOf(jump));
   assert.notEqual(hashOf(saeOf({ ...batch.weights, threshold: 0.3 } as typeof batch.weights)), hashOf(jump));
+  const some = saeOf({ ...jump.weights, subset: Int32Array.from({ length: weights.latents }, (_, i) => 2 * i) } as typeof jump.weights, { hook: "layers.1" });
+  await assert.rejects(collect(store, some, { folder: join(root, "some") }), (error: Error) => error instanceof OptionError && /expected a whole SAE/.test(error.message));
   const codes = jump.encode(store.read("layers.1", 0, store.rows));
   assert.ok(codes.k > 6 || codes.k < weights.latents, `${codes.k}`);
   for (const latent of [0, 1, 5, 30]) {

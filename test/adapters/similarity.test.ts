@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { decoderMap } from "../../src/adapters/decodermap";
 import { saeOf } from "../../src/adapters/sae";
 import { DISPLAY, type Bundle } from "../../src/adapters/show";
 import { compareFeatures, nearestFeatures, similarFeatures } from "../../src/adapters/similarity";
@@ -51,6 +52,24 @@ test("nearest latents across SAEs are those of a search over all pairs", async (
   assert.deepEqual(few.of(4), nearest.of(4).slice(0, 2));
   assert.match(few[DISPLAY]()["text/plain"] as string, /latent +nearest +cosine +2\. +cosine\n +2999 /);
   assert.throws(() => few.of(5), OptionError);
+});
+
+test("latents that were loaded alone keep their numbers; where all are needed a part is refused", async () => {
+  const whole = sae(40, 8, 5);
+  const subset = Int32Array.of(3, 17, 39);
+  const wDec = new Float32Array(subset.length * 8);
+  subset.forEach((f, i) => wDec.set(whole.weights.wDec.subarray(f * 8, (f + 1) * 8), i * 8));
+  const part = saeOf({ ...whole.weights, latents: 3, k: 3, wEnc: wDec.slice(), bEnc: new Float32Array(3), wDec, subset } as Sae["weights"], { hook: "layers.1" });
+  const out = await nearestFeatures(part, whole, { count: 2 });
+  assert.deepEqual([...out.latents], [3, 17, 39]);
+  for (const f of subset) assert.deepEqual(out.of(f).map(({ latent }) => latent), [f, brute(whole, f, whole)[0].latent]);
+  const back = await nearestFeatures(whole, part, { latents: [17] });
+  assert.equal(back.of(17)[0].latent, 17);
+  const own = await nearestFeatures(part, part, { latents: [39], count: 5 });
+  assert.deepEqual(own.of(39).map(({ latent }) => latent).sort((a, b) => a - b), [3, 17]);
+  await assert.rejects(nearestFeatures(part, whole, { latents: [1] }), (error: Error) => error instanceof OptionError && /some of the 3 latents that were loaded, found 1/.test(error.message));
+  for (const act of [() => similarFeatures(part, 1), () => compareFeatures(whole, part), () => decoderMap(part)])
+    await assert.rejects(async () => act(), (error: Error) => error instanceof OptionError && /expected a whole SAE, found 3 of its latents/.test(error.message));
 });
 
 test("within one SAE a latent is not its own neighbour; a row of zeros has none; scaled rows are one direction", async () => {

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { cofiringFigure, graphAround, strongestPairs } from "../../src/core/cofiringgraph";
 import { densityFigure } from "../../src/core/evaluationplot";
 import { activationFigure, labelShares, timelineFigure, type Timeline } from "../../src/core/featureplots";
+import { pairFigure } from "../../src/core/similarity";
 import { densityHistogram } from "../../src/core/measure";
 import { atOnce } from "../../src/core/pieces";
 import type { Column } from "../../src/core/plot";
@@ -58,6 +59,11 @@ test("timeline: of tokens, labels and names nothing is read as markup", () => {
   }
   assert.match((figure.data[0].text as string[])[3], /<b>&lt;b><\/b>&amp;lt;/);
   assert.equal((figure.layout.title as { text: string }).text, "&lt;a href='x'>");
+  assert.equal(figure.config?.typesetMath, false); // nor between two $ as mathematics
+  const none = { latent: new Int32Array(0), cosine: new Float32Array(0) };
+  const measures = { latents: 0, matched: 0, share: NaN, mean: NaN, median: NaN, chance: 0 };
+  const pair = pairFigure({ names: ["<b>a", "c"], threshold: 0.7, forth: { partners: none, measures }, back: { partners: none, measures } }).figure;
+  assert.doesNotMatch(JSON.stringify([pair.data.map(({ name }) => name), pair.layout.title]), /<b>/);
   assert.equal((figure.layout.annotations as Note[]).some(({ text }) => text.includes("<")), false);
 });
 

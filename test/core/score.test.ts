@@ -263,7 +263,10 @@ function clustered(score: number[], positive: number[], document: Int32Array): n
   };
   const names = [...new Set(document)];
   const variance = ((names.length - 1) / names.length) * names.reduce((sum, d) => sum + (difference(d) - difference(-1)) ** 2, 0);
-  return difference(-1) / Math.sqrt(variance);
+  const n = rank.length;
+  const P = positive.reduce((a, b) => a + b, 0);
+  const independent = (rank.reduce((sum, r) => sum + (r - (n + 1) / 2) ** 2, 0) / (n - 1)) * (1 / P + 1 / (n - P));
+  return difference(-1) / Math.sqrt(Math.max(variance, independent));
 }
 
 test("Walsh–Hadamard: the product with its matrix; random directions are unit vectors of signs, projected as by dot products", () => {
