@@ -53,7 +53,7 @@ test("points, histograms and bars, by what the columns are", async () => {
   assert.equal(numbers(histogram.figure.data[0].y).reduce((a, b) => a + b, 0), 5);
   assert.equal(histogram.words, "max: 5 rows, from 1.00 to 9.00.");
   const bars = await figure({ x: "verdict" });
-  assert.deepEqual([numbers(bars.figure.data[0].y), bars.figure.layout.xaxis.ticktext], [[3, 1, 1], ["survives", "position", "none"]]);
+  assert.deepEqual([numbers(bars.figure.data[0].y), bars.figure.layout.xaxis.ticktext], [[3, 1, 1], ["survives", "none", "position"]]);
   const means = await figure({ x: "verdict", y: "AUROC x" });
   assert.deepEqual(numbers(means.figure.data[0].y), [0.6, 0.9].map(Math.fround));
 });
