@@ -16,6 +16,7 @@ export interface BrowserOptions {
   groups?: boolean; // false: true brings quantile and random examples too, three times the size
 }
 
+const COUNT = 200;
 const FALLBACK = 20; // features that are shown where there is no extension
 const BYTES = 200_000;
 const MEASURED: NonNullable<TopOptions["by"]>[] = ["max", "mean", "density", "entropy"];
@@ -39,7 +40,7 @@ export function featureBrowser(features: Features, options: BrowserOptions = {})
     sort: options.latents && !options.sort ? "" : sort,
     columns,
     features: list.map((feature) => featureView(groups ? feature : { ...feature, more: [] }, features.words, { examples, context })),
-    notes: "note" in list && typeof list.note === "string" ? [list.note] : [],
+    notes: [...(options.latents || list.length < (options.count ?? COUNT) ? [] : [`Chosen by ${sort}: { count } and { sort } choose others.`]), ...("note" in list && typeof list.note === "string" ? [list.note] : [])],
   };
   return shown(() => ({
     "application/vnd.saelab.browser.v1+json": packBrowser(view),
@@ -55,7 +56,7 @@ export function featureBrowser(features: Features, options: BrowserOptions = {})
 const left = (n: number): string[] =>
   n > FALLBACK ? [`The first ${FALLBACK} of ${count(n)} features. JupyterLab and Notebook with saelab’s extension (npx saelab install) show all of them, to sort, filter and search.`] : [];
 
-function chosen(features: Features, { count: wanted = 200, latents, sort = "max", examples = 12 }: BrowserOptions): CollectedFeature[] {
+function chosen(features: Features, { count: wanted = COUNT, latents, sort = "max", examples = 12 }: BrowserOptions): CollectedFeature[] {
   if (latents) return features.top({ latents, examples });
   wholeNumber("count", wanted, 1);
   if ((MEASURED as string[]).includes(sort)) return features.top({ count: wanted, by: sort as TopOptions["by"], examples });

@@ -3,7 +3,7 @@ import { modelOfHook } from "../core/hookname";
 import { measuring } from "../core/measure";
 import { targetOf } from "../core/modelcard";
 import { rowNorms } from "../core/norms";
-import { placesAround, preflightHtml, preflightTable, preflightText, rowsAround, toldBy, verdictOn, type PlaceMeasures, type Reading, type Verdict } from "../core/preflight";
+import { placesAround, preflightHtml, preflightTable, preflightText, preflightTitle, rowsAround, toldBy, verdictOn, type PlaceMeasures, type Reading, type Verdict } from "../core/preflight";
 import { PREFLIGHT_TEXTS } from "../core/preflighttext";
 import { addSkip, decoderNorms, describeKind, prepared } from "../core/sae";
 import { closeGaps, keptRows, normLimit } from "../core/sinks";
@@ -13,7 +13,7 @@ import { breathe, stopIfInterrupted } from "./interrupt";
 import { meter } from "./progress";
 import { defaultProgress } from "./progressbar";
 import { showing, type ShownNow } from "./show";
-import { tableBundle } from "./table";
+import { saidBundle } from "./table";
 import { DT, kernels, tensorflow, type Id } from "./tensorflow";
 
 /** Does this SAE belong to this place of this model? Its measures there and around it (core/preflight), from one pass of the model. */
@@ -91,9 +91,7 @@ export async function preflight(sae: Sae, model: Model, hook: string | Hook | un
   const { kind = "topk", k } = weights;
   const verdict = verdictOn(places, toldBy(card, spelt(model, card.hook ?? sae.hook), kind === "topk" || kind === "groupmax" ? k : undefined), target?.name);
   const result: Preflight = { ...verdict, places, sample: { tokens: isFirst.length, builtIn: options.texts === undefined } };
-  return showing(result, () => ({
-    ...tableBundle(preflightTable(places, verdict)), "text/html": preflightHtml(places, verdict), "text/plain": preflightText(places, verdict),
-  }));
+  return showing(result, () => saidBundle(preflightTable(places, verdict), { title: preflightTitle(verdict), notes: verdict.notes, html: preflightHtml(places, verdict), text: preflightText(places, verdict) }));
 }
 
 /** A name of a card in our spelling, if it is one of this model's. */

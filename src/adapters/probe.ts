@@ -1,7 +1,7 @@
 import { OptionError, StoreError } from "../core/errors";
 import { logisticProbe } from "../core/controls";
 import { columnsOf, largestDifferences, logisticRegression, logits, meanDifference, poolingItems, probeScore, type PooledItems, type ProbeScore } from "../core/probe";
-import { probesHtml, probesTable, probesText, type LabelProbes, type ProbesView, type SparseProbe } from "../core/probetable";
+import { probeNotes, probesHtml, probesTable, probesText, type LabelProbes, type ProbesView, type SparseProbe } from "../core/probetable";
 import { random, sample, type Random } from "../core/random";
 import type { Progress, Sae, Store } from "../core/types";
 import { hookIn } from "./evaluate";
@@ -12,7 +12,7 @@ import { meter } from "./progress";
 import { defaultProgress } from "./progressbar";
 import { requireFinite } from "./rows";
 import { showing, type ShownNow } from "./show";
-import { tableBundle } from "./table";
+import { saidBundle } from "./table";
 
 /** k-sparse probing: how much few latents tell of the labels of a store's documents. */
 
@@ -97,7 +97,7 @@ export async function sparseProbing(sae: Sae, store: Store, options: ProbeOption
     if (!found) throw new OptionError(`probes: expected one of the labels ${sentences.labels.join(", ")}, found "${label}".`);
     return found;
   };
-  return showing({ ...view, of }, () => ({ ...tableBundle(probesTable(view)), "text/html": probesHtml(view), "text/plain": probesText(view) }));
+  return showing({ ...view, of }, () => saidBundle(probesTable(view), { notes: probeNotes(view), html: probesHtml(view), text: probesText(view) }));
 }
 
 function checkOptions(ks: number[], c: number, draws: number, seed: number, latents: number): void {

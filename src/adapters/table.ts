@@ -1,7 +1,7 @@
 import type { DataFrame } from "danfojs-node";
 import { OptionError } from "../core/errors";
 import { FEATURE_COLUMNS, tableHtml, tableText, type TableView } from "../core/featuretable";
-import { notedHtml, notedText, type NotedTable } from "../core/noted";
+import { notedHtml, notedText, packTable, type NotedTable } from "../core/noted";
 import { visible } from "../core/token";
 import type { Features, TopOptions } from "./features";
 import { DISPLAY, shown, type Bundle, type ShownNow } from "./show";
@@ -65,23 +65,16 @@ function sortValues(danfo: typeof import("danfojs-node"), frame: DataFrame, colu
   frame.$setIndex(index);
 }
 
-export const tableBundle = (table: TableView): Bundle => ({
-  "application/vnd.saelab.table.v1+json": {
-    version: 1,
-    columns: table.columns,
-    rows: JSON.stringify(table.rows),
-    total: table.total,
-  },
-  "text/html": tableHtml(table),
-  "text/plain": tableText(table),
-});
+const TABLE = "application/vnd.saelab.table.v1+json";
 
-/** A table with notes: what renders tables shows it, and has the notes beside. */
-export const notedBundle = (table: NotedTable): Bundle => ({
-  ...tableBundle(table),
-  "application/vnd.saelab.table.v1+json": { ...(tableBundle(table)["application/vnd.saelab.table.v1+json"] as object), notes: table.notes },
-  "text/html": notedHtml(table),
-  "text/plain": notedText(table),
+export const tableBundle = (table: TableView): Bundle => ({ [TABLE]: packTable(table), "text/html": tableHtml(table), "text/plain": tableText(table) });
+
+/** A table with notes: what renders tables shows them too. */
+export const notedBundle = (table: NotedTable): Bundle => ({ [TABLE]: packTable(table, table), "text/html": notedHtml(table), "text/plain": notedText(table) });
+
+/** A table with a page of its own: what renders tables shows this title above it, and these notes below. */
+export const saidBundle = (table: TableView, said: { title?: string; notes?: string[]; html: string; text: string }): Bundle => ({
+  [TABLE]: packTable(table, said), "text/html": said.html, "text/plain": said.text,
 });
 
 /**

@@ -45,7 +45,7 @@ export function rowHtml(browser: Browser, feature: HeatMapFeature, { place, open
   const sorted = sort && !["latent", "density", "max"].includes(sort.name) && valueText(sort, place);
   const figures = [
     sorted && sort.name !== "tokens" && sort.name !== "label" && sort.name !== "verdict" ? `<span>${escapeHtml(visible(sort.name))} <b>${escapeHtml(sorted)}</b></span>` : "",
-    `<span>${percent(density)}</span>`,
+    `<span>fires on ${percent(density)}</span>`,
     `<span>max ${short(max)}</span>`,
     `<span class="saelab-bars">${histogramHtml(histogram, { wide: 2, high: 14 })}</span>`,
   ];

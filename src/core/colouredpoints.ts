@@ -42,7 +42,7 @@ function classes(points: ColouredPoints, values: (string | undefined)[]): Record
   const places = (wanted: (value: string | undefined) => boolean): number[] => points.hover.map((_, i) => i).filter((i) => wanted(values[i]));
   const rest = places((value) => !value || !named.includes(value));
   return [
-    ...(rest.length ? [trace(counts.size > named.length ? "others" : "–", rest, points, { color: OTHERS, opacity: 0.4 })] : []),
+    ...(rest.length ? [trace(counts.size > named.length ? "others" : "none", rest, points, { color: OTHERS, opacity: 0.4 })] : []),
     ...named.map((value, i) => trace(escapeHtml(visible(value)), places((one) => one === value), points, { color: CLASSES[i] })),
   ];
 }
@@ -58,7 +58,7 @@ function shades(points: ColouredPoints, { name, values, log = false }: { name: s
   const ticks = decades.length > 1 ? { tickmode: "array", tickvals: decades, ticktext: decades.map((decade) => String(Number(`1e${decade}`))) }
     : log ? { tickmode: "array", tickvals: bounds, ticktext: bounds.map((at) => short(10 ** at)) } : {};
   return [
-    ...(unknown.length ? [trace("–", unknown, points, { color: OTHERS, opacity: 0.4 })] : []),
+    ...(unknown.length ? [trace("none", unknown, points, { color: OTHERS, opacity: 0.4 })] : []),
     ...(known.length ? [trace(escapeHtml(name), known, points, {
       color: column(known.map((i) => shown[i])), colorscale: "Viridis", reversescale: true, showscale: true,
       colorbar: { title: { text: escapeHtml(name), side: "right" }, thickness: 12, outlinewidth: 0, ...ticks },

@@ -1,4 +1,4 @@
-import { ansi, columns, count, escapeHtml, MONO, padEnd, PLAIN, RULE, SANS, short } from "./html";
+import { ansi, BADGE, columns, count, escapeHtml, padEnd, PLAIN, PLAIN_PRE, RULE, SANS, short, SMALL } from "./html";
 import { numbers, packSparse, textIndex, unpackSparse } from "./packing";
 import { BOLD, brief, FAINT, HUES, ORANGE, rgba, share, type Hue } from "./shading";
 import { lettersOf, shownText } from "./trace";
@@ -134,7 +134,7 @@ const labelMark = (letter: string, name: string): string =>
 function latentHtml({ latent, label, verdict, max, values }: DocumentLatent, place: number): string {
   const hue = hueOf(place);
   const peak = peakOf({ latent, max, values });
-  const words = [...(label ? [`<em>${escapeHtml(brief(label))}</em>`] : []), ...(verdict ? [`<span style="border:${RULE};border-radius:3px;padding:0 0.4em">${escapeHtml(brief(verdict))}</span>`] : [])];
+  const words = [...(label ? [`<em>${escapeHtml(brief(label))}</em>`] : []), ...(verdict ? [`<span style="${BADGE}">${escapeHtml(brief(verdict))}</span>`] : [])];
   return (
     `<div style="margin:0.1em 0"><span style="background:${groundOf(hue, 1)};border-bottom:${bar(hue, 1)};padding:0 0.4em"><b>${markOf(place)}</b></span> <strong>latent ${latent}</strong> ` +
     `${words.length ? `${words.join(" ")} ` : ""}<span style="opacity:0.8">${peak < 0 ? "does not fire here" : `peak here ${short(values[peak])} of ${short(max)}`}</span></div>`
@@ -169,9 +169,9 @@ export function documentHtml(view: DocumentView, { bytes = 200_000, numbered = f
   return (
     `<div class="saelab-document ${PLAIN}" style="font-family:${SANS};font-size:13px;line-height:1.5;border-top:${RULE};padding-top:0.5em"><strong>${escapeHtml(brief(id))}</strong>` +
     `<div style="margin:0.3em 0 0.4em">${latents.map(latentHtml).join("")}</div>` +
-    `<div style="font-size:12px;opacity:0.85;margin-bottom:0.4em">ground: the latent that fires most of its maximum; bars below and above: the next two; small letter: it begins to fire; <b>bold</b>: at least half of its maximum; <u>underlined</u>: its peak</div>${legend}` +
-    `<pre style="margin:0;padding:0;border:0;background:transparent;font-family:${MONO};font-size:13px;line-height:1.85;white-space:pre-wrap;word-break:normal;overflow-wrap:break-word">${body}</pre>` +
-    `${notes.length ? `<p style="font-size:12px;opacity:0.85;margin:0.4em 0 0">${notes.map(escapeHtml).join(" ")}</p>` : ""}</div>`
+    `<div style="${SMALL};margin-bottom:0.4em">ground: the latent that fires most of its maximum; bars below and above: the next two; small letter: it begins to fire; <b>bold</b>: at least half of its maximum; <u>underlined</u>: its peak</div>${legend}` +
+    `<pre style="margin:0;${PLAIN_PRE};font-size:13px;line-height:1.85;white-space:pre-wrap;word-break:normal;overflow-wrap:break-word">${body}</pre>` +
+    `${notes.length ? `<p style="${SMALL};margin:0.4em 0 0">${notes.map(escapeHtml).join(" ")}</p>` : ""}</div>`
   );
 }
 

@@ -150,6 +150,7 @@ export function densityFigure({ edges, counts, dead }: DensityHistogram, title =
         yaxis: axis({ rangemode: "tozero" }),
         annotations: [
           ...naming("fires on % of rows (logarithmic)", "latents"),
+          { text: "dense", x: Math.log10(DENSE), xanchor: "left", xshift: 3, yref: "paper", y: 1, yanchor: "top", showarrow: false, font: { size: 11, color: INK } },
           ...marks.map(({ latent, density }, i) => ({ text: String(latent), x: Math.log10(density), yref: "paper", y: 1, yshift: 8 + 12 * (i % 3), yanchor: "middle", showarrow: false, font: { size: 11, color: BLUE } })),
         ],
         shapes: [

@@ -1,9 +1,10 @@
 import { barsHtml, barsText, flagsOf, headText, histogramHtml, mergeBins, quoted } from "./featurehead";
 import { groupsHtml, legendHtml, lineStyle, packFeature, titleOf, unpackFeature, type HeatMapFeature, type PackedFeature } from "./heatmap";
 import { lineText, linesHtml, originColumns } from "./heatmapline";
-import { count, escapeHtml, MONO, percent, PLAIN, RULE, SANS, shade, short } from "./html";
+import { BADGE, count, escapeHtml, MONO, percent, PLAIN, PLAIN_TABLE, ROW, RULE, SANS, shade, short, SMALL } from "./html";
 import { textIndex } from "./packing";
 import { brief, type Shading } from "./shading";
+import { visible } from "./token";
 
 /**
  * All that is known of one feature, on one page: facts in panels, then its examples with their whole contexts.
@@ -34,8 +35,8 @@ const token = (text: string): string => `<code style="${TOKEN}"><bdi dir="ltr">$
 const CELL = "border:0;padding:0.05em 0.9em 0.05em 0;vertical-align:baseline";
 /** @param rows cells as HTML @param right columns of figures */
 const table = (rows: string[][], right: number[]): string =>
-  `<table style="border-collapse:collapse;border:0;margin:0;font-size:12.5px"><tbody>${rows
-    .map((cells) => `<tr style="background:transparent">${cells.map((cell, c) => `<td style="text-align:${right.includes(c) ? "right" : "left"};${CELL};white-space:nowrap">${cell}</td>`).join("")}</tr>`)
+  `<table style="${PLAIN_TABLE};margin:0;font-size:12.5px"><tbody>${rows
+    .map((cells) => `${ROW}${cells.map((cell, c) => `<td style="text-align:${right.includes(c) ? "right" : "left"};${CELL};white-space:nowrap">${cell}</td>`).join("")}</tr>`)
     .join("")}</tbody></table>`;
 
 const panel = (title: string, body: string, note = ""): string =>
@@ -71,10 +72,13 @@ function panels({ feature, rows, entropy, triggers, together, columns }: CardVie
       `first to last tenth; token ${short(position.mean)} on average, ${percent(position.early)} within the first five`));
   }
   if (together.length)
-    out.push(panel("Fires together with", table(together.slice(0, MOST).map(({ latent, label, count: times, score }) => [short(score), `${count(times)} rows`, `<strong>${latent}</strong>${label ? ` <em>${escapeHtml(brief(label, NOTE))}</em>` : ""}`]), [0, 1]), "both fire on this share of the rows on which one does (Jaccard), and on so many"));
+    out.push(panel("Fires together with", table(together.slice(0, MOST).map(({ latent, label, count: times, score }) => [short(score), `${count(times)} rows`, `<strong>${latent}</strong>${label ? ` <em>${escapeHtml(cut(label))}</em>` : ""}`]), [0, 1]), "both fire on this share of the rows on which one does (Jaccard), and on so many"));
   if (columns.length) out.push(panel("Found later", table(columns.map(({ name, value }) => [escapeHtml(brief(name, NOTE)), typeof value === "number" ? short(value) : escapeHtml(brief(value, NOTE))]), [])));
   return out;
 }
+
+/** As much of a partner's label as its panel holds. */
+const cut = (label: string): string => (label.length > 28 ? `${[...visible(label)].slice(0, 27).join("")}…` : visible(label));
 
 const NOTE = 60; // characters of a name beside others
 const MOST = 8; // latents that fire together with it
@@ -85,13 +89,12 @@ const bytesOf = (text: string): number => new TextEncoder().encode(text).length;
 export function cardHtml(view: CardView, { bytes = 200_000 }: { bytes?: number } = {}): string {
   const { feature, latents, hook, shading } = view;
   const { latent, label, verdict, groups } = feature;
-  const badge = `border:${RULE};border-radius:3px;padding:0 0.4em`;
   const facts = [
     `<strong style="font-size:16px">latent ${latent}</strong>`,
     `<span style="opacity:0.8">of ${count(latents)} at ${escapeHtml(hook)}</span>`,
     label ? `<em>${escapeHtml(brief(label))}</em>` : "",
-    verdict ? `<span style="${badge}" title="what its tests made of it">${escapeHtml(brief(verdict))}</span>` : "",
-    ...flagsOf(feature).map((flag) => `<b style="${badge}">${flag}</b>`),
+    verdict ? `<span style="${BADGE}" title="what its tests made of it">${escapeHtml(brief(verdict))}</span>` : "",
+    ...flagsOf(feature).map((flag) => `<b style="${BADGE}">${flag}</b>`),
   ].filter(Boolean);
   const head = `<div style="display:flex;flex-wrap:wrap;gap:0 1.1em;align-items:baseline;margin-bottom:0.6em">${facts.join(" ")}</div><div style="display:flex;flex-wrap:wrap">${panels(view).join("")}</div>`;
   const frame = (body: string): string => `<div class="saelab-card ${PLAIN}" style="font-family:${SANS};font-size:13px;line-height:1.5;border-top:${RULE};padding-top:0.5em">${head}${body}</div>`;
@@ -108,7 +111,7 @@ export function cardHtml(view: CardView, { bytes = 200_000 }: { bytes?: number }
   let note = "";
   while (bytesOf(body) > room && most > 1) {
     body = examplesHtml((most = Math.floor(most / 2)));
-    note = `<p style="font-size:12px;opacity:0.85;margin:0">At most ${most} example${most === 1 ? "" : "s"} of each kind ${most === 1 ? "is" : "are"} shown, to keep this output small.</p>`;
+    note = `<p style="${SMALL};margin:0">At most ${most} example${most === 1 ? "" : "s"} of each kind ${most === 1 ? "is" : "are"} shown, to keep this output small.</p>`;
   }
   return frame(body + note);
 }

@@ -1,4 +1,4 @@
-import { ansi, count, escapeHtml, MONO, percent, RULE, short } from "./html";
+import { ansi, BADGE, count, escapeHtml, percent, PLAIN_PRE, short } from "./html";
 import type { HeatMapFeature, TokenLogit } from "./heatmap";
 import { DENSE } from "./measure";
 import { brief } from "./shading";
@@ -79,7 +79,6 @@ function tokenLists({ tokenShares = [], logits }: HeatMapFeature, most: number):
   ].filter(({ tokens }) => tokens.length);
 }
 
-const BADGE = `border:${RULE};border-radius:3px;padding:0 0.4em`;
 
 /** The tokens of a feature's header. @param most of each list */
 export function tokenListsHtml(feature: HeatMapFeature, most = SHOWN): string {
@@ -87,7 +86,7 @@ export function tokenListsHtml(feature: HeatMapFeature, most = SHOWN): string {
     ({ name, tokens }) => `<span style="opacity:0.75">${name}</span> ${tokens.map(({ text, figure }) => `<bdi dir="ltr">${escapeHtml(text)}</bdi> ${figure}`).join(", ")}`,
   );
   return lists.length
-    ? `<pre style="margin:0 0 0.4em;padding:0;border:0;background:transparent;font-family:${MONO};font-size:12px;line-height:1.5;white-space:pre-wrap;overflow-wrap:break-word">${lists.join("\n")}</pre>`
+    ? `<pre style="margin:0 0 0.4em;${PLAIN_PRE};font-size:12px;line-height:1.5;white-space:pre-wrap;overflow-wrap:break-word">${lists.join("\n")}</pre>`
     : "";
 }
 

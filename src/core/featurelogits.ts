@@ -1,7 +1,7 @@
+import { quoted } from "./featurehead";
 import { short } from "./html";
 import type { TokenLogit } from "./heatmap";
 import type { NotedTable } from "./noted";
-import { visible } from "./token";
 import type { HeadRows } from "./types";
 
 /**
@@ -66,8 +66,7 @@ const LONGEST = 24; // characters
 
 /** One row a latent. */
 export function logitsTable({ latents, total, notes }: LogitsView): NotedTable {
-  const brief = (text: string): string => (text.length > LONGEST ? `${[...text].slice(0, LONGEST - 1).join("")}…` : text);
-  const said = (list: TokenLogit[]): string => list.slice(0, SHOWN).map(({ text, value }) => `${brief(visible(text).trim())} ${short(value)}`).join("  ");
+  const said = (list: TokenLogit[]): string => list.slice(0, SHOWN).map(({ text, value }) => `${quoted(text, LONGEST)} ${short(value)}`).join(", ");
   return {
     columns: ["latent", "likelier", "less likely"],
     rows: latents.map(({ latent, top, bottom }) => [latent, said(top), said(bottom)]),

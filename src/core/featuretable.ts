@@ -1,4 +1,4 @@
-import { count, escapeHtml, MONO, padEnd, padStart, PLAIN, RULE, SANS, short } from "./html";
+import { count, escapeHtml, MONO, padEnd, padStart, PLAIN, PLAIN_TABLE, ROW, RULE, SANS, short, SMALL } from "./html";
 import type { Words } from "./heatmap";
 import { TRIGGERS } from "./tokenspread";
 import { visible } from "./token";
@@ -46,19 +46,19 @@ export interface TableView {
   rows: (number | string | null | undefined)[][];
   /** How many rows there are in all. */
   total: number;
-  /** Texts are words of ours, not names or tokens: set as text, and long ones on several lines. */
+  /** Texts are words of ours, not names or tokens: set as text. */
   words?: boolean;
 }
 
 const NUMBER = /^((< )?−?[\d.,]+(e−?\d+)?( %)?|[–∞]|)$/; // as short and percent write them
 
-const NUMBERS = /^(latent|nearest|partner|\d+\.)$/; // columns of names of latents: written as they are typed in again
+const LATENTS = /^(latent|nearest|partner|\d+\.)$/; // columns of latents' numbers, which are names: without a comma they can be copied into a program
 
 /** The cells of a column: whole numbers as they are, or all with three digits where one is not whole. */
-function column({ rows, columns }: TableView, c: number): string[] {
-  if (NUMBERS.test(columns[c])) return rows.map(({ [c]: value }) => String(value ?? ""));
+function column({ columns, rows }: TableView, c: number): string[] {
   const whole = rows.every(({ [c]: value }) => typeof value !== "number" || Number.isInteger(value));
-  return rows.map(({ [c]: value }) => (value === null || value === undefined ? "" : typeof value === "string" ? value : whole || value === 0 ? count(value) : short(value)));
+  const said = LATENTS.test(columns[c]) && whole ? String : (value: number): string => (whole || value === 0 ? count(value) : short(value));
+  return rows.map(({ [c]: value }) => (value === null || value === undefined ? "" : typeof value === "string" ? value : said(value)));
 }
 
 /** Row by row. */
@@ -73,26 +73,26 @@ const isNumeric = ({ rows }: TableView, c: number): boolean =>
 const rest = ({ rows, total }: TableView): string =>
   total > rows.length ? `the first ${count(rows.length)} of ${count(total)} rows` : "";
 
-const LONG = 60; // characters from which words go on several lines
+const LONG = 36; // characters from which a text goes on several lines where the page is narrow
 
 /** Any table as HTML: numbers and percentages to the right, text in <code>, or as text where it is words. Survives JupyterLab's sanitiser unchanged. */
 export function tableHtml(table: TableView): string {
   const align = table.columns.map((_, c) => (isNumeric(table, c) ? "right" : "left"));
-  const style = (c: number, text = ""): string =>
-    `text-align:${align[c]};padding:0.15em 0.8em 0.15em 0;border:0;white-space:${table.words && text.length > LONG ? "normal" : "nowrap"}`;
+  const wraps = (text: string): string => `white-space:${text.length > LONG ? "normal" : "nowrap"}`;
+  const style = (c: number, text = ""): string => `text-align:${align[c]};padding:0.15em 0.8em 0.15em 0;border:0;vertical-align:baseline;${wraps(text)}`;
   const shown = (text: string, c: number): string => align[c] === "right" || table.words
     ? escapeHtml(text)
-    : `<code style="font-family:${MONO};background:transparent;padding:0;white-space:nowrap">${escapeHtml(text)}</code>`;
+    : `<code style="font-family:${MONO};background:transparent;padding:0;${wraps(text)}">${escapeHtml(text)}</code>`;
   const head = table.columns
     .map((name, c) => `<th style="${style(c)};border-bottom:${RULE};font-weight:600">${escapeHtml(name)}</th>`)
     .join("");
   const body = cells(table)
-    .map((row) => `<tr style="background:transparent">${row.map((text, c) => `<td style="${style(c, text)}">${shown(text, c)}</td>`).join("")}</tr>`)
+    .map((row) => `${ROW}${row.map((text, c) => `<td style="${style(c, text)}">${shown(text, c)}</td>`).join("")}</tr>`)
     .join("");
   const note = rest(table);
   return (
-    `<div class="saelab-table ${PLAIN}" style="font-family:${SANS};font-size:13px;overflow-x:auto"><table style="border-collapse:collapse;border:0;margin:0"><thead><tr>${head}</tr></thead><tbody>${body}</tbody></table>` +
-    `${note ? `<p style="font-size:12px;opacity:0.85;margin:0.3em 0 0">${note}</p>` : ""}</div>`
+    `<div class="saelab-table ${PLAIN}" style="font-family:${SANS};font-size:13px;overflow-x:auto"><table style="${PLAIN_TABLE};margin:0"><thead><tr>${head}</tr></thead><tbody>${body}</tbody></table>` +
+    `${note ? `<p style="${SMALL};margin:0.3em 0 0">${note}</p>` : ""}</div>`
   );
 }
 

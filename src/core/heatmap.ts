@@ -1,7 +1,7 @@
 import { OptionError } from "./errors";
 import { headHtml, headText } from "./featurehead";
 import { lineText, linesHtml, originColumns, type LineStyle } from "./heatmapline";
-import { count, escapeHtml, PLAIN, RULE, SANS } from "./html";
+import { count, escapeHtml, PLAIN, RULE, SANS, SMALL } from "./html";
 import { numbers, packNumbers, textIndex } from "./packing";
 import { GLYPHS, scaleHtml, type Shading } from "./shading";
 import type { Example, Feature } from "./types";
@@ -239,7 +239,7 @@ export function heatMapHtml(map: HeatMap, options: HeatMapOptions = {}): string 
     );
   }
   const body = fitting.length ? fitting.join("") : "<p>No feature to show.</p>";
-  const foot = notes.length ? `<p style="font-size:12px;opacity:0.85;margin:0">${notes.map(escapeHtml).join(" ")}</p>` : "";
+  const foot = notes.length ? `<p style="${SMALL};margin:0">${notes.map(escapeHtml).join(" ")}</p>` : "";
   return `<div class="saelab-heatmap ${PLAIN}" style="font-family:${SANS};font-size:13px;line-height:1.5">${legendHtml(map)}${body}${foot}</div>`;
 }
 

@@ -1,4 +1,4 @@
-import { ansi, columns, count, escapeHtml, MONO, padStart, short } from "./html";
+import { ansi, columns, count, escapeHtml, padStart, PLAIN_PRE, short } from "./html";
 import type { HeatMapExample } from "./heatmap";
 import { ansiShade, BOLD, FAINT, share, shadeOf, shownToken, tokensHtml, type Shading } from "./shading";
 import { visible } from "./token";
@@ -19,7 +19,7 @@ const RIGHT = "flex:2 1 0;min-width:0;overflow:hidden;text-overflow:ellipsis";
 const PEAK = "flex:none;max-width:50%;overflow:hidden;text-overflow:ellipsis";
 const VALUE = "flex:none;width:3.4em;opacity:0.7";
 const WHERE = "flex:none;overflow:hidden;text-overflow:ellipsis;text-align:right;opacity:0.7";
-const WIDEST = 18; // characters of an origin: the whole one is in its title
+const WIDEST = 22; // characters of an origin: the whole one is in its title
 
 const originOf = ({ document, position, count: times }: HeatMapExample): string =>
   `${times > 1 ? `×${count(times)} ` : ""}${visible(document)}:${position}`;
@@ -42,7 +42,7 @@ function lineHtml(example: HeatMapExample, { maxOf, shading, wrap }: LineStyle, 
 /** Columns of the origins of some examples, as wide as the longest, so that the peaks of all groups stand below one another. */
 export const originColumns = (examples: HeatMapExample[]): number => Math.min(WIDEST, examples.reduce((most, example) => Math.max(most, columns(originOf(example))), 0));
 
-export const PRE = `margin:0;padding:0;border:0;background:transparent;font-family:${MONO};font-size:12.5px;line-height:1.6;white-space:pre;overflow:hidden`;
+export const PRE = `margin:0;${PLAIN_PRE};font-size:12.5px;line-height:1.6;white-space:pre;overflow:hidden`;
 
 /** Lines of one group. @param characters of the column of origins */
 export function linesHtml(examples: HeatMapExample[], style: LineStyle, characters = originColumns(examples)): string {

@@ -1,5 +1,5 @@
 import { HookError } from "./errors";
-import { escapeHtml, MONO, padEnd, PLAIN, RULE, SANS } from "./html";
+import { escapeHtml, MONO, padEnd, PLAIN, PLAIN_TABLE, ROW, RULE, SANS, SMALL } from "./html";
 import type { HookRow } from "./types";
 
 /** Places of a model, for a reader: many names at once, and a table that is not as long as the model is deep. */
@@ -70,13 +70,13 @@ export function hookTableHtml(rows: FoldedRow[]): string {
   const body = rows.map((row) => {
     const pale = row.missing ? ";opacity:0.6" : "";
     const cells = cellsOf(row).map((text, c) => `<td style="${style(c)}${pale}">${c < 2 && text ? `<code style="font-family:${MONO};background:transparent;white-space:pre">${escapeHtml(text)}</code>` : escapeHtml(text)}</td>`);
-    return `<tr style="background:transparent">${cells.join("")}</tr>`;
+    return `${ROW}${cells.join("")}</tr>`;
   });
   const folded = rows.find(({ to }) => to !== undefined);
   const [name] = folded ? cellsOf(folded) : [""];
-  const note = folded ? `<p style="font-size:12px;opacity:0.85;margin:0.3em 0 0">${escapeHtml(`${name}: one in each of these blocks, such as ${folded.name}.`)}</p>` : "";
+  const note = folded ? `<p style="${SMALL};margin:0.3em 0 0">${escapeHtml(`${name}: one in each of these blocks, such as ${folded.name}.`)}</p>` : "";
   return (
     `<div class="saelab-hooks ${PLAIN}" style="font-family:${SANS};font-size:13px;line-height:1.5;overflow-x:auto">` +
-    `<table style="border-collapse:collapse;border:0;margin:0"><thead><tr>${head}</tr></thead><tbody>${body.join("")}</tbody></table>${note}</div>`
+    `<table style="${PLAIN_TABLE};margin:0"><thead><tr>${head}</tr></thead><tbody>${body.join("")}</tbody></table>${note}</div>`
   );
 }

@@ -26,6 +26,9 @@ export function percent(share: number): string {
   return `${x === 0 ? "0" : x >= 99.5 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x.toPrecision(2)} %`;
 }
 
+/** A probability as short writes it; what float32 holds as zero, or nearly, is not none: < 1.0e−30. */
+export const smallShare = (p: number): string => (p < 1e-30 ? `< ${short(1e-30)}` : short(p));
+
 /** A stretch of time: 4.2 s, 54 s, 12 min 5 s, 3.2 h; nothing where it is not known. */
 export function duration(seconds: number): string {
   if (!Number.isFinite(seconds)) return "";
@@ -48,7 +51,17 @@ export const shade = (t: number): string => `rgba(255,140,26,${t.toFixed(2)})`;
 
 export const MONO = "ui-monospace,Menlo,Consolas,DejaVu Sans Mono,monospace";
 export const SANS = "system-ui,-apple-system,Segoe UI,Roboto,sans-serif";
+/** What stands below or beside: notes, legends. */
+export const SMALL = "font-size:12px;opacity:0.85";
+/** A table without the page's own lines, and a row of it without its stripes. */
+export const PLAIN_TABLE = "border-collapse:collapse;border:0";
+export const ROW = '<tr style="background:transparent">';
+/** Text as it stands, without the page's own frame. */
+export const PLAIN_PRE = `padding:0;border:0;background:transparent;font-family:${MONO}`;
 export const RULE = "1px solid rgba(128,128,128,0.35)";
+
+/** Round what was found of a latent: a verdict, "dense". */
+export const BADGE = `border:${RULE};border-radius:3px;padding:0 0.4em`;
 
 /** Classes that keep MathJax (2 and 3) from taking a dollar sign for mathematics. */
 export const PLAIN = "mathjax_ignore tex2jax_ignore";

@@ -1,4 +1,4 @@
-import { count, short } from "./html";
+import { count, short, smallShare } from "./html";
 import type { NotedTable } from "./noted";
 import type { Pooling } from "./score";
 import type { Detector } from "./scoretable";
@@ -45,7 +45,7 @@ export function bestTable({ label, scores, latents, poolings, heldout, permutati
   const shares = scores.length ? ` Base rates: ${scores[0].baseRate.toFixed(3)} of sentences, ${scores[0].tokenBaseRate.toFixed(3)} of tokens.` : "";
   return {
     columns: COLUMNS,
-    rows: scores.map((one) => [one.latent, one.pooling, one.train, one.heldout, one.averagePrecision, one.tokenAuroc, one.tokenAveragePrecision, one.z, one.q, one.permutationP].map(figure)),
+    rows: scores.map((one) => [one.latent, one.pooling, one.train, one.heldout, one.averagePrecision, one.tokenAuroc, one.tokenAveragePrecision, one.z, one.q < 1e-30 ? smallShare(one.q) : one.q, one.permutationP].map(figure)),
     total: scores.length,
     notes: [
       `Latents that correlate with ${label}: the best by AUROC on training sentences (training) of ${count(latents)} latents × ${poolings} poolings; held-out, the same on others, and all other figures from ${count(heldout.sentences)} sentences of ${count(heldout.documents)} held-out documents.${shares}`,

@@ -1,5 +1,5 @@
 import { ansiShade } from "./shading";
-import { ansi, columns as wide, escapeHtml, MONO, padEnd, PLAIN, RULE, SANS, shade, short } from "./html";
+import { ansi, columns as wide, escapeHtml, MONO, padEnd, PLAIN, PLAIN_TABLE, ROW, RULE, SANS, shade, short, SMALL } from "./html";
 import type { LensCell } from "./lens";
 
 /** What a lens and an attribution look like in a cell and in a terminal. */
@@ -73,9 +73,9 @@ function tableOf({ from, tokens, rows, targets, word }: LensView, note: string):
   const last = from + tokens.length - 1;
   const rank = "text-align:right;padding:0.1em 0.4em 0.1em 1em;border:0;white-space:nowrap";
   const head = (name: string, cells: string[], more: string[]): string =>
-    `<tr style="background:transparent"><th style="${side};font-weight:400;opacity:0.75">${name}</th>${cells.map((cell) => `<th style="text-align:left;padding:0.1em 0.4em;border:0;border-bottom:${RULE};font-weight:600">${cell}</th>`).join("")}${more.map((cell) => `<th style="${rank};border-bottom:${RULE};font-weight:600">${cell}</th>`).join("")}</tr>`;
+    `${ROW}<th style="${side};font-weight:400;opacity:0.75">${name}</th>${cells.map((cell) => `<th style="text-align:left;padding:0.1em 0.4em;border:0;border-bottom:${RULE};font-weight:600">${cell}</th>`).join("")}${more.map((cell) => `<th style="${rank};border-bottom:${RULE};font-weight:600">${cell}</th>`).join("")}</tr>`;
   const body = rows.map(({ hook, cells }) =>
-    `<tr style="background:transparent"><th style="${side};font-weight:400">${escapeHtml(hook)}</th>${cells.map((cell) => {
+    `${ROW}<th style="${side};font-weight:400">${escapeHtml(hook)}</th>${cells.map((cell) => {
       const [{ token, probability: p }] = cell.top;
       const text = code(brief(word(token)), p >= 0.66 ? ";color:#000" : "");
       const right = token === cell.next?.token;
@@ -83,8 +83,8 @@ function tableOf({ from, tokens, rows, targets, word }: LensView, note: string):
     }).join("")}${targets.map((_, i) => `<td style="${rank}">${cells.at(-1)!.targets[i].rank.toLocaleString("en")}</td>`).join("")}</tr>`);
   return (
     `<div class="saelab-lens ${PLAIN}" style="font-family:${SANS};font-size:13px;line-height:1.5;overflow-x:auto">` +
-    `<table style="border-collapse:collapse;border:0;margin:0"><thead>${head("position", tokens.map((_, t) => String(from + t)), targets.map(() => "rank of"))}${head("token", tokens.map((token) => code(brief(token))), targets.map((token) => code(brief(word(token)))))}</thead><tbody>${body.join("")}</tbody></table>` +
-    `<p style="font-size:12px;opacity:0.85;margin:0.3em 0 0">Each cell: the most likely next token there, shaded by its probability from 0 to 1; underlined where it is the token that follows.${targets.length ? ` Ranks: after position ${last}, 1 the most likely.` : ""} ${escapeHtml(note)}</p></div>`
+    `<table style="${PLAIN_TABLE};margin:0"><thead>${head("position", tokens.map((_, t) => String(from + t)), targets.map(() => "rank of"))}${head("token", tokens.map((token) => code(brief(token))), targets.map((token) => code(brief(word(token)))))}</thead><tbody>${body.join("")}</tbody></table>` +
+    `<p style="${SMALL};margin:0.3em 0 0">Each cell: the most likely next token there, shaded by its probability from 0 to 1; underlined where it is the token that follows.${targets.length ? ` Ranks: after position ${last}, 1 the most likely.` : ""} ${escapeHtml(note)}</p></div>`
   );
 }
 
@@ -151,11 +151,11 @@ export function attributionHtml(view: AttributionView): string {
     return `<span style="display:inline-block;width:${BAR}px;text-align:right">${value < 0 ? `<span style="${paint}"></span>` : ""}</span><span style="display:inline-block;width:${BAR}px;text-align:left">${value < 0 ? "" : `<span style="${paint}"></span>`}</span>`;
   };
   const row = (name: string, value: number, part: boolean): string =>
-    `<tr style="background:transparent"><td style="${cell};text-align:left">${part ? "" : "&nbsp;&nbsp;"}${escapeHtml(name)}</td><td style="${cell};text-align:right">${part ? `<b>${signed(value)}</b>` : signed(value)}</td><td style="${cell};text-align:left">${bar(value, part)}</td></tr>`;
+    `${ROW}<td style="${cell};text-align:left">${part ? "" : "&nbsp;&nbsp;"}${escapeHtml(name)}</td><td style="${cell};text-align:right">${part ? `<b>${signed(value)}</b>` : signed(value)}</td><td style="${cell};text-align:left">${bar(value, part)}</td></tr>`;
   return (
     `<div class="saelab-attribution ${PLAIN}" style="font-family:${SANS};font-size:13px;line-height:1.4;overflow-x:auto"><strong>${escapeHtml(view.title)}: ${short(view.total)}</strong>` +
-    `<table style="border-collapse:collapse;border:0;margin:0.3em 0"><tbody>${all.map(({ name, value, part }) => row(name, value, part)).join("")}</tbody></table>` +
-    `<p style="font-size:12px;opacity:0.85;margin:0">${view.notes.map(escapeHtml).join(" ")}</p></div>`
+    `<table style="${PLAIN_TABLE};margin:0.3em 0"><tbody>${all.map(({ name, value, part }) => row(name, value, part)).join("")}</tbody></table>` +
+    `<p style="${SMALL};margin:0">${view.notes.map(escapeHtml).join(" ")}</p></div>`
   ).replaceAll("&nbsp;", "\u00a0");
 }
 

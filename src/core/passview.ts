@@ -1,5 +1,5 @@
 import type { TableView } from "./featuretable";
-import { ansi, escapeHtml, MONO, PLAIN, SANS } from "./html";
+import { ansi, escapeHtml, MONO, PLAIN, SANS, SMALL } from "./html";
 import type { GeneratedDocument, HookKind } from "./types";
 
 /** What a pass gave and what a model wrote, as the last line of a cell shows it: shapes and sizes, not a screen of numbers. */
@@ -38,7 +38,7 @@ const kept = ({ ids, rows }: GeneratedDocument, widths: Widths): string =>
 
 /** Each text with what the model wrote in bold; survives JupyterLab's sanitiser unchanged. */
 export function writtenHtml(documents: GeneratedDocument[], widths: Widths): string {
-  const small = (text: string): string => (text ? `<p style="font-size:12px;opacity:0.85;margin:0">${escapeHtml(text)}</p>` : "");
+  const small = (text: string): string => (text ? `<p style="${SMALL};margin:0">${escapeHtml(text)}</p>` : "");
   const body = documents.map((document) => {
     const [given, written] = parts(document).map(escapeHtml);
     return `${small(document.id)}<pre style="font-family:${MONO};background:transparent;border:0;margin:0 0 0.6em;padding:0;white-space:pre-wrap"><span style="opacity:0.7">${given}</span><b>${written}</b></pre>${small(kept(document, widths))}`;

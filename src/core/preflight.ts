@@ -147,16 +147,19 @@ export function preflightTable(places: PlaceMeasures[], { declared, best }: Verd
   return { columns: ["read at", "with", "", "FVU", "L0", "dense", "dead", "max ÷ median norm", "rows"], rows, total: rows.length };
 }
 
+/** The verdict in a line. */
+export const preflightTitle = (verdict: Verdict): string => `${signOf(verdict)} ${verdict.says}`;
+
 /** The verdict above its table. */
 export const preflightText = (places: PlaceMeasures[], verdict: Verdict): string =>
-  [`${signOf(verdict)} ${verdict.says}`, ...verdict.notes, tableText(preflightTable(places, verdict))].join("\n");
+  [preflightTitle(verdict), ...verdict.notes, tableText(preflightTable(places, verdict))].join("\n");
 
 /** The same for a cell: what does not fit stands out by weight and a sign, not by colour alone. */
 export function preflightHtml(places: PlaceMeasures[], verdict: Verdict): string {
   const lines = verdict.notes.map((note) => `<br>${escapeHtml(note)}`).join("");
   const look = verdict.verdict === "fits" ? "" : `;background:${shade(0.25)}`;
   return (
-    `<p class="saelab-preflight ${PLAIN}" style="font-family:${SANS};font-size:13px;margin:0 0 0.4em;padding:0.2em 0.4em${look}"><b>${signOf(verdict)} ${escapeHtml(verdict.says)}</b>${lines}</p>` +
+    `<p class="saelab-preflight ${PLAIN}" style="font-family:${SANS};font-size:13px;margin:0 0 0.4em;padding:0.2em 0.4em${look}"><b>${escapeHtml(preflightTitle(verdict))}</b>${lines}</p>` +
     tableHtml(preflightTable(places, verdict)));
 }
 

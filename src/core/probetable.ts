@@ -1,5 +1,5 @@
 import { tableHtml, tableText, type TableView } from "./featuretable";
-import { count, escapeHtml, percent, PLAIN, SANS } from "./html";
+import { count, escapeHtml, percent, PLAIN, SANS, SMALL } from "./html";
 import type { ProbeScore } from "./probe";
 
 /** Sparse probes beside what they are held against. */
@@ -57,7 +57,8 @@ export function probesTable({ labels }: ProbesView): TableView {
   return { columns: COLUMNS, rows, total: rows.length };
 }
 
-function notes({ labels, latents, train, heldout, draws, leftOut }: ProbesView): string[] {
+/** What must be read with them. */
+export function probeNotes({ labels, latents, train, heldout, draws, leftOut }: ProbesView): string[] {
   const reached = labels.filter(({ sparse }) => sparse.length && !(sparse.at(-1)!.heldout.auroc > sparse.at(-1)!.random.auroc)).map(({ label }) => label);
   const below = labels.filter(({ sparse, dense }) => sparse.every((probe) => probe.heldout.auroc < dense.auroc)).length;
   return [
@@ -69,7 +70,7 @@ function notes({ labels, latents, train, heldout, draws, leftOut }: ProbesView):
   ];
 }
 
-export const probesText = (view: ProbesView): string => [tableText(probesTable(view)), ...notes(view)].join("\n");
+export const probesText = (view: ProbesView): string => [tableText(probesTable(view)), ...probeNotes(view)].join("\n");
 
 export const probesHtml = (view: ProbesView): string =>
-  `${tableHtml(probesTable(view))}<p class="${PLAIN}" style="font-family:${SANS};font-size:12px;opacity:0.85;margin:0.3em 0 0">${notes(view).map(escapeHtml).join("<br>")}</p>`;
+  `${tableHtml(probesTable(view))}<p class="${PLAIN}" style="font-family:${SANS};${SMALL};margin:0.3em 0 0">${probeNotes(view).map(escapeHtml).join("<br>")}</p>`;

@@ -1,4 +1,4 @@
-import { count, escapeHtml, MONO, padEnd, padStart, percent, PLAIN, RULE, SANS, shade } from "./html";
+import { count, escapeHtml, MONO, padEnd, padStart, percent, PLAIN, PLAIN_TABLE, ROW, RULE, SANS, shade, SMALL } from "./html";
 import type { Pooling } from "./score";
 
 /** Scores of labels as something to read: each latent beside what reaches it without an SAE. */
@@ -167,7 +167,7 @@ export function scoresHtml(view: ScoresView): string {
         );
       }).join("");
       return (
-        `<tr style="background:transparent"><td style="${left}"><b>${escapeHtml(score.label)}</b><br><span style="font-size:12px;opacity:0.8;white-space:nowrap">${score.verdict}</span></td>` +
+        `${ROW}<td style="${left}"><b>${escapeHtml(score.label)}</b><br><span style="font-size:12px;opacity:0.8;white-space:nowrap">${score.verdict}</span></td>` +
         `<td style="${left};white-space:nowrap">${score.latent} <br><span style="font-size:12px;opacity:0.8">${score.pooling}</span></td><td style="${right}">${figure(latent.train)}</td>` +
         `<td style="${right}"><b style="background:${shade(Math.max(0, Math.min(1, 2 * latent.heldout - 1)) * 0.6 || 0)};padding:0 0.3em">${figure(latent.heldout)}</b>` +
         ` <span style="opacity:0.7">${figure(latent.interval[0])}–${figure(latent.interval[1])}</span></td>` +
@@ -177,8 +177,8 @@ export function scoresHtml(view: ScoresView): string {
     .join("");
   return (
     `<div class="saelab-scores ${PLAIN}" style="font-family:${SANS};font-size:13px;line-height:1.4;overflow-x:auto">` +
-    `<table style="border-collapse:collapse;border:0;margin:0"><thead><tr>${head}</tr></thead><tbody>${rows}</tbody></table>` +
-    `<ul style="font-size:12px;opacity:0.85;margin:0.6em 0 0;padding-left:1.3em">${notes(view)
+    `<table style="${PLAIN_TABLE};margin:0"><thead><tr>${head}</tr></thead><tbody>${rows}</tbody></table>` +
+    `<ul style="${SMALL};margin:0.6em 0 0;padding-left:1.3em">${notes(view)
       .map((note) => `<li>${escapeHtml(note)}</li>`)
       .join("")}</ul></div>`
   );

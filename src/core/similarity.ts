@@ -1,6 +1,6 @@
 import type { TableView } from "./featuretable";
 import { count, percent, short } from "./html";
-import { axis, BLUE, column, CONFIG, frame, LINE, naming, ORANGE, plain, type Plot } from "./plot";
+import { axis, BLUE, column, CONFIG, frame, INK, LINE, naming, ORANGE, plain, type Plot } from "./plot";
 
 /**
  * How alike latents are: by the cosine of their decoder rows, and by how often they fire together. F latents, rows of width d.
@@ -115,6 +115,9 @@ export function pairFigure({ names: [a, b], threshold, forth, back }: ComparedPa
     fillcolor: `${color}22`,
     hovertemplate: "cosine %{x:.2f}: %{y:.2f} %<extra></extra>",
   });
+  const chance = (forth.measures.chance + back.measures.chance) / 2; // of the nearest of as many random directions: the two hardly differ
+  const upright = (x: number): Record<string, unknown> => ({ type: "line", x0: x, x1: x, y0: 0, y1: 1, yref: "paper", line: { color: LINE, width: 1, dash: "dash" } });
+  const beside = (x: number, text: string): Record<string, unknown> => ({ text, x, xanchor: "right", xshift: -3, yref: "paper", y: 1, yanchor: "top", showarrow: false, font: { size: 11, color: INK } });
   const title = `${plain(a)} and ${plain(b)}: ${percent(forth.measures.share)} and ${percent(back.measures.share)} with a partner above ${threshold}`;
   return {
     words: `${sentence(a, b, forth.measures, threshold)}; ${sentence(b, a, back.measures, threshold)}.`,
@@ -123,8 +126,8 @@ export function pairFigure({ names: [a, b], threshold, forth, back }: ComparedPa
       layout: frame(title, {
         xaxis: axis({ range: [0, 1] }),
         yaxis: axis({ rangemode: "tozero" }),
-        annotations: naming("cosine of the decoder row with the nearest of the other", "% of latents"),
-        shapes: [{ type: "line", x0: threshold, x1: threshold, y0: 0, y1: 1, yref: "paper", line: { color: LINE, width: 1, dash: "dash" } }],
+        annotations: [...naming("cosine of the decoder row with the nearest of the other", "% of latents"), beside(threshold, `partner: ${threshold}`), beside(chance, "random directions")],
+        shapes: [upright(threshold), upright(chance)],
         legend: { orientation: "h", x: 1, xanchor: "right", y: 1.02, yanchor: "bottom" },
       }),
       config: CONFIG,

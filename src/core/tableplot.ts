@@ -84,7 +84,7 @@ function histogram({ x, log }: TablePlotColumns): Plot {
 function bars({ x, y, log }: TablePlotColumns): Plot {
   const groups = new Map<string, { n: number; sum: number; known: number }>();
   Array.from(x.values, (value, row) => {
-    const name = value === null || value === undefined || value === "" ? "–" : String(value);
+    const name = value === null || value === undefined || value === "" ? "none" : String(value);
     const group = groups.get(name) ?? { n: 0, sum: 0, known: 0 };
     groups.set(name, group);
     group.n++;

@@ -1,4 +1,4 @@
-import { ansi, columns, count, escapeHtml, MONO, padEnd, padStart, percent, PLAIN, RULE, SANS, short } from "./html";
+import { ansi, BADGE, columns, count, escapeHtml, MONO, padEnd, padStart, percent, PLAIN, PLAIN_TABLE, ROW, RULE, SANS, short, SMALL } from "./html";
 import { DENSE } from "./measure";
 import { packSparse, textIndex, numbers, unpackSparse } from "./packing";
 import { ansiShade, BOLD, brief, FAINT, GLYPHS, ground, scaleHtml, share, shownToken, tokensHtml } from "./shading";
@@ -54,7 +54,7 @@ const peakOf = ({ values }: TextLatent): number => {
 const LINES = 12; // latents that have a line
 
 /** What is said of a latent besides its number. */
-const wordsOf = ({ label, verdict, density }: TextLatent): string[] => [
+const wordsOf = ({ label, verdict, density }: Omit<TextLatent, "values" | "max">): string[] => [
   ...(label ? [brief(label)] : []),
   ...(verdict ? [`[${brief(verdict)}]`] : []),
   ...(density !== undefined && density > DENSE ? ["dense"] : []),
@@ -63,7 +63,6 @@ const wordsOf = ({ label, verdict, density }: TextLatent): string[] => [
 const told = ({ latent, density, ...words }: TextLatent, value: number): string =>
   [`latent ${latent}: ${short(value)}`, ...wordsOf({ latent, density, ...words }), ...(density === undefined ? [] : [`fires on ${percent(density)} of rows`])].join("; ");
 
-const SMALL = "font-size:12px;opacity:0.8";
 /** A cell of a table is as wide as its longest word, unless words may be broken anywhere. */
 const codeStyle = (text: string): string =>
   `font-family:${MONO};background:transparent;padding:0;font-size:12.5px;white-space:pre-wrap;word-break:${/\S{60}/.test(text) ? "break-all" : "normal"}`;
@@ -72,11 +71,15 @@ const CELL = "border:0;vertical-align:baseline";
 /** A latent's line: what it is, and the text as it shades it. */
 function latentHtml(latent: TextLatent, tokens: string[]): string {
   const peak = peakOf(latent);
-  const words = wordsOf(latent).join(" · ");
+  const { label, verdict, density } = latent;
+  const words = [
+    ...(verdict ? [`<span style="${BADGE};font-size:12px">${escapeHtml(brief(verdict))}</span>`] : []),
+    ...wordsOf({ latent: latent.latent, label, density }).map((text) => `<em style="${SMALL}">${escapeHtml(text)}</em>`),
+  ];
   return (
-    `<tr style="background:transparent"><td style="text-align:right;${CELL};padding:0.2em 0.7em 0.2em 0;white-space:nowrap"><strong>${latent.latent}</strong></td>` +
+    `${ROW}<td style="text-align:right;${CELL};padding:0.2em 0.7em 0.2em 0;white-space:nowrap"><strong>${latent.latent}</strong></td>` +
     `<td style="text-align:right;${CELL};padding:0.2em 0.9em 0.2em 0;white-space:nowrap;opacity:0.8">${short(latent.values[peak])}</td>` +
-    `<td style="text-align:left;${CELL};padding:0.2em 0"><code style="${codeStyle(tokens.join(""))}">${tokensHtml(tokens, latent.values, latent.max, { peak })}</code>${words ? ` <em style="${SMALL}">${escapeHtml(words)}</em>` : ""}</td></tr>`
+    `<td style="text-align:left;${CELL};padding:0.2em 0"><code style="${codeStyle(tokens.join(""))}">${tokensHtml(tokens, latent.values, latent.max, { peak })}</code>${words.map((word) => ` ${word}`).join("")}</td></tr>`
   );
 }
 
@@ -93,7 +96,7 @@ function chipHtml(latent: TextLatent, token: number): string {
 function tokenHtml(view: TextView, token: number): string {
   const chips = token < view.skipped ? [`<span style="${SMALL}">not encoded</span>`] : strongest(view, token).map((latent) => chipHtml(latent, token));
   return (
-    `<tr style="background:transparent"><td style="text-align:right;${CELL};padding:0.1em 0.7em 0.1em 0;opacity:0.7">${token}</td>` +
+    `${ROW}<td style="text-align:right;${CELL};padding:0.1em 0.7em 0.1em 0;opacity:0.7">${token}</td>` +
     `<td style="text-align:left;${CELL};padding:0.1em 1.2em 0.1em 0;max-width:24em"><code style="${codeStyle(view.tokens[token])}">${escapeHtml(shownToken(view.tokens[token], 1))}</code></td>` +
     `<td style="text-align:left;${CELL};padding:0.1em 0">${chips.length ? chips.join(" ") : `<span style="${SMALL}">none</span>`}</td></tr>`
   );
@@ -102,7 +105,7 @@ function tokenHtml(view: TextView, token: number): string {
 const headCell = (text: string, align: "left" | "right"): string =>
   `<th style="text-align:${align};border:0;border-bottom:${RULE};padding:0.15em 0.7em 0.15em 0;font-weight:600;white-space:nowrap">${text}</th>`;
 const table = (heads: [string, "left" | "right"][], rows: string[]): string =>
-  `<div style="overflow-x:auto"><table style="border-collapse:collapse;border:0;margin:0 0 0.6em"><thead><tr>${heads.map(([text, align]) => headCell(text, align)).join("")}</tr></thead><tbody>${rows.join("")}</tbody></table></div>`;
+  `<div style="overflow-x:auto"><table style="${PLAIN_TABLE};margin:0 0 0.6em"><thead><tr>${heads.map(([text, align]) => headCell(text, align)).join("")}</tr></thead><tbody>${rows.join("")}</tbody></table></div>`;
 
 const OPEN = 40; // tokens up to which the table of tokens is open
 const bytesOf = (text: string): number => new TextEncoder().encode(text).length;
@@ -134,7 +137,7 @@ export function textHtml(view: TextView, { bytes = 200_000 }: { bytes?: number }
     `${scaleHtml(of === "collection" ? "the latent’s" : "this text’s")} <span><u>underlined</u>: the latent’s peak</span> <span>${GLYPHS}</span></div>` +
     `${lines.length ? table([["latent", "right"], ["peak", "right"], ["where it fires", "left"]], lines) : "<p>No latent fires on this text.</p>"}` +
     `${tokens.length > OPEN ? `<details><summary style="cursor:pointer;opacity:0.8">token by token</summary>${byToken}</details>` : byToken}` +
-    `${notes.length ? `<p style="font-size:12px;opacity:0.85;margin:0">${notes.map(escapeHtml).join(" ")}</p>` : ""}</div>`
+    `${notes.length ? `<p style="${SMALL};margin:0">${notes.map(escapeHtml).join(" ")}</p>` : ""}</div>`
   );
 }
 

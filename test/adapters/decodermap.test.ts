@@ -94,8 +94,8 @@ test("with features: the strongest living ones, words where the mouse is, colour
   assert.match(bundle["text/plain"] as string, /34 of 40 latents in two dimensions \(PCA, .*\), coloured by density\.$/);
 
   const of = async (color: string) => ((await (await decoderMap(sae, { features, method: "pca", color, latents: [10, 11, 12, 13, 14] }))[DISPLAY]())["application/vnd.plotly.v1+json"] as typeof figure).data;
-  assert.deepEqual((await of("verdict")).map(({ name, text }) => [name, text.length]), [["–", 1], ["verdict 1", 2], ["verdict 2", 2]]);
-  assert.deepEqual((await of("AUROC <b>")).map(({ name, text }) => [name, text.length]), [["–", 2], ["AUROC &lt;b&gt;", 3]]);
+  assert.deepEqual((await of("verdict")).map(({ name, text }) => [name, text.length]), [["none", 1], ["verdict 1", 2], ["verdict 2", 2]]);
+  assert.deepEqual((await of("AUROC <b>")).map(({ name, text }) => [name, text.length]), [["none", 2], ["AUROC &lt;b&gt;", 3]]);
 });
 
 test("refusals", async () => {

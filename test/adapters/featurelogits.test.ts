@@ -134,7 +134,7 @@ test("of a family: kept beside it, shown with its features, damage is told", asy
   assert.equal(again.feature(3).logits, undefined);
   assert.equal(again.feature(2).logits!.top.length, 2);
   assert.deepEqual(Object.keys(some[DISPLAY]()), ["application/vnd.saelab.table.v1+json", "text/html", "text/plain"]);
-  assert.match(some[DISPLAY]()["text/plain"] as string, /^latent +likelier +less likely\n +4 +‹/);
+  assert.match(some[DISPLAY]()["text/plain"] as string, /^latent +likelier +less likely\n +4 +“‹/);
   assert.deepEqual(readdirSync(join(root, "family")).filter((name) => name.startsWith("logits")), ["logits.safetensors"]); // one file: all new, or all old
   truncateSync(join(root, "family", "logits.safetensors"), statSync(join(root, "family", "logits.safetensors")).size - 3);
   const damaged = await openFeatures(join(root, "family"), { store });

@@ -50,7 +50,7 @@ test("nearest latents across SAEs are those of a search over all pairs", async (
   const few = await nearestFeatures(a, b, { count: 2, latents: [2999, 4] });
   assert.deepEqual([...few.latents], [2999, 4]);
   assert.deepEqual(few.of(4), nearest.of(4).slice(0, 2));
-  assert.match(few[DISPLAY]()["text/plain"] as string, /latent +nearest +cosine +2\. +cosine\n +2999 /);
+  assert.match(few[DISPLAY]()["text/plain"] as string, /latent +nearest +cosine +2\. +cosine\n +2999/);
   assert.throws(() => few.of(5), OptionError);
 });
 

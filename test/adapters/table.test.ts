@@ -47,13 +47,13 @@ test("points, histograms and bars, by what the columns are", async () => {
   assert.deepEqual(scatter.figure.data.map(({ name, x }) => [name, numbers(x)]), [["survives", [0.3, 0.3].map(Math.fround)], ["position", [Math.fround(0.2)]]]);
   assert.equal(scatter.figure.data[1].text[0], "latent 1<br>label B<br>verdict position<br>density 0.200<br>AUROC x 0.900");
   const shaded = await figure({ x: "density", y: "max", color: "AUROC x", log: true });
-  assert.deepEqual(shaded.figure.data.map(({ name, text }) => [name, text.length]), [["–", 2], ["AUROC x", 3]]);
+  assert.deepEqual(shaded.figure.data.map(({ name, text }) => [name, text.length]), [["none", 2], ["AUROC x", 3]]);
   assert.equal(shaded.figure.layout.xaxis.type, "log");
   const histogram = await figure({ x: "max" });
   assert.equal(numbers(histogram.figure.data[0].y).reduce((a, b) => a + b, 0), 5);
   assert.equal(histogram.words, "max: 5 rows, from 1.00 to 9.00.");
   const bars = await figure({ x: "verdict" });
-  assert.deepEqual([numbers(bars.figure.data[0].y), bars.figure.layout.xaxis.ticktext], [[3, 1, 1], ["survives", "position", "–"]]);
+  assert.deepEqual([numbers(bars.figure.data[0].y), bars.figure.layout.xaxis.ticktext], [[3, 1, 1], ["survives", "none", "position"]]);
   const means = await figure({ x: "verdict", y: "AUROC x" });
   assert.deepEqual(numbers(means.figure.data[0].y), [0.6, 0.9].map(Math.fround));
 });

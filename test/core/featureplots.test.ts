@@ -70,6 +70,7 @@ test("timeline: of tokens, labels and names nothing is read as markup", () => {
 test("density: chosen latents are marked where they are; dead ones have no place, and are told", () => {
   const { figure, words } = densityFigure(densityHistogram([0, 0.001, 0.2, 0.2]), "Density", [{ latent: 2, density: 0.2 }, { latent: 0, density: 0 }, { latent: 1, density: 0.001 }]);
   const notes = (figure.layout.annotations as Note[]).slice(2);
+  assert.equal(notes.shift()!.text, "dense");
   assert.deepEqual(notes.map(({ text, x }) => [text, x]), [["1", -3], ["2", Math.log10(0.2)]]);
   assert.match(words, /Latent 2 fires on 20\.0 %\. Latent 0 fires on 0 %\./);
 });

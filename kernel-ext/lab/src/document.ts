@@ -3,12 +3,12 @@ import { short } from "../../../src/core/html";
 import { visible } from "../../../src/core/token";
 import { copyText } from "./clipboard";
 import { keysStay } from "./keys";
-import type { Drawn } from "./renderer";
+import { STATUS, type Drawn } from "./renderer";
 
 /** One document: pieces that fire are told under the pointer, and walked with the arrow keys. */
 export function drawDocument(node: HTMLElement, content: PackedDocument): Drawn {
   const view = unpackDocument(content);
-  node.innerHTML = `<button type="button" class="saelab-copy" title="copy as text">copy</button>${documentHtml(view, { bytes: Infinity, numbered: true })}<div class="saelab-status"><span role="status"></span></div>`;
+  node.innerHTML = `<button type="button" class="saelab-copy" title="copy as text">copy</button>${documentHtml(view, { bytes: Infinity, numbered: true })}${STATUS}`;
   const root = node.querySelector<HTMLElement>(".saelab-document")!;
   const text = root.querySelector<HTMLElement>("pre")!;
   const status = node.querySelector("[role=status]")!;

@@ -74,6 +74,9 @@ export const renderer = (name: string, mimeType: string, draw: Draw): object => 
   rendererFactory: { safe: true, mimeTypes: [mimeType], createRenderer: () => new Renderer(mimeType, draw) },
 });
 
+/** Where a view says what is under the pointer, and what came of a key. */
+export const STATUS = '<div class="saelab-status"><span role="status"></span></div>';
+
 let sheet = "";
 /** The style sheet of all views; it enters the page with the first output. */
 export const styled = (css: string): void => void (sheet = css);

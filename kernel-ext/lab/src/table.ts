@@ -1,10 +1,6 @@
-import { tableHtml, type TableView } from "../../../src/core/featuretable";
+import type { TableView } from "../../../src/core/featuretable";
+import { packedHtml, type PackedTable } from "../../../src/core/noted";
 import type { Drawn } from "./renderer";
-
-interface PackedTable extends Omit<TableView, "rows"> {
-  version: 1;
-  rows: string;
-}
 
 const number = (value: unknown): number => (typeof value === "number" ? value : typeof value === "string" && /^(< )?[−-]?[\d.,]+/.test(value) ? parseFloat(value.replace("−", "-").replace(/[<,\s]/g, "")) : NaN);
 
@@ -22,12 +18,14 @@ export function drawTable(node: HTMLElement, { rows: packed, ...rest }: PackedTa
   let way: 1 | -1 = 1;
   function draw(): void {
     const sorted = by < 0 ? rows : [...rows].sort((a, b) => way * compare(a[by], b[by]));
-    node.innerHTML = tableHtml({ ...rest, rows: sorted });
+    node.innerHTML = packedHtml(rest, sorted);
     node.querySelectorAll("th").forEach((head, c) => {
       const button = Object.assign(document.createElement("button"), { type: "button", textContent: `${head.textContent}${c === by ? (way > 0 ? " ↓" : " ↑") : ""}` });
       head.setAttribute("aria-sort", c === by ? (way > 0 ? "descending" : "ascending") : "none");
       head.replaceChildren(button);
     });
+    const part = node.querySelector(".saelab-table > p"); // not all rows are here, and the order is of these
+    if (part && by >= 0) part.textContent += ", sorted among themselves";
   }
   node.addEventListener("click", (event) => {
     const head = (event.target as Element).closest("th");

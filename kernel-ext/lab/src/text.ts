@@ -1,7 +1,7 @@
 import { textHtml, unpackText, type PackedText } from "../../../src/core/textview";
 import { keysStay } from "./keys";
 import { openLine, type Line } from "./kernel";
-import type { Drawn, Host } from "./renderer";
+import { STATUS, type Drawn, type Host } from "./renderer";
 
 interface Answer {
   text?: string;
@@ -19,7 +19,7 @@ export function drawText(node: HTMLElement, content: PackedText, host: Host): Dr
   }
   node.innerHTML =
     `<label class="saelab-typed">text <textarea rows="1" spellcheck="false" placeholder="type a text: the kernel says which latents fire on it"></textarea></label>` +
-    `<div class="saelab-answer">${body(content)}</div><div class="saelab-status"><span role="status"></span></div>`;
+    `<div class="saelab-answer">${body(content)}</div>${STATUS}`;
   const area = node.querySelector("textarea")!;
   const answer = node.querySelector(".saelab-answer")!;
   const status = node.querySelector("[role=status]")!;
