@@ -2,8 +2,7 @@ import { join } from "node:path";
 import { planBatches, planShards } from "../core/batches";
 import { OptionError } from "../core/errors";
 import { closeGaps, keptRows } from "../core/sinks";
-import type { Document, Model, Origin, Sae } from "../core/types";
-import type { CollectOptions } from "./collect";
+import type { Document, Model, Origin, Progress, Sae } from "../core/types";
 import type { RowPiece, RowsToCollect } from "./collectrows";
 import { PIECE_ROWS } from "./codes";
 import { formatted, noRows, planContexts, tokenize } from "./contexts";
@@ -20,12 +19,23 @@ import { DOCUMENTS, TOKENS } from "./storestate";
 /** How a model reads texts: options of a harvest. */
 export type ReadingOptions = Pick<HarvestOptions, "cut" | "context" | "tooLong" | "chat" | "mask" | "batchTokens" | "dropFirst" | "dropNorm">;
 
+/** What of the options of a collection is about the model. */
+interface ModelOptions {
+  documents?: Document[];
+  reading?: ReadingOptions;
+  hook?: string;
+  shardRows?: number;
+  split?: string;
+  append?: unknown;
+  progress?: Progress;
+}
+
 /**
  * Rows of a running model at the hooks of some SAEs: contexts, batches, order and what is dropped are those of a harvest with the same
  * options (the norm limits are read from a sample beforehand). No row is kept.
  * @throws HookError, OptionError, TextError before the model runs
  */
-export async function modelToCollect(model: Model, saes: Sae[], options: CollectOptions): Promise<RowsToCollect> {
+export async function modelToCollect(model: Model, saes: Sae[], options: ModelOptions): Promise<RowsToCollect> {
   const { documents: given, reading: readingOptions, split = "all", append, progress = defaultProgress() } = options;
   if (!given) throw new OptionError(`${model.source}: documents: expected texts for the model to read, found none. collect(model, sae, { documents: await readTexts(path) }).`);
   if (split !== "all") throw new OptionError(`${model.source}: split: expected "all" of what a model reads, found "${split}". Give the documents of that side.`);

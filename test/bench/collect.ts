@@ -1,9 +1,7 @@
-import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { promisify } from "node:util";
-import type { Question, Size } from "./collectchild";
+import { inChild, type Size } from "./collectchild";
 import { plantedStore } from "./collectstore";
 import { dashboard } from "./dashboard";
 
@@ -14,12 +12,6 @@ const SETTINGS: Record<string, Size> = {
   issue: { latents: 65_536, d: 576, k: 32, rows: 2 ** 20 },
 };
 const ALONE_ROWS = 16_384;
-
-/** Runs one side in a process of its own. */
-export async function inChild<T>(question: Question): Promise<T> {
-  const { stdout } = await promisify(execFile)(process.execPath, [join(__dirname, "collectchild.js"), JSON.stringify(question)], { maxBuffer: 2 ** 24 });
-  return JSON.parse(stdout.trim().split("\n").at(-1)!) as T;
-}
 
 interface Collected {
   wall: number;

@@ -1,5 +1,7 @@
+import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { performance } from "node:perf_hooks";
+import { promisify } from "node:util";
 import { collect } from "../../src/adapters/collect";
 import { PIECE_ROWS } from "../../src/adapters/codes";
 import { openFeatures } from "../../src/adapters/features";
@@ -25,6 +27,12 @@ export type Question =
   | { do: "collect"; store: string; sae: Size | string; folder: string }
   /** Opens features and shows them, in a process that did nothing before. */
   | { do: "open"; folder: string };
+
+/** Asks in a process of its own. */
+export async function inChild<T>(question: Question): Promise<T> {
+  const { stdout } = await promisify(execFile)(process.execPath, [__filename, JSON.stringify(question)], { maxBuffer: 2 ** 24 });
+  return JSON.parse(stdout.trim().split("\n").at(-1)!) as T;
+}
 
 /** Unit rows in random directions; the decoder is the encoder's transpose. What was planted in the rows of collectstore.ts. */
 export function directions({ latents, d }: Pick<Size, "latents" | "d">): Float32Array {

@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { inChild } from "./collect";
+import { inChild } from "./collectchild";
 import { writeStore } from "./collectstore";
 
 /** SaeVisRunner beside `collect`: a tiny model's rows, 128,000 tokens, and SAEs of which SAEDashboard makes 256 and 1,024 features. */
