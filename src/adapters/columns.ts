@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { FormatError, OptionError } from "../core/errors";
@@ -13,7 +13,7 @@ import { fileSource, writeAtomic } from "./files";
 export type Column = Float32Array | (string | undefined)[];
 
 const FOLDER = "columns";
-const fileOf = (folder: string, name: string, kind: "safetensors" | "json"): string => join(folder, FOLDER, `${encodeURIComponent(name)}.${kind}`);
+const fileOf = (folder: string, name: string, kind: "safetensors" | "json"): string => join(folder, FOLDER, `${encodeURIComponent(String(name).toWellFormed())}.${kind}`);
 
 /** Names of the columns that a family has, in the order of the alphabet. */
 export function columnNames(folder: string): string[] {
@@ -23,6 +23,10 @@ export function columnNames(folder: string): string[] {
     .map(decodeURIComponent)
     .sort();
 }
+
+/** Changes when somebody writes the column, or takes it away. */
+export const columnStamp = (folder: string, name: string): string =>
+  (["safetensors", "json"] as const).map((kind) => statSync(fileOf(folder, name, kind), { throwIfNoEntry: false })).map((file) => (file ? `${file.ino} ${file.size} ${file.mtimeMs}` : "")).join();
 
 /** @throws FormatError when the file is not of so many latents */
 export function readColumn(folder: string, name: string, latents: number): Column | undefined {

@@ -8,7 +8,7 @@ import { DENSE } from "../core/measure";
 import type { Range } from "../core/split";
 import type { Example, Origin, Sparse, Store } from "../core/types";
 import { codesReader } from "./codes";
-import { columnNames, readColumn, writeColumn, type Column } from "./columns";
+import { columnNames, columnStamp, readColumn, writeColumn, type Column } from "./columns";
 import { featureCard } from "./featurecard";
 import { readManifest, sameStore, tidy, type FeaturesManifest } from "./family";
 import { openNames } from "./familynames";
@@ -131,10 +131,12 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
   const family = openFamily(path, manifest);
   const codes = codesReader(path, manifest.shards, F);
   const [fired, mean, max] = [family.ints("fired"), family.floats("mean"), family.floats("max")];
-  const held = new Map<string, Column | undefined>();
+  const held = new Map<string, { stamp: string; column: Column | undefined }>();
   const found = (name: string): Column | undefined => {
-    if (!held.has(name)) held.set(name, readColumn(path, name, F));
-    return held.get(name);
+    const stamp = columnStamp(path, name); // other features of this folder may have written it
+    let one = held.get(name);
+    if (one?.stamp !== stamp) held.set(name, (one = { stamp, column: readColumn(path, name, F) }));
+    return one.column;
   };
   let store = options.store;
   let kept: CollectedTexts | undefined;

@@ -188,6 +188,14 @@ test("columns: of latents that there are, under a name that a file can have; non
     await features.setColumn(name, null);
   }
   assert.deepEqual([features.columns(), readdirSync(join(root, "columns", "columns"))], [[], []]);
+  const reader = await openFeatures(join(root, "columns"));
+  for (const label of ["one", "two", undefined]) {
+    await features.setColumn("label", label === undefined ? null : { 1: label });
+    assert.equal(reader.feature(1).label, label); // what others write is seen
+  }
+  assert.throws(() => reader.column("label"), OptionError);
+  assert.throws(() => reader.column("\ud800"), OptionError);
+  reader.close();
   features.close();
   const others = await openFeatures(join(root, "columns")); // its files take over the numbers of those that were closed
   assert.throws(() => features.feature(1), (error: Error) => error instanceof DiskError && /found one that was closed/.test(error.message));
