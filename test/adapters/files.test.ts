@@ -23,6 +23,7 @@ test("ranges of a file are copies of its bytes, cut at its end", () => scratch(a
   assert.throws(() => source.slice(400, 600), (error: Error) => error instanceof DiskError && /ends at 500/.test(error.message));
   source.close();
   source.close();
+  assert.throws(() => source.slice(0, 16), (error: Error) => error instanceof DiskError && /found one that was closed\. .*openFeatures/.test(error.message));
   assert.throws(() => fileSource(join(folder, "none")), /ENOENT/);
 }));
 
