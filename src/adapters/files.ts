@@ -17,6 +17,8 @@ export function fileSource(path: string): ByteSource & { fill(from: number, byte
   const byteLength = fstatSync(file).size;
   let closed = false;
   const fill = (from: number, bytes: Uint8Array): void => {
+    if (closed) // its number may be another file's by now
+      throw new DiskError(`${path}: expected an open file, found one that was closed. Open again what it belongs to, such as with openFeatures(folder) or openStore(folder).`);
     for (let at = 0; at < bytes.length;) {
       // one read is at most 1 GiB: Linux stops a little short of 2 GiB
       const got = readSync(file, bytes, at, Math.min(bytes.length - at, 2 ** 30), from + at);
@@ -32,8 +34,6 @@ export function fileSource(path: string): ByteSource & { fill(from: number, byte
     byteLength,
     fill,
     slice(from, to) {
-      // its number may belong to another file by now
-      if (closed) throw new DiskError(`${path}: expected an open file, found one that was closed. Open what it belongs to again.`);
       // allocUnsafeSlow: memory of its own, not a window on the shared pool, so that `buffer` may be transferred
       const bytes = Buffer.allocUnsafeSlow(Math.max(0, Math.min(to, byteLength) - from));
       fill(from, bytes);

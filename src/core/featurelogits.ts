@@ -66,7 +66,7 @@ const LONGEST = 24; // characters
 
 /** One row a latent. */
 export function logitsTable({ latents, total, notes }: LogitsView): NotedTable {
-  const said = (list: TokenLogit[]): string => list.slice(0, SHOWN).map(({ text, value }) => `${quoted(text, LONGEST)} ${short(value)}`).join(", ");
+  const said = (list: TokenLogit[]): string => list.slice(0, SHOWN).map(({ text, value }) => `${quoted(text, LONGEST)} ${short(value)}`.replaceAll(" ", "\u00a0")).join(", "); // a line ends between pairs
   return {
     columns: ["latent", "likelier", "less likely"],
     rows: latents.map(({ latent, top, bottom }) => [latent, said(top), said(bottom)]),

@@ -27,7 +27,7 @@ export interface LatentScore {
   permutationP: number;
 }
 
-const COLUMNS = ["latent", "pooling", "training", "held-out", "AP", "token AUROC", "token AP", "z", "q", "permutation p"];
+const COLUMNS = ["latent", "pooling", "training AUROC", "AUROC", "AP", "token AUROC", "token AP", "z", "q", "permutation p"];
 
 export interface BestView {
   label: string;

@@ -125,7 +125,7 @@ export function pairFigure({ names: [a, b], threshold, forth, back }: ComparedPa
       data: [line(`${a} in ${b}`, forth, ORANGE), line(`${b} in ${a}`, back, BLUE)],
       layout: frame(title, {
         xaxis: axis({ range: [0, 1] }),
-        yaxis: axis({ rangemode: "tozero" }),
+        yaxis: axis({ range: [0, 112 * Math.max(0.01, ...cosineShares(forth.partners.cosine), ...cosineShares(back.partners.cosine))] }), // room for the names of the lines
         annotations: [...naming("cosine of the decoder row with the nearest of the other", "% of latents"), beside(threshold, `partner: ${threshold}`), beside(chance, "random directions")],
         shapes: [upright(threshold), upright(chance)],
         legend: { orientation: "h", x: 1, xanchor: "right", y: 1.02, yanchor: "bottom" },

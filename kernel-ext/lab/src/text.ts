@@ -43,7 +43,8 @@ export function drawText(node: HTMLElement, content: PackedText, host: Host): Dr
   const ask = (): void => {
     line ??= openLine(host.widget, "saelab.text", { id: live }, heard as (data: unknown) => void, ended);
     if (!line) status.textContent = "No kernel to ask: start one, and run the cell again.";
-    else if (area.value) {
+    else if (!area.value) status.textContent = "";
+    else {
       status.textContent = "reading …";
       asking = true;
       line.send({ text: area.value });
