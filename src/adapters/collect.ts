@@ -11,6 +11,7 @@ import type { Document, Model, Progress, Sae, Store } from "../core/types";
 import { appended, type EarlierCodes } from "./collectappend";
 import { modelToCollect, type ReadingOptions } from "./collectmodel";
 import { placeOf, storeToCollect, type RowPiece, type RowsToCollect } from "./collectrows";
+import { columnNames } from "./columns";
 import { codesReader, codesWriter, type CodesShard } from "./codes";
 import { clearBut, lockOf, MANIFEST, moveInto, partOf, readManifest, tidy, UNFINISHED, type FeaturesManifest } from "./family";
 import { writeFamily } from "./familywriter";
@@ -182,12 +183,15 @@ async function opened(folder: string, manifest: FeaturesManifest, store?: Store)
   if (!existsSync(join(folder, MANIFEST))) return undefined;
   try {
     const found = readManifest(folder);
-    if (identity(found) !== identity(manifest) || JSON.stringify(found.settings) !== JSON.stringify(manifest.settings)) return undefined;
-    return await openFeatures(folder, { store });
+    if (identity(found) === identity(manifest) && JSON.stringify(found.settings) === JSON.stringify(manifest.settings)) return await openFeatures(folder, { store });
   } catch (error) {
-    if (error instanceof FormatError) return undefined; // damaged, or of another version: to be replaced
-    throw error;
+    if (!(error instanceof FormatError)) throw error; // damaged, or of another version: to be replaced
   }
+  const columns = columnNames(folder);
+  if (!columns.length) return undefined;
+  throw new OptionError(
+    `${folder}: expected features that may be replaced, found others with ${columns.length === 1 ? "the column" : "columns"} ${columns.slice(0, 3).join(", ")}${columns.length > 3 ? "…" : ""} (labels, verdicts, scores), which would be lost. ` +
+    `Choose another folder, or remove ${join(folder, "columns")} first.`);
 }
 
 /** @throws OptionError if something that is not a feature family is in the way */

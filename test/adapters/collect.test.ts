@@ -336,6 +336,10 @@ test("a family that a killed collection had moved aside is put back; a finished 
   const labelled = await collect(store, { ...sae, encode }, { folder });
   assert.equal(labelled.feature(1).label, "says wait");
   labelled.close();
+  await assert.rejects(collect(store, { ...sae, encode }, { folder, examples: 3 }), (error: Error) => error instanceof OptionError && /the column label .*would be lost/.test(error.message));
+  const kept = await openFeatures(folder);
+  await kept.setColumn("label", null);
+  kept.close();
   const other = await collect(store, sae, { folder, examples: 3 });
   assert.deepEqual(readdirSync(inside), ["f"]);
   assert.deepEqual([other.manifest.settings.examples, other.columns()], [3, []]);
