@@ -1,13 +1,12 @@
 import { firingsOf, type Firings } from "../core/collect";
 import { triggersOf, type Trigger, type TriggerKind } from "../core/injection";
 import { FIRST, pooling, POOLINGS, type Pooling } from "../core/score";
+import { CHUNK } from "./featurerows";
 import type { Features } from "./features";
 import { breathe, stopIfInterrupted } from "./interrupt";
 import { positives, type Labelled } from "./labelled";
 
 /** What some latents do on the labelled sentences as they stand, read from the codes that were collected. */
-
-const CHUNK = 65_536; // rows of codes read at once
 
 /** Firings of some latents: latent latents[i] is number i. */
 export async function firingsOfSome(features: Features, latents: number[], stopped: string): Promise<Firings> {
