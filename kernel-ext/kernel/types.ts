@@ -324,7 +324,9 @@ export function createTypes({ root, prelude, given, lent, packageRoot, warn }: {
       const at = file(outline.dialect);
       const proposals = await ask(async (project) => {
         const { checker } = project;
-        const fits = ({ name }: { name: string }): boolean => name.startsWith(prefix) && !name.startsWith(OURS) && !name.startsWith("__");
+        // What stands in brackets, as a symbol's property does, is no word behind a dot.
+        const fits = ({ name, insertText = "" }: { name: string; insertText?: string }): boolean =>
+          name.startsWith(prefix) && !name.startsWith(OURS) && !name.startsWith("__") && !/^(\?\.)?\[/.test(insertText);
         let info;
         try {
           info = await checker.getCompletionsAtPosition(at, offset);

@@ -122,7 +122,7 @@ export function cofiringFigure({ nodes, pairs }: Graph, at: { x: number; y: numb
     figure: {
       data: [...edges, middles, dots(false), dots(true)].filter(({ x }) => x.bdata),
       layout: {
-        ...frame(`${title}: thicker lines, a larger share of common rows`, {
+        ...frame(`${title}: thicker lines, a larger share of common rows; larger dots fire more often`, {
           xaxis: axis({ ...bare, range: range(at.map(({ x }) => x)) }),
           yaxis: axis({ ...bare, range: range(at.map(({ y }) => y)), scaleanchor: "x" }),
           hovermode: "closest",

@@ -78,11 +78,12 @@ const LONG = 36; // characters from which a text goes on several lines where the
 /** Any table as HTML: numbers and percentages to the right, text in <code>, or as text where it is words. Survives JupyterLab's sanitiser unchanged. */
 export function tableHtml(table: TableView): string {
   const align = table.columns.map((_, c) => (isNumeric(table, c) ? "right" : "left"));
-  const wraps = (text: string): string => (text.length > LONG ? "white-space:normal;min-width:22em" : "white-space:nowrap");
-  const style = (c: number, text = ""): string => `text-align:${align[c]};padding:0.15em 0.8em 0.15em 0;border:0;vertical-align:baseline;${wraps(text)}`;
+  const wraps = (text: string): string => (text.length > LONG ? "normal" : "nowrap");
+  const style = (c: number, text = ""): string =>
+    `text-align:${align[c]};padding:0.15em 0.8em 0.15em 0;border:0;vertical-align:baseline;white-space:${wraps(text)}${text.length > LONG ? ";min-width:22em" : ""}`;
   const shown = (text: string, c: number): string => align[c] === "right" || table.words
     ? escapeHtml(text)
-    : `<code style="font-family:${MONO};background:transparent;padding:0;white-space:${text.length > LONG ? "normal" : "nowrap"}">${escapeHtml(text)}</code>`;
+    : `<code style="font-family:${MONO};background:transparent;padding:0;white-space:${wraps(text)}">${escapeHtml(text)}</code>`;
   const head = table.columns
     .map((name, c) => `<th style="${style(c)};border-bottom:${RULE};font-weight:600">${escapeHtml(name)}</th>`)
     .join("");

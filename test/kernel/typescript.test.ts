@@ -402,6 +402,9 @@ test("completion: members with types and documentation, names of earlier cells, 
   assert.deepEqual((await language.complete("kettle.zzz", 10)).proposals, []);
   assert.ok((await language.complete("const own = 1;\now", 17)).proposals.some(({ text }) => text === "own"));
   for (const name of ["given", "lastError", "require"]) assert.deepEqual((await language.complete(name.slice(0, -1), name.length - 1)).proposals.map(({ text }) => text), [name]);
+  await run("const secret: unique symbol = Symbol('s'); const pan = { [secret]: 1, 'two words': 2, lid: 3 }; const lidded: typeof pan | undefined = pan as typeof pan | undefined;");
+  assert.deepEqual((await language.complete("pan.", 4)).proposals.map(({ text }) => text), ["lid"]);
+  assert.deepEqual((await language.complete("lidded.", 7)).proposals.map(({ text }) => text), ["lid"]);
   await run("function brew() {} class Brewer {} interface Brewed { x: 1 } enum Brews { A }");
   const kinds = (await language.complete("let x: Brew | brew", 18)).proposals.concat((await language.complete("Brew", 4)).proposals).map(({ text, kind }) => `${text} ${kind}`);
   assert.deepEqual(kinds, ["brew function", "Brewed interface", "Brewer class", "Brews enum"]);

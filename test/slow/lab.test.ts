@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { Page } from "playwright-core";
-import { tableBundle } from "../../src/adapters/table";
+import { saidBundle } from "../../src/adapters/table";
 import { packageRoot } from "../../src/adapters/package";
 import { packBrowser } from "../../src/core/browser";
 import { documentView, packDocument } from "../../src/core/documentview";
@@ -30,7 +30,7 @@ const document = packDocument(documentView({ id: "d <b>1</b>", text, spans: [{ s
 const outputs = (): Output[] => [
   kind("heatmap", packHeatMap({ features: madeFeatures({ count: 3, examples: 4, hostile: true }), leftOut: ["<u>left</u>"] })),
   kind("document", document),
-  { data: tableBundle({ columns: ["name", "n", "share <b>"], rows: [["b", 3, "12 %"], ["<img src=x>", 20, "< 0.001 %"], ["a", 1, "3.1 %"]], total: 3 }) },
+  { data: saidBundle({ columns: ["name", "n", "share <b>"], rows: [["b", 3, "12 %"], ["<img src=x>", 20, "< 0.001 %"], ["a", 1, "3.1 %"]], total: 90 }, { title: "⚠ <b>said</b>", notes: ["to be <i>read</i> with it"], html: "", text: "" }) },
   { data: { "application/vnd.plotly.v1+json": trainingFigure(Array.from({ length: 20 }, (_, i) => ({ step: 10 * i, tokens: 1e4 * i, fvu: 1 / (1 + i), dead: 0.1 }) as never)).figure, "text/plain": "not drawn" } },
   kind("browser", packBrowser(madeBrowser({ count: 40, hostile: true }))),
 ];
@@ -81,7 +81,10 @@ test("a table sorts, a document's tokens are walked, a heat map's are told", asy
   const first = (): Promise<string[]> => page.$$eval(".saelab-table tbody tr td:first-child", (cells) => cells.map((cell) => cell.textContent!));
   const head = page.locator(".saelab-table th button");
   assert.deepEqual(await first(), ["b", "<img src=x>", "a"]);
+  const around = async (): Promise<string> => (await page.locator(".saelab-output", { has: page.locator(".saelab-table") }).innerText()).replaceAll(/\s+/g, " ");
+  assert.match(await around(), /^⚠ <b>said<\/b> .* the first 3 of 90 rows to be <i>read<\/i> with it$/);
   await head.nth(1).click();
+  assert.match(await around(), /the first 3 of 90 rows, sorted among themselves to be/);
   assert.deepEqual(await first(), ["<img src=x>", "b", "a"]);
   await head.nth(2).click();
   assert.deepEqual(await first(), ["b", "a", "<img src=x>"]);
@@ -130,6 +133,18 @@ test("pins outlive a cell that runs again, and the notebook's own windows of cel
   await page.waitForTimeout(500);
   await page.$eval(scroller, (panel) => void (panel.scrollTop = 0));
   await page.waitForFunction(`document.querySelector(".saelab-list")?.scrollTop === 400 && document.querySelectorAll(".saelab-feature").length > 5`);
+  assert.equal(await page.textContent(".saelab-pins"), "1");
+  // the new output has them too: saved, they are in the file; and a new output that this page has drawn no old one of finds them
+  await page.click(".saelab-feature .saelab-open");
+  await page.keyboard.press("Control+s");
+  const kept = (): unknown => lab.read("again.ipynb").cells[0].outputs[0]?.metadata?.[BROWSER];
+  for (let waited = 0; waited < 10_000 && !kept(); waited += 100) await page.waitForTimeout(100);
+  assert.equal((kept() as { pinned: number[] }).pinned.length, 1);
+  const bare = lab.read("again.ipynb");
+  bare.cells[0].outputs[0].metadata = {};
+  writeFileSync(join(lab.work, "bare.ipynb"), JSON.stringify(bare));
+  await page.goto(page.url().replace("again.ipynb", "bare.ipynb"));
+  await page.waitForSelector(".saelab-feature");
   assert.equal(await page.textContent(".saelab-pins"), "1");
   await page.close();
 });

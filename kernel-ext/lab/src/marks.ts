@@ -11,27 +11,48 @@ interface Kept {
   notes?: unknown;
 }
 
-/** Of the page's life: a cell that runs again shows the same features in a new output, without metadata. */
-const remembered = new Map<string, KeptMarks>();
+/**
+ * A cell that runs again shows the same features in a new output, without metadata, also one whose old output this page never drew: "Restart and run all" of a
+ * notebook just opened. So the browser keeps the marks too, by the features they are of.
+ */
+const place = (id: string): string => `saelab.marks.${id}`;
+const held = new Map<string, Kept>(); // of the page's life, where the browser keeps nothing
 
-export function readMarks(id: string, { model, mimeType }: Host): KeptMarks {
-  const { pinned, notes } = ((model().metadata ?? {})[mimeType] ?? {}) as Kept;
-  const marks: KeptMarks = {
-    pinned: new Set(Array.isArray(pinned) ? pinned.filter(Number.isInteger) : []),
-    notes: new Map(Object.entries(notes && typeof notes === "object" ? notes : {}).filter(([, text]) => typeof text === "string").map(([latent, text]) => [Number(latent), text as string])),
-  };
-  const before = remembered.get(id);
-  const fresh = !pinned && !notes && before !== undefined;
-  const found = fresh ? { pinned: new Set(before.pinned), notes: new Map(before.notes) } : marks;
-  remembered.set(id, found);
-  return found;
+function remember(id: string, kept: Kept | undefined): void {
+  held.set(id, kept ?? {});
+  try {
+    if (kept) localStorage.setItem(place(id), JSON.stringify(kept));
+    else localStorage.removeItem(place(id));
+  } catch {} // full, or forbidden
+}
+
+function recalled(id: string): Kept {
+  try {
+    return held.get(id) ?? (JSON.parse(localStorage.getItem(place(id)) ?? "{}") as Kept);
+  } catch {
+    return {};
+  }
+}
+
+const marksOf = ({ pinned, notes }: Kept): KeptMarks => ({
+  pinned: new Set(Array.isArray(pinned) ? pinned.filter(Number.isInteger) : []),
+  notes: new Map(Object.entries(notes && typeof notes === "object" ? notes : {}).filter(([, text]) => typeof text === "string").map(([latent, text]) => [Number(latent), text as string])),
+});
+
+/** Those of the output; of a fresh one those that its features had, which it gets at once, so that they are saved though nothing is changed. */
+export function readMarks(id: string, host: Host): KeptMarks {
+  const own = (host.model().metadata ?? {})[host.mimeType] as Kept | undefined;
+  const marks = marksOf(own ?? recalled(id));
+  if (own) remember(id, own);
+  else if (marks.pinned.size || marks.notes.size) setTimeout(() => saveMarks(id, marks, host)); // not while it is drawn
+  return marks;
 }
 
 /** Writes them into the output; the front end then marks the notebook as changed. */
 export function saveMarks(id: string, { pinned, notes }: KeptMarks, { model, mimeType }: Host): void {
-  remembered.set(id, { pinned, notes });
+  const kept = pinned.size || notes.size ? { pinned: [...pinned].sort((a, b) => a - b), notes: Object.fromEntries(notes) } : undefined;
+  remember(id, kept);
   const { data, metadata } = model();
   const { [mimeType]: _, ...rest } = metadata ?? {};
-  const kept = { pinned: [...pinned].sort((a, b) => a - b), notes: Object.fromEntries(notes) };
-  model().setData({ data, metadata: pinned.size || notes.size ? { ...rest, [mimeType]: kept } : rest });
+  model().setData({ data, metadata: kept ? { ...rest, [mimeType]: kept } : rest });
 }

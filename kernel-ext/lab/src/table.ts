@@ -24,7 +24,7 @@ export function drawTable(node: HTMLElement, { rows: packed, ...rest }: PackedTa
       head.setAttribute("aria-sort", c === by ? (way > 0 ? "descending" : "ascending") : "none");
       head.replaceChildren(button);
     });
-    const part = node.querySelector(".saelab-table > p"); // not all rows are here, and the order is of these
+    const part = node.querySelector("table + p"); // not all rows are here, and the order is of these
     if (part && by >= 0) part.textContent += ", sorted among themselves";
   }
   node.addEventListener("click", (event) => {
