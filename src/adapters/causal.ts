@@ -177,7 +177,7 @@ async function activity(model: Model, sae: Sae, hook: string, ids: Int32Array[],
  * A write that changes one latent and keeps what the SAE does not explain. A plain top-k SAE is part of the graph; of other kinds rows go through its
  * encoder here, and get what the changed latent adds to its reconstruction.
  */
-export function latentWrite(hook: string, sae: Sae, latent: number, by: { clamp?: number; times?: number }, from = 1): Write {
+function latentWrite(hook: string, sae: Sae, latent: number, by: { clamp?: number; times?: number }, from = 1): Write {
   const at = { from };
   if (isPlain(sae.weights)) return { hook, at, sae, latent, ...(by.clamp === undefined ? { times: by.times! } : { clamp: by.clamp }) };
   return {

@@ -4,6 +4,7 @@ import { DENSE } from "../core/measure";
 import { textColumn } from "./columns";
 import type { Features } from "./features";
 import { breathe, stopIfInterrupted } from "./interrupt";
+import { requireLatents } from "./latents";
 import { inPieces } from "./pieces";
 import { plotted } from "./plots";
 import type { Shown } from "./show";
@@ -29,8 +30,7 @@ export async function cofiringGraph(features: Features, latents?: number[], { pa
   for (const [name, value, most] of [["partners", partners, 16], ["pairs", pairs, 1000]] as const)
     if (!Number.isSafeInteger(value) || value < 1 || value > most) throw new OptionError(`cofiringGraph: ${name}: expected a whole number from 1 to ${most}, found ${value}.`);
   if (latents && (!latents.length || latents.length > MOST)) throw new OptionError(`cofiringGraph: latents: expected 1 to ${MOST}, found ${latents.length}.`);
-  const wrong = latents?.find((latent) => !Number.isInteger(latent) || latent < 0 || latent >= features.count);
-  if (wrong !== undefined) throw new OptionError(`${features.path}: expected a latent from 0 to ${features.count - 1}, found ${wrong}.`);
+  requireLatents(latents ?? [], features.count, features.path);
   const { density } = features.statistics;
   const label = textColumn(features, "label");
   const facts = (latent: number): { density: number; label?: string } => ({ density: density[latent], ...(label(latent) ? { label: label(latent) } : {}) });

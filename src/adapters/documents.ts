@@ -4,6 +4,7 @@ import { timelineFigure } from "../core/featureplots";
 import type { Document, Tokens } from "../core/types";
 import { textColumn } from "./columns";
 import type { Features } from "./features";
+import { requireLatents } from "./latents";
 import { plotted } from "./plots";
 import { colored, shown, type Shown, type ShownNow } from "./show";
 
@@ -29,8 +30,7 @@ export async function documentFirings(features: Features, latents: number[], doc
   const number = typeof document === "number" ? document : documents.findIndex(({ id }) => id === document);
   if (!documents[number])
     throw new OptionError(`${features.path}: expected a document from 0 to ${documents.length - 1} or the id of one, found ${JSON.stringify(document)}.`);
-  const wrong = latents.find((latent) => !Number.isInteger(latent) || latent < 0 || latent >= features.count);
-  if (wrong !== undefined) throw new OptionError(`${features.path}: expected a latent from 0 to ${features.count - 1}, found ${wrong}.`);
+  requireLatents(latents, features.count, features.path);
   const { from, to } = features.documentRows(number);
   if (from === to)
     throw new OptionError(`${features.path}: expected a document on the side "${features.manifest.split}" with rows, found ${documents[number].id}. collect(store, sae) takes all.`);

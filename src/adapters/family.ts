@@ -34,7 +34,7 @@ export const examplesFile = (block: number): string => `examples-${String(block)
 
 /** Where a family is made, what it was before it was replaced, and the lock. */
 export const partOf = (folder: string): string => join(dirname(folder), `.${basename(folder)}.part`);
-export const asideOf = (folder: string): string => join(dirname(folder), `.${basename(folder)}.old`);
+const asideOf = (folder: string): string => join(dirname(folder), `.${basename(folder)}.old`);
 export const lockOf = (folder: string): string => join(dirname(folder), `.${basename(folder)}.lock`);
 
 export interface FeaturesManifest {

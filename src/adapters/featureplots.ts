@@ -3,6 +3,7 @@ import { densityFigure } from "../core/evaluationplot";
 import { activationFigure } from "../core/featureplots";
 import { densityHistogram } from "../core/measure";
 import type { Features } from "./features";
+import { requireLatents } from "./latents";
 import { plotted } from "./plots";
 import type { Shown } from "./show";
 
@@ -25,8 +26,7 @@ export function activationHistogram(features: Features, latent: number): Shown {
  */
 export function densityPlot(features: Features, { latents = [] }: { latents?: number[] } = {}): Shown {
   if (latents.length > MOST) throw new OptionError(`densityPlot: latents: expected at most ${MOST}, found ${latents.length}. Their numbers would cover one another.`);
-  const wrong = latents.find((latent) => !Number.isInteger(latent) || latent < 0 || latent >= features.count);
-  if (wrong !== undefined) throw new OptionError(`${features.path}: expected a latent from 0 to ${features.count - 1}, found ${wrong}.`);
+  requireLatents(latents, features.count, features.path);
   const { density } = features.statistics;
   return plotted(densityFigure(densityHistogram(density), "Density of the latents", latents.map((latent) => ({ latent, density: density[latent] }))));
 }

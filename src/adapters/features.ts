@@ -15,6 +15,7 @@ import { openNames } from "./familynames";
 import { openFamily } from "./familyreader";
 import { readTextsKept, type CollectedTexts } from "./familytexts";
 import { keptLogits } from "./keptlogits";
+import { requireLatents } from "./latents";
 import { DISPLAY, heatMap, showing, type FeatureList, type ShownNow } from "./show";
 import { openStore } from "./store";
 import { dataFrame, type DataFrame } from "./table";
@@ -154,8 +155,8 @@ export async function openFeatures(path: string, options: { store?: Store } = {}
   };
 
   const checked = (latent: number): number => {
-    if (Number.isInteger(latent) && latent >= 0 && latent < F) return latent;
-    throw new OptionError(`${path}: expected a latent from 0 to ${F - 1}, found ${latent}.`);
+    requireLatents([latent], F, path);
+    return latent;
   };
   const together = (latent: number): Partner[] => family.together(checked(latent));
   const feature = (latent: number, most = Infinity): CollectedFeature => {

@@ -1,10 +1,11 @@
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import path from "node:path";
 import { OptionError } from "../core/errors";
 import { kernelSpec, type KernelSpec } from "../../kernel-ext/kernel/spec";
 import { installExtension, uninstallExtension } from "./labextension";
 import { findVenv, packageRoot } from "./package";
+import { staged } from "./staging";
 
 /** Where Jupyter finds the kernel: <data folder>/kernels/<name>, with kernel.json and logos. Node built-ins only, since set-up uses this too. */
 
@@ -59,7 +60,7 @@ export function uninstallKernel(options: KernelPlace = {}): Installed {
       `${folder}: expected a kernelspec of saelab, found ${found.what}. Nothing was removed. ` +
       `If that kernel is to go: jupyter kernelspec remove ${path.basename(folder)}.`);
   }
-  staged(folder, (staging) => renameSync(folder, path.join(staging, "old")));
+  staged(folder, path.dirname(folder), (staging) => renameSync(folder, path.join(staging, "old")));
   const kernels = path.dirname(folder);
   const needed = readdirSync(kernels).some((name) => occupant(path.join(kernels, name))?.ours);
   return { kernel: folder, extension: needed ? undefined : uninstallExtension(dataOf(folder)) };
@@ -74,7 +75,7 @@ export function writeKernel(folder: string, displayName?: string): void {
   if (found && !found.ours) {
     throw new OptionError(`${folder}: expected nothing there or a kernelspec of saelab, found ${found.what}. Choose another name (--name NAME).`);
   }
-  staged(folder, (staging) => {
+  staged(folder, path.dirname(folder), (staging) => {
     const made = path.join(staging, "new");
     const names = [...readdirSync(LOGOS), "kernel.json"]; // in this order: what starts the kernel changes last
     mkdirSync(made);
@@ -130,25 +131,6 @@ function occupant(folder: string): { ours: boolean; what: string } | undefined {
     return { ours: (argv ?? []).some((word) => MAIN.test(word)), what: `${display_name} (${(argv ?? []).join(" ")})` };
   } catch {
     return { ours: false, what: "something without a readable kernel.json" };
-  }
-}
-
-/**
- * Gives `work` a fresh folder beside the kernel's, on the same disk, and removes it afterwards with what was moved there.
- * Jupyter takes every folder that holds a kernel.json for a kernel: what is half made must lie one level deeper, in that folder.
- */
-function staged(folder: string, work: (staging: string) => void): void {
-  const kernels = path.dirname(folder);
-  let staging: string | undefined;
-  try {
-    mkdirSync(kernels, { recursive: true });
-    staging = mkdtempSync(path.join(kernels, ".saelab-"));
-    work(staging);
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new OptionError(`${folder}: expected to write there, found ${code ?? message}. Choose a folder of your own: --user or --prefix DIR.`, { cause: error });
-  } finally {
-    if (staging) rmSync(staging, { recursive: true, force: true });
   }
 }
 

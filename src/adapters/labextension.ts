@@ -1,7 +1,8 @@
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import path from "node:path";
 import { OptionError } from "../core/errors";
 import { packageRoot } from "./package";
+import { staged } from "./staging";
 
 /** Where JupyterLab and Notebook find our renderers: <data folder>/labextensions/saelab, as set-up built it. Node built-ins only, since set-up uses this too. */
 
@@ -26,6 +27,8 @@ const isOurs = (folder: string): boolean => {
 };
 
 const folderIn = (data: string): string => path.join(data, "labextensions", NAME);
+/** Not below labextensions: what lies there Jupyter takes for extensions. */
+const beside = (folder: string): string => path.join(folder, "..", "..");
 
 /** What `installExtension` would write, as one string: names of built files have their contents' hash. */
 export const extensionContents = (): string => JSON.stringify(manifestOf(BUILT) ?? "not built");
@@ -40,7 +43,7 @@ export function installExtension(data: string): string | undefined {
   const folder = folderIn(data);
   if (existsSync(folder) && readdirSync(folder).length && !isOurs(folder))
     throw new OptionError(`${folder}: expected nothing there or saelab's own JupyterLab extension, found another. Move it away, and run the command again.`);
-  aside(folder, (staging) => {
+  staged(folder, beside(folder), (staging) => {
     const made = path.join(staging, "new");
     cpSync(BUILT, made, { recursive: true, dereference: true });
     if (existsSync(folder)) renameSync(folder, path.join(staging, "old"));
@@ -53,21 +56,6 @@ export function installExtension(data: string): string | undefined {
 export function uninstallExtension(data: string): string | undefined {
   const folder = folderIn(data);
   if (!isOurs(folder)) return undefined;
-  aside(folder, (staging) => renameSync(folder, path.join(staging, "old")));
+  staged(folder, beside(folder), (staging) => renameSync(folder, path.join(staging, "old")));
   return folder;
-}
-
-/** A folder on the same disk, but not below labextensions: what lies there Jupyter takes for extensions. */
-function aside(folder: string, work: (staging: string) => void): void {
-  let staging: string | undefined;
-  try {
-    mkdirSync(path.dirname(folder), { recursive: true });
-    staging = mkdtempSync(path.join(folder, "..", "..", ".saelab-"));
-    work(staging);
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new OptionError(`${folder}: expected to write there, found ${code ?? message}. Choose a folder of your own: --user or --prefix DIR.`, { cause: error });
-  } finally {
-    if (staging) rmSync(staging, { recursive: true, force: true });
-  }
 }

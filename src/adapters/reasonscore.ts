@@ -3,6 +3,7 @@ import { checkGroups, REASONING_WORDS, reasonSums, reasonTable, windowsOf, type 
 import type { Progress, Sae } from "../core/types";
 import { eachRows } from "./featurerows";
 import type { Features } from "./features";
+import { requireLatents } from "./latents";
 import { meter } from "./progress";
 import { defaultProgress } from "./progressbar";
 import { DISPLAY, showing, type ShownNow } from "./show";
@@ -70,7 +71,7 @@ export async function reasonScore(features: Features, options: ReasonOptions = {
   if (!measures.rows.inside)
     throw new StoreError(`${features.path}: expected texts in which some of the words occur (${names.join(", ")}), found none of them. Give words of these texts as { groups }.`);
   const of = (latent: number): ReasonScored => {
-    if (!Number.isInteger(latent) || latent < 0 || latent >= F) throw new OptionError(`${features.path}: expected a latent from 0 to ${F - 1}, found ${latent}.`);
+    requireLatents([latent], F, features.path);
     const shares = names.map((name, g): [string, number] => [name, measures.groups[latent * names.length + g]]);
     const all = shares.reduce((sum, [, mean]) => sum + mean, 0);
     return {

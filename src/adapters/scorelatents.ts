@@ -11,7 +11,7 @@ import { inPieces } from "./pieces";
 import { pause, STOPPED, type Task } from "./scoretask";
 
 /** Latents of each label whose p comes from permuted documents. */
-export const PERMUTED = 100;
+const PERMUTED = 100;
 
 /** All latents × labels; by label. */
 export interface ScoredLatents {

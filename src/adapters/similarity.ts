@@ -6,6 +6,7 @@ import { visible } from "../core/token";
 import type { Progress, Sae } from "../core/types";
 import type { Features } from "./features";
 import { breathe, stopIfInterrupted } from "./interrupt";
+import { requireLatents } from "./latents";
 import { plotted } from "./plots";
 import { meter } from "./progress";
 import { defaultProgress } from "./progressbar";
@@ -20,10 +21,6 @@ const STOPPED = "Nothing of this comparison was kept: run it again.";
 const PRODUCT = 2 ** 24; // cosines at once: 64 MB
 
 const widthOf = ({ weights: { d, dOut = d } }: Sae): number => dOut;
-
-const requireLatent = (latent: number, latents: number, what: string): void => {
-  if (!Number.isInteger(latent) || latent < 0 || latent >= latents) throw new OptionError(`${what}: expected a latent from 0 to ${latents - 1}, found ${latent}.`);
-};
 
 const requireCount = (what: string, value: number): void => {
   if (!Number.isSafeInteger(value) || value < 1) throw new OptionError(`${what}: count: expected a whole number from 1 on, found ${value}.`);
@@ -62,7 +59,7 @@ export function similarFeatures(of: Features | Sae, latent: number, options: Sim
   if (by !== "decoder" && !features) throw new OptionError(`similarFeatures: by "${by}" needs what fires together: expected { features }, found an SAE only.`);
   const latents = sae?.weights.latents ?? features!.count;
   if (sae && features && features.count !== latents) throw new OptionError(`similarFeatures: expected features of this SAE's ${latents} latents, found ${features.count}.`);
-  requireLatent(latent, latents, "similarFeatures");
+  requireLatents([latent], latents, "similarFeatures");
 
   const cosine = by === "together" ? undefined : cosinesWith(sae!.weights.wDec, widthOf(sae!), latent);
   const together = new Map(by === "decoder" ? [] : features!.together(latent).map((one) => [one.latent, { count: one.count, score: one.score }]));
@@ -120,7 +117,7 @@ export async function nearestFeatures(a: Sae, b: Sae, { count = 1, latents, prog
   const { subset } = a.weights; // of a part rows are not numbered as latents are
   const rowOf = subset && new Map(Array.from(subset, (latent, row) => [latent, row]));
   for (const latent of latents ?? []) {
-    if (!rowOf) requireLatent(latent, a.weights.latents, "nearestFeatures");
+    if (!rowOf) requireLatents([latent], a.weights.latents, "nearestFeatures");
     else if (!rowOf.has(latent)) throw new OptionError(`nearestFeatures: expected some of the ${rowOf.size} latents that were loaded, found ${latent}.`);
   }
   const asked = Int32Array.from(latents ?? subset ?? Array(a.weights.latents).keys());

@@ -1,7 +1,8 @@
 import { percent } from "./html";
 import type { NotedTable } from "./noted";
-import type { Pieces } from "./pieces";
+import { atOnce, type Pieces } from "./pieces";
 import { permutation, random } from "./random";
+import { bootstrapped } from "./stratified";
 import type { Origin, Sparse } from "./types";
 
 /**
@@ -143,27 +144,23 @@ export interface DetectionScore {
 /** @param said of each context, undefined where there was no answer */
 export function detectionScoreOf(latent: number, label: string, contexts: DetectionContext[], said: (boolean | undefined)[], seed: number, resamples = 1000): DetectionScore {
   const answered = contexts.flatMap((context, i) => (said[i] === undefined ? [] : [{ ...context, right: said[i] === context.active }]));
-  const documents = [...new Set(answered.map(({ document }) => document))];
-  // of each document: contexts on which it fires and those found, contexts on which it does not and those left alone
-  const counts = documents.map((one) => {
-    const own = answered.filter(({ document }) => document === one);
-    const [on, off] = [own.filter(({ active }) => active), own.filter(({ active }) => !active)];
-    return [on.length, on.filter(({ right }) => right).length, off.length, off.filter(({ right }) => right).length];
-  });
-  const shares = (draw: Iterable<number>): { sensitivity: number; specificity: number; sums: number[] } => {
-    const sums = [0, 0, 0, 0];
-    for (const i of draw) counts[i].forEach((n, j) => (sums[j] += n));
+  const weigh = (weight?: ArrayLike<number>): { sensitivity: number; specificity: number; sums: number[] } => {
+    const sums = [0, 0, 0, 0]; // contexts on which it fires, of these found; others, of these left alone
+    answered.forEach(({ active, right }, i) => {
+      const w = weight ? weight[i] : 1;
+      sums[active ? 0 : 2] += w;
+      if (right) sums[active ? 1 : 3] += w;
+    });
     return { sensitivity: sums[1] / sums[0], specificity: sums[3] / sums[2], sums };
   };
-  const { sensitivity, specificity, sums } = shares(counts.keys());
-  const rng = random(seed, latent);
-  const drawn = Array.from({ length: resamples }, () => {
-    const { sensitivity: a, specificity: b } = shares(Array.from(counts, () => rng.below(counts.length)));
-    return (a + b) / 2;
-  }).filter((one) => !Number.isNaN(one)).sort((a, b) => a - b);
-  const quantile = (q: number): number => drawn[Math.min(drawn.length - 1, Math.floor(q * drawn.length))] ?? NaN;
+  const { sensitivity, specificity, sums } = weigh();
+  const balanced = (weight: ArrayLike<number>): number[] => {
+    const { sensitivity: a, specificity: b } = weigh(weight);
+    return [(a + b) / 2];
+  };
+  const [interval] = atOnce(bootstrapped(answered.map(({ document }) => document), balanced, random(seed, latent), resamples));
   return {
-    latent, label, balancedAccuracy: (sensitivity + specificity) / 2, interval: [quantile(0.025), quantile(0.975)], sensitivity, specificity,
+    latent, label, balancedAccuracy: (sensitivity + specificity) / 2, interval, sensitivity, specificity,
     active: sums[0], silent: sums[2], unanswered: contexts.length - answered.length,
   };
 }

@@ -38,7 +38,7 @@ export interface DocumentView {
 export const MOST_LATENTS = 8;
 
 /** Colour and letter of a latent, by its place. */
-export const hueOf = (place: number): Hue => (place ? HUES[place - 1] : ORANGE);
+const hueOf = (place: number): Hue => (place ? HUES[place - 1] : ORANGE);
 export const markOf = (place: number): string => String.fromCharCode(97 + place);
 
 /** @param tokens offsets of the document's tokens, in UTF-16 units; `values` of a latent are one a token */

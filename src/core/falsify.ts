@@ -92,7 +92,7 @@ export function injectionOutcome(injection: Omit<Injection, "outcome">): Outcome
 export const strongestKind = (injection: Omit<Injection, "outcome">): Injection["kinds"][number] =>
   injection.kinds.reduce((a, b) => (share(b.rate) - controlRate(injection, b.kind) > share(a.rate) - controlRate(injection, a.kind) ? b : a));
 
-export const lengthOf = (kind: TriggerKind): number => (kind === "3 tokens" ? 3 : kind === "2 tokens" ? 2 : 1);
+const lengthOf = (kind: TriggerKind): number => (kind === "3 tokens" ? 3 : kind === "2 tokens" ? 2 : 1);
 
 /** A detector that needs no SAE, found with the same freedom; its lead is the latent's over it. */
 export type Control = Omit<Detector, "searched"> & { searched: number };

@@ -179,7 +179,7 @@ export const groupsHtml = (groups: HeatMapFeature["groups"], style: LineStyle, c
     .join("");
 
 /** A feature of a map: its header and its lines. */
-export function featureHtml(feature: HeatMapFeature, map: Pick<HeatMap, "scale" | "shading">, wrap = false): string {
+function featureHtml(feature: HeatMapFeature, map: Pick<HeatMap, "scale" | "shading">, wrap = false): string {
   const [top, ...more] = feature.groups;
   const style = lineStyle(feature, map, wrap);
   const characters = originColumns(feature.groups.flatMap(({ examples }) => examples));

@@ -42,7 +42,7 @@ function lineHtml(example: HeatMapExample, { maxOf, shading, wrap }: LineStyle, 
 /** Columns of the origins of some examples, as wide as the longest, so that the peaks of all groups stand below one another. */
 export const originColumns = (examples: HeatMapExample[]): number => Math.min(WIDEST, examples.reduce((most, example) => Math.max(most, columns(originOf(example))), 0));
 
-export const PRE = `margin:0;${PLAIN_PRE};font-size:12.5px;line-height:1.6;white-space:pre;overflow:hidden`;
+const PRE = `margin:0;${PLAIN_PRE};font-size:12.5px;line-height:1.6;white-space:pre;overflow:hidden`;
 
 /** Lines of one group. @param characters of the column of origins */
 export function linesHtml(examples: HeatMapExample[], style: LineStyle, characters = originColumns(examples)): string {

@@ -22,7 +22,7 @@ export function markedText({ tokens, values, peak }: Example, text: (id: number)
 }
 
 /** Line breaks as they are written in code, so that an example is one line. */
-export const oneLine = (text: string): string => text.replaceAll("\r", "").replaceAll("\n", "\\n");
+const oneLine = (text: string): string => text.replaceAll("\r", "").replaceAll("\n", "\\n");
 
 /** @param examples as {@link markedText} makes them, strongest first */
 export function labelPrompt(examples: string[], hints: { promoted?: string[]; strongest?: string[] } = {}): ChatMessage[] {

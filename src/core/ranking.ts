@@ -1,5 +1,6 @@
 import type { Pieces } from "./pieces";
 import type { Random } from "./random";
+import { bootstrapped } from "./stratified";
 
 /**
  * Scores and labels → how well the one tells the other.
@@ -223,31 +224,10 @@ export function* bootstrap(
   rng: Random,
   resamples = 400,
 ): Pieces<{ interval: [number, number]; lead: [number, number] }[]> {
-  const names = [...new Set(document)];
-  const number = new Map(names.map((d, i) => [d, i]));
-  const of = Int32Array.from(document, (d) => number.get(d)!);
   const sorted = scores.map(groups);
-  const values = scores.map(() => [] as number[]);
-  const leads = scores.map(() => [] as number[]);
-  const drawn = new Float64Array(names.length);
-  const weight = new Float64Array(document.length);
-  for (let b = 0; b < resamples; b++) {
-    if (b % 4 === 3) yield;
-    drawn.fill(0);
-    for (let i = 0; i < names.length; i++) drawn[rng.below(names.length)]++;
-    for (let i = 0; i < weight.length; i++) weight[i] = drawn[of[i]];
+  const found = yield* bootstrapped(document, (weight) => {
     const got = sorted.map((one) => weightedAuroc(one, positive, weight));
-    if (Number.isNaN(got[0])) continue; // a draw without positives
-    got.forEach((value, i) => {
-      values[i].push(value);
-      leads[i].push(got[0] - value);
-    });
-  }
-  const quantile = (list: number[], q: number): number =>
-    list[Math.min(list.length - 1, Math.floor(q * list.length))] ?? NaN;
-  const interval = (list: number[]): [number, number] => {
-    list.sort((a, b) => a - b);
-    return [quantile(list, 0.025), quantile(list, 0.975)];
-  };
-  return values.map((list, i) => ({ interval: interval(list), lead: interval(leads[i]) }));
+    return [...got, ...got.map((value) => got[0] - value)];
+  }, rng, resamples);
+  return scores.map((_, i) => ({ interval: found[i], lead: found[scores.length + i] }));
 }
