@@ -63,6 +63,27 @@ export class EngineError extends Error {
   override name = "EngineError";
 }
 
+/**
+ * An engine ran out of memory: the machine's, or the card's.
+ * @property intact whether what it worked on is as it was before the call: a training step may then go on with smaller pieces
+ * @property bytes that were asked for, where the engine tells
+ */
+export class MemoryError extends EngineError {
+  override name = "MemoryError";
+  readonly intact: boolean;
+  readonly bytes: number | undefined;
+  constructor(message: string, { intact = false, bytes, cause }: { intact?: boolean; bytes?: number; cause?: unknown } = {}) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.intact = intact;
+    this.bytes = bytes;
+  }
+}
+
+/** A device (a graphics card, its driver) went away, and with it all that lay in its memory. */
+export class DeviceLostError extends EngineError {
+  override name = "DeviceLostError";
+}
+
 /** A loop was asked to stop. What it had finished is kept; the message says where. */
 export class InterruptError extends Error {
   override name = "InterruptError";

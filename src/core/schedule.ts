@@ -52,6 +52,13 @@ export function firing(latents: number, deadAfter: number, since: Float64Array =
       for (let f = 0; f < latents; f++) since[f] += rows;
       for (let i = 0; i < index.length; i++) if (value[i] > 0) since[index[i]] = 0;
     },
+    /**
+     * Counts several updates of `rows` tokens each, of which only the end is known.
+     * @param silent [F]: updates since the latent last fired, counted within these; 0 fired in the last, `updates` in none
+     */
+    silent(rows: number, updates: number, silent: Int32Array): void {
+      for (let f = 0; f < latents; f++) since[f] = silent[f] < updates ? silent[f] * rows : since[f] + updates * rows;
+    },
     /** Latents silent for more than `deadAfter` tokens, ascending. */
     dead(): Int32Array {
       let n = 0;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { random } from "../../src/core/random";
 import { auxiliary, defaultBatch, defaultDeadAfter, defaultLearningRate, firing, learningRateAt } from "../../src/core/schedule";
 
 test("learning rate: the recipe's formula, constant, then linear over the last fifth", () => {
@@ -36,4 +37,24 @@ test("a latent is dead after it was silent for more than so many tokens, and ali
   assert.deepEqual([...fires.dead()], [1, 3]);
   fires.count(10, Int32Array.of(3), Float32Array.of(0.1));
   assert.deepEqual([...fires.dead()], [1]);
+});
+
+test("updates counted several at a time leave the counters of one at a time", () => {
+  const rng = random(3);
+  const latents = 50, k = 2, rows = 4;
+  for (const strides of [[1, 1, 1, 1, 1, 1], [6], [4, 2], [1, 5]]) {
+    const [one, several] = [firing(latents, 12), firing(latents, 12)];
+    for (const updates of strides) {
+      const silent = new Int32Array(latents).fill(updates);
+      for (let u = 0; u < updates; u++) {
+        const index = Int32Array.from({ length: rows * k }, () => rng.below(latents)), value = Float32Array.from(index, () => rng.below(2)); // half of them 0: silence
+        one.count(rows, index, value);
+        index.forEach((f, i) => value[i] > 0 && (silent[f] = updates - 1 - u));
+      }
+      several.silent(rows, updates, silent);
+      assert.deepEqual(several.since, one.since);
+      assert.deepEqual(several.dead(), one.dead());
+    }
+    assert.ok(several.dead().length > 0 && several.dead().length < latents);
+  }
 });
