@@ -1,0 +1,46 @@
+/**
+ * Which NVIDIA card is meant, where there are several. TensorFlow takes all that it sees, and CUDA counts them by speed, nvidia-smi by their
+ * slot: a card is named by its UUID.
+ */
+
+/** As nvidia-smi tells of it; bytes. */
+export interface Card {
+  index: number;
+  name: string;
+  uuid: string;
+  memory: number;
+  free: number;
+  processes: { pid: number; name: string; memory: number }[];
+}
+
+export type FoundCards = { there: true; cards: Card[] } | { there: false; why: string };
+
+/**
+ * What CUDA_VISIBLE_DEVICES is to be before TensorFlow loads, of several cards the one with the most free memory.
+ * @returns no `visible` where the variable is to be left as it is; `card` that a training will run on, where that is known
+ */
+export function chooseCard(found: FoundCards, env: Record<string, string | undefined>): { visible?: string; why: string; card?: Card } {
+  const set = env.CUDA_VISIBLE_DEVICES;
+  if (!found.there) return { why: found.why };
+  const { cards } = found;
+  if (set !== undefined) return { why: `CUDA_VISIBLE_DEVICES is ${JSON.stringify(set)}`, card: named(cards, set) };
+  if (cards.length < 2) return { why: cards.length ? "it is the only card" : "there is no card", card: cards[0] };
+  const card = cards.reduce((best, one) => (one.free > best.free ? one : best));
+  const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
+  const all = cards.map(({ index, name, free }) => `${index}: ${name}, ${gigabytes(free)}`).join("; ");
+  return { visible: card.uuid, card, why: `card ${card.index} of ${cards.length} has the most free memory (${all})` };
+}
+
+/** The first card of such a list, by number or by (the beginning of) its UUID; an entry that names none ends the list, as CUDA has it. */
+function named(cards: Card[], list: string): Card | undefined {
+  const first = list.split(",")[0].trim();
+  if (!first) return undefined;
+  return /^\d+$/.test(first) ? cards.find(({ index }) => index === Number(first)) : cards.find(({ uuid }) => uuid.startsWith(first));
+}
+
+/** Other processes on a card, largest first, in words; nothing where there are none. */
+export function othersOn(card: Card, own: number): string | undefined {
+  const others = card.processes.filter(({ pid }) => pid !== own).sort((a, b) => b.memory - a.memory);
+  if (!others.length) return undefined;
+  return others.map(({ pid, name, memory }) => `${name} (pid ${pid}) has ${Math.round(memory / 1e6).toLocaleString("en")} MB`).join(", ");
+}
