@@ -99,7 +99,7 @@ const adam: Kernel = ([variable, m, v, beta1Power, beta2Power, learningRate, bet
   return [];
 };
 
-const VARIABLE_KERNELS: Record<string, Kernel> = {
+export const VARIABLE_KERNELS: Record<string, Kernel> = {
   VarHandleOp: () => [tensorOf(new Float32Array(0), [], DT.variant, { count: 0 }, {} satisfies Variable)],
   AssignVariableOp: ([handle, value]) => {
     put(handle.of as Variable, value);
