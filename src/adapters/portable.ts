@@ -1,6 +1,7 @@
 import { DT, type Dtype } from "./dtype";
 import { linearKernels } from "./portablelinear";
 import { ARRAY_KERNELS, tensorOf, type Attribute, type Attributes, type Kernel, type Tensor } from "./portableops";
+import { takeBack } from "./portablepool";
 import { plainProduct, wasmProduct, type Product } from "./portableproduct";
 import type { Binding } from "./tensorflow";
 
@@ -40,7 +41,7 @@ export function portableBinding(device: PortableDevice): Binding {
       return register(tensorOf(data, shape, dtype as Dtype)).id;
     },
     deleteTensor(id) {
-      find(id).holders.count--;
+      letGo(find(id));
       tensors.delete(id);
     },
     tensorDataSync: (id) => find(id).data.slice() as Float32Array | Int32Array,
@@ -74,9 +75,13 @@ const variableOf = ({ of }: Tensor): Variable & { value: Tensor } => {
 
 const put = (variable: Variable, value: Tensor | undefined): void => {
   if (value) value.holders.count++;
-  if (variable.value) variable.value.holders.count--;
+  if (variable.value) letGo(variable.value);
   variable.value = value;
 };
+
+function letGo({ data, holders }: Tensor): void {
+  if (--holders.count === 0) takeBack(data);
+}
 
 /** The variable's numbers, to be written to: a copy of its own where a tensor has the same. */
 function owned(handle: Tensor): Float32Array {
@@ -91,10 +96,13 @@ const adam: Kernel = ([variable, m, v, beta1Power, beta2Power, learningRate, bet
   const [w, first, second, g] = [owned(variable), owned(m), owned(v), gradient.data];
   const [b1, b2, eps] = [beta1, beta2, epsilon].map(({ data }) => data[0]);
   const rate = (learningRate.data[0] * Math.sqrt(1 - beta2Power.data[0])) / (1 - beta1Power.data[0]);
-  for (let i = 0; i < w.length; i++) {
-    first[i] += (g[i] - first[i]) * (1 - b1);
-    second[i] += (g[i] * g[i] - second[i]) * (1 - b2);
-    w[i] -= (rate * first[i]) / (Math.sqrt(second[i]) + eps);
+  const [c1, c2, count] = [1 - b1, 1 - b2, w.length];
+  for (let i = 0; i < count; i++) {
+    const x = g[i];
+    const mean = first[i] + (x - first[i]) * c1, square = second[i] + (x * x - second[i]) * c2;
+    first[i] = mean;
+    second[i] = square;
+    w[i] -= (rate * mean) / (Math.sqrt(square) + eps);
   }
   return [];
 };

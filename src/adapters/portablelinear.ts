@@ -1,5 +1,6 @@
 import { EigenvalueDecomposition, Matrix as Dense } from "ml-matrix";
-import { floatsOf, tensorOf, zerosOf, type Kernel, type Numbers, type Tensor } from "./portableops";
+import { floatsOf, tensorOf, type Kernel, type Tensor } from "./portableops";
+import { blankFloats } from "./portablepool";
 import type { Product } from "./portableproduct";
 import { DT } from "./dtype";
 
@@ -11,11 +12,11 @@ interface Csr {
   columns: number;
   start: Int32Array;
   column: Int32Array;
-  value: Numbers;
+  value: Float32Array;
 }
 
 /** out + factor·x, of rows of w numbers. */
-function addRow(out: Numbers, to: number, x: Numbers, from: number, w: number, factor: number): void {
+function addRow(out: Float32Array, to: number, x: Float32Array, from: number, w: number, factor: number): void {
   for (let c = 0; c < w; c++) out[to + c] += factor * x[from + c];
 }
 
@@ -39,7 +40,7 @@ const batchMatMul: Kernel = ([a, b], { adj_x: transposeA, adj_y: transposeB }) =
   }
   const x = floatsOf(a.data), y = floatsOf(b.data);
   const count = batch.reduce((p, q) => p * q, 1);
-  const out = new Float32Array(count * n * m), sums = new Float64Array(m);
+  const out = blankFloats(count * n * m);
   for (let row = 0; row < count * n; row++) {
     const right = Math.floor(row / n) * k * m;
     if (transposeB) {
@@ -50,9 +51,8 @@ const batchMatMul: Kernel = ([a, b], { adj_x: transposeA, adj_y: transposeB }) =
       }
       continue;
     }
-    sums.fill(0);
-    for (let p = 0; p < k; p++) addRow(sums, 0, y, right + p * m, m, x[row * k + p]);
-    out.set(sums, row * m);
+    out.fill(0, row * m, (row + 1) * m);
+    for (let p = 0; p < k; p++) addRow(out, row * m, y, right + p * m, m, x[row * k + p]);
   }
   return [tensorOf(out, [...batch, n, m], DT.f32)];
 };
@@ -73,7 +73,7 @@ const toCsr: Kernel = ([places, value, shape]) => {
     last = row;
   }
   for (let row = 0; row < rows; row++) start[row + 1] += start[row];
-  return [sparse({ rows, columns, start, column, value: value.data })];
+  return [sparse({ rows, columns, start, column, value: floatsOf(value.data).slice() })];
 };
 
 const transposeCsr: Kernel = ([matrix]) => {
@@ -81,7 +81,7 @@ const transposeCsr: Kernel = ([matrix]) => {
   const begins = new Int32Array(columns + 1);
   for (const c of column) begins[c + 1]++;
   for (let c = 0; c < columns; c++) begins[c + 1] += begins[c];
-  const next = begins.slice(), rowOf = new Int32Array(column.length), moved = zerosOf(DT.f32, column.length);
+  const next = begins.slice(), rowOf = new Int32Array(column.length), moved = new Float32Array(column.length);
   for (let row = 0; row < rows; row++) {
     for (let i = start[row]; i < start[row + 1]; i++) {
       const at = next[column[i]]++;
@@ -98,12 +98,9 @@ const sparseMatMul: Kernel = ([matrix, dense], flags) => {
   const { rows, columns, start, column, value } = csrOf(matrix);
   const w = dense.shape[1];
   if (dense.shape[0] !== columns) throw new RangeError(`expected [${columns}, w] on the right, found [${dense.shape}]`);
-  const out = new Float32Array(rows * w), sums = new Float64Array(w);
+  const out = blankFloats(rows * w).fill(0), right = floatsOf(dense.data);
   for (let row = 0; row < rows; row++) {
-    if (start[row] === start[row + 1]) continue;
-    sums.fill(0);
-    for (let i = start[row]; i < start[row + 1]; i++) addRow(sums, 0, dense.data, column[i] * w, w, value[i]);
-    out.set(sums, row * w);
+    for (let i = start[row]; i < start[row + 1]; i++) addRow(out, row * w, right, column[i] * w, w, value[i]);
   }
   return [tensorOf(out, [rows, w], DT.f32)];
 };

@@ -1,13 +1,12 @@
 import { DT, type Dtype } from "./dtype";
+import { blank, zeros, type Numbers } from "./portablepool";
 
 /**
  * TensorFlow's kernels of one array or two, in JavaScript, by their names there: elementwise, shapes, sums, gathers, choices.
  * Those that are used here, with the meaning that TensorFlow gives them; portablelinear.ts has the products.
  */
 
-export type Numbers = Float32Array | Float64Array | Int32Array | Uint8Array;
-
-/** An array as a kernel sees it: int64 lies as int32, bool as bytes. */
+/** An array as a kernel sees it. */
 export interface Tensor {
   shape: number[];
   dtype: Dtype;
@@ -26,24 +25,15 @@ export const tensorOf = (data: Numbers, shape: number[], dtype: Dtype, holders =
 
 const countOf = (shape: number[]): number => shape.reduce((a, b) => a * b, 1);
 
-export function zerosOf(dtype: Dtype, count: number): Numbers {
-  switch (dtype) {
-    case DT.f32: return new Float32Array(count);
-    case DT.f64: return new Float64Array(count);
-    case DT.i32: case DT.i64: return new Int32Array(count);
-    case DT.bool: return new Uint8Array(count);
-    default: throw new RangeError(`expected float32, float64, int32, int64 or bool, found dtype ${dtype}`);
-  }
-}
-
 const floats = (data: Numbers): Float32Array => {
   if (data instanceof Float32Array) return data;
   throw new RangeError("expected float32, found another dtype");
 };
 
-const unary = (compute: (x: number) => number): Kernel => ([x]) => {
-  const out = zerosOf(x.dtype, x.data.length);
-  for (let i = 0; i < out.length; i++) out[i] = compute(x.data[i]);
+/** Each loop is a function of its own, so that it is compiled for its operation. */
+const unary = (loop: (out: Numbers, x: Numbers) => void): Kernel => ([x]) => {
+  const out = blank(x.dtype, x.data.length);
+  loop(out, x.data);
   return [tensorOf(out, x.shape, x.dtype)];
 };
 
@@ -87,21 +77,25 @@ function overRows(shape: number[], inputs: number[][], row: (at: number, columns
   }
 }
 
-const binary = (compute: (x: number, y: number) => number, result?: Dtype): Kernel => ([x, y]) => {
-  const shape = broadcastShape([x.shape, y.shape]);
-  const out = zerosOf(result ?? x.dtype, countOf(shape));
-  const a = x.data, b = y.data;
-  overRows(shape, [x.shape, y.shape], (at, columns, [i, j], [di, dj]) => {
-    for (let c = 0; c < columns; c++) out[at + c] = compute(a[i + c * di], b[j + c * dj]);
-  });
-  return [tensorOf(out, shape, result ?? x.dtype)];
+/** out[at + c] of c < columns, from a[i + c·di] and b[j + c·dj] */
+type Loop = (out: Numbers, at: number, columns: number, a: Numbers, i: number, di: number, b: Numbers, j: number, dj: number) => void;
+
+const binary = (loop: Loop, result?: Dtype): Kernel => ([x, y]) => {
+  const shape = broadcastShape([x.shape, y.shape]), dtype = result ?? x.dtype, count = countOf(shape);
+  const out = blank(dtype, count), a = x.data, b = y.data;
+  const [wholeA, wholeB] = [a.length === count, b.length === count];
+  if ((wholeA || a.length === 1) && (wholeB || b.length === 1)) loop(out, 0, count, a, 0, wholeA ? 1 : 0, b, 0, wholeB ? 1 : 0);
+  else overRows(shape, [x.shape, y.shape], (at, columns, [i, j], [di, dj]) => loop(out, at, columns, a, i, di, b, j, dj));
+  return [tensorOf(out, shape, dtype)];
 };
 
-const compare = (holds: (x: number, y: number) => boolean): Kernel => binary((x, y) => (holds(x, y) ? 1 : 0), DT.bool);
+const compare = (holds: (x: number, y: number) => boolean): Kernel => binary((out, at, columns, a, i, di, b, j, dj) => {
+  for (let c = 0; c < columns; c++) out[at + c] = holds(a[i + c * di], b[j + c * dj]) ? 1 : 0;
+}, DT.bool);
 
 const selectV2: Kernel = ([condition, x, y]) => {
   const shape = broadcastShape([condition.shape, x.shape, y.shape]);
-  const out = zerosOf(x.dtype, countOf(shape));
+  const out = blank(x.dtype, countOf(shape));
   overRows(shape, [condition.shape, x.shape, y.shape], (at, columns, [q, i, j], [dq, di, dj]) => {
     for (let c = 0; c < columns; c++) out[at + c] = condition.data[q + c * dq] ? x.data[i + c * di] : y.data[j + c * dj];
   });
@@ -109,7 +103,7 @@ const selectV2: Kernel = ([condition, x, y]) => {
 };
 
 const cast: Kernel = ([x], { DstT }) => {
-  const dtype = DstT as Dtype, out = zerosOf(dtype, x.data.length);
+  const dtype = DstT as Dtype, out = blank(dtype, x.data.length);
   if (dtype === DT.bool) for (let i = 0; i < out.length; i++) out[i] = x.data[i] ? 1 : 0;
   else out.set(x.data); // to int32 by truncation
   return [tensorOf(out, x.shape, dtype)];
@@ -129,7 +123,7 @@ const slice: Kernel = ([x, begin, size]) => {
   shape.forEach((count, axis) => {
     if (begin.data[axis] < 0 || begin.data[axis] + count > x.shape[axis]) throw new RangeError(`expected a part of [${x.shape}], found [${shape}] from [${begin.data}]`);
   });
-  const out = zerosOf(x.dtype, countOf(shape));
+  const out = blank(x.dtype, countOf(shape));
   const inner = shape.length ? shape[shape.length - 1] : 1;
   const strides = x.shape.map((_, axis) => countOf(x.shape.slice(axis + 1)));
   const place = shape.map(() => 0);
@@ -144,7 +138,7 @@ const slice: Kernel = ([x, begin, size]) => {
 
 /** Blocks that follow each other from part to part: of `concat` those behind an axis, of `pack` single numbers of it. */
 function interleaved(parts: Tensor[], blocks: number[], shape: number[]): Tensor {
-  const out = zerosOf(parts[0].dtype, countOf(shape));
+  const out = blank(parts[0].dtype, countOf(shape));
   const whole = blocks.reduce((a, b) => a + b, 0);
   let begin = 0;
   parts.forEach(({ data }, i) => {
@@ -173,7 +167,7 @@ const gather: Kernel = ([x, index, axis], { batch_dims: batchDims }) => {
   if (axis.data[0] !== batch) throw new RangeError(`expected axis ${batch}, that of batch_dims, found ${axis.data[0]}`);
   const rows = x.shape[batch], inner = countOf(x.shape.slice(batch + 1));
   const batches = countOf(x.shape.slice(0, batch)), each = index.data.length / batches;
-  const out = zerosOf(x.dtype, index.data.length * inner);
+  const out = blank(x.dtype, index.data.length * inner);
   for (let i = 0; i < index.data.length; i++) {
     const row = index.data[i];
     if (!(row >= 0 && row < rows)) throw new RangeError(`expected indices of 0 to ${rows - 1}, found ${row}`);
@@ -203,14 +197,15 @@ function placesOf(index: Tensor, shape: number[]): { places: Int32Array; inner: 
 
 const gatherNd: Kernel = ([x, index]) => {
   const { places, inner } = placesOf(index, x.shape);
-  const out = zerosOf(x.dtype, places.length * inner);
+  const out = blank(x.dtype, places.length * inner);
   places.forEach((from, i) => out.set(x.data.subarray(from, from + inner), i * inner));
   return [tensorOf(out, [...index.shape.slice(0, -1), ...x.shape.slice(index.shape[index.shape.length - 1])], x.dtype)];
 };
 
 const scatterAdd: Kernel = ([x, index, updates]) => {
   const { places, inner } = placesOf(index, x.shape);
-  const out = x.data.slice();
+  const out = blank(x.dtype, x.data.length);
+  out.set(x.data);
   places.forEach((to, i) => {
     for (let c = 0; c < inner; c++) out[to + c] += updates.data[i * inner + c];
   });
@@ -219,7 +214,7 @@ const scatterAdd: Kernel = ([x, index, updates]) => {
 
 const segmentSum: Kernel = ([x, segments, count]) => {
   const inner = x.data.length / Math.max(1, segments.data.length), number = count.data[0];
-  const out = zerosOf(x.dtype, number * inner);
+  const out = zeros(x.dtype, number * inner);
   for (let i = 0; i < segments.data.length; i++) {
     const segment = segments.data[i];
     if (segment < 0 || segment >= number) continue; // TensorFlow leaves them out
@@ -247,7 +242,7 @@ const sum: Kernel = ([x, axes], { keep_dims: keepDims }) => {
       out[to] += total;
     }
   });
-  const result = zerosOf(x.dtype, out.length);
+  const result = blank(x.dtype, out.length);
   result.set(out);
   return [tensorOf(result, shape, x.dtype)];
 };
@@ -271,7 +266,7 @@ function eachRow(shape: number[], strides: number[], row: (from: number, columns
 /** NaN wins, as in TensorFlow. */
 const max: Kernel = ([x, axes], { keep_dims: keepDims }) => {
   const { shape, strides } = reduced(x, axes.data, keepDims as boolean);
-  const out = zerosOf(x.dtype, countOf(shape)).fill(x.dtype === DT.i32 ? -(2 ** 31) : -Infinity);
+  const out = blank(x.dtype, countOf(shape)).fill(x.dtype === DT.i32 ? -(2 ** 31) : -Infinity);
   eachRow(x.shape, strides, (from, columns, to, step) => {
     if (step) for (let c = 0; c < columns; c++) out[to + c * step] = Math.max(out[to + c * step], x.data[from + c]);
     else {
@@ -303,7 +298,7 @@ const topK: Kernel = ([x, count]) => {
   const k = count.data[0], columns = x.shape[x.shape.length - 1];
   if (!(k >= 0 && k <= columns)) throw new RangeError(`expected k of 0 to ${columns}, found ${k}`);
   const rows = x.data.length / columns;
-  const values = zerosOf(x.dtype, rows * k), indices = new Int32Array(rows * k);
+  const values = blank(x.dtype, rows * k), indices = new Int32Array(rows * k);
   const heap = new Float64Array(k), places = new Int32Array(k);
   const key = (value: number): number => (value !== value ? Infinity : value);
   /** The root is the first to go: the smallest value, of equal ones the last. */
@@ -354,7 +349,7 @@ const topK: Kernel = ([x, count]) => {
 const nthElement: Kernel = ([x, count], { reverse }) => {
   const columns = x.shape[x.shape.length - 1], n = count.data[0];
   if (!(n >= 0 && n < columns)) throw new RangeError(`expected n of 0 to ${columns - 1}, found ${n}`);
-  const out = zerosOf(x.dtype, x.data.length / columns);
+  const out = blank(x.dtype, x.data.length / columns);
   for (let row = 0; row < out.length; row++) {
     const sorted = x.data.slice(row * columns, (row + 1) * columns).sort();
     out[row] = sorted[reverse ? columns - 1 - n : n];
@@ -379,23 +374,24 @@ const where: Kernel = ([x]) => {
   return [tensorOf(out, [count, rank], DT.i64)];
 };
 
-const multiply: Kernel = (inputs, attributes) => (inputs[0].dtype === DT.i32 ? binary(Math.imul) : binary((x, y) => x * y))(inputs, attributes);
-
 /** By TensorFlow's names. */
 export const ARRAY_KERNELS: Record<string, Kernel> = {
-  Relu: unary((x) => (x <= 0 ? 0 : x)),
-  Square: unary((x) => x * x),
-  Rsqrt: unary((x) => 1 / Math.sqrt(x)),
-  Exp: unary(Math.exp),
-  Abs: unary(Math.abs),
-  Neg: unary((x) => 0 - x),
-  AddV2: binary((x, y) => x + y),
-  Sub: binary((x, y) => x - y),
-  Mul: multiply,
-  RealDiv: binary((x, y) => x / y),
-  FloorDiv: binary((x, y) => Math.floor(x / y)),
-  SquaredDifference: binary((x, y) => (x - y) * (x - y)),
-  ReluGrad: binary((gradient, y) => (y > 0 ? gradient : 0)),
+  Relu: unary((out, x) => { for (let i = 0; i < out.length; i++) out[i] = x[i] <= 0 ? 0 : x[i]; }),
+  Square: unary((out, x) => { for (let i = 0; i < out.length; i++) out[i] = x[i] * x[i]; }),
+  Rsqrt: unary((out, x) => { for (let i = 0; i < out.length; i++) out[i] = 1 / Math.sqrt(x[i]); }),
+  Exp: unary((out, x) => { for (let i = 0; i < out.length; i++) out[i] = Math.exp(x[i]); }),
+  Abs: unary((out, x) => { for (let i = 0; i < out.length; i++) out[i] = Math.abs(x[i]); }),
+  Neg: unary((out, x) => { for (let i = 0; i < out.length; i++) out[i] = 0 - x[i]; }),
+  AddV2: binary((out, at, n, a, i, di, b, j, dj) => { for (let c = 0; c < n; c++) out[at + c] = a[i + c * di] + b[j + c * dj]; }),
+  Sub: binary((out, at, n, a, i, di, b, j, dj) => { for (let c = 0; c < n; c++) out[at + c] = a[i + c * di] - b[j + c * dj]; }),
+  Mul: binary((out, at, n, a, i, di, b, j, dj) => {
+    if (out instanceof Int32Array) for (let c = 0; c < n; c++) out[at + c] = Math.imul(a[i + c * di], b[j + c * dj]);
+    else for (let c = 0; c < n; c++) out[at + c] = a[i + c * di] * b[j + c * dj];
+  }),
+  RealDiv: binary((out, at, n, a, i, di, b, j, dj) => { for (let c = 0; c < n; c++) out[at + c] = a[i + c * di] / b[j + c * dj]; }),
+  FloorDiv: binary((out, at, n, a, i, di, b, j, dj) => { for (let c = 0; c < n; c++) out[at + c] = Math.floor(a[i + c * di] / b[j + c * dj]); }),
+  SquaredDifference: binary((out, at, n, a, i, di, b, j, dj) => { for (let c = 0; c < n; c++) out[at + c] = (a[i + c * di] - b[j + c * dj]) ** 2; }),
+  ReluGrad: binary((out, at, n, a, i, di, b, j, dj) => { for (let c = 0; c < n; c++) out[at + c] = b[j + c * dj] > 0 ? a[i + c * di] : 0; }),
   Greater: compare((x, y) => x > y),
   GreaterEqual: compare((x, y) => x >= y),
   Less: compare((x, y) => x < y),
