@@ -8,7 +8,7 @@ import { linearKernels } from "../../src/adapters/portablelinear";
 import { ARRAY_KERNELS } from "../../src/adapters/portableops";
 import { plainProduct } from "../../src/adapters/portableproduct";
 import { stockStep } from "../../src/adapters/step";
-import { engineOf, kernels, tensorflow, type Attributes, type Binding, type Engine, type Id } from "../../src/adapters/tensorflow";
+import { adamNumbers, engineOf, kernels, tensorflow, type Attributes, type Binding, type Engine, type Id } from "../../src/adapters/tensorflow";
 import { EngineError } from "../../src/core/errors";
 import { random } from "../../src/core/random";
 import { partsOf } from "../../src/core/trained";
@@ -57,6 +57,10 @@ const cases: [string, Attributes, Given[], number?][] = [
   ["ConcatV2", { N: 2, ...numbers(DT.f32) }, [floats(2, 3), floats(2, 4), ints([1], [])]],
   ["ConcatV2", { N: 3, ...numbers(DT.f32) }, [floats(2, 3), floats(1, 3), floats(3, 3), ints([0], [])]],
   ["Pack", { N: 2, T: { type: DT.i32 }, axis: 1 }, [ints([1, 2, 3]), ints([4, 5, 6])]],
+  ["Pack", { N: 2, T: { type: DT.f32 }, axis: 0 }, [floats(2, 3), floats(2, 3)]],
+  ["Unpack", { num: 3, T: { type: DT.f32 }, axis: 0 }, [floats(3)], 3],
+  ["Unpack", { num: 2, T: { type: DT.f32 }, axis: 0 }, [floats(2, 3)], 2],
+  ["BroadcastArgs", { T: { type: DT.i64 } }, [ints([4, 1], [2], DT.i64), ints([3], [1], DT.i64)]],
   ["GatherV2", { batch_dims: 0, ...indexed, Taxis: { type: DT.i32 } }, [floats(6, 3), below(6, 2, 4), ints([0], [])]],
   ["GatherV2", { batch_dims: 1, ...indexed, Taxis: { type: DT.i32 } }, [floats(2, 6, 3), below(6, 2, 4), ints([1], [])]],
   ["GatherV2", { batch_dims: 1, ...indexed, Taxis: { type: DT.i32 } }, [floats(2, 6), below(6, 2, 4), ints([1], [])]],
@@ -65,6 +69,9 @@ const cases: [string, Attributes, Given[], number?][] = [
   ["TensorScatterAdd", { T: { type: DT.f32 }, Tindices: { type: DT.i32 } }, [floats(5, 3), ints([4, 0, 4], [3, 1]), floats(3, 3)]],
   ["UnsortedSegmentSum", { T: { type: DT.f32 }, Tindices: { type: DT.i32 }, Tnumsegments: { type: DT.i32 } }, [floats(7), ints([0, 3, 0, -1, 2, 2, 0]), ints([5], [])]],
   ["UnsortedSegmentSum", { T: { type: DT.f32 }, Tindices: { type: DT.i32 }, Tnumsegments: { type: DT.i32 } }, [floats(4, 3), ints([1, 1, 0, 3]), ints([4], [])]],
+  ["UnsortedSegmentMax", { T: { type: DT.f32 }, Tindices: { type: DT.i64 }, Tnumsegments: { type: DT.i32 } }, [floats(7), ints([0, 3, 0, -1, 2, 2, 0], [7], DT.i64), ints([5], [])]],
+  ["TensorScatterAdd", { T: { type: DT.f32 }, Tindices: { type: DT.i64 } }, [floats(5, 3), ints([4, 0, 4], [3, 1], DT.i64), floats(3, 3)]],
+  ...["AddV2", "Sub", "Mul", "FloorDiv"].map((name): [string, Attributes, Given[]] => [name, { T: { type: DT.i64 } }, [ints([7, -7, 12], [3], DT.i64), ints([2, 3, -5], [3], DT.i64)]]),
   ...[[0], [1], [2], [0, 1], [0, 2], [1, 2], [0, 1, 2], [-1]].flatMap((axes): [string, Attributes, Given[]][] => [false, true].flatMap((keep): [string, Attributes, Given[]][] => [
     ["Sum", { ...numbers(DT.f32), keep_dims: keep }, [floats(3, 4, 5), ints(axes)]], ["Max", { ...numbers(DT.f32), keep_dims: keep }, [floats(3, 4, 5), ints(axes)]],
   ])),
@@ -188,12 +195,12 @@ for (const engine of [wasm, js]) {
     const begin = normals(6, rng), gradient = normals(6, rng), before = engine.live();
     const [w, m, v] = [begin, new Float32Array(6), new Float32Array(6)].map((data) => K.variable(data, [6]));
     const held = K.read(w), copy = begin.slice();
-    engine.tidy(() => K.adam(w, m, v, engine.tensor(gradient, [6]), 1, 0.1));
+    engine.tidy(() => K.adam(w, m, v, engine.tensor(gradient, [6]), adamNumbers(1, 0.1).map(K.scalar)));
     assert.deepEqual(engine.floats(held), copy);
     close(engine.tidy(() => engine.floats(K.read(w))), begin.map((x, i) => x - 0.1 * Math.sign(gradient[i])), 1e-5, "the first step of Adam"); // m/√v = ±1
     engine.free(held);
     engine.tidy(() => K.assign(w, K.mul(K.read(w), K.scalar(2))));
-    engine.tidy(() => K.adam(w, m, v, engine.tensor(gradient, [6]), 2, 0.1));
+    engine.tidy(() => K.adam(w, m, v, engine.tensor(gradient, [6]), adamNumbers(2, 0.1).map(K.scalar)));
     assert.deepEqual(begin, copy);
     for (const variable of [w, m, v]) K.destroy(variable);
     assert.equal(engine.live(), before);
