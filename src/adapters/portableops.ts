@@ -161,6 +161,18 @@ const pack: Kernel = (parts, { axis }) => {
   return [interleaved(parts, parts.map((part) => countOf(part.shape.slice(axis as number))), shape)];
 };
 
+/** The parts of x along its first axis. */
+const unpack: Kernel = ([x], { num, axis }) => {
+  if (axis !== 0 || num !== x.shape[0]) throw new RangeError(`expected all parts along axis 0, found ${num} of [${x.shape}] along ${axis}`);
+  const size = x.data.length / num;
+  return Array.from({ length: num }, (_, i) => tensorOf(x.data.slice(i * size, (i + 1) * size), x.shape.slice(1), x.dtype));
+};
+
+const broadcastArgs: Kernel = ([a, b]) => {
+  const shape = broadcastShape([Array.from(a.data), Array.from(b.data)]);
+  return [tensorOf(Int32Array.from(shape), [shape.length], a.dtype)];
+};
+
 /** Rows of x along an axis; with batch_dims, of each batch row its own. The axis is the one behind the batch. */
 const gather: Kernel = ([x, index, axis], { batch_dims: batchDims }) => {
   const batch = batchDims as number;
@@ -219,6 +231,19 @@ const segmentSum: Kernel = ([x, segments, count]) => {
     const segment = segments.data[i];
     if (segment < 0 || segment >= number) continue; // TensorFlow leaves them out
     for (let c = 0; c < inner; c++) out[segment * inner + c] += x.data[i * inner + c];
+  }
+  return [tensorOf(out, [number, ...x.shape.slice(segments.shape.length)], x.dtype)];
+};
+
+const LOWEST = -3.4028234663852886e38; // of float32: where a segment has nothing
+
+const segmentMax: Kernel = ([x, segments, count]) => {
+  const inner = x.data.length / Math.max(1, segments.data.length), number = count.data[0];
+  const out = blank(x.dtype, number * inner).fill(LOWEST);
+  for (let i = 0; i < segments.data.length; i++) {
+    const segment = segments.data[i];
+    if (segment < 0 || segment >= number) continue;
+    for (let c = 0; c < inner; c++) out[segment * inner + c] = Math.max(out[segment * inner + c], x.data[i * inner + c]);
   }
   return [tensorOf(out, [number, ...x.shape.slice(segments.shape.length)], x.dtype)];
 };
@@ -401,10 +426,13 @@ export const ARRAY_KERNELS: Record<string, Kernel> = {
   Slice: slice,
   ConcatV2: concat,
   Pack: pack,
+  Unpack: unpack,
+  BroadcastArgs: broadcastArgs,
   GatherV2: gather,
   GatherNd: gatherNd,
   TensorScatterAdd: scatterAdd,
   UnsortedSegmentSum: segmentSum,
+  UnsortedSegmentMax: segmentMax,
   Sum: sum,
   Max: max,
   ArgMax: argMax,

@@ -108,7 +108,7 @@ function load(): Engine {
     if (!(error instanceof EngineError)) throw error;
     const made = process.platform === "linux" && process.arch === "x64";
     return portable("wasm", {
-      why: made ? error.message.replace(` ${REMEDY}`, "") : `TensorFlow's binding is made on Linux x64 only, this is ${process.platform} ${process.arch}`,
+      why: made ? error.message.replace(` ${REMEDY}`, "").replace(/\.+$/, "") : `TensorFlow's binding is made on Linux x64 only, this is ${process.platform} ${process.arch}`,
       ...(made ? { cure: "npx saelab setup" } : {}),
     });
   }
