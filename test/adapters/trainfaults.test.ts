@@ -26,13 +26,17 @@ const options = { latents: 64, k: 3, tokens: 9600, batch: 64, deadAfter: 300, ch
 const flag = ((globalThis as Record<symbol, unknown>)[Symbol.for("saelab.interrupt")] ??= { requested: false }) as { requested: boolean };
 const generations = (folder: string): number[] => JSON.parse(readFileSync(join(folder, "checkpoint", CHECKPOINT), "utf8")).generations.map(({ step }: { step: number }) => step);
 
-/** Steps of the trainings that follow are read every `stride` updates, and fail as is said. @param faults of the first, second … step that is made */
+/**
+ * Steps of the trainings that follow are read every `stride` updates, and fail as is said. Rows encoded at a time are said and not
+ * done, so that rounding stays out of it.
+ * @param faults of the first, second … step that is made
+ */
 function onDevice(t: TestContext, stride: number, ...faults: Fault[][]): void {
   const { stepFor } = trainstep;
   let made = 0;
-  t.mock.method(trainstep, "stepFor", async (...args: Parameters<typeof stepFor>) => {
-    const { step, computed } = await stepFor(...args);
-    return { step: deferred(step, stride, faults[made++]), computed };
+  t.mock.method(trainstep, "stepFor", async (...[engine, plan, initial, given, held, { rows = plan.batch } = {}]: Parameters<typeof stepFor>) => {
+    const { step, computed } = await stepFor(engine, plan, initial, given, held);
+    return { step: Object.assign(deferred(step, stride, faults[made++]), rows < plan.batch ? { rows } : {}), computed };
   });
 }
 
