@@ -1,9 +1,9 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { availableParallelism, tmpdir } from "node:os";
+import { availableParallelism, cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import type { Device, Missing } from "../core/device";
-import type { HarvestSpeed, Measured, Speeds, TrainingSpeed } from "../core/doctorspeeds";
+import type { HarvestSpeed, Measured, Meanwhile, Speeds, TrainingSpeed } from "../core/doctorspeeds";
 import { expectedTensors, readArchitecture } from "../core/families";
 import { random } from "../core/random";
 import { writeSafetensors } from "../core/safetensors";
@@ -34,7 +34,7 @@ const PRODUCT: Record<Device, number> = { cpu: 1024, cuda: 4096, webgpu: 4096, w
 
 export async function measureTraining({ device, seconds }: SpeedOptions): Promise<Pick<Speeds, "matmul" | "training">> {
   const matmul = await measured(async () => matmulSpeed(tensorflow(), device, seconds / 5));
-  return { matmul, training: await measured(() => trainingSpeed(device, seconds)) };
+  return { matmul, training: await measured(() => meanwhile(() => trainingSpeed(device, seconds))) };
 }
 
 async function measured<T>(work: () => Promise<T>): Promise<Measured<T>> {
@@ -43,6 +43,15 @@ async function measured<T>(work: () => Promise<T>): Promise<Measured<T>> {
   } catch (error) {
     return { there: false, why: String((error as Error).message).split("\n")[0] } satisfies Missing;
   }
+}
+
+/** What other programs took of the processors while `work` ran, in threads. */
+async function meanwhile<T>(work: () => Promise<T>): Promise<T & Meanwhile> {
+  const busy = (): number => cpus().reduce((sum, { times: { user, nice, sys, irq } }) => sum + user + nice + sys + irq, 0) / 1000;
+  const before = busy(), own = process.cpuUsage(), begun = performance.now();
+  const result = await work();
+  const { user, system } = process.cpuUsage(own);
+  return { ...result, others: Math.max(0, (busy() - before - (user + system) / 1e6) / ((performance.now() - begun) / 1000)) };
 }
 
 const median = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1];
@@ -77,7 +86,7 @@ async function matmulSpeed(engine: Engine, device: Device, seconds: number): Pro
   };
   const float32 = await rate("f32");
   const half = engine.device === "cpu" || engine.device === "cuda" ? { bfloat16: await rate("bf16") } : {};
-  const name = engine.device === "cpu" || engine.device === "cuda" ? `TensorFlow ${engine.version}` : `TF.js ${engine.version}`;
+  const name = engine.device === "cpu" || engine.device === "cuda" ? "TensorFlow" : "TF.js";
   return { there: true, device, name, threads: availableParallelism(), n, float32, ...half };
 }
 
@@ -99,7 +108,7 @@ async function stepOn(sizes: (typeof SIZES)[Device]): Promise<Step> {
 }
 
 /** Whole updates on random rows, of two batch sizes in turns: what a step costs by itself, and what a row adds. */
-async function trainingSpeed(device: Device, seconds: number): Promise<TrainingSpeed> {
+async function trainingSpeed(device: Device, seconds: number): Promise<Omit<TrainingSpeed, "others">> {
   const sizes = SIZES[device];
   const { d, batch } = sizes;
   const rng = random(1);
@@ -179,9 +188,9 @@ export async function measureHarvest({ device, seconds }: SpeedOptions): Promise
       await run(8, "warm");
       const first = await run(16, "first");
       const count = Math.max(16, Math.min(4096, Math.round((16 * seconds) / first)));
-      const time = await run(count, "counted");
-      const shape = `random weights, ${MODEL.num_hidden_layers} blocks of SmolLM2-135M's shape`;
-      return { there: true, device, model: shape, parameters, hook: HOOK, tokens: count * LENGTH, tokensPerSecond: (count * LENGTH) / time };
+      const { time, others } = await meanwhile(async () => ({ time: await run(count, "counted") }));
+      const shape = `${MODEL.num_hidden_layers} blocks like SmolLM2-135M's`;
+      return { there: true, device, model: shape, parameters, hook: HOOK, tokens: count * LENGTH, tokensPerSecond: (count * LENGTH) / time, others };
     } finally {
       await model.close();
     }

@@ -93,11 +93,13 @@ export interface DeviceFacts {
   threads: number;
   /** CUDA_VISIBLE_DEVICES where it hides every card. */
   hidden?: string;
+  /** Index of the card that a training takes, of several. */
+  meant?: number;
   nvidia: NvidiaFacts;
   /** Of the card and its driver: whether TensorFlow and ONNX Runtime could use them. */
   judged: Record<"tensorflow" | "onnx", { ok: boolean; cards: number[]; why?: string; cure?: string; note?: string }>;
-  /** Whether the TensorFlow that was installed is one for CUDA. */
-  wheel?: { version: string; cuda?: string };
+  /** The TensorFlow that was installed; `cuda`: of which it is built, where it is; `missing`: libraries of it that are not beside it. */
+  wheel?: { version: string; cuda?: string; missing?: string[] };
   engine: EngineFacts | Missing;
   webgpu: { there: true; name: string; software: boolean } | Missing;
   onnx: OnnxFacts | Missing;
@@ -178,12 +180,14 @@ const CUDA_SETUP = "npx saelab setup --cuda";
 function cudaBuild({ wheel, engine }: DeviceFacts): Missing {
   if (!engine.there) return engine;
   if (wheel?.cuda === undefined) return { there: false, why: "TensorFlow was installed for the processor only", cure: CUDA_SETUP };
-  return { there: false, why: `TensorFlow's build for CUDA ${wheel.cuda} finds no card: a library of CUDA is missing or does not load`, cure: CUDA_SETUP };
+  const what = wheel.missing?.length ? `${wheel.missing.join(", ")} ${wheel.missing.length > 1 ? "are" : "is"} not installed` : "a library of CUDA does not load";
+  return { there: false, why: `TensorFlow's build for CUDA ${wheel.cuda} finds no card: ${what}`, cure: CUDA_SETUP };
 }
 
-function card({ nvidia, judged }: DeviceFacts, by: "tensorflow" | "onnx"): Availability {
+function card({ nvidia, judged, meant }: DeviceFacts, by: "tensorflow" | "onnx"): Availability {
   if (!nvidia.there) return { there: true, name: "an NVIDIA card" }; // the engine computes on it all the same
   const { cards, note } = judged[by];
-  const first = nvidia.cards.find(({ index }) => index === cards[0]) ?? nvidia.cards[0];
-  return { there: true, name: first?.name ?? "an NVIDIA card", ...(note ? { note } : {}) };
+  const one = nvidia.cards.find(({ index }) => index === (meant ?? cards[0])) ?? nvidia.cards[0];
+  const name = one && nvidia.cards.length > 1 ? `${one.name}, card ${one.index}` : one?.name;
+  return { there: true, name: name ?? "an NVIDIA card", ...(note ? { note } : {}) };
 }

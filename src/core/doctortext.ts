@@ -29,7 +29,7 @@ export function reportParts(report: DoctorReport): Part[] {
   return [
     { rows: lines.map(ofLine) },
     { rows: [jobRow("notebooks", jobs.notebooks), jobRow("harvest", jobs.harvest), jobRow("training", jobs.training, jobs.harvest)] },
-    ...(speeds ? [speedPart(speeds)] : []),
+    ...(speeds ? [speedPart(speeds, report.machine.threads)] : []),
     ...(plan ? [planPart(plan)] : []),
   ];
 }
@@ -61,24 +61,26 @@ function jobRow(job: Job, report: JobReport, said?: JobReport): Row {
 /** "not CUDA: no NVIDIA driver" */
 const merged = (instead: Passed[]): string[] => instead.map(({ device, why }) => `not ${DEVICE_WORDS[device]}: ${why}`);
 
-function speedPart({ matmul, training, harvest }: Speeds): Part {
+function speedPart({ matmul, training, harvest }: Speeds, threads: number): Part {
+  const others = Math.max(0, ...[training, harvest].flatMap((measured) => (measured.there ? measured.others : [])));
+  const busy = others > 0.15 * threads ? `, while other programs kept ${others.toFixed(1)} of ${threads} threads busy` : "";
   const row = <T>(name: string, measured: Measured<T>, words: (found: T) => { what: string; more: string }): Row => {
     if (!measured.there) return { name, status: "broken", what: "not measured", more: [measured.why], ...(measured.cure ? { cure: measured.cure } : {}) };
     const { what, more } = words(measured);
     return { name, status: "ok", what, more: [more] };
   };
   return {
-    title: "Measured just now",
+    title: `Measured just now${busy}`,
     rows: [
       row("product", matmul, ({ float32, bfloat16, n, threads, device, name }) => ({
         what: `float32 ${flopWords(float32)}${bfloat16 === undefined ? "" : `, bfloat16 ${flopWords(bfloat16)}`}`,
-        more: `[${n}, ${n}]·[${n}, ${n}] by ${name}${device === "cpu" ? `, ${count(threads)} thread${threads > 1 ? "s" : ""}` : ""}`,
+        more: `${count(n)} × ${count(n)}, ${name}${device === "cpu" ? `, ${count(threads)} thread${threads > 1 ? "s" : ""}` : ""}`,
       })),
       row("training", training, ({ tokensPerSecond, step, d, latents, k, batch }) => ({
-        what: rateWords(tokensPerSecond), more: `top-k SAE of ${count(latents)} latents on rows of ${count(d)}, k ${k}, batch ${count(batch)}, ${step} step`,
+        what: rateWords(tokensPerSecond), more: `top-k SAE, ${count(d)} → ${count(latents)}, k ${k}, batch ${count(batch)}, ${step} step`,
       })),
-      row("harvest", harvest, ({ tokensPerSecond, model, parameters, hook, tokens, device }) => ({
-        what: rateWords(tokensPerSecond), more: `${model} (${millions(parameters)} parameters) to ${hook} on ${DEVICE_WORDS[device]}, ${count(tokens)} tokens`,
+      row("harvest", harvest, ({ tokensPerSecond, model, parameters, tokens }) => ({
+        what: rateWords(tokensPerSecond), more: `${model} (${millions(parameters)} parameters), ${count(tokens)} tokens`,
       })),
     ],
   };
@@ -184,9 +186,9 @@ export function doctorText(report: DoctorReport, color: boolean): string {
       ...(cure ? [`${" ".repeat(INDENT)}${paint("1", `→ ${cure}`)}`] : []),
     ];
   };
-  const [name, ...head] = headWords(report);
+  const [name, ...head] = headWords(report).map((words) => words.replaceAll(" ", "\u00a0")); // a fact stays on one line
   return [
-    ...wrapped([name, ...head].join(" · "), 2, 0).map((text, i) => (i ? text : text.replace(name, paint("1", name)))),
+    ...wrapped([name, ...head].join(" · "), 2, 0).map((text, i) => (i ? text : text.replace(name, paint("1", name))).replaceAll("\u00a0", " ")),
     ...reportParts(report).flatMap(({ title, rows, note }) => ["", ...(title ? wrapped(title, 2, 0).map((text) => paint("1", text)) : []), ...rows.flatMap(rowLines), ...(note ? [`  ${paint("2", note)}`] : [])]),
     "",
     verdictWords(report),
