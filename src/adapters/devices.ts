@@ -72,7 +72,7 @@ export function hasGraphics({ platform, files }: Hardware): boolean {
 export function webgpuFacts(found: FoundGpu, machine: Hardware): DeviceFacts["webgpu"] {
   if (found.there) return { there: true, name: found.name, software: found.software };
   if (!hasGraphics(machine)) return { there: false, why: "there is no graphics card" };
-  return { there: false, why: found.why, cure: machine.platform === "linux" ? "sudo apt-get install libvulkan1 mesa-vulkan-drivers" : found.cure };
+  return { there: false, why: found.why.replace(/^WebGPU (?=finds)/, "").replace(/^WebGPU's/, "its"), cure: machine.platform === "linux" ? "sudo apt-get install libvulkan1 mesa-vulkan-drivers" : found.cure };
 }
 
 /** What TensorFlow's build for CUDA loads, each from a Python package of NVIDIA's beside it. */

@@ -43,7 +43,7 @@ export interface Chosen {
 
 export type Purpose = "training" | "harvest";
 
-const SOFTWARE = "it is no graphics card: the processor computes for it, more slowly than TensorFlow and ONNX Runtime do";
+const SOFTWARE = "is no graphics card: the CPU computes for it, slower than TensorFlow and ONNX Runtime";
 
 /**
  * The device that was asked for; with "auto" the first of CUDA, WebGPU on a graphics card, the CPU, WebAssembly. An adapter in software
@@ -60,7 +60,7 @@ export function chooseDevice(purpose: Purpose, found: Found, asked: "auto" | Dev
   for (const device of better) {
     const here = found[device];
     if (!here.there) instead.push({ device, why: here.why, ...(here.cure ? { cure: here.cure } : {}) });
-    else if (here.software) instead.push({ device, why: `${here.name}: ${SOFTWARE}` });
+    else if (here.software) instead.push({ device, why: `${here.name} ${SOFTWARE}` });
     else if (asked === "auto") return chosen(device, here, instead);
     else instead.push({ device, why: `device: "${asked}" was asked for` });
   }
@@ -179,7 +179,7 @@ const CUDA_SETUP = "npx saelab setup --cuda";
 /** There is a card for it, and TensorFlow does not compute on it. */
 function cudaBuild({ wheel, engine }: DeviceFacts): Missing {
   if (!engine.there) return engine;
-  if (wheel?.cuda === undefined) return { there: false, why: "TensorFlow was installed for the processor only", cure: CUDA_SETUP };
+  if (wheel?.cuda === undefined) return { there: false, why: "TensorFlow was installed for the CPU only", cure: CUDA_SETUP };
   const what = wheel.missing?.length ? `${wheel.missing.join(", ")} ${wheel.missing.length > 1 ? "are" : "is"} not installed` : "a library of CUDA does not load";
   return { there: false, why: `TensorFlow's build for CUDA ${wheel.cuda} finds no card: ${what}`, cure: CUDA_SETUP };
 }

@@ -62,13 +62,12 @@ export interface Facts extends DeviceFacts {
   disk?: { folder: string; free: number };
   /** The virtual environment of set-up, or the Python that has Jupyter. `setUp`: set-up made it. */
   python: { there: true; path: string; version: string; setUp: boolean; packages: Record<string, string>; jupyterPath: string[] } | Missing;
-  compiler: boolean;
+  /** What set-up needs of the system and does not find: packages by Debian's names. */
+  tools: string[];
   kernels: KernelFacts[];
   /** Of the JupyterLab extension: where it is, and whether it is this package's. */
   extension: { there: true; folder: string; current: boolean } | Missing;
   ops: { there: true; id: string; halves: string[] } | Missing;
-  /** A graphics card of any maker is in the machine. */
-  graphics: boolean;
 }
 
 const LEAST_NODE = [20, 19];
@@ -78,12 +77,13 @@ const gibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} Gi
 
 /** @param speeds, plan what was measured, and what was asked of a run */
 export function diagnose(facts: Facts, speeds?: Speeds, plan?: DoctorPlan): DoctorReport {
+  const harvest = computed("harvest", facts), training = computed("training", facts);
   const lines = [
     node(facts), python(facts), jupyter(facts), kernel(facts), extension(facts), tensorflow(facts), binding(facts), ops(facts),
-    ...nvidia(facts), webgpu(facts), onnx(facts),
+    ...nvidia(facts), webgpu(facts, [harvest, training]), onnx(facts),
   ];
   const { version, platform, arch, processor, threads, memory, disk } = facts;
-  const jobs = { notebooks: notebooks(lines), harvest: computed("harvest", facts), training: computed("training", facts) };
+  const jobs = { notebooks: notebooks(lines), harvest, training };
   return {
     version, machine: { platform, arch, processor, threads, memory, ...(disk ? { disk } : {}) }, lines, jobs,
     ...(speeds ? { speeds } : {}), ...(plan ? { plan } : {}),
@@ -98,7 +98,8 @@ const line = (name: string, status: Status, what: string, why?: string, cure?: s
 const isBuiltHere = ({ platform, arch }: DeviceFacts): boolean => platform === "linux" && arch === "x64";
 
 /** Set-up, with what it needs first. */
-const setUp = ({ compiler, platform }: Facts): string => (compiler || platform !== "linux" ? SETUP : `sudo apt-get install g++ make && ${SETUP}`);
+const setUp = ({ tools, platform }: Facts): string =>
+  (!tools.length ? SETUP : platform === "linux" ? `sudo apt-get install ${tools.join(" ")} && ${SETUP}` : `brew install ${tools.includes("python3") ? "python@3.12" : "gcc"} && ${SETUP}`);
 
 function node({ node: version }: Facts): Line {
   const [major, minor] = version.split(".").map(Number);
@@ -106,14 +107,16 @@ function node({ node: version }: Facts): Line {
   return old ? line("Node", "broken", version, "20.19 or newer is needed", "nvm install 22") : line("Node", "ok", version);
 }
 
-function python({ python: found }: Facts): Line {
-  return found.there ? line("Python", "ok", `${found.version}, ${found.path}`) : line("Python", "broken", "none with Jupyter", found.why, found.cure);
+function python(facts: Facts): Line {
+  const { python: found } = facts;
+  return found.there ? line("Python", "ok", `${found.version}, ${found.path}`) : line("Python", "broken", "none with Jupyter", found.why, found.cure ?? setUp(facts));
 }
 
 const JUPYTERS = { jupyterlab: "JupyterLab", notebook: "Notebook", nbconvert: "nbconvert", jupyter_client: "jupyter_client" };
 
-function jupyter({ python: found }: Facts): Line {
-  if (!found.there) return line("Jupyter", "broken", "not found", "it comes with Python's packages", found.cure ?? SETUP);
+function jupyter(facts: Facts): Line {
+  const { python: found } = facts;
+  if (!found.there) return line("Jupyter", "broken", "not found", undefined, found.cure ?? setUp(facts));
   const { packages, path } = found;
   const has = Object.entries(JUPYTERS).filter(([name]) => packages[name]).map(([name, called]) => `${called} ${packages[name]}`);
   const reads = packages.jupyterlab ?? packages.notebook;
@@ -121,19 +124,20 @@ function jupyter({ python: found }: Facts): Line {
   return line("Jupyter", "broken", has.join(", ") || "not installed", `${path} has no ${packages.jupyter_client ? "JupyterLab" : "Jupyter"}`, `${path} -m pip install jupyterlab`);
 }
 
-function kernel({ kernels, version }: Facts): Line {
+function kernel(facts: Facts): Line {
+  const { kernels, version } = facts;
   const whole = kernels.filter(({ nodeThere, mainThere }) => nodeThere && mainThere);
   const [first] = [...whole.filter(({ own }) => own), ...whole];
   if (first?.own) return line("kernel", "ok", first.folder);
   if (first) return line("kernel", "worse", first.folder, `it starts another copy of saelab (${first.main}), not this one, ${version}`, "npx saelab install");
   const [broken] = kernels;
   if (broken) return line("kernel", "broken", broken.folder, `it starts ${broken.nodeThere ? broken.main : broken.node}, which is not there`, "npx saelab install");
-  return line("kernel", "broken", "not registered", "Jupyter does not know it", "npx saelab install");
+  return line("kernel", "broken", "not registered with Jupyter", undefined, facts.python.there ? "npx saelab install" : setUp(facts));
 }
 
-function extension({ extension: found }: Facts): Line {
-  const name = "extension";
-  if (!found.there) return line(name, "worse", "none in JupyterLab", `${found.why}; outputs are shown as plain HTML`, found.cure);
+function extension(facts: Facts): Line {
+  const { extension: found } = facts, name = "extension";
+  if (!found.there) return line(name, "worse", "none in JupyterLab", `${found.why}; outputs are shown as plain HTML`, facts.python.there ? found.cure : setUp(facts));
   return found.current ? line(name, "ok", found.folder) : line(name, "worse", found.folder, "it is of another version of saelab", "npx saelab install");
 }
 
@@ -157,10 +161,10 @@ function ops(facts: Facts): Line {
   if (found.there) return line(name, "ok", `built for this CPU${found.halves.length ? `, half precision by ${found.halves.join(", ")}` : ""}`);
   // What is made for TensorFlow on a processor is not missed where there is none.
   if (!engine.there || engine.device !== "cpu") return line(name, "absent", engine.there && engine.device === "cuda" ? "not for a card" : "not without TensorFlow");
-  return line(name, "worse", "none: training takes TensorFlow's own kernels, 2 to 4 times slower", found.why, found.cure ?? setUp(facts));
+  return line(name, "worse", "none: training takes TensorFlow's own kernels, several times slower", found.why, found.cure ?? setUp(facts));
 }
 
-function nvidia({ nvidia: found, judged, hidden }: Facts): Line[] {
+function nvidia({ nvidia: found, judged, hidden, meant }: Facts): Line[] {
   const name = "NVIDIA GPU";
   if (!found.there) return [line(name, found.cure ? "worse" : "absent", found.cure ? "not usable" : "none", found.why, found.cure)];
   const driver = `driver ${found.driver}${found.cuda ? `, up to CUDA ${found.cuda}` : ""}`;
@@ -176,7 +180,9 @@ function nvidia({ nvidia: found, judged, hidden }: Facts): Line[] {
       const whys = [...new Set((problems.length ? problems : [judged.tensorflow]).flatMap(({ why, note }) => why ?? note ?? []))];
       return line(called, "worse", what, whys.join("; "), problems.find(({ cure }) => cure)?.cure);
     }
-    if (card.processes.length) return line(called, "worse", what, `in use by ${card.processes.map(user).join(", ")}`, inUse(card, found.cards));
+    const used = card.processes.length ? `in use by ${card.processes.map(user).join(", ")}` : undefined;
+    if (used && meant !== undefined && meant !== card.index) return line(called, "absent", what, `${used}; card ${meant} is taken`);
+    if (used) return line(called, "worse", what, used, `wait for it, or end it: kill ${card.processes.map(({ pid }) => pid).join(" ")}`);
     return line(called, "ok", what, judged.tensorflow.note);
   });
 }
@@ -185,23 +191,18 @@ type Card = (DeviceFacts["nvidia"] & { there: true })["cards"][number];
 
 const user = ({ pid, name, memory }: Card["processes"][number]): string => `process ${pid} (${[name.split("/").at(-1), memory === undefined ? "" : gibibytes(memory)].filter(Boolean).join(", ")})`;
 
-/** Another card that nobody uses; else what ends the other process. */
-function inUse({ index, processes }: Card, cards: Card[]): string {
-  const free = cards.find((card) => card.index !== index && !card.processes.length);
-  return free ? `export CUDA_VISIBLE_DEVICES=${free.index}` : `wait for it, or end it: kill ${processes.map(({ pid }) => pid).join(" ")}`;
-}
-
-function webgpu({ webgpu: found, graphics, platform }: Facts): Line {
+/** @param jobs where they run: what CUDA does needs no WebGPU */
+function webgpu({ webgpu: found }: Facts, jobs: JobReport[]): Line {
   const name = "WebGPU";
   if (found.there && !found.software) return line(name, "ok", found.name);
   if (found.there) return line(name, "absent", `${found.name}, which is no card: taken only where device: "webgpu" asks for it`);
-  if (!graphics && platform === "linux") return line(name, "absent", "no adapter: there is no graphics card");
-  return line(name, "worse", "no adapter", found.why, found.cure);
+  const needed = found.cure !== undefined && !jobs.every((job) => job.runs && job.on?.device === "cuda");
+  return needed ? line(name, "worse", "no adapter", found.why, found.cure) : line(name, "absent", `no adapter: ${found.why}`);
 }
 
-function onnx({ onnx: found }: Facts): Line {
-  const name = "ONNX Runtime";
-  if (!found.there) return line(name, "broken", "does not load", found.why, found.cure ?? SETUP);
+function onnx(facts: Facts): Line {
+  const { onnx: found } = facts, name = "ONNX Runtime";
+  if (!found.there) return line(name, "broken", "does not load", found.why, found.cure ?? setUp(facts));
   const providers = ["CPU", ...(found.webgpu.there ? ["WebGPU"] : []), ...(found.cuda.there ? ["CUDA"] : [])];
   return line(name, "ok", `${found.version}, ${providers.length > 1 ? "providers" : "provider"} ${providers.join(", ")}`);
 }

@@ -26,12 +26,23 @@ export interface Part {
 /** First what is here, then what that makes of the three jobs, what was measured, and a plan. */
 export function reportParts(report: DoctorReport): Part[] {
   const { lines, jobs, speeds, plan } = report;
-  return [
+  return oneOfEach([
     { rows: lines.map(ofLine) },
     { rows: [jobRow("notebooks", jobs.notebooks), jobRow("harvest", jobs.harvest), jobRow("training", jobs.training, jobs.harvest)] },
     ...(speeds ? [speedPart(speeds, report.machine.threads)] : []),
     ...(plan ? [planPart(plan)] : []),
-  ];
+  ]);
+}
+
+/** A cure that was told is not told again. */
+function oneOfEach(parts: Part[]): Part[] {
+  const told = new Set<string>();
+  const once = ({ cure, ...row }: Row): Row => {
+    if (!cure || told.has(cure)) return row;
+    told.add(cure);
+    return { ...row, cure };
+  };
+  return parts.map((part) => ({ ...part, rows: part.rows.map(once) }));
 }
 
 const ofLine = ({ name, status, what, why, cure }: Line): Row => ({ name, status, what, more: why ? [why] : [], ...(cure ? { cure } : {}) });
@@ -43,15 +54,13 @@ export function headWords({ version, machine: { platform, arch, processor, threa
   ];
 }
 
-const STEPS: Record<string, string> = { fused: "the fused step", stock: "TensorFlow's own kernels", plain: "the plain step", webgpu: "shaders of our own" };
-
 /** @param said the job above: what it said of a device is not said again */
 function jobRow(job: Job, report: JobReport, said?: JobReport): Row {
   const name = job === "harvest" ? "harvesting" : job;
   if (!report.runs) return { name, status: "broken", what: "cannot run here", more: [report.why], ...(report.cure ? { cure: report.cure } : {}) };
   if (!report.on) return { name, status: "ok", what: "run here", more: [] };
   const { device, name: called, instead, note } = report.on;
-  const what = `on ${DEVICE_WORDS[device]} (${called})${report.step ? `, by ${STEPS[report.step] ?? report.step}` : ""}`;
+  const what = `on ${DEVICE_WORDS[device]} (${called})${report.step ? `, by the ${report.step} step` : ""}`;
   const same = said?.runs && said.on && JSON.stringify(said.on.instead) === JSON.stringify(instead);
   const why = same && instead.length ? [`${instead.map(({ device: other }) => `not ${DEVICE_WORDS[other]}`).join(", ")}: as above`] : merged(instead);
   const cure = same ? undefined : instead.find((other) => other.cure)?.cure;
@@ -142,13 +151,14 @@ function wouldFit(changes: DoctorPlan["changes"]): string {
 }
 
 /** What the last line says. */
-export function verdictWords({ jobs, lines, plan, ok }: DoctorReport): string {
+export function verdictWords(report: DoctorReport): string {
+  const { jobs, plan, ok } = report;
   const cannot = (Object.entries(jobs) as [Job, JobReport][]).filter(([, { runs }]) => !runs).map(([job]) => (job === "harvest" ? "harvesting" : job));
   const named = cannot.length > 1 ? `${cannot.slice(0, -1).join(", ")} and ${cannot.at(-1)}` : cannot[0];
   if (cannot.length) return `${named[0].toUpperCase()}${named.slice(1)} cannot run here. What follows → cures it.`;
   if (!ok && plan) return `The plan does not fit: too little ${plan.short.join(" and ")}.`;
-  const worse = lines.filter(({ status }) => status === "worse").length;
-  return worse ? `All of saelab runs here; ${worse === 1 ? "one line" : `${worse} lines`} above could be better.` : "All of saelab runs here.";
+  const better = reportParts(report).flatMap(({ rows }) => rows).some(({ status }) => status === "worse" || status === "broken");
+  return `All of saelab runs here.${better ? " Lines with ! could be better." : ""}`;
 }
 
 const WIDTH = 100;
@@ -171,19 +181,22 @@ function wrapped(text: string, indent: number, first = indent): string[] {
   return [...lines, line];
 }
 
+/** Commands stay on one line, so that they can be copied. */
+const isCommand = (cure: string): boolean => /^(\/|(npx|sudo|rm|export|unset|nvm|brew|start with) )/.test(cure);
+
 const COLOURS: Record<Status, string> = { ok: "32", worse: "33;1", broken: "31;1", absent: "2" };
 
-/** For a terminal of 100 columns. Commands stay on one line, so that they can be copied. */
+/** For a terminal of 100 columns. */
 export function doctorText(report: DoctorReport, color: boolean): string {
   const paint = ansi(color);
   const rowLines = ({ status, name, what, more, cure }: Row): string[] => {
     const quiet = status === "ok" || status === "absent";
     const joined = quiet && more.length === 1 && columns(what) + columns(more[0]) + INDENT + 3 <= WIDTH ? [`${what}   ${paint("2", more[0])}`] : undefined;
-    const [first, ...rest] = joined ?? wrapped(what, INDENT, 0);
+    const [first, ...rest] = joined ?? wrapped(what, INDENT).map((text, i) => (i ? text : text.trimStart()));
     return [
       `${paint(COLOURS[status], MARKS[status])} ${padEnd(name, NAMES)}${first}`, ...rest,
       ...(joined ? [] : more.flatMap((text) => wrapped(text, INDENT)).map((text) => paint("2", text))),
-      ...(cure ? [`${" ".repeat(INDENT)}${paint("1", `→ ${cure}`)}`] : []),
+      ...(cure ? (isCommand(cure) ? [`${" ".repeat(INDENT)}→ ${cure}`] : wrapped(`→ ${cure}`, INDENT + 2, INDENT)).map((text) => paint("1", text)) : []),
     ];
   };
   const [name, ...head] = headWords(report).map((words) => words.replaceAll(" ", "\u00a0")); // a fact stays on one line
