@@ -60,7 +60,7 @@ const PROBES: Given = {
 export function machine({ files = {}, commands = {}, probes = {}, more = {} }: Described = {}): Machine {
   const all = Object.entries({ ...FILES, ...files }).filter((entry): entry is [string, string] => entry[1] !== null);
   const texts = new Map(all);
-  const ok: Described["commands"] = { "g++": () => ({}), make: () => ({}), python: pythonSays(), ...commands };
+  const ok: Described["commands"] = { "g++": () => ({}), make: () => ({}), python3: () => ({}), python: pythonSays(), ...commands };
   const gives = { ...PROBES, ...probes };
   return {
     version: "0.5.0", root: ROOT, cwd: ROOT, venv: VENV, node: "22.20.0", platform: "linux", arch: "x64", env: {}, processor: "AMD Ryzen 7 5800X", threads: 16,
@@ -145,7 +145,7 @@ export const MACHINES: Record<string, Described> = {
   "nothing set up": {
     more: { venv: undefined, node: "18.20.4" },
     files: Object.fromEntries(Object.keys(FILES).filter((file) => file.startsWith(VENV) || file.startsWith(ORT)).map((file) => [file, null])),
-    commands: { python: () => ({ status: null }), "g++": () => ({ status: null }) },
+    commands: { python3: () => ({ status: null }), python: () => ({ status: null }), "g++": () => ({ status: null }) },
     probes: { engine: () => ({ there: false, why: "@tensorflow/tfjs-node-gpu: expected its native binding, found: Cannot find module" }), onnx: () => ({ there: false, why: "Cannot find module 'onnxruntime-node'" }) },
   },
   "another copy's kernel, and no fused ops": {
