@@ -1,14 +1,15 @@
 import { OptionError } from "../core/errors";
 import { random } from "../core/random";
 import { fromBfloat16, toBfloat16 } from "../core/safetensors";
-import { freshState, madeOnDemand, partLengths, sizesOf, type FreshOptions, type Parameters, type StepState } from "../core/trained";
+import { freshState, madeOnDemand, partLengths, sizesOf, type FreshOptions, type Parameters, type StateSizes, type StepState } from "../core/trained";
+import { atOnce } from "./atonce";
 import { auxiliaryGradients } from "./auxk";
 import { checkBatch } from "./batch";
 import { encodeChunks, PADDING, type Choice } from "./coder";
 import { inference } from "./inference";
 import { lossesOf, movedThreshold, selectorOf } from "./kinds";
 import { HALVES, loadOps, type Half, type Ops } from "./ops";
-import { stockStep, type Losses, type Step, type UpdateOptions } from "./step";
+import { stockStep, type Losses, type StepNow, type UpdateOptions } from "./step";
 import { BETA1, BETA2, DT, EPSILON, kernels, type Engine, type Id } from "./tensorflow";
 
 /**
@@ -91,7 +92,7 @@ export function requireProduct(engine: Engine, { product }: Choice): void {
     `found ${product}. Leave the choice out: another product rounds differently, and the choice of latents is the same but for near ties.`);
 }
 
-export function fusedStep(engine: Engine, initial: StepState, given: Choice = FUSED): Step {
+export function fusedStep(engine: Engine, initial: StepState, given: Choice = FUSED): StepNow {
   const sizes = sizesOf(initial); // not the arrays: they are let go
   const { kind, d, dOut, latents, k, transcoder } = sizes;
   if (kind === "jumprelu") return stockStep(engine, initial);
@@ -171,7 +172,7 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
     return { inputs: [read, value, index, levels, e, g, eSum, tied], aux, revives, losses, least: selection.least, skip };
   };
 
-  const ranked: Step["encodeTopK"] = (x, { k: count = k, only } = {}) => engine.tidy(() => {
+  const ranked: StepNow["encodeTopK"] = (x, { k: count = k, only } = {}) => engine.tidy(() => {
     const list = only && engine.tensor(only, [only.length]);
     const wEnc = list ? K.gather(P.wEnc, list) : P.wEnc;
     const bEnc = list ? K.gather(P.bEnc, list) : P.bEnc;
@@ -188,9 +189,10 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
     ...Object.fromEntries(names.map((name) => [name, read(set, name)])) as unknown as Parameters,
     ...(skip === undefined ? {} : { wSkip: engine.floats(skip) }),
   });
+  const now = (): StateSizes => ({ ...sizes, steps, ...(threshold === undefined ? {} : { threshold }) });
   const state = (): StepState => engine.tidy(() => {
     const [p, m, v] = [P, M, V].map((set, i) => readAll(set, skips.length ? K.read(skips[i]) : undefined));
-    return { ...sizes, steps, ...(threshold === undefined ? {} : { threshold }), parameters: p, m, v };
+    return { ...now(), parameters: p, m, v };
   });
 
   const onDemand = (set: Tensors, skip?: Id): Parameters => madeOnDemand({
@@ -198,13 +200,13 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
     ...(skip === undefined ? {} : { wSkip: () => engine.tidy(() => engine.floats(K.read(skip))) }),
   });
   const live = (): StepState => ({
-    ...sizes, steps, ...(threshold === undefined ? {} : { threshold }),
-    parameters: onDemand(P, skips[0]), m: onDemand(M, skips[1]), v: onDemand(V, skips[2]),
+    ...now(), parameters: onDemand(P, skips[0]), m: onDemand(M, skips[1]), v: onDemand(V, skips[2]),
   });
 
   return {
     kind: "fused",
     choice,
+    rows: Infinity,
     ...inference(engine, live, ranked),
     gradients: (x, options = {}) => engine.tidy(() => {
       const { inputs, aux, revives, losses, skip } = backward(x, options);
@@ -219,7 +221,7 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
       }
       return { ...losses, gradient: readAll({ wEnc, bEnc, wDec, bDec }, skip) };
     }),
-    update: (x, options) => engine.tidy(() => {
+    ...atOnce((x, options) => engine.tidy(() => {
       const { inputs, aux, losses, least, skip } = backward(x, options);
       const t = steps + 1;
       const hyper = [options.learningRate / (1 - BETA1 ** t), 1 / Math.sqrt(1 - BETA2 ** t), BETA1, BETA2, EPSILON];
@@ -229,7 +231,8 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
       steps = t;
       threshold = movedThreshold(threshold, least);
       return losses;
-    }),
+    }), latents),
+    sizes: now,
     state,
     live,
     part: (set, name, from, to) => engine.tidy(() => {
@@ -270,7 +273,7 @@ export function fusedOps(engine: Engine): Ops {
  * held against its last place.
  * @returns where a step differs; nothing when it agrees
  */
-export function differs(engine: Engine, make: (engine: Engine, initial: StepState) => Step): string | undefined {
+export function differs(engine: Engine, make: (engine: Engine, initial: StepState) => StepNow): string | undefined {
   const d = 21, latents = 1100, k = 5, n = 67, rng = random(0); // enough latents for the groups of the top-k
   const normals = (count: number, scale = 1): Float32Array => Float32Array.from({ length: count }, () => scale * rng.normal());
   const sixteenths = (count: number, scale: number): Float32Array => normals(count, scale).map((value) => Math.round(16 * value) / 16);
@@ -288,7 +291,7 @@ export function differs(engine: Engine, make: (engine: Engine, initial: StepStat
     for (const name of names) [m[name], v[name]] = [bfloat16s(m[name]), bfloat16s(v[name].map((value) => value * value))];
     const initial: StepState = { ...freshState(d, latents, k, parameters(0.25), shape), steps: 6, m, v };
     const what = shape.kind ? `, ${shape.kind}` : "";
-    const steps: Step[] = [];
+    const steps: StepNow[] = [];
     try {
       for (const one of [make, stockStep]) steps.push(one(engine, initial));
       const [a, b] = steps.map((step) => step.gradients(x, options));

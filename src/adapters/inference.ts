@@ -3,7 +3,7 @@ import { addSkip } from "../core/sae";
 import { trainingWeights, type StepState } from "../core/trained";
 import { coder, encodeRows } from "./coder";
 import { saeValue } from "./saevalue";
-import type { Step } from "./step";
+import type { StepNow } from "./step";
 import type { Engine } from "./tensorflow";
 
 /**
@@ -13,10 +13,10 @@ import type { Engine } from "./tensorflow";
  * @param ranked a step's own way to the k largest
  */
 export function inference(
-  engine: Engine, state: () => StepState, ranked?: Step["encodeTopK"],
-): Pick<Step, "encodeTopK" | "decode" | "measure"> {
+  engine: Engine, state: () => StepState, ranked?: StepNow["encodeTopK"],
+): Pick<StepNow, "encodeTopK" | "decode" | "measure"> {
   const value = () => saeValue(trainingWeights(state()));
-  const largest: Step["encodeTopK"] = ranked ?? ((x, options) => {
+  const largest: StepNow["encodeTopK"] = ranked ?? ((x, options) => {
     const { d, latents, k, transcoder, parameters } = state();
     const bDec = transcoder ? new Float32Array(d) : parameters.bDec;
     return encodeRows(engine, coder(d, latents, k, { ...parameters, bDec }), x, options);

@@ -1,18 +1,19 @@
 import { auxiliary } from "../core/schedule";
-import { partsOf, TINY, type Parameter, type Parameters, type StepState } from "../core/trained";
+import { partsOf, sizesOf, TINY, type Parameter, type Parameters, type StateSizes, type StepState } from "../core/trained";
 import type { Sparse } from "../core/types";
+import { atOnce } from "./atonce";
 import { checkBatch, meanActive } from "./batch";
 import { inference } from "./inference";
 import { bandwidthOf, L0_WEIGHT, THRESHOLD_SPEED } from "./jumprelu";
 import { movedThreshold } from "./kinds";
-import type { Losses, Step, UpdateOptions } from "./step";
+import type { Losses, StepNow, UpdateOptions } from "./step";
 import { BETA1, BETA2, EPSILON, type Engine } from "./tensorflow";
 
 /**
  * Dense, with TF.js's own gradients, of every kind and structure: every latent is computed, and masks of 0 and 1 keep the
  * chosen. Slow; the reference of the stock step.
  */
-export function plainStep(engine: Engine, initial: StepState): Step {
+export function plainStep(engine: Engine, initial: StepState): StepNow {
   const { tf } = engine;
   const { kind, d, dOut, latents, k, transcoder, widths } = initial;
   const names = partsOf(initial.parameters);
@@ -162,12 +163,14 @@ export function plainStep(engine: Engine, initial: StepState): Step {
     return { fvu, aux, extra, l0: meanActive(chosen), chosen, gradient };
   };
 
+  const now = (): StateSizes => ({ ...sizesOf(initial), steps, ...(threshold === undefined ? {} : { threshold }) });
   const state = (): StepState => ({
-    ...initial, steps, ...(threshold === undefined ? {} : { threshold }), parameters: parameters(P), m: parameters(M), v: parameters(V),
+    ...now(), parameters: parameters(P), m: parameters(M), v: parameters(V),
   });
   return {
     kind: "plain",
     choice: { precision: "f32", groups: [], chunk: 0 },
+    rows: Infinity,
     ...inference(engine, state),
     gradients: (x, options = {}) => {
       let result: (Losses & { gradient: Parameters }) | undefined;
@@ -177,7 +180,7 @@ export function plainStep(engine: Engine, initial: StepState): Step {
       });
       return result!;
     },
-    update: (x, options) => {
+    ...atOnce((x, options) => {
       let losses: Losses | undefined;
       tf.tidy(() => {
         const { gradient, ...rest } = backward(x, options);
@@ -197,7 +200,8 @@ export function plainStep(engine: Engine, initial: StepState): Step {
         P.wDec.assign(tf.mul(P.wDec, tf.rsqrt(tf.add(tf.sum(tf.square(P.wDec), 1, true), TINY))));
       });
       return losses!;
-    },
+    }, latents),
+    sizes: now,
     state,
     live: state,
     settle() {}, // of a reference, memory is no matter

@@ -1,26 +1,21 @@
 import type { Measures } from "../core/measure";
-import { madeOnDemand, sizesOf, TINY, type Parameter, type Parameters, type StepState } from "../core/trained";
+import type { Parameter, Parameters, StateSizes, StepState } from "../core/trained";
 import type { Sparse } from "../core/types";
-import { auxiliaryGradients } from "./auxk";
-import { checkBatch } from "./batch";
-import { defaultGroups, forward, PADDING, withBias, withoutBias, type Choice } from "./coder";
-import { inference } from "./inference";
-import { jumpGradients, L0_WEIGHT, THRESHOLD_SPEED } from "./jumprelu";
-import { movedThreshold, selectorOf } from "./kinds";
-import { rankedGradients } from "./ranked";
-import type { Engine, Id } from "./tensorflow";
+import type { Choice } from "./coder";
 
 export { freshState, zerosLike, type FreshOptions, type StepState } from "../core/trained";
+export { defaultChoice, stockStep } from "./stockstep";
 
 /**
- * One training step of an SAE or a transcoder with TensorFlow's stock kernels, on the chosen latents only; plainstep.ts has its
- * reference. F latents, n rows a batch: x [n, d] is read, y [n, dOut] rebuilt (y = x of an SAE).
+ * One training step of an SAE or a transcoder: what every road offers. F latents, n rows a batch: x [n, d] is read, y [n, dOut]
+ * rebuilt (y = x of an SAE).
  *
  *   p = W_enc·(x − b_dec) + b_enc      v = the chosen of them, by kind      ŷ = W_decᵀ·v + b_dec (+ W_skip·x)
  *   loss = Σ‖ŷ − y‖²/V + AuxK (auxk.ts)      V = Σ‖y − ȳ‖² of the batch
  *
  * kinds.ts says what each kind chooses and adds to the loss; a transcoder does not subtract b_dec. Adam on all of them; the part
- * of W_dec's gradient along its rows is removed, and rows go back to unit norm after each step.
+ * of W_dec's gradient along its rows is removed, and rows go back to unit norm after each step. stockstep.ts, plainstep.ts (the
+ * reference), fusedstep.ts and webgpustep.ts compute it.
  */
 export interface UpdateOptions {
   learningRate: number;
@@ -46,155 +41,78 @@ export interface Losses {
   chosen: Sparse;
 }
 
-/** The seam: stock here, plain in plainstep.ts, fused in fusedstep.ts. Rows are in the units that the state was trained in. */
+/** At once, or from a device that is read asynchronously, later: await it. */
+export type MaybeLater<T> = T | Promise<T>;
+
+/** What updates gave. */
+export interface Taken {
+  /** Of each update, in order. */
+  losses: Omit<Losses, "chosen">[];
+  /** Of each latent [F] the updates since it last fired, counted within these: 0 fired in the last one, losses.length in none. */
+  silent: Int32Array;
+}
+
+/** The seam of all roads. Rows are in the units that the state was trained in. */
 export interface Step {
-  /** What computes it; "fused" where at least choice, decoding and update are fused ops. JumpReLU is "stock" always. */
-  kind: "fused" | "stock" | "plain";
-  choice: Choice;
+  /** What computes it; "fused" where at least choice, decoding and update are fused ops. JumpReLU is "stock" or "plain" always. */
+  readonly kind: "fused" | "stock" | "plain" | "webgpu";
+  readonly choice: Choice;
+  /**
+   * Updates between two readings of what they gave: 1 where reading costs nothing. A run is stopped or kept at a multiple of it,
+   * as which latents count as dead is known there.
+   */
+  readonly stride: number;
+  /**
+   * Rows encoded at a time, Infinity for all: the pre-activations are [rows, F]. The result stays what it is but for rounding, as
+   * nothing else of an update is as large. To be set between updates; the plain step, a reference, has no use for it.
+   */
+  rows: number;
   /**
    * The active latents of rows as the SAE has them in use, thresholds in place of a choice over the batch: larger first, ties by
    * smaller index. With `k` or `only` the k largest instead, of all latents or some (ascending), whatever the kind.
    */
-  encodeTopK(x: Float32Array, options?: { k?: number; only?: Int32Array }): Sparse;
+  encodeTopK(x: Float32Array, options?: { k?: number; only?: Int32Array }): MaybeLater<Sparse>;
   /** Without a skip connection's part. */
-  decode(sparse: Sparse): Float32Array;
+  decode(sparse: Sparse): MaybeLater<Float32Array>;
   /** Gradients of the loss as autodiff gives them, before the projection; changes nothing. */
-  gradients(x: Float32Array, options?: Omit<UpdateOptions, "learningRate">): Losses & { gradient: Parameters };
-  /** @throws OptionError where a target is missing or does not fit */
-  update(x: Float32Array, options: UpdateOptions): Losses;
-  /** Of the SAE as it is in use, held against `target` [n, dOut]; x by default. */
-  measure(x: Float32Array, target?: Float32Array): Measures;
-  state(): StepState;
+  gradients(x: Float32Array, options?: Omit<UpdateOptions, "learningRate">): MaybeLater<Losses & { gradient: Parameters }>;
   /**
-   * The same, each array read when it is asked for and not kept: memory for one of them is enough. Of use until the next update.
+   * An update whose losses are read at once.
+   * @throws OptionError where a target is missing or does not fit; RangeError of a step that is read every `stride` updates
    */
-  live(): StepState;
+  update(x: Float32Array, options: UpdateOptions): Losses;
+  /**
+   * Begins an update; x and the target must not change until it is taken.
+   * @throws as update; MemoryError, where `intact` says whether the state is as before this update
+   */
+  send(x: Float32Array, options: UpdateOptions): void;
+  /** Waits for all updates that were sent since the last call, and gives what they gave. Rejects as send throws. */
+  taken(): Promise<Taken>;
+  /** Of the SAE as it is in use, held against `target` [n, dOut]; x by default. */
+  measure(x: Float32Array, target?: Float32Array): MaybeLater<Measures>;
+  /** Sizes, updates made so far (also those that were sent) and threshold. */
+  sizes(): StateSizes;
+  state(): MaybeLater<StepState>;
+  /**
+   * The same, each array read when it is asked for and not kept where a device can be read so: memory for one of them is enough.
+   * Of use until the next update.
+   */
+  live(): MaybeLater<StepState>;
   /** Numbers from … to of an array of the state, where a part can be read for less than the whole. */
-  part?(set: "parameters" | "m" | "v", name: Parameter, from: number, to: number): Float32Array;
+  part?(set: "parameters" | "m" | "v", name: Parameter, from: number, to: number): MaybeLater<Float32Array>;
   /** Frees what only an update needs: the moments. Parameters stay. */
   settle(): void;
   /** Frees the tensors. */
   dispose(): void;
 }
 
-export const defaultChoice = (latents: number, k: number): Choice => ({
-  precision: "f32", groups: defaultGroups(latents, k), chunk: 128,
-});
-
-/** The variables of a state, or what is read from them: [W_enc | b_enc | 0 …], W_dec, b_dec, W_skip, log θ. */
-interface Tensors { we: Id; wd: Id; bd: Id; ws?: Id; lt?: Id }
-
-/** Only the chosen latents are decoded and get gradients (all of JumpReLU), through kernels that every TensorFlow build has. */
-export function stockStep(engine: Engine, initial: StepState, given: Choice = defaultChoice(initial.latents, initial.k)): Step {
-  const sizes = sizesOf(initial); // not the arrays: they are let go
-  const { kind, d, dOut, latents, transcoder } = sizes;
-  const { K, centred } = forward(engine);
-  const select = kind === "jumprelu" ? undefined : selectorOf(engine, sizes);
-  // Other kinds compare values beyond a row's k largest: these are to be float32's own.
-  const choice: Choice = kind === "topk" ? given : { ...given, precision: "f32" };
-  let { steps, threshold } = initial;
-  const variables = ({ wEnc, bEnc, wDec, bDec, wSkip, logThreshold }: Parameters): Tensors => ({
-    we: K.variable(withBias(wEnc, bEnc, d), [latents, d + PADDING]), wd: K.variable(wDec, [latents, dOut]), bd: K.variable(bDec, [dOut]),
-    ...(wSkip ? { ws: K.variable(wSkip, [dOut, d]) } : {}), ...(logThreshold ? { lt: K.variable(logThreshold, [latents]) } : {}),
-  });
-  const P = variables(initial.parameters);
-  const M = variables(initial.m);
-  const V = variables(initial.v);
-  const moments = [M, V];
-  const read = (set: Tensors): Tensors => Object.fromEntries(Object.entries(set).map(([name, variable]) => [name, K.read(variable)])) as unknown as Tensors;
-  const arrays = ({ we, wd, bd, ws, lt }: Tensors): Parameters => ({
-    ...withoutBias(engine.floats(we), d), wDec: engine.floats(wd), bDec: engine.floats(bd),
-    ...(ws === undefined ? {} : { wSkip: engine.floats(ws) }), ...(lt === undefined ? {} : { logThreshold: engine.floats(lt) }),
-  });
-
-  /** Gradients by what they are of, and Σ v·g of each latent. To be called inside `tidy`. */
-  const backward = (
-    x: Float32Array, { dead = new Int32Array(0), auxWeight = 1, target, l0Weight = L0_WEIGHT }: Omit<UpdateOptions, "learningRate">,
-    { we, wd, bd, ws, lt }: Tensors,
-  ): { gradients: Tensors; along: Id; losses: Losses; least?: number } => {
-    const n = checkBatch(sizes, x, target);
-    const rows = engine.tensor(x, [n, d]);
-    const y = target ? engine.tensor(target, [n, dOut]) : rows;
-    const mean = K.mul(K.sum(y, [0], true), K.scalar(1 / n));
-    const variance = engine.floats(K.sum(K.squaredDifference(y, mean), [0, 1]))[0];
-    const { xc, xa } = centred(rows, transcoder ? undefined : bd, n);
-    let goal = transcoder ? K.sub(y, bd) : xc;
-    if (ws !== undefined) goal = K.sub(goal, K.matMul(rows, ws, { transposeB: true }));
-    const batch = { n, xa, goal, variance, we, wd };
-    const main = select ? rankedGradients(engine, sizes, batch, select, choice) : jumpGradients(engine, sizes, batch, lt!, l0Weight);
-    const { total, residual, dlt, losses, least } = main;
-    let { dwe, dwd, along } = main;
-    let aux = 0;
-    if (dead.length && auxWeight > 0) {
-      const list = engine.tensor(dead, [dead.length]);
-      const ofDead = { weDead: K.gather(we, list), wdDead: K.gather(wd, list) };
-      const sizes = { n, dOut, dead: dead.length, weight: auxWeight };
-      const extra = auxiliaryGradients(engine, ofDead, sizes, { xa, residual: residual(), variance });
-      const at = engine.tensor(dead, [dead.length, 1]);
-      aux = extra.loss;
-      dwd = K.addToRows(dwd, at, extra.dwd);
-      dwe = K.addToRows(dwe, at, extra.dwe);
-      along = K.addToRows(along, at, extra.along);
-    }
-    let dbd = K.sum(total, [0]);
-    if (!transcoder) { // x − b_dec enters every pre-activation: b_dec's gradient loses b_enc's, carried back through W_enc
-      const through = K.slice(K.matMul(K.slice(dwe, [0, d], [latents, 1]), we, { transposeA: true }), [0, 0], [1, d]);
-      dbd = K.sub(dbd, K.reshape(through, [d]));
-    }
-    const gradients: Tensors = {
-      we: dwe, wd: dwd, bd: dbd, ...(ws === undefined ? {} : { ws: K.matMul(total, rows, { transposeA: true }) }), ...(dlt === undefined ? {} : { lt: dlt }),
-    };
-    return { gradients, along, losses: { ...losses, aux }, least };
-  };
-
-  const state = (): StepState => ({
-    ...sizes, steps, ...(threshold === undefined ? {} : { threshold }),
-    ...engine.tidy(() => ({ parameters: arrays(read(P)), m: arrays(read(M)), v: arrays(read(V)) })),
-  });
-  const onDemand = ({ we, wd, bd, ws, lt }: Tensors): Parameters => {
-    const floats = (variable: Id, columns?: [from: number, count: number]) => (): Float32Array => engine.tidy(() => {
-      const whole = K.read(variable);
-      return engine.floats(columns ? K.slice(whole, [0, columns[0]], [latents, columns[1]]) : whole);
-    });
-    return madeOnDemand({
-      wEnc: floats(we, [0, d]), bEnc: floats(we, [d, 1]), wDec: floats(wd), bDec: floats(bd),
-      ...(ws === undefined ? {} : { wSkip: floats(ws) }), ...(lt === undefined ? {} : { logThreshold: floats(lt) }),
-    });
-  };
-  const live = (): StepState => ({
-    ...sizes, steps, ...(threshold === undefined ? {} : { threshold }), parameters: onDemand(P), m: onDemand(M), v: onDemand(V),
-  });
-  return {
-    kind: "stock",
-    choice,
-    ...inference(engine, live),
-    gradients: (x, options = {}) => engine.tidy(() => {
-      const { gradients, losses } = backward(x, options, read(P));
-      return { ...losses, gradient: arrays(gradients) };
-    }),
-    update: (x, options) => engine.tidy(() => {
-      const now = read(P);
-      const { gradients, along, losses, least } = backward(x, options, now);
-      gradients.wd = K.sub(gradients.wd, K.mul(now.wd, K.reshape(along, [latents, 1])));
-      engine.free(...Object.values(now)); // while they are held, Adam copies the variables instead of changing them in place
-      steps++;
-      threshold = movedThreshold(threshold, least);
-      for (const name of Object.keys(P) as (keyof Tensors)[]) {
-        K.adam(P[name]!, M[name]!, V[name]!, gradients[name]!, steps, options.learningRate * (name === "lt" ? THRESHOLD_SPEED : 1));
-      }
-      const moved = K.read(P.wd);
-      const norms = K.rsqrt(K.add(K.sum(K.square(moved), [1], true), K.scalar(TINY)));
-      K.assign(P.wd, K.mul(moved, norms));
-      return losses;
-    }),
-    state,
-    live,
-    settle() {
-      for (const set of moments.splice(0)) for (const variable of Object.values(set)) K.destroy(variable);
-    },
-    dispose() {
-      this.settle();
-      for (const variable of Object.values(P)) K.destroy(variable);
-    },
-  };
+/** A step that is read at once: those of TensorFlow. */
+export interface StepNow extends Step {
+  encodeTopK(x: Float32Array, options?: { k?: number; only?: Int32Array }): Sparse;
+  decode(sparse: Sparse): Float32Array;
+  gradients(x: Float32Array, options?: Omit<UpdateOptions, "learningRate">): Losses & { gradient: Parameters };
+  measure(x: Float32Array, target?: Float32Array): Measures;
+  state(): StepState;
+  live(): StepState;
+  part?(set: "parameters" | "m" | "v", name: Parameter, from: number, to: number): Float32Array;
 }

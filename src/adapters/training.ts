@@ -2,7 +2,7 @@ import { DiskError } from "../core/errors";
 import { firing, learningRateAt, watching, type Watch } from "../core/schedule";
 import { madeOnDemand, partLengths, sizesOf, trainedWeights, type Parameter, type StepState } from "../core/trained";
 import type { SaeWeights, TrainingPoint } from "../core/types";
-import type { Step } from "./step";
+import type { StepNow as Step } from "./step";
 import type { EventFile } from "./tensorboard";
 import type { Computed } from "./trainstep";
 import type { Log } from "./trainlog";

@@ -4,7 +4,7 @@ import { choiceFor, machine, withMoments } from "./choice";
 import type { Choice } from "./coder";
 import { FUSED, fusedOps, fusedStep, requireProduct } from "./fusedstep";
 import { plainStep } from "./plainstep";
-import { stockStep, type Step } from "./step";
+import { stockStep, type StepNow as Step } from "./step";
 import type { Engine } from "./tensorflow";
 import type { Plan } from "./trainplan";
 

@@ -83,3 +83,107 @@ const chosen = (device: Device, { name, note }: Availability & { there: true }, 
 
 /** A command is left as one types it. */
 const sentence = (cure: string): string => `${cure.startsWith("npx ") ? `Run ${cure}` : cure[0].toUpperCase() + cure.slice(1)}${/[.!?]$/.test(cure) ? "" : "."}`;
+
+/** What was found out about a machine's engines, each probe by itself. */
+export interface DeviceFacts {
+  /** process.platform and process.arch. */
+  platform: string;
+  arch: string;
+  processor: string;
+  threads: number;
+  /** CUDA_VISIBLE_DEVICES where it hides every card. */
+  hidden?: string;
+  nvidia: NvidiaFacts;
+  /** Of the card and its driver: whether TensorFlow and ONNX Runtime could use them. */
+  judged: Record<"tensorflow" | "onnx", { ok: boolean; cards: number[]; why?: string; cure?: string; note?: string }>;
+  /** Whether the TensorFlow that was installed is one for CUDA. */
+  wheel?: { version: string; cuda?: string };
+  engine: EngineFacts | Missing;
+  webgpu: { there: true; name: string; software: boolean } | Missing;
+  onnx: OnnxFacts | Missing;
+}
+
+export interface Missing {
+  there: false;
+  why: string;
+  cure?: string;
+}
+
+export type NvidiaFacts = Missing | {
+  there: true;
+  driver: string;
+  cuda?: string;
+  /** Memory in bytes, where the driver tells. */
+  cards: { index: number; name: string; memory?: number; free?: number; capability?: string; processes: { pid: number; name: string; memory?: number }[] }[];
+};
+
+/** What tensorflow() gives. */
+export interface EngineFacts {
+  there: true;
+  version: string;
+  device: "cpu" | "cuda" | "wasm" | "js";
+  /** Of WebAssembly and JavaScript: why it is not TensorFlow. */
+  why?: string;
+  cure?: string;
+}
+
+export interface OnnxFacts {
+  there: true;
+  version: string;
+  webgpu: { there: true } | Missing;
+  cuda: { there: true } | Missing;
+}
+
+/** Of a model's passes there are no other builds than ONNX Runtime's for this platform. */
+const NO_WASM: Missing = { there: false, why: "a model's passes are ONNX Runtime's" };
+
+/** Where each purpose could be computed, and where not: what "auto" chooses from, and what `saelab doctor` tells. */
+export function foundDevices(purpose: Purpose, facts: DeviceFacts): Found {
+  const processor = `${facts.processor} × ${facts.threads}`;
+  if (purpose === "harvest") {
+    const { onnx } = facts;
+    if (!onnx.there) return { cuda: onnx, webgpu: onnx, cpu: onnx, wasm: NO_WASM };
+    return {
+      cuda: withoutCard(facts, "onnx") ?? (onnx.cuda.there ? card(facts, "onnx") : onnx.cuda),
+      webgpu: onnx.webgpu.there ? adapter(facts) : onnx.webgpu,
+      cpu: { there: true, name: processor },
+      wasm: NO_WASM,
+    };
+  }
+  const { engine } = facts;
+  const plain = engine.there && (engine.device === "wasm" || engine.device === "js") ? engine : undefined;
+  const absent: Missing = !engine.there ? engine : { there: false, why: plain?.why ?? "TensorFlow computes on the card in this process", ...(plain ? (plain.cure ? { cure: plain.cure } : {}) : { cure: "start with CUDA_VISIBLE_DEVICES=-1" }) };
+  return {
+    cuda: engine.there && engine.device === "cuda" ? card(facts, "tensorflow") : withoutCard(facts, "tensorflow") ?? cudaBuild(facts),
+    webgpu: adapter(facts),
+    cpu: engine.there && engine.device === "cpu" ? { there: true, name: processor } : absent,
+    wasm: plain ? { there: true, name: plain.device === "wasm" ? "WebAssembly" : "JavaScript", note: "for a look at small SAEs: some 60 to 140 times slower than TensorFlow" }
+      : engine.there ? { there: false, why: "TensorFlow is here, and faster" } : engine,
+  };
+}
+
+const adapter = ({ webgpu }: DeviceFacts): Availability => (webgpu.there ? { there: true, name: webgpu.name, ...(webgpu.software ? { software: true } : {}) } : webgpu);
+
+/** Why no card could be used even if all libraries were there. */
+function withoutCard({ nvidia, judged, hidden }: DeviceFacts, by: "tensorflow" | "onnx"): Missing | undefined {
+  if (!nvidia.there) return nvidia;
+  const { ok, why = "the card cannot be used", cure } = judged[by];
+  if (!ok) return { there: false, why, ...(cure ? { cure } : {}) };
+  return hidden === undefined ? undefined : { there: false, why: `CUDA_VISIBLE_DEVICES=${hidden} hides the card`, cure: "unset CUDA_VISIBLE_DEVICES" };
+}
+
+const CUDA_SETUP = "npx saelab setup --cuda";
+
+/** There is a card for it, and TensorFlow does not compute on it. */
+function cudaBuild({ wheel, engine }: DeviceFacts): Missing {
+  if (!engine.there) return engine;
+  if (wheel?.cuda === undefined) return { there: false, why: "TensorFlow was installed for the processor only", cure: CUDA_SETUP };
+  return { there: false, why: `TensorFlow's build for CUDA ${wheel.cuda} finds no card: a library of CUDA is missing or does not load`, cure: CUDA_SETUP };
+}
+
+function card({ nvidia, judged }: DeviceFacts, by: "tensorflow" | "onnx"): Availability {
+  if (!nvidia.there) return { there: true, name: "an NVIDIA card" }; // the engine computes on it all the same
+  const { cards, note } = judged[by];
+  const first = nvidia.cards.find(({ index }) => index === cards[0]) ?? nvidia.cards[0];
+  return { there: true, name: first?.name ?? "an NVIDIA card", ...(note ? { note } : {}) };
+}

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { differs, FUSED, fusedKernels, fusedOps, fusedStep } from "../../src/adapters/fusedstep";
 import { HALVES, loadOps, OPS, OPS_BUILD, opsSource } from "../../src/adapters/ops";
-import { freshState, stockStep, type Step, type StepState } from "../../src/adapters/step";
+import { freshState, stockStep, type StepNow as Step, type StepState } from "../../src/adapters/step";
 import { tensorflow, type Id } from "../../src/adapters/tensorflow";
 import { encode } from "../../src/core/sae";
 import { OptionError } from "../../src/core/errors";

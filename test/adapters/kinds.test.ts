@@ -5,7 +5,7 @@ import { runInNewContext } from "node:vm";
 import { fusedStep } from "../../src/adapters/fusedstep";
 import { bandwidthOf, startThresholds } from "../../src/adapters/jumprelu";
 import { saeOf } from "../../src/adapters/sae";
-import { freshState, stockStep, type Losses, type Step } from "../../src/adapters/step";
+import { freshState, stockStep, type Losses, type StepNow as Step } from "../../src/adapters/step";
 import { OptionError } from "../../src/core/errors";
 import { random } from "../../src/core/random";
 import { encode, reconstruct } from "../../src/core/sae";

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fusedOps, fusedStep } from "../../src/adapters/fusedstep";
 import { plainStep } from "../../src/adapters/plainstep";
-import { stockStep, type Step } from "../../src/adapters/step";
+import { stockStep, type StepNow as Step } from "../../src/adapters/step";
 import { tensorflow } from "../../src/adapters/tensorflow";
 import { random, type Random } from "../../src/core/random";
 import { bytesSource, readFloats, readHeader } from "../../src/core/safetensors";

@@ -5,7 +5,7 @@ import { encode } from "../../src/core/sae";
 import { random, type Random } from "../../src/core/random";
 import { coder, decodeRows, encodeRows, groupings, type Choice, type Parameters } from "../../src/adapters/coder";
 import { plainStep } from "../../src/adapters/plainstep";
-import { freshState, stockStep, type Step, type StepState } from "../../src/adapters/step";
+import { freshState, stockStep, type StepNow as Step, type StepState } from "../../src/adapters/step";
 import { kernels, tensorflow } from "../../src/adapters/tensorflow";
 import { agreesWithTorch, close, names } from "./torchsteps";
 

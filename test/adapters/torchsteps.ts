@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Parameters } from "../../src/adapters/coder";
-import { freshState, type Step, type StepState } from "../../src/adapters/step";
+import { freshState, type StepNow as Step, type StepState } from "../../src/adapters/step";
 import { bytesSource, readFloats, readHeader, readInts } from "../../src/core/safetensors";
 
 /** What every training step is held to: twenty steps by PyTorch's autograd and Adam. */

@@ -1,0 +1,268 @@
+import { chooseDevice, foundDevices, type Chosen, type Device, type DeviceFacts, type Missing, type Purpose } from "./device";
+import type { DoctorPlan } from "./doctorplan";
+import { count } from "./html";
+
+/**
+ * What a machine can do for saelab, what it cannot, why, and what would cure it: facts that probes gathered → a report.
+ *
+ *   Facts -diagnose-> DoctorReport -doctorText-> terminal, -doctorHtml-> card in a notebook
+ */
+
+/** ok: works. worse: works, and could do better. broken: does not work. absent: is not here, and nothing that is here needs it. */
+export type Status = "ok" | "worse" | "broken" | "absent";
+
+export interface Line {
+  name: string;
+  status: Status;
+  /** What was found. */
+  what: string;
+  /** What is amiss. */
+  why?: string;
+  /** A command where there is one; else what to do. */
+  cure?: string;
+}
+
+/** What saelab is for. */
+export type Job = "notebooks" | "harvest" | "training";
+
+/** Where a job runs; or, with `why`, that it does not. */
+export type JobReport = { runs: true; on?: Chosen; step?: string } | { runs: false; why: string; cure?: string };
+
+export interface DoctorReport {
+  version: string;
+  machine: { platform: string; arch: string; processor: string; threads: number; memory: { total: number; free: number }; disk?: { folder: string; free: number } };
+  lines: Line[];
+  jobs: Record<Job, JobReport>;
+  /** Absent where nothing was measured. */
+  speeds?: Speeds;
+  plan?: DoctorPlan;
+  /** All three jobs run, and a plan that was asked for fits. */
+  ok: boolean;
+}
+
+export type Measured<T> = ({ there: true } & T) | Missing;
+
+export interface Speeds {
+  /** FLOP/s of [n, n]·[n, n] by the engine that trains. */
+  matmul: Measured<{ device: Device; name: string; threads: number; n: number; float32: number; bfloat16?: number }>;
+  training: Measured<TrainingSpeed>;
+  harvest: Measured<HarvestSpeed>;
+}
+
+export interface TrainingSpeed {
+  device: Device;
+  /** Of the step that a training of these sizes would take. */
+  step: string;
+  d: number;
+  latents: number;
+  k: number;
+  batch: number;
+  tokensPerSecond: number;
+  /** A step of n rows takes perStep + n · perRow seconds: from two batch sizes. */
+  perStep: number;
+  perRow: number;
+}
+
+export interface HarvestSpeed {
+  device: Device;
+  /** "tiny-reasoner", or the shape of a model with random weights. */
+  model: string;
+  parameters: number;
+  hook: string;
+  tokens: number;
+  tokensPerSecond: number;
+}
+
+/** A kernelspec of saelab in a folder where Jupyter looks. */
+export interface KernelFacts {
+  folder: string;
+  name: string;
+  /** What it starts; whether both are there. */
+  node: string;
+  main: string;
+  nodeThere: boolean;
+  mainThere: boolean;
+  /** It starts this package and not another copy. */
+  own: boolean;
+}
+
+export interface Facts extends DeviceFacts {
+  version: string;
+  node: string;
+  wsl: boolean;
+  memory: { total: number; free: number };
+  disk?: { folder: string; free: number };
+  /** The virtual environment of set-up, or the Python that has Jupyter. `setUp`: set-up made it. */
+  python: { there: true; path: string; version: string; setUp: boolean; packages: Record<string, string>; jupyterPath: string[] } | Missing;
+  compiler: boolean;
+  kernels: KernelFacts[];
+  /** Of the JupyterLab extension: where it is, and whether it is this package's. */
+  extension: { there: true; folder: string; current: boolean } | Missing;
+  ops: { there: true; id: string; halves: string[] } | Missing;
+  /** A graphics card of any maker is in the machine. */
+  graphics: boolean;
+}
+
+const LEAST_NODE = [20, 19];
+const SETUP = "npx saelab setup";
+const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(bytes < 1e11 ? 1 : 0)} GB`;
+const gibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`; // as NVIDIA counts
+
+/** @param speeds, plan what was measured, and what was asked of a run */
+export function diagnose(facts: Facts, speeds?: Speeds, plan?: DoctorPlan): DoctorReport {
+  const lines = [
+    node(facts), python(facts), jupyter(facts), kernel(facts), extension(facts), tensorflow(facts), binding(facts), ops(facts),
+    ...nvidia(facts), webgpu(facts), onnx(facts),
+  ];
+  const { version, platform, arch, processor, threads, memory, disk } = facts;
+  const jobs = { notebooks: notebooks(lines), harvest: computed("harvest", facts), training: computed("training", facts) };
+  return {
+    version, machine: { platform, arch, processor, threads, memory, ...(disk ? { disk } : {}) }, lines, jobs,
+    ...(speeds ? { speeds } : {}), ...(plan ? { plan } : {}),
+    ok: Object.values(jobs).every(({ runs }) => runs) && (plan?.fits ?? true),
+  };
+}
+
+const line = (name: string, status: Status, what: string, why?: string, cure?: string): Line =>
+  ({ name, status, what, ...(why ? { why } : {}), ...(cure ? { cure } : {}) });
+
+/** Linux on x86-64: where TensorFlow's binding and the fused ops are built. */
+const isBuiltHere = ({ platform, arch }: DeviceFacts): boolean => platform === "linux" && arch === "x64";
+
+/** Set-up, with what it needs first. */
+const setUp = ({ compiler, platform }: Facts): string => (compiler || platform !== "linux" ? SETUP : `sudo apt-get install g++ make && ${SETUP}`);
+
+function node({ node: version }: Facts): Line {
+  const [major, minor] = version.split(".").map(Number);
+  const old = major < LEAST_NODE[0] || (major === LEAST_NODE[0] && minor < LEAST_NODE[1]);
+  return old ? line("Node", "broken", version, "20.19 or newer is needed", "nvm install 22") : line("Node", "ok", version);
+}
+
+function python({ python: found }: Facts): Line {
+  return found.there ? line("Python", "ok", `${found.version}, ${found.path}`) : line("Python", "broken", "none with Jupyter", found.why, found.cure);
+}
+
+const JUPYTERS = { jupyterlab: "JupyterLab", notebook: "Notebook", nbconvert: "nbconvert", jupyter_client: "jupyter_client" };
+
+function jupyter({ python: found }: Facts): Line {
+  if (!found.there) return line("Jupyter", "broken", "not found", "it comes with Python's packages", found.cure ?? SETUP);
+  const { packages, path } = found;
+  const has = Object.entries(JUPYTERS).filter(([name]) => packages[name]).map(([name, called]) => `${called} ${packages[name]}`);
+  const reads = packages.jupyterlab ?? packages.notebook;
+  if (reads && packages.jupyter_client) return line("Jupyter", "ok", has.slice(0, -1).join(", "));
+  return line("Jupyter", "broken", has.join(", ") || "not installed", `${path} has no ${packages.jupyter_client ? "JupyterLab" : "Jupyter"}`, `${path} -m pip install jupyterlab`);
+}
+
+function kernel({ kernels, version }: Facts): Line {
+  const whole = kernels.filter(({ nodeThere, mainThere }) => nodeThere && mainThere);
+  const [first] = [...whole.filter(({ own }) => own), ...whole];
+  if (first?.own) return line("kernel", "ok", first.folder);
+  if (first) return line("kernel", "worse", first.folder, `it starts another copy of saelab (${first.main}), not this one, ${version}`, "npx saelab install");
+  const [broken] = kernels;
+  if (broken) return line("kernel", "broken", broken.folder, `it starts ${broken.nodeThere ? broken.main : broken.node}, which is not there`, "npx saelab install");
+  return line("kernel", "broken", "not registered", "Jupyter does not know it", "npx saelab install");
+}
+
+function extension({ extension: found }: Facts): Line {
+  const name = "extension";
+  if (!found.there) return line(name, "worse", "none in JupyterLab", `${found.why}; outputs are shown as plain HTML`, found.cure);
+  return found.current ? line(name, "ok", found.folder) : line(name, "worse", found.folder, "it is of another version of saelab", "npx saelab install");
+}
+
+function tensorflow(facts: Facts): Line {
+  const { wheel } = facts, name = "TensorFlow";
+  if (wheel) return line(name, "ok", `${wheel.version}, ${wheel.cuda === undefined ? "for the CPU" : `for CUDA ${wheel.cuda}`}`);
+  if (!isBuiltHere(facts)) return line(name, "absent", `not used on ${facts.platform} ${facts.arch}: TF.js computes instead`);
+  return line(name, facts.engine.there ? "absent" : "broken", "not installed", undefined, setUp(facts));
+}
+
+function binding(facts: Facts): Line {
+  const { engine } = facts, name = "binding";
+  if (!engine.there) return line(name, "broken", "does not load", engine.why, engine.cure ?? setUp(facts));
+  if (engine.device === "cpu" || engine.device === "cuda") return line(name, "ok", `TF.js on TensorFlow ${engine.version}, on the ${engine.device === "cuda" ? "card" : "CPU"}`);
+  const instead = `TF.js ${engine.version} in ${engine.device === "wasm" ? "WebAssembly" : "JavaScript"} instead`;
+  return isBuiltHere(facts) ? line(name, "worse", instead, `${engine.why ?? "TensorFlow's does not load"}; products take some ${engine.device === "wasm" ? 60 : 140} times as long`, engine.cure ?? setUp(facts)) : line(name, "absent", instead);
+}
+
+function ops(facts: Facts): Line {
+  const { ops: found, engine } = facts, name = "fused ops";
+  if (found.there) return line(name, "ok", `built for this CPU${found.halves.length ? `, half precision by ${found.halves.join(", ")}` : ""}`);
+  // What is made for TensorFlow on a processor is not missed where there is none.
+  if (!engine.there || engine.device !== "cpu") return line(name, "absent", engine.there && engine.device === "cuda" ? "not for a card" : "not without TensorFlow");
+  return line(name, "worse", "none: training takes TensorFlow's own kernels, 2 to 4 times slower", found.why, found.cure ?? setUp(facts));
+}
+
+function nvidia({ nvidia: found, judged, hidden }: Facts): Line[] {
+  const name = "NVIDIA GPU";
+  if (!found.there) return [line(name, found.cure ? "worse" : "absent", found.cure ? "not usable" : "none", found.why, found.cure)];
+  const driver = `driver ${found.driver}${found.cuda ? `, up to CUDA ${found.cuda}` : ""}`;
+  const problems = [judged.tensorflow, judged.onnx].filter(({ ok }) => !ok);
+  const several = found.cards.length > 1;
+  return found.cards.map((card, i) => {
+    const memory = card.memory === undefined ? "" : `, ${gibibytes(card.memory)}${card.free === undefined ? "" : ` (${gibibytes(card.free)} free)`}`;
+    const what = `${card.name}${memory}${i ? "" : `, ${driver}`}`;
+    const called = several ? `${name} ${card.index}` : name;
+    const usable = judged.tensorflow.cards.includes(card.index) || judged.onnx.cards.includes(card.index);
+    if (hidden !== undefined) return line(called, "worse", what, `CUDA_VISIBLE_DEVICES=${hidden} hides it`, "unset CUDA_VISIBLE_DEVICES");
+    if (!usable || (i === 0 && problems.length)) {
+      const whys = [...new Set((problems.length ? problems : [judged.tensorflow]).flatMap(({ why, note }) => why ?? note ?? []))];
+      return line(called, "worse", what, whys.join("; "), problems.find(({ cure }) => cure)?.cure);
+    }
+    if (card.processes.length) return line(called, "worse", what, `in use by ${card.processes.map(user).join(", ")}`, inUse(card, found.cards));
+    return line(called, "ok", what, judged.tensorflow.note);
+  });
+}
+
+type Card = (DeviceFacts["nvidia"] & { there: true })["cards"][number];
+
+const user = ({ pid, name, memory }: Card["processes"][number]): string => `process ${pid} (${[name.split("/").at(-1), memory === undefined ? "" : gibibytes(memory)].filter(Boolean).join(", ")})`;
+
+/** Another card that nobody uses; else what ends the other process. */
+function inUse({ index, processes }: Card, cards: Card[]): string {
+  const free = cards.find((card) => card.index !== index && !card.processes.length);
+  return free ? `export CUDA_VISIBLE_DEVICES=${free.index}` : `wait for it, or end it: kill ${processes.map(({ pid }) => pid).join(" ")}`;
+}
+
+function webgpu({ webgpu: found, graphics, platform }: Facts): Line {
+  const name = "WebGPU";
+  if (found.there && !found.software) return line(name, "ok", found.name);
+  if (found.there) return line(name, "absent", `${found.name}, which is no card: taken only where device: "webgpu" asks for it`);
+  if (!graphics && platform === "linux") return line(name, "absent", "no adapter: there is no graphics card");
+  return line(name, "worse", "no adapter", found.why, found.cure);
+}
+
+function onnx({ onnx: found }: Facts): Line {
+  const name = "ONNX Runtime";
+  if (!found.there) return line(name, "broken", "does not load", found.why, found.cure ?? SETUP);
+  const providers = ["CPU", ...(found.webgpu.there ? ["WebGPU"] : []), ...(found.cuda.there ? ["CUDA"] : [])];
+  return line(name, "ok", `${found.version}, ${providers.length > 1 ? "providers" : "provider"} ${providers.join(", ")}`);
+}
+
+/** The kernel needs Jupyter, itself registered, and Node; not the extension. */
+function notebooks(lines: Line[]): JobReport {
+  const broken = lines.find(({ name, status }) => status === "broken" && ["Node", "Python", "Jupyter", "kernel"].includes(name));
+  return broken ? { runs: false, why: `${broken.name}: ${broken.what}`, ...(broken.cure ? { cure: broken.cure } : {}) } : { runs: true };
+}
+
+function computed(purpose: Purpose, facts: Facts): JobReport {
+  try {
+    const on = chooseDevice(purpose, foundDevices(purpose, facts));
+    if (purpose === "harvest") return { runs: true, on };
+    const { device } = on;
+    return { runs: true, on, step: device === "webgpu" ? "webgpu" : device === "wasm" ? "plain" : device === "cpu" && facts.ops.there ? "fused" : "stock" };
+  } catch {
+    const found: Missing | { there: true } = purpose === "harvest" ? facts.onnx : facts.engine;
+    return found.there ? { runs: false, why: "there is nothing that computes it" } : { runs: false, why: found.why, cure: found.cure ?? setUp(facts) };
+  }
+}
+
+/** How one calls a device in a sentence: "on the CPU". */
+export const DEVICE_WORDS: Record<Device, string> = { cuda: "CUDA", webgpu: "WebGPU", cpu: "the CPU", wasm: "WebAssembly" };
+
+/** 52,310 tokens/s; of fewer than a hundred with three digits. */
+export const rateWords = (rate: number): string => `${rate >= 100 ? count(Math.round(Number(rate.toPrecision(3)))) : rate.toPrecision(3)} tokens/s`;
+
+/** FLOP/s as GFLOP/s or TFLOP/s. */
+export const flopWords = (rate: number): string => (rate >= 1e12 ? `${(rate / 1e12).toPrecision(3)} TFLOP/s` : `${count(Math.round(rate / 1e9))} GFLOP/s`);
+
+export { gigabytes };
