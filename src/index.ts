@@ -50,6 +50,7 @@ export { progressBar } from "./adapters/progressbar";
 export { trainingDisplay } from "./adapters/traindisplay";
 export { openEventFile } from "./adapters/tensorboard";
 export { publish } from "./adapters/publish";
+export { doctor } from "./adapters/doctor";
 
 export type { ReadOptions } from "./adapters/texts";
 export type { OpenOptions } from "./adapters/open";
@@ -108,6 +109,9 @@ export type { PromptOptions, PromptOrder, PromptStatistics } from "./adapters/pr
 export type { FewTokens, PromptFeature, PromptSpread } from "./core/promptstatistics";
 export type { FeatureLogits, FeatureLogitsOptions, LatentLogits } from "./adapters/featurelogits";
 export type { PublishOptions } from "./adapters/publish";
+export type { Doctor, DoctorOptions } from "./adapters/doctor";
+export type { DoctorReport } from "./core/doctor";
+export type { DoctorPlan, PlanRequest } from "./core/doctorplan";
 export type { TrainingState } from "./core/trainingview";
 export type {
   Activation, ChatMessage, ChatOptions, Document, EditPlace, Example, Feature, GeneratedDocument, GenerateOptions, Generation, HeadOutput, HeadRows, Hook, HookKind, HookRow, Model, Origin, Piece, Positions,

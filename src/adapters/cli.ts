@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { OptionError } from "../core/errors";
+import { DOCTOR_USAGE, doctorCommand } from "./doctorcli";
 import { ENCODE_USAGE, encodeCommand } from "./encodecli";
 import { EVALUATE_USAGE, evaluateCommand } from "./evaluatecli";
 import { HARVEST_USAGE, harvestCommand, mergeCommand } from "./harvestcli";
@@ -22,7 +23,7 @@ const USAGE = `saelab ${version}
       --name NAME                     what notebooks ask for (saelab)
       --display-name TEXT             what menus show (TypeScript (saelab))
   saelab uninstall                    take it away again; --user, --prefix and --name as for install
-  saelab publish NOTEBOOK [OUT.html]  run a notebook in a fresh kernel, write one offline page
+${DOCTOR_USAGE}  saelab publish NOTEBOOK [OUT.html]  run a notebook in a fresh kernel, write one offline page
       --set NAME=VALUE                value (a TypeScript expression) for the cell tagged "parameters"; repeatable
       --keep OUT.ipynb                also keep the executed notebook
       --open                          open the page where there is a desktop
@@ -31,7 +32,7 @@ ${HARVEST_USAGE}${TRAIN_USAGE}${ENCODE_USAGE}${EVALUATE_USAGE}  saelab demo     
 
 async function main(): Promise<void> {
   const [first, ...rest] = process.argv.slice(2);
-  const command = { harvest: harvestCommand, merge: mergeCommand, train: trainCommand, encode: encodeCommand, evaluate: evaluateCommand, trace, hooks }[first];
+  const command = { harvest: harvestCommand, merge: mergeCommand, train: trainCommand, encode: encodeCommand, evaluate: evaluateCommand, doctor: doctorCommand, trace, hooks }[first];
   if (command) {
     if (rest.includes("--help") || rest.includes("-h")) return void console.log(usageOf(first));
     process.exitCode = (await command(rest)) ?? 0;
@@ -80,7 +81,7 @@ async function main(): Promise<void> {
       return show(await publish(notebook, out, { parameters, notebook: values.keep, open: values.open }));
     }
     default:
-      throw new OptionError(`expected a verb (setup, install, uninstall, publish, harvest, merge, train, encode, evaluate, trace, hooks, demo), found ${verb}${existsSync(verb) ? `: did you mean saelab publish ${verb}?` : ""}.`);
+      throw new OptionError(`expected a verb (setup, install, uninstall, doctor, publish, harvest, merge, train, encode, evaluate, trace, hooks, demo), found ${verb}${existsSync(verb) ? `: did you mean saelab publish ${verb}?` : ""}.`);
   }
 }
 

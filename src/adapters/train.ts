@@ -10,9 +10,10 @@ import { requireSpace } from "./files";
 import { checkTarget } from "./saevalue";
 import { loadSae } from "./loadsae";
 import { tensorflow } from "./tensorflow";
-import { train, type Task } from "./trainloop";
+import { train } from "./trainloop";
 import { checkStep } from "./trainstep";
 import { checkDevice, checkMemory, planSae, planShared, recipeOf, type Place, type Plan } from "./trainplan";
+import type { Task } from "./trainsofar";
 import { dataOf, LIVE_OPTIONS, type LiveOptions } from "./trainsource";
 import { checkCheckpoints, openCheckpoints, type Checkpoints } from "./trainstate";
 

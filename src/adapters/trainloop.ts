@@ -1,5 +1,5 @@
 import { performance } from "node:perf_hooks";
-import { CheckpointError, DiskError, InterruptError, TrainError } from "../core/errors";
+import { DeviceLostError, DiskError, InterruptError, MemoryError, TrainError } from "../core/errors";
 import { short } from "../core/html";
 import { random } from "../core/random";
 import { defaultLearningRate } from "../core/schedule";
@@ -7,56 +7,52 @@ import type { Sae } from "../core/types";
 import { breathe, interrupted } from "./interrupt";
 import { collectGarbage } from "./memory";
 import type { RowSource, SourceState } from "./rows";
-import { saeOf } from "./saevalue";
 import { openEventFile } from "./tensorboard";
-import type { Engine } from "./tensorflow";
-import type { SaeOptions, SharedOptions, TrainFailure, TrainInterrupt } from "./train";
+import type { SharedOptions, TrainFailure, TrainInterrupt } from "./train";
+import { enduring, failed, goneBack, type Again } from "./trainfaults";
 import { teller, type Teller } from "./traintelling";
-import { keptState, keptWeights, startRun, type Run } from "./training";
+import { keptState, startRun, type Run } from "./training";
 import { openLog, type Log } from "./trainlog";
-import type { Plan, SharedPlan } from "./trainplan";
-import type { TrainingData } from "./trainsource";
+import { keep, lastSound, saeFrom, saesSoFar, takeAll, type Going, type History, type Task } from "./trainsofar";
 import { initialState, SAMPLE, sampled, type Sampled } from "./trainstart";
-import type { ArrayToKeep, Checkpoints, KeptState } from "./trainstate";
+import type { KeptState } from "./trainstate";
 import { stepFor, type Computed } from "./trainstep";
 import type { Scaled } from "./trainunits";
 
 /** The loop: batches of one source through one or several SAEs, with checkpoints, until the end, an interrupt or a divergence. */
 
-/** What was checked, and is to be done. */
-export interface Task {
-  data: TrainingData;
-  hooks: string[];
-  engine: Engine;
-  saes: SaeOptions[];
-  plans: Plan[];
-  shared: SharedPlan;
-  options: SharedOptions;
-  checkpoints?: Checkpoints;
-  /** Names the recipe: what makes it the same run. */
-  run: string;
-}
-
 const MINUTES = 10; // between two checkpoints
 
-/** What was done before this process, or went wrong: told in the card. */
-interface History {
-  seconds: number;
-  /** Where the run went on, and with what where that changed. */
-  resumed: { steps: number; from?: Partial<Computed> }[];
-  warnings: string[];
+export async function train(task: Task): Promise<Sae[]> {
+  const runs: Run[] = [];
+  const tell = teller(task.plans, runs, task.shared.steps * task.shared.batch, task.options);
+  let again: Again | undefined;
+  try {
+    for (;;) {
+      const ended = await attempt(task, runs, tell, again);
+      if (Array.isArray(ended)) return ended;
+      again = ended;
+      runs.length = 0; // they were disposed
+      collectGarbage();
+    }
+  } catch (error) {
+    tell.end(undefined, "stopped by an error");
+    throw error;
+  }
 }
 
-export async function train(task: Task): Promise<Sae[]> {
-  const { data, hooks, shared, checkpoints } = task;
+/** From the last checkpoint, or the beginning, to the end. */
+async function attempt(task: Task, runs: Run[], tell: Teller, again: Again | undefined): Promise<Sae[] | Again> {
   const begun = performance.now();
+  const { data, hooks, shared: { seed, steps, batch }, checkpoints } = task;
   const { kept, damaged } = checkpoints?.open() ?? {};
   const history: History = (kept?.json.history as History | undefined) ?? { seconds: 0, resumed: [], warnings: [] };
   if (damaged) history.warnings.push(`${damaged}; the checkpoint before it was taken`);
-  const runs: Run[] = [];
-  const seconds = (): number => history.seconds + (performance.now() - begun) / 1000;
-  const { steps, batch } = shared, from = kept?.step ?? 0;
-  const tell = teller(task.plans, runs, steps * batch, from * batch, task.options);
+  if (again) history.warnings = [...new Set([...history.warnings, ...again.warnings])];
+  const spent = again?.seconds ?? history.seconds;
+  const seconds = (): number => spent + (performance.now() - begun) / 1000;
+  const from = kept?.step ?? 0;
+  tell.from(from * batch);
   const prepare = async (what?: string): Promise<void> => {
     if (what !== undefined) tell.preparing(what);
     await breathe();
@@ -65,24 +61,25 @@ export async function train(task: Task): Promise<Sae[]> {
     throw new InterruptError(`Interrupted before ${from ? `step ${from + 1}` : "the first step: nothing was trained yet"}. The same call begins again${from ? " from the checkpoint" : ""}.`);
   };
   let source: RowSource | undefined;
+  let going: Going | undefined;
   let done = false;
   try {
     try {
       await prepare(data.rows === undefined ? undefined : "reading rows"); // a model tells of that by bars of its own
-      source = await data.open(hooks, shared.seed, shared.steps * shared.batch, kept && sourceState(kept));
-      await startRuns(task, source, kept, history, runs, prepare);
+      source = await data.open(hooks, seed, steps * batch, kept && sourceState(kept));
+      await startRuns(task, source, kept, history, runs, prepare, again?.rows);
     } finally {
       kept?.close();
     }
     collectGarbage(bytesOf(task));
-    const going: Going = { task, source, runs, history, seconds, tell };
-    await loop(going, from);
+    going = { task, source, runs, history, seconds, tell, from, done: from };
+    await loop(going);
     const saes = await finish(going);
     done = true;
     return saes;
   } catch (error) {
-    tell.end(undefined, "stopped by an error");
-    throw error;
+    if (!going || !(error instanceof MemoryError || error instanceof DeviceLostError) || "saes" in error) throw error;
+    return goneBack(going, error) ?? await failed(going, error);
   } finally {
     for (const run of runs) run.dispose();
     await source?.close(done);
@@ -98,6 +95,7 @@ const bytesOf = ({ plans }: Task): number => Math.max(...plans.map(({ latents, d
  */
 async function startRuns(
   { engine, saes, plans, shared, data }: Task, source: RowSource, kept: KeptState | undefined, history: History, runs: Run[], prepare: (what?: string) => Promise<void>,
+  rows?: number[],
 ): Promise<void> {
   const name = (i: number): string => `sae-${i}`;
   if (kept) history.resumed.push({ steps: kept.step });
@@ -139,29 +137,31 @@ async function sampleOf(source: RowSource, count: number, seed: number, where: s
   return new Map(source.hooks.map((hook, h) => [hook, sampled(rows[h], source.widths[h], where)]));
 }
 
-interface Going {
-  task: Task;
-  source: RowSource;
-  runs: Run[];
-  history: History;
-  seconds(): number;
-  tell: Teller;
-}
-
-async function loop(going: Going, from: number): Promise<void> {
-  const { task: { shared: { steps, batch }, options, checkpoints }, source, runs, tell } = going;
+async function loop(going: Going): Promise<void> {
+  const { task: { shared: { steps, batch }, options, checkpoints }, source, runs, tell, from } = going;
   const due = clock(options, from);
+  /** Whether nothing is begun that was not taken after so many steps. */
+  const between = (done: number): boolean => done === from || runs.every((run) => run.diverged || run.due(done - 1));
   tell.begin();
   for (let i = from; i < steps; i++) {
-    if (interrupted()) await stop(going, i, tell.end);
-    const rows = await batchOf(source, batch).catch((error: Error) => (error instanceof InterruptError ? stop(going, i, tell.end) : giveUp(going, i, error, tell.end)));
+    if (interrupted() && between(i)) await stop(going);
+    const before = source.kind === "model" ? undefined : source.state(); // a model's is its own memory
+    const rows = await batchOf(source, batch).catch((error: Error) => (error instanceof InterruptError ? stop(going) : giveUp(going, error)));
     for (const run of runs) {
       if (run.diverged) continue;
-      run.update(rows, i);
+      run.add(rows, i);
+      await enduring(going, run, () => run.push(), run === runs.find(({ diverged }) => !diverged) ? before : undefined);
+      if (run.due(i)) {
+        await enduring(going, run, async () => {
+          run.push();
+          await run.take();
+        });
+      }
       if (run.diverged) run.last = lastSound(run, checkpoints);
     }
+    going.done = i + 1;
     if (runs.every(({ diverged }) => diverged)) return tell.end(i * batch, "diverged");
-    if (checkpoints && i + 1 < steps && due(i + 1)) await keep(going, checkpoints, i + 1);
+    if (checkpoints && i + 1 < steps && between(i + 1) && (due(i + 1) || going.soon)) await keep(going, checkpoints, i + 1);
     tell.at((i + 1) * batch);
     await breathe();
   }
@@ -175,13 +175,13 @@ async function batchOf(source: RowSource, batch: number): Promise<Map<string, Fl
 }
 
 /** Rows could not be had, as when a model's worker ended: what was trained is put into a checkpoint and into the error. */
-async function giveUp(going: Going, done: number, error: Error, end: (done: number, note: string) => void): Promise<never> {
-  const { task: { shared: { steps, batch }, checkpoints }, runs } = going;
-  end(done * batch, "stopped: no more rows");
-  const kept = checkpoints !== undefined && await keep(going, checkpoints, done).catch(() => false); // the first error is the one to know
+async function giveUp(going: Going, error: Error): Promise<never> {
+  const { task: { shared: { steps, batch }, checkpoints }, runs, tell, done } = going;
+  tell.end(done * batch, "stopped: no more rows");
+  const whole = await takeAll(runs).then(() => true, () => false); // the first error is the one to know
+  const kept = whole && checkpoints !== undefined && await keep(going, checkpoints, done).catch(() => false);
   error.message += ` (The training was at step ${done + 1} of ${steps}${kept ? `; resume: true goes on from ${checkpoints!.folder}` : ""}.)`;
-  const saes = runs.map((run) => saeFrom(going, run, done));
-  throw Object.assign(error, { sae: saes.find((sae) => sae), saes });
+  throw Object.assign(error, whole ? await saesSoFar(going) : { saes: [] });
 }
 
 /** Whether a checkpoint is due after so many steps. */
@@ -196,45 +196,19 @@ function clock({ checkpoint }: SharedOptions, from: number): (steps: number) => 
   };
 }
 
-/**
- * Writes a checkpoint where all is sound: an SAE that is about to diverge leaves the checkpoint before, and so does a full disk, of which
- * the card tells; one that has diverged is kept as it last was sound. Training goes on.
- * @returns whether it was written
- */
-async function keep({ source, runs, history, seconds }: Going, checkpoints: Checkpoints, steps: number): Promise<boolean> {
-  if (!runs.every((run) => run.diverged || run.sound())) return false;
-  const { json, arrays } = source.state();
-  try {
-    await checkpoints.write(steps, {
-      steps, source: json, arrays: Object.keys(arrays), history: { ...history, seconds: seconds() },
-      runs: Object.fromEntries(runs.map((run) => [run.name, run.json()])),
-    }, [
-      ...runs.flatMap((run) => run.arrays()),
-      ...Object.entries(arrays).map(([name, data]): ArrayToKeep => (
-        { name: `source.${name}`, type: data instanceof Int32Array ? "I32" : "F32", length: data.length, read: () => data })),
-    ]);
-    return true;
-  } catch (error) {
-    if (!(error instanceof DiskError)) throw error;
-    history.warnings.push(`no checkpoint after ${steps} steps: ${error.message}`);
-    return false;
-  }
-}
-
 function sourceState(kept: KeptState): SourceState {
   const names = kept.json.arrays as string[];
   return { json: kept.json.source as Record<string, unknown>, arrays: Object.fromEntries(names.map((name) => [name, kept.array(`source.${name}`)])) };
 }
 
-const told = ({ resumed, warnings }: History): Record<string, unknown> => ({ ...(resumed.length ? { resumed } : {}), ...(warnings.length ? { warnings } : {}) });
-
-async function stop(going: Going, done: number, end: (done: number, note: string) => void): Promise<never> {
-  const { task: { saes, shared: { steps, batch }, checkpoints }, runs } = going;
-  end(done * batch, "interrupted");
+async function stop(going: Going): Promise<never> {
+  const { task: { saes, shared: { steps, batch }, checkpoints }, runs, tell, done } = going;
+  tell.end(done * batch, "interrupted");
+  await takeAll(runs);
   const kept = checkpoints !== undefined && await keep(going, checkpoints, done);
   for (const { step } of runs) step.settle(); // the moments are on disk, or of no use any more
   collectGarbage(bytesOf(going.task));
-  const made = runs.map((run) => saeFrom(going, run, done));
+  const { saes: made } = await saesSoFar(going);
   const folders: string[] = [], failures: string[] = [];
   for (const [i, sae] of made.entries()) {
     const { folder } = saes[i];
@@ -267,7 +241,7 @@ async function finish(going: Going): Promise<Sae[]> {
   for (const [i, run] of runs.entries()) {
     run.step.settle();
     collectGarbage(bytesOf(task));
-    const sae = saeFrom(going, run, steps);
+    const sae = await saeFrom(going, run, steps);
     done.push(sae);
     run.dispose();
     if (!sae) continue;
@@ -296,44 +270,4 @@ function divergence(run: Run, runs: Run[], steps: number, sae: Sae | undefined):
     `${remedy} a lower learning rate${learningRate > usual ? ` (the recipe's is ${short(usual)})` : ""}; if it stays, look for rows of extreme norm. ` +
     (sae ? `The SAE after ${sae.card.steps} steps, where it was sound, is in this error's \`sae\` (in a notebook: lastError.sae).` : "It never was sound for long enough to be kept.") +
     (runs.some(({ diverged }) => !diverged) ? " Those that did not diverge are whole, in its `saes` (lastError.saes)." : ""));
-}
-
-/** The newest weights whose next loss was sound: of a checkpoint, or in memory. */
-function lastSound(run: Run, checkpoints: Checkpoints | undefined): Run["last"] {
-  const inMemory = run.good();
-  const onDisk = checkpoints?.generations().find(({ step }) => step < run.diverged!.step - 1 && step > 0);
-  if (!onDisk || (inMemory && inMemory.steps >= onDisk.step)) return inMemory;
-  let kept: KeptState | undefined;
-  try {
-    ({ kept } = checkpoints!.open(run.diverged!.step - 1));
-    return kept ? { steps: kept.step, weights: keptWeights(kept, run.name) } : inMemory;
-  } catch (error) {
-    if (error instanceof CheckpointError) return inMemory; // damaged: other SAEs go on
-    throw error;
-  } finally {
-    kept?.close();
-  }
-}
-
-/** The SAE of a run after so many steps; of one that diverged as it last was sound, if it was. */
-function saeFrom({ task: { data, saes, options, run: recipe }, source, history, seconds }: Going, run: Run, steps: number): Sae | undefined {
-  const { diverged, last } = run;
-  if (diverged && !last) return undefined;
-  const curve = run.curve.filter(({ step }) => step <= (last?.steps ?? steps));
-  const { hooks, targets, kind, latents, k, widths, skip, d, dOut, tokens, batch, learningRate, deadAfter, auxK, l0Weight, seed, initSeed } = run.plan;
-  const one = <T>(list: T[]): T | T[] => (list.length === 1 ? list[0] : list);
-  const hook = hooks.length === 1 ? hooks[0] : undefined;
-  const { fvu, dead, l0 } = curve.at(-1) ?? {};
-  return saeOf(last?.weights ?? run.weights(), {
-    hook, curve,
-    card: {
-      hook: one(hooks), ...(targets ? { target: one(targets), skip } : {}), kind, latents, k, ...(widths ? { widths } : {}),
-      d, ...(dOut === d ? {} : { dOut }), ...data.card, tokens, batch, learningRate, deadAfter, auxK, ...(l0Weight === undefined ? {} : { l0Weight }),
-      seed, ...(initSeed === seed ? {} : { initSeed }), ...(saes.length > 1 ? { sharedWith: saes.length - 1 } : {}),
-      steps: last?.steps ?? steps, ...run.computed, shuffle: source.kind, data: source.describe(), scale: one(run.reads.map(({ scale }) => scale)),
-      ...(targets ? { targetScale: one(run.rebuilds.map(({ scale }) => scale)) } : {}), ...run.start,
-      ...(options.checkpoint ? { checkpoint: { steps: options.checkpoint.steps, minutes: options.checkpoint.minutes } } : {}),
-      fvu, dead, l0, run: recipe, seconds: seconds(), ...told(history), ...(diverged ? { diverged } : {}),
-    },
-  });
 }

@@ -6,6 +6,7 @@ import { readHeader, safetensorsHead } from "../core/safetensors";
 import { diskError, fileSource, writeAtomic } from "./files";
 import { takeLock } from "./lock";
 import { collectGarbage } from "./memory";
+import type { MaybeLater } from "./step";
 
 /**
  * Checkpoints of a training on disk:
@@ -46,9 +47,9 @@ export interface ArrayToKeep {
   name: string;
   type: "F32" | "I32";
   length: number;
-  read(): Float32Array | Int32Array;
+  read(): MaybeLater<Float32Array | Int32Array>;
   /** Numbers from … to, where this takes less memory than the whole. */
-  part?(from: number, to: number): Float32Array;
+  part?(from: number, to: number): MaybeLater<Float32Array>;
 }
 
 /** A whole generation, open. */
@@ -140,11 +141,11 @@ export async function openCheckpoints(folder: string, recipe: Record<string, unk
         bytes += piece.byteLength;
         return piece;
       };
-      function* pieces(): Generator<Uint8Array> {
+      async function* pieces(): AsyncGenerator<Uint8Array> {
         const listed = arrays.map(({ name, type, length }) => ({ name, dtype: type, shape: [length] }));
         yield counted(safetensorsHead(listed, { saelab: JSON.stringify(json) }));
         for (const array of arrays) {
-          for (const piece of inPieces(array)) yield counted(piece);
+          for await (const piece of inPieces(array)) yield counted(piece);
           collectGarbage(4 * array.length); // it is let go before the next one is read
         }
       }
@@ -186,16 +187,16 @@ export async function openCheckpoints(folder: string, recipe: Record<string, unk
 }
 
 /** Its bytes, in one buffer that is filled again and again: whoever writes them holds no more of a large array than that. */
-function* inPieces({ name, length, read, part }: ArrayToKeep): Generator<Uint8Array> {
+async function* inPieces({ name, length, read, part }: ArrayToKeep): AsyncGenerator<Uint8Array> {
   if (part && 4 * length > PIECE) {
     for (let from = 0; from < length; from += PIECE / 4) {
-      const data = part(from, Math.min(length, from + PIECE / 4));
+      const data = await part(from, Math.min(length, from + PIECE / 4));
       yield new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
       if (from % (4 * PIECE) === 0) collectGarbage(); // those before
     }
     return;
   }
-  const data = read();
+  const data = await read();
   if (data.length !== length) throw new RangeError(`${name}: expected ${length} elements, found ${data.length}`);
   const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   const buffer = new Uint8Array(Math.min(PIECE, bytes.length));

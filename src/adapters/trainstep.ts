@@ -4,7 +4,7 @@ import { choiceFor, machine, withMoments } from "./choice";
 import type { Choice } from "./coder";
 import { FUSED, fusedOps, fusedStep, requireProduct } from "./fusedstep";
 import { plainStep } from "./plainstep";
-import { stockStep, type StepNow as Step } from "./step";
+import { stockStep, type Step } from "./step";
 import type { Engine } from "./tensorflow";
 import type { Plan } from "./trainplan";
 
@@ -15,6 +15,8 @@ export interface Computed {
   step: Step["kind"];
   choice: Choice;
   machine: string;
+  /** Rows encoded at a time, where they are fewer than a batch. */
+  rows?: number;
   /** Which build of the fused ops ran; or why a run that was free to use them did not. */
   fusedOps?: string;
   withoutFused?: string;

@@ -1,5 +1,6 @@
 import { chooseDevice, foundDevices, type Chosen, type Device, type DeviceFacts, type Missing, type Purpose } from "./device";
 import type { DoctorPlan } from "./doctorplan";
+import type { Speeds } from "./doctorspeeds";
 import { count } from "./html";
 
 /**
@@ -38,39 +39,6 @@ export interface DoctorReport {
   plan?: DoctorPlan;
   /** All three jobs run, and a plan that was asked for fits. */
   ok: boolean;
-}
-
-export type Measured<T> = ({ there: true } & T) | Missing;
-
-export interface Speeds {
-  /** FLOP/s of [n, n]·[n, n] by the engine that trains. */
-  matmul: Measured<{ device: Device; name: string; threads: number; n: number; float32: number; bfloat16?: number }>;
-  training: Measured<TrainingSpeed>;
-  harvest: Measured<HarvestSpeed>;
-}
-
-export interface TrainingSpeed {
-  device: Device;
-  /** Of the step that a training of these sizes would take. */
-  step: string;
-  d: number;
-  latents: number;
-  k: number;
-  batch: number;
-  tokensPerSecond: number;
-  /** A step of n rows takes perStep + n · perRow seconds: from two batch sizes. */
-  perStep: number;
-  perRow: number;
-}
-
-export interface HarvestSpeed {
-  device: Device;
-  /** "tiny-reasoner", or the shape of a model with random weights. */
-  model: string;
-  parameters: number;
-  hook: string;
-  tokens: number;
-  tokensPerSecond: number;
 }
 
 /** A kernelspec of saelab in a folder where Jupyter looks. */

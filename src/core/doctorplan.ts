@@ -1,7 +1,7 @@
 import { DEVICES, type Device } from "./device";
 import { OptionError } from "./errors";
 import { planRun, whatFits, type Change, type Free, type Memory, type RunOptions } from "./memoryplan";
-import type { HarvestSpeed, TrainingSpeed } from "./doctor";
+import type { HarvestSpeed, TrainingSpeed } from "./doctorspeeds";
 
 /** What a training that is thought of would take on this machine: memory, disk, hours. `saelab doctor --plan latents=65536 d=1536 tokens=100M` */
 

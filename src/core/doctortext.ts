@@ -1,6 +1,7 @@
 import type { Passed } from "./device";
-import { DEVICE_WORDS, flopWords, gigabytes, rateWords, type DoctorReport, type Job, type JobReport, type Line, type Measured, type Speeds, type Status } from "./doctor";
+import { DEVICE_WORDS, flopWords, gigabytes, rateWords, type DoctorReport, type Job, type JobReport, type Line, type Status } from "./doctor";
 import type { DoctorPlan } from "./doctorplan";
+import type { Measured, Speeds } from "./doctorspeeds";
 import { ansi, columns, count, duration, padEnd } from "./html";
 
 /** A report as words, the same for a terminal and for a card: rows of a name, what is said, and what follows from it. */

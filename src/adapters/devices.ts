@@ -1,0 +1,134 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { availableParallelism, cpus } from "node:os";
+import path from "node:path";
+import { foundDevices, type DeviceFacts, type EngineFacts, type Found, type Missing, type OnnxFacts, type Purpose } from "../core/device";
+import { judgeNvidia, readNvidia, type NvidiaMachine } from "./nvidia";
+import { findVenv, packageRoot } from "./package";
+import { tensorflow } from "./tensorflow";
+import { findWebGpu, type FoundGpu } from "./webgpu";
+
+/** What this process could compute on. saelab doctor finds the same, but asks native code in children. */
+
+/** Files as a machine has them: this one's, or those of a test. */
+export interface Files {
+  /** undefined: not there, or no text. */
+  read(file: string): string | undefined;
+  /** []: not there. */
+  list(folder: string): string[];
+  exists(file: string): boolean;
+}
+
+export const disk: Files = {
+  read(file) {
+    try { return readFileSync(file, "utf8"); } catch { return undefined; }
+  },
+  list(folder) {
+    try { return readdirSync(folder); } catch { return []; }
+  },
+  exists: existsSync,
+};
+
+/** What the devices of a machine hang on besides its engines. */
+export interface Hardware {
+  platform: string;
+  arch: string;
+  env: NodeJS.ProcessEnv;
+  files: Files;
+  processor: string;
+  threads: number;
+  /** Of nvidia-smi; this machine's own where it is left out. */
+  run?: NvidiaMachine["run"];
+}
+
+export const hardware = (): Hardware => ({
+  platform: process.platform, arch: process.arch, env: process.env, files: disk, processor: cpus()[0]?.model.trim() || "CPU", threads: availableParallelism(),
+});
+
+/** NVIDIA's cards, what can use them, and whether the environment hides them. */
+export function cardFacts({ env, files, run }: Hardware): Pick<DeviceFacts, "nvidia" | "judged" | "hidden"> {
+  const nvidia = readNvidia({ env, files, ...(run ? { run } : {}) });
+  const visible = env.CUDA_VISIBLE_DEVICES;
+  // CUDA takes the numbers up to the first that is none
+  const hides = visible !== undefined && (visible.trim() === "" || /^-/.test(visible.trim()));
+  return { nvidia, judged: judgeNvidia(nvidia), ...(hides ? { hidden: visible } : {}) };
+}
+
+/** Makers of graphics cards by their PCI numbers; others' are the pictures of virtual machines and servers. */
+const MAKERS = ["0x1002", "0x10de", "0x8086"];
+
+/** Whether there is a graphics card, with or without a driver. */
+export function hasGraphics({ platform, files }: Hardware): boolean {
+  if (platform !== "linux") return true;
+  if (files.exists("/dev/dxg") || files.list("/dev/dri").some((name) => name.startsWith("renderD"))) return true;
+  const pci = "/sys/bus/pci/devices";
+  return files.list(pci).some((slot) => (files.read(`${pci}/${slot}/class`) ?? "").startsWith("0x03") && MAKERS.includes((files.read(`${pci}/${slot}/vendor`) ?? "").trim()));
+}
+
+/** What Dawn said, with a cure that is a command, and only where there is something to cure. */
+export function webgpuFacts(found: FoundGpu, machine: Hardware): DeviceFacts["webgpu"] {
+  if (found.there) return { there: true, name: found.name, software: found.software };
+  if (!hasGraphics(machine)) return { there: false, why: "there is no graphics card" };
+  return { there: false, why: found.why, cure: machine.platform === "linux" ? "sudo apt-get install libvulkan1 mesa-vulkan-drivers" : found.cure };
+}
+
+/** The TensorFlow that set-up put into the virtual environment; undefined where there is none. */
+export function wheelFacts(venv: string | undefined, { list, read }: Files): DeviceFacts["wheel"] {
+  if (!venv) return undefined;
+  for (const name of list(path.join(venv, "lib"))) {
+    const site = path.join(venv, "lib", name, "site-packages");
+    const info = read(path.join(site, "tensorflow", "python", "platform", "build_info.py"));
+    if (info === undefined) continue;
+    const version = list(site).map((entry) => /^tensorflow(?:_cpu)?-(\d[\w.]*)\.dist-info$/.exec(entry)?.[1]).find(Boolean) ?? "of an unknown version";
+    const cuda = /'is_cuda_build', True/.test(info) ? /'cuda_version', '([\d.]+)'/.exec(info)?.[1] ?? "" : undefined;
+    return { version, ...(cuda === undefined ? {} : { cuda }) };
+  }
+  return undefined;
+}
+
+/** ONNX Runtime by its files: nothing is loaded. */
+export function onnxFacts({ platform, arch, files }: Hardware, root = packageRoot): OnnxFacts | Missing {
+  const folder = onnxFolder(root, files);
+  const manifest = folder && files.read(path.join(folder, "package.json"));
+  if (!manifest) return { there: false, why: "the npm package onnxruntime-node is not installed" };
+  const binaries = path.join(folder, "bin", "napi-v6", platform, arch);
+  if (!files.exists(path.join(binaries, "onnxruntime_binding.node"))) return { there: false, why: `onnxruntime-node has nothing for ${platform} ${arch}` };
+  return {
+    there: true, version: (JSON.parse(manifest) as { version: string }).version,
+    webgpu: platform === "linux" && arch === "arm64" ? { there: false, why: "ONNX Runtime has no WebGPU on Linux arm64" } : { there: true },
+    cuda: files.exists(path.join(binaries, "libonnxruntime_providers_cuda.so")) ? { there: true }
+      : { there: false, why: "ONNX Runtime's CUDA provider is not installed", cure: "npx saelab setup --cuda" },
+  };
+}
+
+/** In this package's node_modules, or in those of the project that installed it. */
+function onnxFolder(root: string, files: Files): string | undefined {
+  for (let folder = root; ; folder = path.dirname(folder)) {
+    const found = path.join(folder, "node_modules", "onnxruntime-node");
+    if (files.exists(path.join(found, "package.json"))) return found;
+    if (folder === path.dirname(folder)) return undefined;
+  }
+}
+
+/** TensorFlow, or what computes in its place; loads it. */
+export function engineFacts(): EngineFacts | Missing {
+  try {
+    const { version, device } = tensorflow();
+    return { there: true, version, device };
+  } catch (error) {
+    return { there: false, why: (error as Error).message.split("\n")[0], cure: "npx saelab setup" };
+  }
+}
+
+/**
+ * What there is for a purpose on this machine, for `chooseDevice`. Loads TensorFlow for training; of graphics cards it asks drivers in
+ * children.
+ */
+export async function findDevices(purpose: Purpose): Promise<Found> {
+  const machine = hardware();
+  return foundDevices(purpose, {
+    ...machine, ...cardFacts(machine), wheel: wheelFacts(findVenv(), disk),
+    engine: purpose === "training" ? engineFacts() : { there: false, why: "not asked" },
+    webgpu: webgpuFacts(await findWebGpu(), machine),
+    onnx: onnxFacts(machine),
+  });
+}
