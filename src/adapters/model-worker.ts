@@ -58,6 +58,7 @@ if (parentPort && told?.serves === "saelab model") serve(parentPort, told.flags)
 function serve(port: NonNullable<typeof parentPort>, flags: Int32Array): void {
   // loaded here, on the thread, and only when there is one: importing this file for its types costs nothing
   const ort = require("onnxruntime-node") as typeof import("onnxruntime-node");
+  ort.env.logLevel = "fatal"; // errors are thrown; a provider that does not load would be printed too
   interface Held {
     sessions: Map<string, InferenceSession>;
     slots: Map<number, Record<string, Tensor>>;

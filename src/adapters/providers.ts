@@ -1,5 +1,3 @@
-import { existsSync } from "node:fs";
-import { dirname, join } from "node:path";
 import type { InferenceSession } from "onnxruntime-node";
 import { ELEMENT, type OnnxModel } from "../core/onnx";
 
@@ -68,26 +66,3 @@ export function faultOf(message: string): "lost" | "memory" | undefined {
   return undefined;
 }
 
-/** Platforms on which onnxruntime-node has WebGPU inside. */
-const WEBGPU = ["linux-x64", "win32-x64", "win32-arm64", "darwin-arm64"];
-
-export interface OnnxProviders {
-  version: string;
-  webgpu: { there: true } | { there: false; why: string };
-  cuda: { there: true } | { there: false; why: string; cure?: string };
-}
-
-/** Which providers this installation has the files of; nothing is loaded. */
-export function onnxProviders(): OnnxProviders {
-  const file = require.resolve("onnxruntime-node/package.json");
-  const { version } = require(file) as { version: string };
-  const platform = `${process.platform}-${process.arch}`;
-  const folder = join(dirname(file), "bin", "napi-v6", process.platform, process.arch);
-  const missing = ["libonnxruntime_providers_shared.so", "libonnxruntime_providers_cuda.so"].filter((name) => !existsSync(join(folder, name)));
-  return {
-    version,
-    webgpu: WEBGPU.includes(platform) ? { there: true } : { there: false, why: `ONNX Runtime ${version} has no WebGPU for ${platform}` },
-    cuda: platform !== "linux-x64" ? { there: false, why: `ONNX Runtime's CUDA provider is for Linux on x64, this is ${platform}` }
-      : missing.length ? { there: false, why: `ONNX Runtime's CUDA provider is not installed (no ${missing.at(-1)})`, cure: "npx saelab setup --cuda" } : { there: true },
-  };
-}
