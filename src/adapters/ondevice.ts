@@ -1,9 +1,9 @@
-import { chooseDevice, type Chosen, type Device, type Found } from "../core/device";
+import { chooseDevice, foundDevices, type Chosen, type Device, type Found, type Missing } from "../core/device";
 import { chooseCard, type Card } from "../core/cards";
-import { EngineError, ModelError } from "../core/errors";
-import type { ModelDevice } from "../core/types";
+import { EngineError, ModelError, OptionError } from "../core/errors";
+import type { Model, ModelDevice } from "../core/types";
 import { checkDevice, type Checked } from "./devicecheck";
-import { findDevices } from "./devices";
+import { cardFacts, findDevices, hardware, hasGraphics, onnxFacts, webgpuFacts } from "./devices";
 import { readNvidia } from "./nvidia";
 import { CPU, type Provider } from "./providers";
 import type { RuntimeSettings } from "./runtime";
@@ -13,6 +13,14 @@ import type { GraphSource } from "./source";
 
 let found: Promise<Found> | undefined;
 
+/** Asked once a process. Where there is no graphics card "auto" does not ask Dawn, which would start a child to find the same. */
+function findHere(asked: "auto" | Device): Promise<Found> {
+  const machine = hardware();
+  if (asked !== "auto" || hasGraphics(machine)) return (found ??= findDevices("harvest"));
+  const missing: Missing = { there: false, why: "not asked" };
+  return Promise.resolve(foundDevices("harvest", { ...machine, ...cardFacts(machine), engine: missing, webgpu: webgpuFacts(missing, machine), onnx: onnxFacts(machine) }));
+}
+
 /**
  * Of "auto" the best device that computes this model as the CPU does; a card that does not is told in a warning. One that was asked for
  * is taken, or refused.
@@ -20,7 +28,7 @@ let found: Promise<Found> | undefined;
  * @throws ModelError when a device that was asked for gives other numbers; EngineError when it cannot run the model; OptionError
  */
 export async function onDevice(
-  what: string, source: GraphSource, settings: RuntimeSettings, asked: "auto" | Device, find = (): Promise<Found> => (found ??= findDevices("harvest")), check = checkDevice,
+  what: string, source: GraphSource, settings: RuntimeSettings, asked: "auto" | Device, find = (): Promise<Found> => findHere(asked), check = checkDevice,
 ): Promise<{ provider: Provider; device: ModelDevice }> {
   if (asked === "cpu") return { provider: CPU, device: { device: "cpu", name: CPU.name, instead: [] } };
   let there = await find();
@@ -70,4 +78,15 @@ function wordsOf({ tokens, places, blocks, difference, at, device, cpu, millisec
   return `${tokens} tokens at ${places} places, of blocks ${blocks.join(", ")} and of the head, agree with the CPU's to ${share(difference)} of a row's largest number ` +
     `(farthest at ${at}; compared in ${(milliseconds / 1000).toFixed(1)} s). ` +
     (count ? `Of ${device + count} operators ${count} ${count > 1 ? "are" : "is"} left to the CPU (${left.map(([op, n]) => (n > 1 ? `${n} ${op}` : op)).join(", ")}).` : `All ${device} operators run there.`);
+}
+
+/** @throws OptionError where openModel does not know it: found before anything is read */
+export function deviceNamed(word: string | undefined): "auto" | ModelDevice["device"] | undefined {
+  if (word === undefined || ["auto", "cuda", "webgpu", "cpu"].includes(word)) return word as ReturnType<typeof deviceNamed>;
+  throw new OptionError(`--device: expected auto, cuda, webgpu or cpu, found ${word}.`);
+}
+
+/** Of a card, in a line before the work: what computes, and how that compares with the CPU. */
+export function tellDevice({ device }: Model, tell = (line: string): void => void process.stderr.write(`${line}\n`)): void {
+  if (device && device.device !== "cpu") tell(`Computed on ${device.name} (${device.device}). ${device.checked ?? ""}`.trim());
 }

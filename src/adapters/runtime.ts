@@ -122,8 +122,8 @@ export function runtime(what: string, options: RuntimeSettings, start = startEng
       for (const key of sessions.keys()) void engine.ask({ do: "release", session: key }).catch(() => {});
       sessions.clear();
       throw new DeviceLostError(
-        `${what}: expected ${card} to stay, found it lost: ${said}. Whole shards of a harvest are on disk: open the model again and run it once more, ` +
-        'and it goes on from there; { device: "cpu" } goes on without the card.', { cause: error });
+        `${what}: expected ${card} to stay, found it lost: ${said}. Open the model again; ` +
+        'a harvest, run once more, goes on behind its last whole shard, with { device: "cpu" } without the card.', { cause: error });
     }
   };
 

@@ -280,7 +280,8 @@ export interface StoreManifest {
   /** How rows lie on disk; they are read as float32 always. */
   dtype: "F32" | "F16";
   rows: number;
-  shards: { file: string; rows: number; bytes: number }[];
+  /** device: what computed its rows, where that was not the CPU: "NVIDIA GeForce RTX 4090 (cuda)". Shards of one store may come from several. */
+  shards: { file: string; rows: number; bytes: number; device?: string }[];
   /**
    * Tokens that gave no row, by reason: first of a context, norm, part of the prompt (with mask), in a document that was too long
    * (kept whole). Together with the rows these are all tokens.
