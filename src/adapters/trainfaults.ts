@@ -40,7 +40,7 @@ export async function enduring(going: Going, run: Run, work: () => void | Promis
 /** Puts a run's step on fewer rows at a time; said in the card and kept when it goes on, as they round a product differently. */
 export function encodeAtMost(run: Run, rows: number): void {
   run.step.rows = rows;
-  run.computed = { ...run.computed, rows };
+  run.computed = { ...run.computed, rowsAtOnce: rows };
 }
 
 const words = ({ done, runs, task: { shared: { steps } } }: Going, run: Run, rows: number): string =>
@@ -76,7 +76,7 @@ export interface Again {
  */
 export function goneBack(going: Going, error: MemoryError | DeviceLostError): Again | undefined {
   const { task: { checkpoints, shared: { steps } }, runs, history, done, seconds, tell } = going;
-  const place = checkpoints?.generations()[0]?.step ?? (done === 0 ? 0 : undefined);
+  const place = checkpoints?.generations()[0]?.step ?? (runs.every((run) => run.done() === 0) ? 0 : undefined);
   if (!(error instanceof MemoryError) || error.intact || place === undefined) return undefined;
   const rows = runs.map(({ step, plan: { batch } }) => (step.kind === "plain" ? undefined : fewerRows(step.rows, batch)));
   if (rows.every((one) => one === undefined)) return undefined;

@@ -1,4 +1,5 @@
 import { performance } from "node:perf_hooks";
+import { isDeepStrictEqual } from "node:util";
 import { DeviceLostError, DiskError, InterruptError, MemoryError, TrainError } from "../core/errors";
 import { short } from "../core/html";
 import { random } from "../core/random";
@@ -9,7 +10,7 @@ import { collectGarbage } from "./memory";
 import type { RowSource, SourceState } from "./rows";
 import { openEventFile } from "./tensorboard";
 import type { SharedOptions, TrainFailure, TrainInterrupt } from "./train";
-import { enduring, failed, goneBack, type Again } from "./trainfaults";
+import { encodeAtMost, enduring, failed, goneBack, type Again } from "./trainfaults";
 import { teller, type Teller } from "./traintelling";
 import { keptState, startRun, type Run } from "./training";
 import { openLog, type Log } from "./trainlog";
@@ -120,7 +121,6 @@ async function startRuns(
       events?.close();
       throw error;
     });
-    if (was && JSON.stringify(was.computed) !== JSON.stringify(computed)) history.resumed.at(-1)!.from = was.computed;
     const norm = begin && Math.hypot(...places(plan.hooks).flatMap(({ mean }) => [...mean]));
     runs.push(startRun({
       name: name(i), plan, reads: was?.reads ?? scaled(plan.hooks), rebuilds: was?.rebuilds ?? scaled(targets),
@@ -128,6 +128,9 @@ async function startRuns(
       free: new Set(plan.hooks.filter((hook) => !plans.slice(i + 1).some((later) => [...later.hooks, ...later.targets ?? []].includes(hook)))),
       step, computed, kept, onPoint, log: logs[i], events, warn: (text) => history.warnings.push(text),
     }));
+    const held = rows?.[i] ?? was?.computed.rowsAtOnce;
+    if (held !== undefined && held < plan.batch) encodeAtMost(runs[i], held);
+    if (was && !isDeepStrictEqual(was.computed, runs[i].computed)) history.resumed.at(-1)!.from = was.computed;
   }
 }
 

@@ -16,7 +16,7 @@ export interface Computed {
   choice: Choice;
   machine: string;
   /** Rows encoded at a time, where they are fewer than a batch. */
-  rows?: number;
+  rowsAtOnce?: number;
   /** Which build of the fused ops ran; or why a run that was free to use them did not. */
   fusedOps?: string;
   withoutFused?: string;
