@@ -11,6 +11,7 @@
 const DISK = { none: 3e9, cpu: 5e9, cuda: 12e9, onnx: 4e9 };
 
 const FLAGS = { "--auto": "auto", "--cpu": "cpu", "--cuda": "cuda", "--no-tensorflow": "none" };
+const NAME = { cpu: "the CPU", cuda: "CUDA" };
 const HOW = Object.fromEntries(Object.entries(FLAGS).map(([flag, asked]) => [asked, flag]));
 
 /**
@@ -41,13 +42,13 @@ const askedHow = ({ asked, by }) =>
 /**
  * @param {{
  *   options: { asked: Asked, by: string }, platform: string, arch: string, python: string,
- *   found: import("./nvidia.cjs").Driver | import("./nvidia.cjs").NoDriver, judged: ReturnType<typeof import("./nvidia.cjs").judgeNvidia>,
- *   before?: { tensorflow?: "cpu" | "cuda", onnx?: boolean },
- * }} machine  python: "3.12"; before: what the environment has already
+ *   found: import("../nvidia.cjs").Driver | import("../nvidia.cjs").NoDriver, judged: ReturnType<typeof import("../nvidia.cjs").judgeNvidia>,
+ *   before?: { tensorflow?: "cpu" | "cuda", onnx?: boolean }, shared?: boolean,
+ * }} machine  python: "3.12"; before: what the environment has already; shared: it is another's (SAELAB_VENV), and stays as it is
  * @returns {Plan}
- * @throws Error where CUDA was asked for and there is none for this platform
+ * @throws Error where what was asked for cannot be had: CUDA on this platform, another TensorFlow than a shared environment has
  */
-function choosePlan({ options, platform, arch, python, found, judged, before = {} }) {
+function choosePlan({ options, platform, arch, python, found, judged, before = {}, shared = false }) {
   const lines = [];
   const { asked } = options;
   const say = (name, text, cure) => lines.push({ name, text, ...(cure ? { cure } : {}) });
@@ -64,6 +65,15 @@ function choosePlan({ options, platform, arch, python, found, judged, before = {
   if (asked === "none") {
     say("engine", `without TensorFlow (${askedHow(options)}): no binding, no fused step; the kernel, models, and training on WebGPU work`);
     return { tensorflow: "none", onnx: "cpu", lines, disk: DISK.none };
+  }
+  if (shared) {
+    const has = before.tensorflow;
+    if (asked !== "auto" && asked !== has || !has) {
+      throw new Error(`SAELAB_VENV: expected TensorFlow${asked === "auto" ? "" : ` for ${NAME[asked]} (${askedHow(options)})`} in that environment, found ` +
+        `${has ? `that for ${NAME[has]}` : "none"}; it is left as it is. Install it there (kernel-ext/requirements${asked === "cuda" ? "-cuda" : ""}.txt has the versions).`);
+    }
+    if (has === "cpu" && judged.tensorflow.ok) say("engine", "TensorFlow for the CPU, as SAELAB_VENV has it, though there is a card for CUDA");
+    return { tensorflow: has, onnx: before.onnx ? "cuda" : "cpu", lines, disk: DISK.none };
   }
   if (asked === "cpu") {
     say("engine", `TensorFlow for the CPU (${askedHow(options)})`);
@@ -89,4 +99,4 @@ function choosePlan({ options, platform, arch, python, found, judged, before = {
   return { tensorflow: "cuda", onnx: provider ? "cuda" : "cpu", lines, disk: DISK.cuda + (provider ? DISK.onnx : 0) };
 }
 
-module.exports = { readOptions, choosePlan };
+module.exports = { readOptions, choosePlan, DISK };
