@@ -5,7 +5,7 @@ import { foundDevices, type DeviceFacts, type EngineFacts, type Found, type Miss
 import { chooseCard } from "../core/cards";
 import { judgeNvidia, readNvidia, type NvidiaMachine } from "./nvidia";
 import { findVenv, packageRoot } from "./package";
-import { tensorflow } from "./tensorflow";
+import { tensorflow, type Engine } from "./tensorflow";
 import { findWebGpu, type FoundGpu } from "./webgpu";
 
 /** What this process could compute on. saelab doctor finds the same, but asks native code in children. */
@@ -53,8 +53,9 @@ export function cardFacts({ env, files, run }: Hardware): Pick<DeviceFacts, "nvi
   const { card } = chooseCard({ there: true, cards: usable.map((one) => ({ uuid: "", memory: 0, free: 0, ...one, processes: [] })) }, env);
   const visible = env.CUDA_VISIBLE_DEVICES;
   // CUDA takes the numbers up to the first that is none
-  const hides = visible !== undefined && (visible.trim() === "" || /^-/.test(visible.trim()));
-  return { nvidia, judged, ...(hides ? { hidden: visible } : {}), ...(card ? { meant: card.index } : {}) };
+  const hidden: DeviceFacts["hidden"] = visible !== undefined && (visible.trim() === "" || /^-/.test(visible.trim()))
+    ? { setting: `CUDA_VISIBLE_DEVICES=${visible}`, from: "all" } : env.SAELAB_ENGINE === "cpu" ? { setting: "SAELAB_ENGINE=cpu", from: "tensorflow" } : undefined;
+  return { nvidia, judged, ...(hidden ? { hidden } : {}), ...(card ? { meant: card.index } : {}) };
 }
 
 /** Makers of graphics cards by their PCI numbers; others' are the pictures of virtual machines and servers. */
@@ -123,8 +124,9 @@ function onnxFolder(root: string, files: Files): string | undefined {
 /** TensorFlow, or what computes in its place; loads it. */
 export function engineFacts(): EngineFacts | Missing {
   try {
-    const { version, device } = tensorflow();
-    return { there: true, version, device };
+    const { version, device, instead } = tensorflow() as Engine & { instead?: { why: string; cure?: string } };
+    const asked = process.env.SAELAB_ENGINE ? "unset SAELAB_ENGINE" : undefined, cure = asked ?? instead?.cure;
+    return { there: true, version, device, ...(instead ? { why: instead.why, ...(cure ? { cure } : {}) } : {}) };
   } catch (error) {
     return { there: false, why: (error as Error).message.split("\n")[0], cure: "npx saelab setup" };
   }

@@ -3,6 +3,7 @@ import type { Missing } from "../core/device";
 import type { Facts, KernelFacts } from "../core/doctor";
 import { cardFacts, onnxFacts, webgpuFacts, wheelFacts } from "./devices";
 import type { Machine } from "./doctormachine";
+import type { Probes } from "./doctorprobe";
 import { pythonOf } from "./package";
 
 /** What there is on a machine, gathered without judging it; nothing is changed, nothing downloaded. */
@@ -30,10 +31,10 @@ export async function gatherFacts(machine: Machine): Promise<Facts> {
 }
 
 /** The runtime as its files have it, once it is known to load; and the providers that it says it has. */
-function onnxProbed(files: Facts["onnx"], probed: { there: true; providers: string[] } | Missing): Facts["onnx"] {
+function onnxProbed(files: Facts["onnx"], probed: Probes["onnx"]["gives"] | Missing): Facts["onnx"] {
   if (!files.there) return files;
   if (!probed.there) return probed;
-  return { ...files, webgpu: probed.providers.includes("webgpu") ? { there: true } : { there: false, why: "this build of ONNX Runtime has no WebGPU" } };
+  return { ...files, ...(probed.cuda ? { cuda: probed.cuda } : {}), webgpu: probed.providers.includes("webgpu") ? { there: true } : { there: false, why: "this build of ONNX Runtime has no WebGPU" } };
 }
 
 function diskFacts({ freeDisk, cwd }: Machine): Pick<Facts, "disk"> {

@@ -91,8 +91,8 @@ export interface DeviceFacts {
   arch: string;
   processor: string;
   threads: number;
-  /** CUDA_VISIBLE_DEVICES where it hides every card. */
-  hidden?: string;
+  /** A setting that hides every card from all engines, or from TensorFlow: "CUDA_VISIBLE_DEVICES=-1", "SAELAB_ENGINE=cpu". */
+  hidden?: { setting: string; from: "all" | "tensorflow" };
   /** Index of the card that a training takes, of several. */
   meant?: number;
   nvidia: NvidiaFacts;
@@ -171,8 +171,11 @@ function withoutCard({ nvidia, judged, hidden }: DeviceFacts, by: "tensorflow" |
   if (!nvidia.there) return nvidia;
   const { ok, why = "the card cannot be used", cure } = judged[by];
   if (!ok) return { there: false, why, ...(cure ? { cure } : {}) };
-  return hidden === undefined ? undefined : { there: false, why: `CUDA_VISIBLE_DEVICES=${hidden} hides the card`, cure: "unset CUDA_VISIBLE_DEVICES" };
+  return hidden && (hidden.from === "all" || by === "tensorflow") ? { there: false, ...hides(hidden) } : undefined;
 }
+
+export const hides = ({ setting, from }: NonNullable<DeviceFacts["hidden"]>): { why: string; cure: string } =>
+  ({ why: `${setting} hides the card${from === "tensorflow" ? " from TensorFlow" : ""}`, cure: `unset ${setting.split("=")[0]}` });
 
 const CUDA_SETUP = "npx saelab setup --cuda";
 

@@ -1,4 +1,4 @@
-import { chooseDevice, foundDevices, type Chosen, type Device, type DeviceFacts, type Missing, type Purpose } from "./device";
+import { chooseDevice, foundDevices, hides, type Chosen, type Device, type DeviceFacts, type Missing, type Purpose } from "./device";
 import type { DoctorPlan } from "./doctorplan";
 import type { Speeds } from "./doctorspeeds";
 import { count } from "./html";
@@ -175,7 +175,7 @@ function nvidia({ nvidia: found, judged, hidden, meant }: Facts): Line[] {
     const what = `${card.name}${memory}${i ? "" : `, ${driver}`}`;
     const called = several ? `${name} ${card.index}` : name;
     const usable = judged.tensorflow.cards.includes(card.index) || judged.onnx.cards.includes(card.index);
-    if (hidden !== undefined) return line(called, "worse", what, `CUDA_VISIBLE_DEVICES=${hidden} hides it`, "unset CUDA_VISIBLE_DEVICES");
+    if (hidden) return line(called, "worse", what, hides(hidden).why, hides(hidden).cure);
     if (!usable || (i === 0 && problems.length)) {
       const whys = [...new Set((problems.length ? problems : [judged.tensorflow]).flatMap(({ why, note }) => why ?? note ?? []))];
       return line(called, "worse", what, whys.join("; "), problems.find(({ cure }) => cure)?.cure);
