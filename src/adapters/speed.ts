@@ -172,7 +172,7 @@ export async function measureHarvest({ device, seconds }: SpeedOptions): Promise
   const scratch = mkdtempSync(join(tmpdir(), "saelab-doctor-"));
   try {
     const parameters = writeModel(join(scratch, "model"));
-    const model = await openModel(join(scratch, "model"));
+    const model = await openModel(join(scratch, "model"), { device: device === "wasm" ? "cpu" : device });
     const rng = random(3);
     const texts = (count: number) => Array.from({ length: count }, (_, i) => ({
       id: `${i}`, text: Array.from({ length: LENGTH }, () => String.fromCharCode(97 + rng.below(26))).join(""), spans: [],

@@ -72,7 +72,8 @@ export interface Facts extends DeviceFacts {
 
 const LEAST_NODE = [20, 19];
 const SETUP = "npx saelab setup";
-const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(bytes < 1e11 ? 1 : 0)} GB`;
+/** 0.4 GB, 23.9 GB, 212 GB, 8.2 TB. */
+export const gigabytes = (bytes: number): string => (bytes >= 1e12 ? `${(bytes / 1e12).toFixed(1)} TB` : `${(bytes / 1e9).toFixed(bytes < 1e11 ? 1 : 0)} GB`);
 const gibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`; // as NVIDIA counts
 
 /** @param speeds, plan what was measured, and what was asked of a run */
@@ -233,5 +234,3 @@ export const rateWords = (rate: number): string => `${rate >= 100 ? count(Math.r
 
 /** FLOP/s as GFLOP/s or TFLOP/s. */
 export const flopWords = (rate: number): string => (rate >= 1e12 ? `${(rate / 1e12).toPrecision(3)} TFLOP/s` : `${count(Math.round(rate / 1e9))} GFLOP/s`);
-
-export { gigabytes };

@@ -22,7 +22,7 @@ export interface DoctorPlan {
   training?: number;
   harvest?: number;
   fits: boolean;
-  /** What there is too little of: "memory", "the card's memory", "disk". */
+  /** What there is too little of: "memory", "memory on the card", "disk". */
   short: string[];
   /** Changes of which each alone makes its memory suffice, gentlest first. */
   changes: Change[];
@@ -86,7 +86,7 @@ export function planFor(request: PlanRequest, basis: PlanBasis): DoctorPlan {
   const { free, training, harvest } = basis;
   const rows = request.rows ?? tokens;
   const short = [
-    ...(memory.host > free.host ? ["memory"] : []), ...(memory.card > free.card ? ["the card's memory"] : []),
+    ...(memory.host > free.host ? ["memory"] : []), ...(memory.card > free.card ? ["memory on the card"] : []),
     ...(free.disk !== undefined && disk.store + disk.checkpoints + disk.sae > free.disk ? ["disk"] : []),
   ];
   const own = training && training.device === device ? training : undefined; // another device's speed says nothing of this one

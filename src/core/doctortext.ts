@@ -61,10 +61,11 @@ function jobRow(job: Job, report: JobReport, said?: JobReport): Row {
   if (!report.on) return { name, status: "ok", what: "run here", more: [] };
   const { device, name: called, instead, note } = report.on;
   const what = `on ${DEVICE_WORDS[device]} (${called})${report.step ? `, by the ${report.step} step` : ""}`;
+  const checked = job === "harvest" && device !== "cpu" ? ["each model is compared with the CPU when it is opened"] : [];
   const same = said?.runs && said.on && JSON.stringify(said.on.instead) === JSON.stringify(instead);
   const why = same && instead.length ? [`${instead.map(({ device: other }) => `not ${DEVICE_WORDS[other]}`).join(", ")}: as above`] : merged(instead);
   const cure = same ? undefined : instead.find((other) => other.cure)?.cure;
-  return { name, status: instead.some((other) => other.cure) || device === "wasm" ? "worse" : "ok", what, more: [...why, ...(note ? [note] : [])], ...(cure ? { cure } : {}) };
+  return { name, status: instead.some((other) => other.cure) || device === "wasm" ? "worse" : "ok", what, more: [...why, ...checked, ...(note ? [note] : [])], ...(cure ? { cure } : {}) };
 }
 
 /** "not CUDA: no NVIDIA driver" */
@@ -74,7 +75,7 @@ function speedPart({ matmul, training, harvest }: Speeds, threads: number): Part
   const others = Math.max(0, ...[training, harvest].flatMap((measured) => (measured.there ? measured.others : [])));
   const busy = others > 0.15 * threads ? `, while other programs kept ${others.toFixed(1)} of ${threads} threads busy` : "";
   const row = <T>(name: string, measured: Measured<T>, words: (found: T) => { what: string; more: string }): Row => {
-    if (!measured.there) return { name, status: "broken", what: "not measured", more: [measured.why], ...(measured.cure ? { cure: measured.cure } : {}) };
+    if (!measured.there) return { name, status: "absent", what: "not measured", more: [measured.why], ...(measured.cure ? { cure: measured.cure } : {}) };
     const { what, more } = words(measured);
     return { name, status: "ok", what, more: [more] };
   };
@@ -97,8 +98,8 @@ function speedPart({ matmul, training, harvest }: Speeds, threads: number): Part
 
 const millions = (n: number): string => (n >= 1e9 ? `${(n / 1e9).toPrecision(2)}B` : `${(n / 1e6).toPrecision(2)}M`);
 
-/** 100M, 1,536: as people write a number of tokens. */
-const tokensWords = (n: number): string => (n >= 1e6 && n % 1e5 === 0 ? `${n / 1e6}M` : count(n));
+/** 100M, 1.5B, 65,536: as people write a number of tokens. */
+const tokensWords = (n: number): string => (n >= 1e9 && n % 1e8 === 0 ? `${n / 1e9}B` : n >= 1e6 && n % 1e5 === 0 ? `${n / 1e6}M` : count(n));
 
 /** Hours and days of what is guessed: two digits. */
 export function roughly(seconds: number): string {
@@ -125,17 +126,17 @@ function planPart(plan: DoctorPlan): Part {
   return {
     title: `Plan: ${count(asked.latents)} latents on rows of ${count(asked.d)}, k ${asked.k}, ${tokensWords(asked.tokens)} tokens, batch ${count(asked.batch)}, on ${DEVICE_WORDS[asked.device]}`,
     rows: [
-      ...(card ? [memoryRow("card", card, free.card, "card", "the card's memory")] : []),
+      ...(card ? [memoryRow("card", card, free.card, "card", "memory on the card")] : []),
       memoryRow("memory", host, free.host, "host", "memory"),
       {
         name: "disk", status: status("disk"), what: `${gigabytes(whole)}${disk.free === undefined ? "" : ` of ${gigabytes(disk.free)} free`}`,
         more: [
           `rows ${gigabytes(disk.store)} (${asked.dtype}), checkpoints ${gigabytes(disk.checkpoints)}, the SAE ${gigabytes(disk.sae)}`,
-          ...(short.includes("disk") ? [`${asked.dtype === "F32" ? "dtype=F16 halves the rows; t" : "T"}raining on the model while it runs needs no rows on disk: saelab train MODEL TEXTS`] : []),
+          ...(short.includes("disk") ? [`${asked.dtype === "F32" ? "dtype=F16 halves the rows; " : ""}training on the model while it runs needs no rows on disk: saelab train MODEL TEXTS`] : []),
         ],
       },
       ...time("training", training, "an estimate: the speed above, scaled by arithmetic and parameters"),
-      ...time("harvest", harvest, `an estimate: the speed above, scaled to ${millions(asked.parameters ?? 0)} parameters, all layers`),
+      ...time("harvest", harvest, `an estimate: the speed above, scaled to ${millions(asked.parameters ?? 0)} parameters, to the last layer`),
     ],
     ...(training === undefined ? { note: "No hours: nothing was measured on that device." } : {}),
   };
@@ -182,7 +183,7 @@ function wrapped(text: string, indent: number, first = indent): string[] {
 }
 
 /** Commands stay on one line, so that they can be copied. */
-const isCommand = (cure: string): boolean => /^(\/|(npx|sudo|rm|export|unset|nvm|brew|start with) )/.test(cure);
+export const isCommand = (cure: string): boolean => /^(\/|(npx|sudo|rm|export|unset|nvm|brew|start with) )/.test(cure);
 
 const COLOURS: Record<Status, string> = { ok: "32", worse: "33;1", broken: "31;1", absent: "2" };
 
@@ -201,7 +202,7 @@ export function doctorText(report: DoctorReport, color: boolean): string {
   };
   const [name, ...head] = headWords(report).map((words) => words.replaceAll(" ", "\u00a0")); // a fact stays on one line
   return [
-    ...wrapped([name, ...head].join(" · "), 2, 0).map((text, i) => (i ? text : text.replace(name, paint("1", name))).replaceAll("\u00a0", " ")),
+    ...wrapped([name, ...head].join("\u00a0· "), 2, 0).map((text, i) => (i ? text : text.replace(name, paint("1", name))).replaceAll("\u00a0", " ")),
     ...reportParts(report).flatMap(({ title, rows, note }) => ["", ...(title ? wrapped(title, 2, 0).map((text) => paint("1", text)) : []), ...rows.flatMap(rowLines), ...(note ? [`  ${paint("2", note)}`] : [])]),
     "",
     verdictWords(report),
