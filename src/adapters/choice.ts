@@ -136,7 +136,7 @@ export function measureChoice(engine: Engine, { d, latents, k, batch }: Sizes, f
     const groups = fastest(groupings(latents, k), (candidate) => void topK(pre, n, latents, k, candidate));
     const chosen = topK(pre, n, latents, k, groups);
     const chunks = [64, 128, 256].filter((c) => c <= Math.max(64, n));
-    const chunk = fastest(chunks, (c) => void decode(chosen, wd, target, 1, { n, d, k, chunk: c }));
+    const chunk = fastest(chunks, (c) => void decode(chosen, wd, target, K.scalar(1), { n, d, k, chunk: c }));
     const precisions = mayGainFromBfloat16(engine) ? (["f32", "bf16"] as const) : (["f32"] as const);
     const precision = fastest([...precisions], (p) => void encode(xa, we, { n, d, latents, k }, { precision: p, groups, chunk }));
     const stock: Choice = { precision, groups, chunk };
@@ -153,7 +153,7 @@ export function measureChoice(engine: Engine, { d, latents, k, batch }: Sizes, f
         ops.gradients([target, value, index, levels, e, g, eSum, tied], plain);
       } else {
         const { value, index } = encode(xa, we, { n, d, latents, k }, stock);
-        const { e, g } = decode({ value, index }, wd, target, 1, { n, d, k, chunk });
+        const { e, g } = decode({ value, index }, wd, target, K.scalar(1), { n, d, k, chunk });
         const { entries, shape } = K.entries(index, n, k, latents);
         K.scatterProduct(entries, K.reshape(value, [n * k]), shape, e);
         K.scatterProduct(entries, K.reshape(g, [n * k]), shape, xa);
