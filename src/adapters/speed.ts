@@ -12,7 +12,9 @@ import { fusedOps, fusedStep } from "./fusedstep";
 import { harvest } from "./harvest";
 import { openModel } from "./open";
 import { freshState, stockStep, type Step, type StepState } from "./step";
-import { kernels, tensorflow, type Engine } from "./tensorflow";
+import { kernels, tensorflow } from "./tensorflow";
+import { openWebGpu } from "./webgpu";
+import { webgpuStep } from "./webgpustep";
 
 /** What the doctor times: a product, a training step, a harvest, at sizes that are the same everywhere. Each runs in a process of its own. */
 
@@ -20,10 +22,15 @@ export interface SpeedOptions {
   device: Device;
   /** How long a part may measure. */
   seconds: number;
+  /** Tests take smaller ones. */
+  sizes?: Sizes;
+  product?: number;
 }
 
+type Sizes = Record<"d" | "latents" | "k" | "batch", number>;
+
 /** A first SAE on SmolLM2-135M's activations; of a card's size on a card; a demo where TF.js computes alone. */
-const SIZES: Record<Device, { d: number; latents: number; k: number; batch: number }> = {
+const SIZES: Record<Device, Sizes> = {
   cpu: { d: 576, latents: 4608, k: 32, batch: 1024 },
   cuda: { d: 1536, latents: 16_384, k: 32, batch: 4096 },
   webgpu: { d: 1536, latents: 16_384, k: 32, batch: 4096 },
@@ -32,9 +39,9 @@ const SIZES: Record<Device, { d: number; latents: number; k: number; batch: numb
 
 const PRODUCT: Record<Device, number> = { cpu: 1024, cuda: 4096, webgpu: 4096, wasm: 256 };
 
-export async function measureTraining({ device, seconds }: SpeedOptions): Promise<Pick<Speeds, "matmul" | "training">> {
-  const matmul = await measured(async () => matmulSpeed(tensorflow(), device, seconds / 5));
-  return { matmul, training: await measured(() => meanwhile(() => trainingSpeed(device, seconds))) };
+export async function measureTraining({ device, seconds, sizes = SIZES[device], product = PRODUCT[device] }: SpeedOptions): Promise<Pick<Speeds, "matmul" | "training">> {
+  const matmul = await measured(() => (device === "webgpu" ? webgpuProduct(product, seconds / 5) : engineProduct(device, product, seconds / 5)));
+  return { matmul, training: await measured(() => meanwhile(() => trainingSpeed(device, sizes, seconds))) };
 }
 
 async function measured<T>(work: () => Promise<T>): Promise<Measured<T>> {
@@ -68,10 +75,12 @@ async function timed(body: () => unknown, seconds: number): Promise<number> {
   return median(times);
 }
 
+type Product = Omit<Speeds["matmul"] & { there: true }, "there">;
+
 /** Products of square matrices, 2·n³ operations each; a number of each is read, as a card works on by itself. */
-async function matmulSpeed(engine: Engine, device: Device, seconds: number): Promise<(Speeds["matmul"] & { there: true })> {
+async function engineProduct(device: Device, n: number, seconds: number): Promise<Product> {
+  const engine = tensorflow();
   const K = kernels(engine);
-  const n = PRODUCT[device];
   const rng = random(0);
   const data = Float32Array.from({ length: n * n }, () => rng.uniform() - 0.5);
   const [a, b] = [engine.tensor(data, [n, n]), engine.tensor(data.slice(), [n, n])];
@@ -87,7 +96,24 @@ async function matmulSpeed(engine: Engine, device: Device, seconds: number): Pro
   const float32 = await rate("f32");
   const half = engine.device === "cpu" || engine.device === "cuda" ? { bfloat16: await rate("bf16") } : {};
   const name = engine.device === "cpu" || engine.device === "cuda" ? "TensorFlow" : "TF.js";
-  return { there: true, device, name, threads: availableParallelism(), n, float32, ...half };
+  return { device, name, threads: availableParallelism(), n, float32, ...half };
+}
+
+/** The product of TF.js' WebGPU backend, on the device that trains. The backend is this process's own: a child's, which does nothing else. */
+async function webgpuProduct(n: number, seconds: number): Promise<Product> {
+  const { device } = await openWebGpu();
+  const tf = require("@tensorflow/tfjs-core") as typeof import("@tensorflow/tfjs-core");
+  const { WebGPUBackend } = require("@tensorflow/tfjs-backend-webgpu") as typeof import("@tensorflow/tfjs-backend-webgpu");
+  Object.defineProperty(globalThis, "navigator", { value: { gpu: device }, configurable: true }); // the backend asks whether there is any
+  tf.registerBackend("webgpu of the doctor", () => new WebGPUBackend(device));
+  await tf.setBackend("webgpu of the doctor");
+  const [a, b] = [0, 1].map((seed) => tf.randomUniform<import("@tensorflow/tfjs-core").Rank.R2>([n, n], -0.5, 0.5, "float32", seed));
+  const time = await timed(async () => {
+    const read = tf.tidy(() => tf.matMul(a, b).slice([0, 0], [1, 1]));
+    await read.data();
+    read.dispose();
+  }, seconds);
+  return { device: "webgpu", name: "TF.js' WebGPU", threads: availableParallelism(), n, float32: (2 * n ** 3) / time };
 }
 
 /** An SAE's state with random weights. */
@@ -100,7 +126,8 @@ function startOf({ d, latents, k }: { d: number; latents: number; k: number }): 
 }
 
 /** The step that a training of these sizes takes with `step: "auto"`. */
-async function stepOn(sizes: (typeof SIZES)[Device]): Promise<Step> {
+async function stepOn(device: Device, sizes: Sizes): Promise<Step> {
+  if (device === "webgpu") return webgpuStep(await openWebGpu(), startOf(sizes));
   const engine = tensorflow();
   const fused = fusedOps(engine);
   const choice = withMoments(await choiceFor(engine, sizes, undefined, "id" in fused ? fused.id : undefined), { ...sizes, dOut: sizes.d });
@@ -108,13 +135,12 @@ async function stepOn(sizes: (typeof SIZES)[Device]): Promise<Step> {
 }
 
 /** Whole updates on random rows, of two batch sizes in turns: what a step costs by itself, and what a row adds. */
-async function trainingSpeed(device: Device, seconds: number): Promise<Omit<TrainingSpeed, "others">> {
-  const sizes = SIZES[device];
+async function trainingSpeed(device: Device, sizes: Sizes, seconds: number): Promise<Omit<TrainingSpeed, "others">> {
   const { d, batch } = sizes;
   const rng = random(1);
   const rows = Float32Array.from({ length: batch * d }, () => rng.normal());
   const few = rows.slice(0, rows.length / 4);
-  const step = await stepOn(sizes);
+  const step = await stepOn(device, sizes);
   try {
     const updates = async (x: Float32Array): Promise<void> => {
       for (let i = 0; i < step.stride; i++) step.send(x, { learningRate: 1e-3 });

@@ -109,25 +109,25 @@ export function roughly(seconds: number): string {
 }
 
 function planPart(plan: DoctorPlan): Part {
-  const { asked, memory, free, disk, training, harvest, short, changes } = plan;
+  const { asked, memory, free, disk, training, harvest, short, changes, rowsAtOnce } = plan;
   const { card, host } = memory;
   const status = (what: string): Status => (short.includes(what) ? "broken" : "ok");
   const whole = disk.store + disk.checkpoints + disk.sae;
   const largest = (on: "host" | "card"): string[] => {
-    const parts = memory.parts.filter((part) => part.on === on && part.bytes > 0).sort((a, b) => b.bytes - a.bytes).slice(0, 3);
+    const parts = memory.parts.filter((part) => (part.on === on || free.shared) && part.bytes > 0).sort((a, b) => b.bytes - a.bytes).slice(0, 3);
     return parts.length > 1 ? [parts.map(({ what, bytes }) => `${what} ${gigabytes(bytes)}`).join(", ")] : [];
   };
   const memoryRow = (name: string, needed: number, there: number, on: "host" | "card", what: string): Row => ({
     name, status: status(what), what: `${gigabytes(needed)} of ${Number.isFinite(there) ? `${gigabytes(there)} free` : "what the card has (nobody says how much is free)"}`,
-    more: [...largest(on), ...(short.includes(what) ? [wouldFit(changes)] : [])],
+    more: [...largest(on), ...(rowsAtOnce && !short.includes(what) && (on === "card" || !card || free.shared) ? [`${count(rowsAtOnce)} rows of a batch are encoded at a time: the result is the same, and takes longer`] : []), ...(short.includes(what) ? [wouldFit(changes)] : [])],
   });
   const time = (name: string, seconds: number | undefined, basis: string): Row[] =>
     (seconds === undefined ? [] : [{ name, status: "ok", what: `about ${roughly(seconds)}`, more: [basis] }]);
   return {
     title: `Plan: ${count(asked.latents)} latents on rows of ${count(asked.d)}, k ${asked.k}, ${tokensWords(asked.tokens)} tokens, batch ${count(asked.batch)}, on ${DEVICE_WORDS[asked.device]}`,
     rows: [
-      ...(card ? [memoryRow("card", card, free.card, "card", "memory on the card")] : []),
-      memoryRow("memory", host, free.host, "host", "memory"),
+      ...(card && !free.shared ? [memoryRow("card", card, free.card, "card", "memory on the card")] : []),
+      memoryRow("memory", host + (free.shared ? card : 0), free.host, "host", "memory"),
       {
         name: "disk", status: status("disk"), what: `${gigabytes(whole)}${disk.free === undefined ? "" : ` of ${gigabytes(disk.free)} free`}`,
         more: [
@@ -145,8 +145,8 @@ function planPart(plan: DoctorPlan): Part {
 /** "Would fit: batch 512, or 40,000 latents" */
 function wouldFit(changes: DoctorPlan["changes"]): string {
   if (!changes.length) return "nothing smaller of it fits either";
-  const words = changes.map(({ batch, latents, step, device, saes }) => [
-    batch === undefined ? "" : `batch ${count(batch)}`, latents === undefined ? "" : `${count(latents)} latents`, step ? `the ${step} step` : "", device ? `device ${device}` : "", saes ? `${saes} SAEs at once` : "",
+  const words = changes.map(({ batch, latents, step, moments, device, saes }) => [
+    batch === undefined ? "" : `batch ${count(batch)}`, latents === undefined ? "" : `${count(latents)} latents`, step ? `the ${step} step` : "", moments === "bf16" ? "moments in bfloat16" : "", device ? `on ${DEVICE_WORDS[device]}` : "", saes ? `${saes} SAEs at once` : "",
   ].filter(Boolean).join(" and "));
   return `would fit: ${words.join("; or ")}`;
 }
