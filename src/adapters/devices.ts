@@ -5,7 +5,7 @@ import { foundDevices, type DeviceFacts, type EngineFacts, type Found, type Miss
 import { chooseCard } from "../core/cards";
 import { judgeNvidia, readNvidia, type NvidiaMachine } from "./nvidia";
 import { findVenv, packageRoot } from "./package";
-import { tensorflow, type Engine } from "./tensorflow";
+import { tensorflow } from "./tensorflow";
 import { findWebGpu, type FoundGpu } from "./webgpu";
 
 /** What this process could compute on. saelab doctor finds the same, but asks native code in children. */
@@ -124,7 +124,7 @@ function onnxFolder(root: string, files: Files): string | undefined {
 /** TensorFlow, or what computes in its place; loads it. */
 export function engineFacts(): EngineFacts | Missing {
   try {
-    const { version, device, instead } = tensorflow() as Engine & { instead?: { why: string; cure?: string } };
+    const { version, device, instead } = tensorflow();
     const asked = process.env.SAELAB_ENGINE ? "unset SAELAB_ENGINE" : undefined, cure = asked ?? instead?.cure;
     return { there: true, version, device, ...(instead ? { why: instead.why, ...(cure ? { cure } : {}) } : {}) };
   } catch (error) {

@@ -5,6 +5,7 @@ import { cardFacts, onnxFacts, webgpuFacts, wheelFacts } from "./devices";
 import type { Machine } from "./doctormachine";
 import type { Probes } from "./doctorprobe";
 import { pythonOf } from "./package";
+import { WEBGPU_KINDS } from "./webgpustep";
 
 /** What there is on a machine, gathered without judging it; nothing is changed, nothing downloaded. */
 export async function gatherFacts(machine: Machine): Promise<Facts> {
@@ -16,7 +17,7 @@ export async function gatherFacts(machine: Machine): Promise<Facts> {
   const own = {
     version, platform, arch, processor, threads, node, memory: machine.memory(), ...diskFacts(machine),
     wsl: /microsoft/i.test(files.read("/proc/version") ?? ""),
-    python, tools: missingTools(machine),
+    python, tools: missingTools(machine), webgpuKinds: WEBGPU_KINDS,
     kernels: looked.flatMap((folder) => kernelsIn(folder, machine)), extension: extensionIn(looked, machine),
     ...cardFacts(machine), wheel: wheelFacts(venv, files),
   };

@@ -7,14 +7,13 @@ import type { HarvestSpeed, Measured, Meanwhile, Speeds, TrainingSpeed } from ".
 import { expectedTensors, readArchitecture } from "../core/families";
 import { random } from "../core/random";
 import { writeSafetensors } from "../core/safetensors";
-import { choiceFor, withMoments } from "./choice";
-import { fusedOps, fusedStep } from "./fusedstep";
 import { harvest } from "./harvest";
 import { openModel } from "./open";
-import { freshState, stockStep, type Step, type StepState } from "./step";
+import { freshState, type Step, type StepState } from "./step";
 import { kernels, tensorflow } from "./tensorflow";
+import { stepFor } from "./trainstep";
+import { planSae, planShared } from "./trainplan";
 import { openWebGpu } from "./webgpu";
-import { webgpuStep } from "./webgpustep";
 
 /** What the doctor times: a product, a training step, a harvest, at sizes that are the same everywhere. Each runs in a process of its own. */
 
@@ -105,11 +104,12 @@ async function webgpuProduct(n: number, seconds: number): Promise<Product> {
   const tf = require("@tensorflow/tfjs-core") as typeof import("@tensorflow/tfjs-core");
   const { WebGPUBackend } = require("@tensorflow/tfjs-backend-webgpu") as typeof import("@tensorflow/tfjs-backend-webgpu");
   Object.defineProperty(globalThis, "navigator", { value: { gpu: device }, configurable: true }); // the backend asks whether there is any
-  tf.registerBackend("webgpu of the doctor", () => new WebGPUBackend(device));
-  await tf.setBackend("webgpu of the doctor");
+  if (tf.findBackendFactory("webgpu")) tf.removeBackend("webgpu"); // its kernels go by this name
+  tf.registerBackend("webgpu", () => new WebGPUBackend(device));
+  await tf.setBackend("webgpu");
   const [a, b] = [0, 1].map((seed) => tf.randomUniform<import("@tensorflow/tfjs-core").Rank.R2>([n, n], -0.5, 0.5, "float32", seed));
   const time = await timed(async () => {
-    const read = tf.tidy(() => tf.matMul(a, b).slice([0, 0], [1, 1]));
+    const read = tf.tidy(() => tf.slice(tf.matMul(a, b), [0, 0], [1, 1]));
     await read.data();
     read.dispose();
   }, seconds);
@@ -125,13 +125,12 @@ function startOf({ d, latents, k }: { d: number; latents: number; k: number }): 
   return initial;
 }
 
-/** The step that a training of these sizes takes with `step: "auto"`. */
+/** The step that a training of these sizes takes where nobody says which. */
 async function stepOn(device: Device, sizes: Sizes): Promise<Step> {
-  if (device === "webgpu") return webgpuStep(await openWebGpu(), startOf(sizes));
-  const engine = tensorflow();
-  const fused = fusedOps(engine);
-  const choice = withMoments(await choiceFor(engine, sizes, undefined, "id" in fused ? fused.id : undefined), { ...sizes, dOut: sizes.d });
-  return choice.step === "fused" ? fusedStep(engine, startOf(sizes), choice) : stockStep(engine, startOf(sizes), choice);
+  const { d, latents, k, batch } = sizes;
+  const plan = planSae({ latents, k }, planShared({ tokens: batch, batch }, undefined, "rows"), [{ hook: "rows", width: d }]);
+  const gpu = device === "webgpu" ? { gpu: await openWebGpu() } : {};
+  return (await stepFor(tensorflow(), plan, startOf(sizes), undefined, undefined, gpu)).step;
 }
 
 /** Whole updates on random rows, of two batch sizes in turns: what a step costs by itself, and what a row adds. */

@@ -159,7 +159,7 @@ export function foundDevices(purpose: Purpose, facts: DeviceFacts): Found {
     cuda: engine.there && engine.device === "cuda" ? card(facts, "tensorflow") : withoutCard(facts, "tensorflow") ?? cudaBuild(facts),
     webgpu: adapter(facts),
     cpu: engine.there && engine.device === "cpu" ? { there: true, name: processor } : absent,
-    wasm: plain ? { there: true, name: plain.device === "wasm" ? "WebAssembly" : "JavaScript", note: "for a look at small SAEs: some 60 to 140 times slower than TensorFlow" }
+    wasm: plain ? { there: true, name: plain.device === "wasm" ? "WebAssembly" : "JavaScript", note: "in one thread, by the step that needs most: for a look at small SAEs" }
       : engine.there ? { there: false, why: "TensorFlow is here, and faster" } : engine,
   };
 }

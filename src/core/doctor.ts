@@ -65,6 +65,8 @@ export interface Facts extends DeviceFacts {
   /** What set-up needs of the system and does not find: packages by Debian's names. */
   tools: string[];
   kernels: KernelFacts[];
+  /** Kinds of SAE that WebGPU has a step for. */
+  webgpuKinds: string[];
   /** Of the JupyterLab extension: where it is, and whether it is this package's. */
   extension: { there: true; folder: string; current: boolean } | Missing;
   ops: { there: true; id: string; halves: string[] } | Missing;
@@ -154,7 +156,7 @@ function binding(facts: Facts): Line {
   if (!engine.there) return line(name, "broken", "does not load", engine.why, engine.cure ?? setUp(facts));
   if (engine.device === "cpu" || engine.device === "cuda") return line(name, "ok", `TF.js on TensorFlow ${engine.version}, on the ${engine.device === "cuda" ? "card" : "CPU"}`);
   const instead = `TF.js ${engine.version} in ${engine.device === "wasm" ? "WebAssembly" : "JavaScript"} instead`;
-  return isBuiltHere(facts) ? line(name, "worse", instead, `${engine.why ?? "TensorFlow's does not load"}; products take some ${engine.device === "wasm" ? 60 : 140} times as long`, engine.cure ?? setUp(facts)) : line(name, "absent", instead);
+  return isBuiltHere(facts) ? line(name, "worse", instead, `${engine.why ?? "TensorFlow's does not load"}; it computes in one thread, several times as slowly`, engine.cure ?? setUp(facts)) : line(name, "absent", instead);
 }
 
 function ops(facts: Facts): Line {
@@ -219,6 +221,7 @@ function computed(purpose: Purpose, facts: Facts): JobReport {
     const on = chooseDevice(purpose, foundDevices(purpose, facts));
     if (purpose === "harvest") return { runs: true, on };
     const { device } = on;
+    if (device === "webgpu") on.note = `kinds ${facts.webgpuKinds.join(", ")}; others ${facts.engine.there ? `on ${DEVICE_WORDS[facts.engine.device === "js" ? "wasm" : facts.engine.device]}` : "not at all"}`;
     return { runs: true, on, step: device === "webgpu" ? "webgpu" : device === "wasm" ? "plain" : device === "cpu" && facts.ops.there ? "fused" : "stock" };
   } catch {
     const found: Missing | { there: true } = purpose === "harvest" ? facts.onnx : facts.engine;

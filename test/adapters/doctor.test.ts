@@ -162,7 +162,7 @@ test("a damaged kernel.json, Python that does not start, a binding that gives We
   assert.match(lineOf(python, "Python").why!, /does not start: python: error while loading shared libraries/);
   assert.equal(lineOf(python, "Python").cure, `rm -r ${ROOT}/.venv && npx saelab setup`);
   const slow = await examine(machine({ probes: { engine: () => ({ there: true, engine: { there: true, version: "4.22.0", device: "wasm", why: "the binding does not load" }, ops: { there: false, why: "TensorFlow is not there" } }) } }), { quick: true });
-  assert.deepEqual(lineOf(slow, "binding"), { name: "binding", status: "worse", what: "TF.js 4.22.0 in WebAssembly instead", why: "the binding does not load; products take some 60 times as long", cure: "npx saelab setup" });
+  assert.deepEqual(lineOf(slow, "binding"), { name: "binding", status: "worse", what: "TF.js 4.22.0 in WebAssembly instead", why: "the binding does not load; it computes in one thread, several times as slowly", cure: "npx saelab setup" });
   assert.deepEqual(jobs(slow).training, "wasm plain");
 });
 
