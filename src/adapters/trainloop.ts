@@ -261,6 +261,7 @@ async function finish(going: Going): Promise<Sae[]> {
     const sae = await saeFrom(going, run, steps);
     done.push(sae);
     run.dispose();
+    collectGarbage(bytesOf(task)); // before the weights are copied to be measured
     if (!sae) continue;
     if (options.evaluate !== false && !run.diverged) {
       await data.measure(sae, plans[i]).catch((error: Error) => // the SAE is whole all the same
