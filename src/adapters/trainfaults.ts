@@ -1,17 +1,11 @@
 import { DeviceLostError, MemoryError } from "../core/errors";
-import { LEAST_ROWS } from "../core/memoryplan";
 import { collectGarbage } from "./memory";
 import type { SourceState } from "./rows";
 import { keep, saesSoFar, takeAll, type Going } from "./trainsofar";
 import type { Run } from "./training";
+import { fewerRows } from "./trainstep";
 
 /** What a training does when memory does not suffice or its device goes away. Neither ends up on another device by itself. */
-
-/** Rows to encode at a time after so many were too many; nothing where they are as few as they may be. */
-export function fewerRows(rows: number, batch: number): number | undefined {
-  const now = Math.min(rows, batch), next = Math.max(LEAST_ROWS, Math.ceil(now / 2));
-  return next < now ? next : undefined;
-}
 
 /**
  * Does what may run out of memory; where that leaves the state whole, again with half the rows encoded at a time, until it is done. First

@@ -1,0 +1,89 @@
+import { availableParallelism, cpus } from "node:os";
+import { chooseDevice, type Chosen, type Device } from "../core/device";
+import { EngineError, OptionError } from "../core/errors";
+import { findDevices } from "./devices";
+import type { Engine } from "./tensorflow";
+import type { SaeOptions } from "./train";
+import type { Plan } from "./trainplan";
+import type { Computed } from "./trainstep";
+import { openWebGpu, type Gpu } from "./webgpu";
+import { WEBGPU_KINDS } from "./webgpustep";
+
+/** Where a training computes: TensorFlow, on the processor or on an NVIDIA card, or a card through WebGPU. Never elsewhere in silence. */
+export interface TrainingDevice {
+  asked: "auto" | Device;
+  /** Whether anybody did: what was not asked for stays what it was when a run goes on. */
+  said: boolean;
+  chosen: Chosen;
+}
+
+/** What TensorFlow, or what is in its place, computes on. */
+export const deviceOf = ({ device }: Engine): Device => (device === "cuda" || device === "cpu" ? device : "wasm");
+
+/** @throws OptionError when what is asked for is not there, with the reason and the cure */
+export async function trainingDevice(said: "auto" | Device | undefined, engine: Engine): Promise<TrainingDevice> {
+  const asked = said ?? "auto", device = deviceOf(engine);
+  if (asked === device && device !== "cuda") { // no need to ask drivers
+    return { asked, said: true, chosen: { device, name: `${cpus()[0]?.model.trim() ?? "CPU"} × ${availableParallelism()}`, instead: [] } };
+  }
+  const found = await findDevices("training");
+  try {
+    return { asked, said: said !== undefined, chosen: chooseDevice("training", found, asked) };
+  } catch (error) {
+    throw error instanceof OptionError ? new OptionError(`trainSae: ${error.message}`) : error;
+  }
+}
+
+/** Why WebGPU has no step for an SAE, as option and reason; nothing where it has one. */
+function unsuited({ kind }: Pick<Plan, "kind">, { step, choice }: Pick<SaeOptions, "step" | "choice">): [option: string, expected: string, found: unknown] | undefined {
+  if (!WEBGPU_KINDS.includes(kind)) return ["kind", `one of ${WEBGPU_KINDS.join(", ")}, for which WebGPU has a step`, kind];
+  if (step !== undefined && step !== "auto") return ["step", '"auto", as WebGPU has a step of its own', step];
+  return choice === undefined ? undefined : ["choice", "none, as WebGPU leaves nothing to choose", choice];
+}
+
+/** @throws OptionError when WebGPU is asked for by name and has no step for this SAE */
+export function checkDevice({ asked }: TrainingDevice, plan: Pick<Plan, "kind">, options: Pick<SaeOptions, "step" | "choice">): void {
+  const why = asked === "webgpu" ? unsuited(plan, options) : undefined;
+  if (!why) return;
+  const [option, expected, found] = why;
+  throw new OptionError(`trainSae: ${option}: expected ${expected}, found ${JSON.stringify(found)}. Leave it out, or train on the processor: { device: "cpu" }.`);
+}
+
+/** What an SAE's steps run on. */
+export interface Road {
+  device: Device;
+  /** Of WebGPU. */
+  gpu?: Gpu;
+  /** What is to be said of it: why it is not the device that there is. */
+  remark?: string;
+}
+
+/**
+ * The device of one SAE; opens it.
+ * @param held what computed the run so far, where it goes on
+ * @throws OptionError when the device of a run that goes on is not there and no other was asked for
+ */
+export async function roadOf(
+  { asked, said, chosen }: TrainingDevice, engine: Engine, plan: Pick<Plan, "kind">, options: Pick<SaeOptions, "step" | "choice">, held: Partial<Computed> | undefined,
+): Promise<Road> {
+  const own = deviceOf(engine), before = said ? undefined : held?.device;
+  const fail = (found: string): never => {
+    throw new OptionError(
+      `trainSae: device: expected ${JSON.stringify(before)} (${held!.machine}), with which the run began, found ${found} ` +
+      `It would go on to other bits. { device: "${own}", resume: true } goes on all the same, and so does { device: "auto", resume: true } on the best device there is.`);
+  };
+  const device = before ?? chosen.device;
+  if (device !== "webgpu") return before === undefined || before === own ? { device: own } : fail(`"${own}".`);
+  const why = before === undefined && asked === "auto" ? unsuited(plan, options) : undefined;
+  if (why) return { device: own, remark: `trained on "${own}" and not on ${chosen.name} (WebGPU): ${why[0]}: expected ${why[1]}, found ${JSON.stringify(why[2])}` };
+  try {
+    return { device, gpu: await openWebGpu() };
+  } catch (error) {
+    if (before && error instanceof EngineError) fail(error.message);
+    throw error;
+  }
+}
+
+/** Better devices that could be had, and how: said where nobody asked for the one that was taken. */
+export const couldBeBetter = ({ asked, chosen: { device, name, instead } }: TrainingDevice): string[] => asked !== "auto" ? [] : instead
+  .filter(({ cure }) => cure).map((better) => `trained on "${device}" (${name}) and not on "${better.device}": ${better.why}. To cure it: ${better.cure}`);
