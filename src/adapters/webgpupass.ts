@@ -3,7 +3,7 @@ import type { StateSizes } from "../core/trained";
 import { auxiliaryPass, productGroups, type Auxiliary, type Listed } from "./webgpuaux";
 import type { Gpu } from "./webgpu";
 import { BETA1, BETA2 } from "./tensorflow";
-import type { Commands, Compile, Kernel } from "./webgpukernels";
+import type { Commands, Compile, Kernel, Shape } from "./webgpukernels";
 import type { Memory } from "./webgpumemory";
 import { fours, sendRows, type Resident } from "./webgpuparameters";
 
@@ -71,24 +71,28 @@ export interface Pass {
 }
 
 export async function passOf(
-  gpu: Gpu, memory: Memory, commands: Commands, compile: Compile, state: StateSizes, P: Resident, how: Selecting, slots: number, outputs: number,
+  gpu: Gpu, memory: Memory, commands: Commands, compile: Compile, state: StateSizes, P: Resident, how: Selecting, slots: number, shape: Shape,
 ): Promise<Pass> {
   const { d, dOut, latents, transcoder } = state;
   const { columns, weights, main, fires } = how;
   const L = weights.length, d4 = fours(d), D4 = fours(dOut);
   const stride = 4 * fours(latents); // of a row of pre-activations
   const levelOf = `fn level_of(place: u32, latent: u32) -> u32 { return ${L === 1 ? "0u" : `select(1u, 0u, place < ${fires}u)`}; }`;
-  const shared = { LEVELS: L, FIRES: fires, level_of: levelOf };
-  const decoding = { W4: D4, ...shared, WEIGHTS: constantOf("WEIGHTS", weights) };
+  const level = { LEVELS: L, FIRES: fires, level_of: levelOf };
+  const decoding = { W4: D4, ...level, THREADS: shape.row, WEIGHTS: constantOf("WEIGHTS", weights) };
+  const pairing = { ...level, THREADS: shape.rank, LANES: shape.lanes };
+  const rank = { THREADS: shape.rank };
+  const small = (W4: number) => ({ W4, THREADS: shape.rank, LANES: shape.lanes });
+  const moving = (DECODER: boolean) => ({ W4: DECODER ? D4 : d4, LEVELS: L, DECODER, THREADS: shape.lanes });
   const kernels = {
-    encode: compile("product", "product", { W4: d4, R: outputs, LISTED: false, GATED: false }),
-    choose: compile("topk", how.entry), largest: compile("topk", "largest"),
+    encode: compile("product", "product", { W4: d4, T: shape.T, LISTED: false, GATED: false }),
+    choose: compile("topk", how.entry, rank), largest: compile("topk", "largest", rank),
     decode: compile("decode", "decode", decoding), errors: compile("decode", "errors", decoding), products: compile("decode", "products", decoding),
-    tally: compile("pairs", "tally", shared), allot: compile("pairs", "allot", shared), fill: compile("pairs", "fill", shared), order: compile("pairs", "order", shared),
-    encoder: compile("update", "update", { W4: d4, LEVELS: L, DECODER: false }), decoder: compile("update", "update", { W4: D4, LEVELS: L, DECODER: true }),
-    centre: compile("batch", "centre", { W4: d4 }), through: compile("batch", "through", { W4: d4 }),
-    blockSums: compile("batch", "block_sums", { W4: D4 }), mean: compile("batch", "mean", { W4: D4 }), squares: compile("batch", "squares", { W4: D4 }),
-    totals: compile("batch", "totals", { W4: D4 }), bDec: compile("batch", "b_dec", { W4: D4 }), bEnc: compile("batch", "b_enc", { W4: D4 }),
+    tally: compile("pairs", "tally", pairing), allot: compile("pairs", "allot", pairing), fill: compile("pairs", "fill", pairing), order: compile("pairs", "order", pairing),
+    encoder: compile("update", "update", moving(false)), decoder: compile("update", "update", moving(true)),
+    centre: compile("batch", "centre", small(d4)), through: compile("batch", "through", small(d4)),
+    blockSums: compile("batch", "block_sums", small(D4)), mean: compile("batch", "mean", small(D4)), squares: compile("batch", "squares", small(D4)),
+    totals: compile("batch", "totals", small(D4)), bDec: compile("batch", "b_dec", small(D4)), bEnc: compile("batch", "b_enc", small(D4)),
   };
   type Name = keyof typeof kernels;
   const K = Object.fromEntries(await Promise.all(Object.entries(kernels).map(async ([name, kernel]) => [name, await kernel]))) as Record<Name, Kernel>;
@@ -144,7 +148,7 @@ export async function passOf(
   /** Σ over rows of an array [n, stride] in fours, by blocks. */
   const rowBlocks = (x: GPUBuffer, n: number, rowStride: number, out: GPUBuffer): number => {
     const blocks = Math.ceil(n / BLOCK_ROWS);
-    run("blockSums", blocks * Math.ceil(D4 / 64), { x, out }, { rows: n, stride: rowStride, block: BLOCK_ROWS });
+    run("blockSums", blocks * Math.ceil(D4 / shape.lanes), { x, out }, { rows: n, stride: rowStride, block: BLOCK_ROWS });
     return blocks;
   };
 
@@ -152,7 +156,7 @@ export async function passOf(
     for (let from = 0; from < n; from += piece) {
       const count = Math.min(piece, n - from);
       for (const tile of P.tiles) {
-        run("encode", productGroups(count, tile.count, outputs), { a: xc, b: tile.wEnc.parameters, other: P.bEnc, list: none, out: pre }, {
+        run("encode", productGroups(count, tile.count, shape), { a: xc, b: tile.wEnc.parameters, other: P.bEnc, list: none, out: pre }, {
           rows: count, from_row: from, columns: tile.count, first: tile.first, stride, base: tile.first,
         });
       }
@@ -161,7 +165,7 @@ export async function passOf(
   };
 
   const centred = (x: GPUBuffer, out: GPUBuffer, n: number): void => {
-    if (!transcoder) run("centre", Math.ceil((n * d4) / 256), { x, row: P.bDec, out }, { rows: n });
+    if (!transcoder) run("centre", Math.ceil((n * d4) / shape.rank), { x, row: P.bDec, out }, { rows: n });
   };
 
   let aux: Auxiliary | undefined;
@@ -175,7 +179,7 @@ export async function passOf(
     async prepare(n, list) {
       await makeRoom(n);
       if (!list.length) return;
-      aux ??= await auxiliaryPass(gpu, memory, commands, compile, { state, P, kept, weights: constantOf("WEIGHTS", weights), levels: L, main, outputs });
+      aux ??= await auxiliaryPass(gpu, memory, commands, compile, { state, P, kept, weights: constantOf("WEIGHTS", weights), levels: L, main, shape });
       await aux.prepare(n, list, pieceOf);
     },
     forward(batch, slot, counted) {
@@ -185,7 +189,7 @@ export async function passOf(
       centred(B.x, B.xc, n);
       // V
       const blocks = rowBlocks(B.y, n, D4, B.blocks);
-      run("mean", Math.ceil(D4 / 64), { x: B.blocks, out: kept.mean }, { rows: n, count: blocks });
+      run("mean", Math.ceil(D4 / shape.lanes), { x: B.blocks, out: kept.mean }, { rows: n, count: blocks });
       run("squares", n, { x: B.y, row: kept.mean, sums: B.rowSquares }, { rows: n });
       run("totals", 1, { sums: stats, numbers: B.rowSquares, stats: none }, { rows: n, stride: 1 });
 
@@ -201,9 +205,9 @@ export async function passOf(
       run("totals", 1, { sums: kept.losses, numbers: B.rowSums, stats }, { rows: n, stride: L + 1, slot: slot * (L + 2), count: L });
       perTile("products", { g: B.g });
 
-      const pairGroups = Math.ceil((n * columns) / 256), which = { rows: n, columns, latents, counted: counted ? 1 : 0 };
+      const pairGroups = Math.ceil((n * columns) / shape.rank), which = { rows: n, columns, latents, counted: counted ? 1 : 0 };
       run("tally", pairGroups, { ...pairs, counts: kept.counts }, which);
-      run("allot", Math.ceil(latents / 256), { counts: kept.counts, latents: kept.latents }, which);
+      run("allot", Math.ceil(latents / shape.rank), { counts: kept.counts, latents: kept.latents }, which);
       run("fill", pairGroups, { ...pairs, counts: kept.counts, latents: kept.latents, unordered: B.unordered }, which);
       run("order", latents, {
         values: B.values, g: B.g, counts: kept.counts, latents: kept.latents, unordered: B.unordered, pairs: B.pairs, silent: kept.silent,
@@ -216,8 +220,8 @@ export async function passOf(
       const hyper = { rate: learningRate / (1 - BETA1 ** t), root: 1 / Math.sqrt(1 - BETA2 ** t) };
       const blocks = rowBlocks(B.e, n, L * D4, B.blocks);
       const through = backThrough();
-      run("bDec", Math.ceil(D4 / 64), { x: B.blocks, row: kept.through, state: P.bDec }, { rows: blocks, count: through, tied: transcoder ? 0 : 1, ...hyper });
-      run("bEnc", Math.ceil(fours(latents) / 256), { latents: kept.latents, state: P.bEnc }, { rows: latents, count: fours(latents), ...hyper });
+      run("bDec", Math.ceil(D4 / shape.lanes), { x: B.blocks, row: kept.through, state: P.bDec }, { rows: blocks, count: through, tied: transcoder ? 0 : 1, ...hyper });
+      run("bEnc", Math.ceil(fours(latents) / shape.rank), { latents: kept.latents, state: P.bEnc }, { rows: latents, count: fours(latents), ...hyper });
       P.tiles.forEach(({ first, count, wEnc, wDec }, number) => {
         const of = { latents: kept.latents, pairs: B.pairs, places: kept.places };
         const moved = { first, latents: count, ...hyper, dead: dead.length };
@@ -236,7 +240,7 @@ export async function passOf(
     bDecGradient(n, out) {
       const B = room!.buffers;
       const blocks = rowBlocks(B.e, n, L * D4, B.blocks);
-      run(gradientOf.bDec, Math.ceil(D4 / 64), { x: B.blocks, row: kept.through, out }, { rows: blocks, count: backThrough(), tied: transcoder ? 0 : 1 });
+      run(gradientOf.bDec, Math.ceil(D4 / shape.lanes), { x: B.blocks, row: kept.through, out }, { rows: blocks, count: backThrough(), tied: transcoder ? 0 : 1 });
     },
     async encode(x, n, into, { count, listed }) {
       const among = listed?.padded.length ?? latents;
@@ -245,7 +249,7 @@ export async function passOf(
       try {
         const rows = await make("rows", 16 * n * d4), xc = transcoder ? rows : await make("centred rows", 16 * n * d4);
         const pre = await make("pre-activations", 4 * piece * width);
-        const product = listed && (await compile("product", "product", { W4: d4, R: outputs, LISTED: true, GATED: false }));
+        const product = listed && (await compile("product", "product", { W4: d4, T: shape.T, LISTED: true, GATED: false }));
         sendRows(memory, rows, x, d);
         centred(rows, xc, n);
         const chosen = (from: number, some: number): void =>
@@ -256,7 +260,7 @@ export async function passOf(
             const some = Math.min(piece, n - from);
             for (const { tile, first, columns: size } of listed.segments) {
               const { first: base, wEnc } = P.tiles[tile];
-              run(product, productGroups(some, size, outputs), { a: xc, b: wEnc.parameters, other: P.bEnc, list: listed.buffer, out: pre }, {
+              run(product, productGroups(some, size, shape), { a: xc, b: wEnc.parameters, other: P.bEnc, list: listed.buffer, out: pre }, {
                 rows: some, from_row: from, columns: size, first, stride: width, base,
               });
             }
@@ -275,8 +279,8 @@ export async function passOf(
   };
 
   const gradientOf = {
-    wEnc: await compile("update", "gradient", { W4: d4, LEVELS: L, DECODER: false }), wDec: await compile("update", "gradient", { W4: D4, LEVELS: L, DECODER: true }),
-    bDec: await compile("batch", "b_dec_alone", { W4: D4 }),
+    wEnc: await compile("update", "gradient", moving(false)), wDec: await compile("update", "gradient", moving(true)),
+    bDec: await compile("batch", "b_dec_alone", small(D4)),
   };
   const plain = { decode: await compile("decode", "decode", { ...decoding, LEVELS: 1, level_of: "fn level_of(place: u32, latent: u32) -> u32 { return 0u; }" }) };
 
@@ -285,7 +289,7 @@ export async function passOf(
     if (transcoder) return 0;
     let blocks = 0;
     P.tiles.forEach(({ first, count, wEnc }, number) => {
-      run("through", throughBlocks[number] * Math.ceil(d4 / 64), { x: wEnc.parameters, latents: kept.latents, out: kept.through }, {
+      run("through", throughBlocks[number] * Math.ceil(d4 / shape.lanes), { x: wEnc.parameters, latents: kept.latents, out: kept.through }, {
         rows: count, block: BLOCK_LATENTS, from_block: blocks, first,
       });
       blocks += throughBlocks[number];

@@ -9,7 +9,7 @@ import { encodeChunks } from "./coder";
 import type { Losses, Step, Taken, UpdateOptions } from "./step";
 import type { Gpu } from "./webgpu";
 import { listed } from "./webgpuaux";
-import { commands, compiler } from "./webgpukernels";
+import { CARD, commands, compiler, SOFTWARE, type Shape } from "./webgpukernels";
 import { memory, type Memory } from "./webgpumemory";
 import { fours, resident } from "./webgpuparameters";
 import { MOST_COLUMNS, passOf, requireRow, selecting, type BatchGiven } from "./webgpupass";
@@ -24,8 +24,7 @@ export const WEBGPU_KINDS: TrainKind[] = ["topk", "groupmax", "multitopk"];
 export interface WebGpuOptions {
   rows?: number; // encoded at a time; as many as 256 MB of pre-activations hold
   stride?: number; // 8 updates between two readings
-  /** Outputs of a thread each way in dense products: 8 for cards, 2 for small sizes and drivers in software. No bit depends on it. */
-  outputs?: 2 | 4 | 8;
+  shape?: Shape; // CARD, or SOFTWARE where the CPU computes
 }
 
 const STRIDE = 8;
@@ -38,7 +37,7 @@ const plainText = (error: unknown): string => String((error as Error)?.message ?
  * @throws OptionError for what it has not got: other kinds, a skip connection, k above 1024; MemoryError when the state does not fit,
  *   DeviceLostError
  */
-export async function webgpuStep(gpu: Gpu, initial: StepState, { rows = Infinity, stride = STRIDE, outputs }: WebGpuOptions = {}): Promise<Step> {
+export async function webgpuStep(gpu: Gpu, initial: StepState, { rows = Infinity, stride = STRIDE, shape = gpu.software ? SOFTWARE : CARD }: WebGpuOptions = {}): Promise<Step> {
   const sizes = sizesOf(initial);
   const { kind, d, dOut, latents, k } = sizes;
   const how = selecting(sizes);
@@ -50,10 +49,9 @@ export async function webgpuStep(gpu: Gpu, initial: StepState, { rows = Infinity
   }
   requireRow(gpu, latents);
   const memories = memory(gpu), queue = commands(gpu), compile = compiler(gpu);
-  const small = gpu.software || latents < 1024;
   try {
     const P = await resident(gpu, memories, initial);
-    const pass = await passOf(gpu, memories, queue, compile, sizes, P, how, SLOTS + 1, outputs ?? (small ? 2 : 8));
+    const pass = await passOf(gpu, memories, queue, compile, sizes, P, how, SLOTS + 1, shape);
     pass.rows = rows;
     const fault = gpu.lost() ?? gpu.fault();
     if (fault) throw fault;
