@@ -28,8 +28,8 @@ export interface Sizes {
 export const choiceFile = (): string => join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "saelab", "step.json");
 
 /** Names the machine as far as timings and rounding depend on it: products are cut by the number of threads. */
-export const machine = ({ device, version }: Engine): string =>
-  `${cpus()[0]?.model.trim() ?? "unknown"} × ${availableParallelism()}, ${device}, TensorFlow ${version}`;
+export const machine = ({ device, name }: Engine): string =>
+  `${cpus()[0]?.model.trim() ?? "unknown"} × ${availableParallelism()}, ${device}, ${name}`;
 
 /**
  * The remembered choice for these sizes, or a new one, which is then remembered. A cache that cannot be read or written is
@@ -88,7 +88,7 @@ export const withMoments = (choice: Choice, sizes: { d: number; dOut: number; la
  * timing.
  */
 function mayGainFromBfloat16(engine: Engine): boolean {
-  if (engine.device !== "cpu") return true;
+  if (engine.device !== "cpu") return engine.device === "cuda";
   try {
     return /\bamx_bf16\b/.test(readFileSync("/proc/cpuinfo", "latin1"));
   } catch {

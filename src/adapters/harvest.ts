@@ -56,6 +56,9 @@ export interface StorePart {
  * spans, prompts that are not masked or sides of the split have changed, its documents.jsonl is replaced. One process at a time works
  * in a folder; {@link harvestPart} is for several.
  *
+ * A graphics card computes what the CPU does but for rounding, which opening the model has found out: the manifest says of each shard what
+ * computed it, and a run may go on on another device. Where a card is lost in the middle, whole shards are kept.
+ *
  * With `chat`, the store's documents are the formatted texts, their spans moved along.
  *
  * A token that the tokenizer itself puts before a text (Llama's and Mistral's `<s>`) is read again before each later context of a
@@ -63,7 +66,7 @@ export interface StorePart {
  *
  * @throws HookError, OptionError, TextError, StoreError (the folder holds something else, or another process is at work in it),
  *   DiskError: before the model runs
- * @throws ModelError if an activation is not finite, or too large for float16; InterruptError, whole shards kept
+ * @throws ModelError if an activation is not finite, or too large for float16; InterruptError, DeviceLostError, MemoryError, whole shards kept
  * @see Sun et al., "Massive Activations in Large Language Models", arXiv 2402.17762: sinks
  */
 export async function harvest(model: Model, documents: Document[], options: HarvestOptions): Promise<Store> {

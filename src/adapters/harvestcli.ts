@@ -4,6 +4,7 @@ import { expandHooks } from "../core/hooktable";
 import type { Progress, StoreManifest } from "../core/types";
 import { harvest, harvestPart, type HarvestOptions } from "./harvest";
 import { mergeStores } from "./merge";
+import { deviceNamed, tellDevice } from "./ondevice";
 import { openModel } from "./open";
 import { progressBar, progressText } from "./progressbar";
 import { openStore } from "./store";
@@ -22,6 +23,7 @@ export const HARVEST_USAGE = `  saelab harvest MODEL TEXTS          activations 
       --limit N                       the first N documents
       --keep-first, --drop-norm X     attention sinks: keep first positions (dropped); over X × the median norm (10), or none
       --batch-tokens N, --shard-rows N, --threads N
+      --device auto                   cuda, webgpu or cpu
       --shard I/N                     what worker I of N does, I from 0 to N - 1, in DIR/part-I-of-N
       --no-resume                     make everything again
   saelab merge OUT [PART…]            one store out of all parts (those in OUT); --keep leaves the parts where they are
@@ -41,7 +43,7 @@ export async function harvestCommand(args: string[]): Promise<number> {
     hooks: { type: "string" }, out: { type: "string" }, dtype: { type: "string" }, context: { type: "string" }, whole: { type: "boolean" },
     "too-long": { type: "string" }, chat: { type: "boolean" }, system: { type: "string" }, mask: { type: "string" },
     fields: { type: "string" }, limit: { type: "string" }, "keep-first": { type: "boolean" }, "drop-norm": { type: "string" },
-    "batch-tokens": { type: "string" }, "shard-rows": { type: "string" }, threads: { type: "string" }, shard: { type: "string" },
+    "batch-tokens": { type: "string" }, "shard-rows": { type: "string" }, threads: { type: "string" }, shard: { type: "string" }, device: { type: "string" },
     "no-resume": { type: "boolean" },
   });
   const [source, texts, ...more] = positionals;
@@ -77,8 +79,9 @@ export async function harvestCommand(args: string[]): Promise<number> {
   const [limit, threads] = [count("limit"), count("threads")];
   return untilSignal(async () => {
     const documents = (await readTexts(texts, { fields: values.fields === undefined ? undefined : list(values.fields) })).slice(0, limit);
-    const model = await openModel(source, threads ? { threads } : {});
+    const model = await openModel(source, { ...(threads ? { threads } : {}), device: deviceNamed(values.device) });
     try {
+      tellDevice(model);
       const begun = Date.now();
       const hooks = expandHooks(options.hooks, model.hooks(), model.layers, (name) => isPlace(model, name));
       const made = part ? await harvestPart(model, documents, { ...options, hooks, part }) : await harvest(model, documents, { ...options, hooks });

@@ -18,6 +18,8 @@ export type Request =
    */
   | { do: "run"; session: string; feeds: Record<string, Feed>; outputs: string[]; empty: Record<string, Pick<Feed, "type" | "dims">>; slot?: { id: number; keep: [output: string, as: string][] } }
   | { do: "forget"; slot: number }
+  /** Ends the profile of a session that has one: its file is whole then. */
+  | { do: "profile"; session: string }
   /** Frees everything of a model. */
   | { do: "end" };
 
@@ -56,6 +58,7 @@ if (parentPort && told?.serves === "saelab model") serve(parentPort, told.flags)
 function serve(port: NonNullable<typeof parentPort>, flags: Int32Array): void {
   // loaded here, on the thread, and only when there is one: importing this file for its types costs nothing
   const ort = require("onnxruntime-node") as typeof import("onnxruntime-node");
+  ort.env.logLevel = "fatal"; // errors are thrown; a provider that does not load would be printed too
   interface Held {
     sessions: Map<string, InferenceSession>;
     slots: Map<number, Record<string, Tensor>>;
@@ -63,6 +66,10 @@ function serve(port: NonNullable<typeof parentPort>, flags: Int32Array): void {
     tables: Map<string, Tensor>;
   }
   const models = new Map<number, Held>();
+  /** What lies on a card is not the collector's to find. */
+  const drop = (tensor: Tensor): void => {
+    if (tensor.location === "gpu-buffer") tensor.dispose();
+  };
   const isTable = (name: string): boolean => name.startsWith("cos.") || name.startsWith("sin.");
 
   /** A call into the addon, between two signs to the other thread. */
@@ -92,10 +99,15 @@ function serve(port: NonNullable<typeof parentPort>, flags: Int32Array): void {
         return { reply: {}, transfer: [] };
       }
       case "forget":
+        for (const tensor of Object.values<Tensor>(slots.get(request.slot) ?? {})) drop(tensor);
         slots.delete(request.slot);
+        return { reply: {}, transfer: [] };
+      case "profile":
+        sessions.get(request.session)?.endProfiling();
         return { reply: {}, transfer: [] };
       case "end":
         models.delete(model);
+        for (const slot of slots.values()) for (const tensor of Object.values<Tensor>(slot)) drop(tensor);
         for (const session of sessions.values()) await session.release();
         return { reply: {}, transfer: [] };
       case "run": {
@@ -120,7 +132,10 @@ function serve(port: NonNullable<typeof parentPort>, flags: Int32Array): void {
         const begin = performance.now();
         const results: InferenceSession.OnnxValueMapType = await busy(stop, () => session.run(feeds, [...new Set([...outputs, ...keep.map(([name]) => name)])]));
         const milliseconds = performance.now() - begin;
-        for (const [name, as] of keep) held[as] = results[name] as Tensor;
+        for (const [name, as] of keep) {
+          if (held[as] && held[as] !== results[name]) drop(held[as]);
+          held[as] = results[name] as Tensor;
+        }
         const shared = new Set(keep.map(([name]) => name));
         const given: NonNullable<Reply["outputs"]> = {};
         for (const name of outputs) {

@@ -10,12 +10,12 @@ import type { Value } from "../core/onnx";
 import { joined, withoutPadding, withPadding } from "../core/pad";
 import { rowsTable } from "../core/passview";
 import { prune } from "../core/splice";
-import type { Hook, HookRow, Model, RunOptions, Tokenizer, Write } from "../core/types";
+import type { Hook, HookRow, Model, ModelDevice, RunOptions, Tokenizer, Write } from "../core/types";
 import { applyWrites, lowerWrite, type Lowered } from "../core/writes";
 import { generation } from "./generate";
 import { interrupted } from "./interrupt";
 import { hashFiles, readJson } from "./modelfiles";
-import { availableMemory, prepare, runtime, type Holding, type Prepared } from "./runtime";
+import { availableMemory, prepare, runtime, type Prepared, type RuntimeSettings } from "./runtime";
 import { saeFiles } from "./saefile";
 import { inCell } from "./show";
 import { places, type GraphSource } from "./source";
@@ -24,6 +24,8 @@ import { openTokenizer, vocabularyFile } from "./tokenizer";
 /** Rows of a pass, padding included, and hooks with which it is worth keeping to them. Measured on SmolLM2: 6 % faster than 1,024 rows; with 90 hooks nothing. */
 const PASS_ROWS = 512;
 const FEW_HOOKS = 16;
+/** A card wants more at a time, as far as what is read stays below so many numbers. */
+const CARD_ROWS = 4096, CARD_NUMBERS = 2 ** 27;
 
 /** Questions that are remembered: their graphs hold no weights. */
 const GRAPHS = 64;
@@ -55,8 +57,9 @@ export interface Inner {
  * @param folder with the tokenizer's files
  * @throws ModelError when there is no tokenizer; when it is first used, if it does not belong to the weights
  */
-export function makeModel(name: string, folder: string, source: GraphSource, settings: { threads: number; holding: Holding; memory?: number }): Model {
+export function makeModel(name: string, folder: string, source: GraphSource, settings: RuntimeSettings & { device?: ModelDevice }): Model {
   const { anatomy, vocabulary, context } = source;
+  const decomposed = (settings.provider?.device ?? "cpu") !== "cpu";
   // its library and its table take a quarter of a second: only where text is read or written
   let tokenizer: Tokenizer | undefined;
   const openedTokenizer = (): Tokenizer => {
@@ -80,7 +83,7 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
     const key = [...unique.map((hook) => hook.name), last && "last", greedy && `greedy ${greedy}`, cache && "cache", lens && "lens", ...lowered.map((one, i) => `${i}: ${one.key}`)].filter(Boolean).join(", ");
     let found = known.get(key);
     if (!found) {
-      const built = source.build({ hooks: unique, last, greedy, cache, lens, written: lowered.map(({ hook }) => hook) });
+      const built = source.build({ hooks: unique, last, greedy, cache, lens, decomposed, written: lowered.map(({ hook }) => hook) });
       found = { ...built, prepared: prepare(key, prune(applyWrites(built, lowered))) };
       if (known.size >= GRAPHS) known.delete(known.keys().next().value!);
     }
@@ -165,7 +168,9 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
     const { tokens, rows } = firstPass(batch);
     // a pass of a few hundred rows stays in the processor's cache, and keeps small what an SAE makes of it ([rows, latents]); with many
     // outputs that is lost again; functions are told of all texts at once
-    const side = kinds.length > 1 ? 1 : writes.some(({ edit }) => edit) || (!writes.length && hooks.length > FEW_HOOKS) ? batch.length : Math.max(1, Math.floor(PASS_ROWS / tokens));
+    const widest = Math.max(...hooks.map(({ name: hook }) => source.rows.find((row) => row.name === hook)!.width));
+    const most = decomposed ? Math.min(CARD_ROWS, Math.max(PASS_ROWS, Math.floor(CARD_NUMBERS / widest))) : PASS_ROWS;
+    const side = kinds.length > 1 ? 1 : writes.some(({ edit }) => edit) || (!decomposed && !writes.length && hooks.length > FEW_HOOKS) ? batch.length : Math.max(1, Math.floor(most / tokens));
     if (side >= batch.length) return inner.pass({ hooks, writes }, firstPass(batch));
     const firsts = Array.from({ length: Math.ceil(batch.length / side) }, (_, i) => i * side);
     const part = (first: number): Promise<Record<string, Float32Array>> => {
@@ -194,6 +199,7 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
     width: source.width,
     vocabularySize: vocabulary,
     context,
+    ...(settings.device ? { device: settings.device } : {}),
     get tokenizer() {
       return openedTokenizer();
     },
@@ -252,11 +258,7 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
       return [
         `${basename(resolve(name))}: ${facts[0]}`,
         `${quantity(elements)} parameters in ${dtypes.join(", ")}, ${megabytes(bytes)} in ${weights === 1 ? "one file" : `${weights} files`}. ${facts.slice(1).join(" ")}`,
-        engine.hold(source.packedBytes) !== "in place"
-          ? `Weights are held ${engine.hold(source.packedBytes)}: a session copies what it reads into float32 (all of it ${megabytes(source.packedBytes)}; ${megabytes(settings.memory ?? availableMemory())} are available)${engine.hold(source.packedBytes) === "packed" ? " in the order the processor likes" : ""}.`
-          : `Weights are read in place: they cost page cache, not memory of the process, where packed they would take ${megabytes(source.packedBytes)} of ${megabytes(settings.memory ?? availableMemory())}; ` +
-            `runs are a little slower${dtypes.some((dtype) => dtype.endsWith("16")) ? ", and half precision is widened in each" : ""}.`,
-        `Arithmetic is float32 on ${settings.threads} ${settings.threads === 1 ? "thread" : "threads"} of ONNX Runtime, outside the main thread.`,
+        ...weightsAndArithmetic(source, settings, engine.hold(source.packedBytes)),
         `${source.rows.filter((row) => !row.missing).length} hooks, from embed_tokens over layers.n, layers.n.mlp, layers.n.self_attn and others (n = 0 to ${anatomy.layers - 1}) to logits: model.hooks() lists them. A pass ends at its deepest hook.`,
         `Folder ${folder}: ${files.map((file) => basename(file)).join(", ")}, ${basename(vocabularyFile(folder))}.`,
       ].join("\n");
@@ -268,6 +270,29 @@ export function makeModel(name: string, folder: string, source: GraphSource, set
     },
   };
   return inCell(model, () => ({ "text/plain": model.describe() }));
+}
+
+/** Sentences of describe(): how weights are held, what computes, and why nothing better does. */
+function weightsAndArithmetic({ packedBytes, bytes, dtypes }: GraphSource, { threads, memory, provider, device }: Parameters<typeof makeModel>[3], held: string): string[] {
+  const instead = device?.instead.map(({ device: other, why, cure }) => `${other}: ${why}${cure ? ` (${cure})` : ""}`) ?? [];
+  const rest = [...(device?.note ? [`${device.note}.`] : []), ...(instead.length ? [`Nothing better: ${instead.join("; ")}.`] : [])];
+  if (provider && provider.device !== "cpu") {
+    const takes = megabytes(held === "in place" ? bytes : packedBytes);
+    return [
+      `Arithmetic is float32 on ${provider.name}, through ONNX Runtime's ${provider.device === "cuda" ? "CUDA" : "WebGPU"} provider; attention is built operator by operator. ${device?.checked ?? ""}`.trim(),
+      `A session holds what it reads of the weights on the card, ${held === "in place" ? "as they are stored, widened in each run" : "as float32"} (all of it ${takes}${provider.memory ? ` of ${megabytes(provider.memory)}` : ""}).`,
+      ...rest,
+    ];
+  }
+  const has = megabytes(memory ?? availableMemory());
+  return [
+    held !== "in place"
+      ? `Weights are held ${held}: a session copies what it reads into float32 (all of it ${megabytes(packedBytes)}; ${has} are available)${held === "packed" ? " in the order the processor likes" : ""}.`
+      : `Weights are read in place: they cost page cache, not memory of the process, where packed they would take ${megabytes(packedBytes)} of ${has}; ` +
+        `runs are a little slower${dtypes.some((dtype) => dtype.endsWith("16")) ? ", and half precision is widened in each" : ""}.`,
+    `Arithmetic is float32 on ${threads} ${threads === 1 ? "thread" : "threads"} of ONNX Runtime, outside the main thread.`,
+    ...rest,
+  ];
 }
 
 const quantity = (n: number): string => (n >= 1e9 ? `${(n / 1e9).toFixed(2)} billion` : n >= 1e6 ? `${(n / 1e6).toFixed(1)} million` : n.toLocaleString("en"));

@@ -10,10 +10,16 @@ import { makeModel } from "./model";
 import { checkpointFiles, readJson } from "./modelfiles";
 import { defaultProgress } from "./progressbar";
 import { resolvedSource } from "./resolved";
-import type { Holding } from "./runtime";
-import { builtSource } from "./source";
+import { onDevice } from "./ondevice";
+import type { Holding, RuntimeSettings } from "./runtime";
+import { builtSource, type GraphSource } from "./source";
 
 export interface OpenOptions extends HubOptions {
+  /**
+   * auto: CUDA, else WebGPU on a graphics card, else the CPU: the first that there is, and that computes this model as the CPU does, which
+   * opening it finds out (adapters/devicecheck). describe() says which, and why it is no better one.
+   */
+  device?: "auto" | "cuda" | "webgpu" | "cpu";
   threads?: number; // all cores: threads of ONNX Runtime
   /**
    * auto: packed when the weights of a graph, in float32, take less than 2 GB and an eighth of the memory.
@@ -31,6 +37,7 @@ export interface OpenOptions extends HubOptions {
   progress?: Progress; // a bar in a notebook: of downloads, and of a GGUF that is expanded
 }
 
+const DEVICES = ["auto", "cuda", "webgpu", "cpu"];
 const ROUTES = ["auto", "checkpoint", "onnx", "gguf"];
 const SMALL = /^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab)\.json$|^merges\.txt$|^chat_template\.jinja$/;
 
@@ -41,20 +48,22 @@ const SMALL = /^(config|generation_config|tokenizer|tokenizer_config|special_tok
  *   one with onnx/*.onnx, or a .onnx file                 that file's own graph, hooks found by structure (core/resolve)
  *   a .gguf, or a folder or hub id with one               expanded to a float32 checkpoint, once (adapters/gguf), then built
  *
- * Arithmetic is float32. Nothing is computed or copied yet: a graph is made, and its weights mapped, when it is first run.
+ * Arithmetic is float32. On the CPU nothing is computed or copied yet: a graph is made, and its weights mapped, when it is first run. A
+ * graphics card is asked at once whether it computes this model as the CPU does: it holds the weights for a moment, the CPU some blocks.
  * `describe()` says which way was taken, and why. Only what is named is downloaded, into the cache that Python's huggingface_hub shares.
  * @param source path of a folder or file, or the hub's `org/name`, `org/name@revision` or URL; a path that exists goes before a name
  * @throws ModelError when a file, field or tensor is missing or not what it should be, or the family is unknown; FormatError for damaged
- *   files; HubError for what the hub refuses; OptionError
+ *   files; HubError for what the hub refuses; OptionError. Of a device that was asked for: ModelError when its numbers are not the CPU's, EngineError
  */
 export async function openModel(source: string, options: OpenOptions = {}): Promise<Model> {
-  const { threads = availableParallelism(), weights: holding = "auto", route = "auto", memory } = options;
+  const { threads = availableParallelism(), weights: holding = "auto", route = "auto", memory, device = "auto" } = options;
   if (!Number.isSafeInteger(threads) || threads < 1) throw new OptionError(`threads: expected a whole number from 1, found ${threads}.`);
   if (!["auto", "packed", "widened", "in place"].includes(holding)) throw new OptionError(`weights: expected auto, packed, widened or in place, found ${holding}.`);
+  if (!DEVICES.includes(device)) throw new OptionError(`device: expected ${DEVICES.join(", ")}, found ${device}.`);
   if (!ROUTES.includes(route)) throw new OptionError(`route: expected ${ROUTES.join(", ")}, found ${route}.`);
   if (typeof source !== "string" || !source) throw new OptionError(`openModel: expected the path of a model or its name on the hub, found ${JSON.stringify(source)}.`);
   if (memory !== undefined && !(memory > 0)) throw new OptionError(`memory: expected bytes above 0, found ${memory}.`);
-  const settings = { threads, holding, memory };
+  const settings = { threads, holding, memory, asked: device };
 
   if (!existsSync(source) && isHubId(source)) {
     const progress = options.progress ?? defaultProgress();
@@ -70,7 +79,12 @@ export async function openModel(source: string, options: OpenOptions = {}): Prom
   return openFolder(source, source, options, settings, "");
 }
 
-type Settings = Parameters<typeof makeModel>[3];
+type Settings = Pick<RuntimeSettings, "threads" | "holding" | "memory"> & { asked: NonNullable<OpenOptions["device"]> };
+
+/** The device comes last: whether it will do is a question about this model. */
+async function onItsDevice(name: string, folder: string, source: GraphSource, { asked, ...settings }: Settings): Promise<Model> {
+  return makeModel(name, folder, source, { ...settings, ...(await onDevice(`${source.family} model ${name}`, source, settings, asked)) });
+}
 
 /** What a repository has, of what is asked for. */
 function wanted(files: HubFile[], { route = "auto", dtype, file }: OpenOptions, where: string): HubFile[] {
@@ -125,7 +139,7 @@ async function openFolder(name: string, folder: string, options: OpenOptions, se
   const reason = `${why ? `${why} ` : ""}${options.route && options.route !== "auto" ? "The way was asked for." : `Taken for its ${way === "checkpoint" ? "safetensors" : `.${way} file`}, which ${has.onnx && way === "checkpoint" ? "have every hook" : "it has"}.`}`;
   if (way === "checkpoint") {
     const built = builtSource(folder, checkpointFiles(folder));
-    return makeModel(name, folder, { ...built, facts: [...built.facts, reason] }, settings);
+    return onItsDevice(name, folder, { ...built, facts: [...built.facts, reason] }, settings);
   }
   const paths = there.map((path) => ({ path }));
   const file = way === "gguf" ? pick(paths.filter(({ path }) => path.endsWith(".gguf")), options.file, folder).path
@@ -139,13 +153,13 @@ async function openFile(name: string, file: string, options: OpenOptions, settin
   if (file.endsWith(".gguf")) {
     const { folder: expanded, did } = await openGguf(file, { cache: options.gguf, progress: options.progress ?? defaultProgress() });
     const built = builtSource(expanded, checkpointFiles(expanded));
-    return makeModel(name, expanded, { ...built, facts: [...built.facts, did, reason] }, settings);
+    return onItsDevice(name, expanded, { ...built, facts: [...built.facts, did, reason] }, settings);
   }
   if (file.endsWith(".onnx")) {
     const home = folder ?? [dirname(file), dirname(dirname(resolve(file)))].find((one) => existsSync(join(one, "tokenizer.json"))) ?? dirname(file);
     const config = join(home, "config.json");
     const source = resolvedSource(file, existsSync(config) ? config : undefined);
-    return makeModel(name, home, { ...source, facts: [...source.facts, reason] }, settings);
+    return onItsDevice(name, home, { ...source, facts: [...source.facts, reason] }, settings);
   }
   throw new ModelError(`${file}: expected a folder, a .gguf or a .onnx file, found ${basename(file)}. Of a checkpoint, give its folder.`);
 }

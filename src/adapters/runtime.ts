@@ -3,13 +3,14 @@ import { freemem, totalmem } from "node:os";
 import { dirname, relative, sep } from "node:path";
 import type { InferenceSession } from "onnxruntime-node";
 import { product, type CachePair } from "../core/build";
-import { InterruptError, ModelError } from "../core/errors";
+import { DeviceLostError, EngineError, InterruptError, MemoryError, ModelError } from "../core/errors";
 import type { Feed } from "../core/feeds";
 import { ELEMENT, writeOnnx, type Initializer, type OnnxModel, type Value } from "../core/onnx";
 import { segments, type Edit } from "../core/splice";
 import { startEngine } from "./engine";
 import { interrupted } from "./interrupt";
-import type { Reply } from "./model-worker";
+import type { Reply, Request } from "./model-worker";
+import { CPU, faultOf, leftToCpu, prepareEnvironment, providerOptions, type Provider } from "./providers";
 
 /** Graphs → sessions on the worker: which are loaded, how their weights are held, how one with edits is run piece by piece. */
 
@@ -43,8 +44,23 @@ export interface Runtime {
   /** Tables that the worker has, by name: how long, and for what. Emptied when the worker is lost. */
   tables: Map<string, string>;
   hold(bytes: number): Exclude<Holding, "auto">;
+  /** Ends the profile, so that its file is whole. */
+  profiled(): Promise<void>;
   close(): Promise<void>;
 }
+
+export interface RuntimeSettings {
+  threads: number;
+  holding: Holding;
+  memory?: number;
+  /** The CPU, where left out. */
+  provider?: Provider;
+  /** Beginning of the name of a file into which the first session writes where and how long its operators ran. */
+  profile?: string;
+}
+
+/** Weights that a card may hold where its driver does not tell its memory: WebGPU does not. Of more than one graph only; a single one is let be tried. */
+const UNKNOWN_CARD = 4e9;
 
 const isHalf = ({ external, type }: Initializer): boolean => external !== undefined && (type === ELEMENT.FLOAT16 || type === ELEMENT.BFLOAT16);
 
@@ -69,44 +85,78 @@ const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
 
 /**
  * @param what for messages: "llama model /path"
- * @param half some weights are in half precision: in place they are widened in each run
+ * @param start tests give another thread to ask
  */
-export function runtime(what: string, options: { threads: number; holding: Holding; memory?: number }): Runtime {
-  const { threads, holding } = options;
+export function runtime(what: string, options: RuntimeSettings, start = startEngine): Runtime {
+  const { threads, holding, provider = CPU, profile } = options;
+  prepareEnvironment(provider);
   const sessions = new Map<string, { ready: Promise<unknown>; bytes: number }>();
   const tables = new Map<string, string>();
-  const engine = startEngine(what, () => {
+  const engine = start(what, () => {
     sessions.clear();
     tables.clear();
   });
   let slots = 0;
 
-  const hold = (bytes: number): Exclude<Holding, "auto"> =>
-    holding === "auto" ? (bytes < Math.min(2e9, totalmem() / 8, (options.memory ?? availableMemory()) * 0.8) ? "packed" : "in place") : holding;
+  const away = provider.device !== "cpu";
+  const card = `${provider.name} (${provider.device})`;
+  const available = (): number => options.memory ?? (away ? provider.memory ?? Infinity : availableMemory());
 
-  /** Asks for a session when it is not there: the worker serves in order, so that it is loaded by the time of a run asked for after. */
-  const session = (key: string, model: OnnxModel): Promise<unknown> => {
+  /** On a card weights are float32; of CUDA's they stay in half precision where float32 takes more than there is. */
+  const hold = (bytes: number): Exclude<Holding, "auto"> =>
+    holding !== "auto" ? holding
+      : away ? (provider.device === "cuda" && bytes > available() * 0.8 ? "in place" : "widened")
+        : bytes < Math.min(2e9, totalmem() / 8, available() * 0.8) ? "packed" : "in place";
+
+  /** Asks the thread; what it says of the card gets a name, and a lost card's sessions are let go of, for it answers none of them any more. */
+  const ask = async (request: Request): Promise<Reply> => {
+    try {
+      return await engine.ask(request);
+    } catch (error) {
+      const fault = away && error instanceof EngineError ? faultOf(error.message) : undefined;
+      if (!fault) throw error;
+      const said = (error as Error).message.split("ONNX Runtime: ").at(-1)!.split("\n")[0].slice(0, 300);
+      if (fault === "memory") {
+        throw new MemoryError(`${what}: expected memory on ${card}, found it full: ${said}. Use smaller batches, hooks of earlier blocks (a pass ends at its deepest hook), or { device: "cpu" }.`, { intact: true, cause: error });
+      }
+      for (const key of sessions.keys()) void engine.ask({ do: "release", session: key }).catch(() => {});
+      sessions.clear();
+      throw new DeviceLostError(
+        `${what}: expected ${card} to stay, found it lost: ${said}. Open the model again; ` +
+        'a harvest, run once more, goes on behind its last whole shard, with { device: "cpu" } without the card.', { cause: error });
+    }
+  };
+
+  /**
+   * Asks for a session when it is not there: the worker serves in order, so that it is loaded by the time of a run asked for after.
+   * @param stays outputs that stay where they were computed
+   */
+  const session = (key: string, model: OnnxModel, stays: string[]): Promise<unknown> => {
     let found = sessions.get(key);
     if (!found) {
       const weight = packedBytes(model);
       // four-bit products are another computation unpacked, by percents
       const held = holding === "auto" && model.nodes.some(({ op }) => op === "MatMulNBits") ? "packed" : hold(weight);
-      const bytes = held === "packed" ? weight : held === "widened" ? model.initializers.reduce((sum, one) => sum + (isHalf(one) ? product(one.dims) * 4 : 0), 0) : 0;
-      const available = options.memory ?? availableMemory();
-      if (bytes > available) {
+      const stored = model.initializers.reduce((sum, { external }) => sum + (external?.length ?? 0), 0);
+      const bytes = held === "packed" || (away && held === "widened") ? weight : away ? stored
+        : held === "widened" ? model.initializers.reduce((sum, one) => sum + (isHalf(one) ? product(one.dims) * 4 : 0), 0) : 0;
+      const has = available();
+      if (bytes > has) {
         throw new ModelError(
-          `${what}: expected memory for ${gigabytes(bytes)} of weights, ${held} as float32, found ${gigabytes(available)} available. ` +
-          'Open it with { weights: "in place" }, which costs page cache only, or ask for hooks of earlier blocks: a pass ends at its deepest hook.');
+          `${what}: expected memory ${away ? `on ${card} ` : ""}for ${gigabytes(bytes)} of weights, ${held === "in place" ? "as they are stored" : `${held} as float32`}, found ${gigabytes(has)} available. ` +
+          (away ? 'Ask for hooks of earlier blocks (a pass ends at its deepest hook), or open it with { device: "cpu" }.'
+            : 'Open it with { weights: "in place" }, which costs page cache only, or ask for hooks of earlier blocks: a pass ends at its deepest hook.'));
       }
+      const most = away ? Math.min(available(), provider.memory ?? UNKNOWN_CARD) : totalmem() / 4;
       // the parts of one graph count once: were there more of them than may stay, each pass would load all of them anew
       const graphs = (): number => new Set([key, ...sessions.keys()].map(graphOf)).size;
-      const room = (): boolean => graphs() <= LOADED && [...sessions.values()].reduce((sum, other) => sum + other.bytes, bytes) <= totalmem() / 4;
+      const room = (): boolean => graphs() <= LOADED && [...sessions.values()].reduce((sum, other) => sum + other.bytes, bytes) <= most;
       while (sessions.size && !room()) {
         const [oldest] = sessions.keys();
         sessions.delete(oldest);
         void engine.ask({ do: "release", session: oldest }).catch(() => {});
       }
-      const ready = engine.ask({ do: "load", session: key, ...sessionOf(model, held, threads) });
+      const ready = ask({ do: "load", session: key, ...sessionOf(model, held, threads, { provider, stays, profile: sessions.size ? undefined : profile }) });
       ready.catch(() => sessions.delete(key));
       found = { ready, bytes };
     }
@@ -136,8 +186,9 @@ export function runtime(what: string, options: { threads: number; holding: Holdi
               ...(cache.id === undefined ? [] : cache.pairs).filter(({ present }) => here.has(present)).map(({ present, past }): [string, string] => [present, past]),
             ];
             const back = new Set([...outputs, ...parts.slice(i).flatMap((other) => other.edit?.from ?? [])].filter((name) => here.has(name)));
-            const ready = session(part.key, part.model);
-            const asked = engine.ask({
+            const stays = provider.device === "webgpu" && cache.id !== undefined ? cache.pairs.flatMap(({ present }) => (here.has(present) ? present : [])) : [];
+            const ready = session(part.key, part.model, stays);
+            const asked = ask({
               do: "run", session: part.key, feeds: { ...feeds(part.model.inputs), ...copies(edited, part.model.inputs) }, outputs: [...back], empty,
               slot: id ? { id, keep } : undefined,
             });
@@ -160,6 +211,10 @@ export function runtime(what: string, options: { threads: number; holding: Holdi
       return given;
     },
     forget: (slot) => void engine.ask({ do: "forget", slot }).catch(() => {}),
+    async profiled() {
+      const [first] = sessions.keys();
+      if (profile && first) await engine.ask({ do: "profile", session: first });
+    },
     close: () => engine.stop(),
   };
 }
@@ -170,8 +225,14 @@ function copies(feeds: Record<string, Feed>, inputs: Value[]): Record<string, Fe
   return Object.fromEntries(Object.entries(feeds).filter(([name]) => read.has(name)).map(([name, feed]) => [name, { ...feed, data: feed.data.slice() }]));
 }
 
-/** Model and options of a session. Locations are made relative to a folder above all files, for the runtime takes no others. */
-export function sessionOf(model: OnnxModel, held: Exclude<Holding, "auto">, threads: number): { model: Uint8Array; options: InferenceSession.SessionOptions } {
+/**
+ * Model and options of a session. Locations are made relative to a folder above all files, for the runtime takes no others.
+ * @param stays outputs that stay on a card
+ */
+export function sessionOf(
+  model: OnnxModel, held: Exclude<Holding, "auto">, threads: number, { provider = CPU, stays = [], profile }: { provider?: Provider; stays?: string[]; profile?: string } = {},
+): { model: Uint8Array; options: InferenceSession.SessionOptions } {
+  if (provider.device !== "cpu" && held === "packed") held = "widened"; // packing is the CPU's
   const files = model.initializers.flatMap(({ external }) => external?.location ?? []);
   const root = files.map(dirname).reduce((common, folder) => {
     while (folder !== common && !folder.startsWith(common.endsWith(sep) ? common : common + sep)) common = dirname(common);
@@ -180,10 +241,12 @@ export function sessionOf(model: OnnxModel, held: Exclude<Holding, "auto">, thre
   const half = model.initializers.some(isHalf);
   const initializers = model.initializers.map((one) =>
     one.external ? { ...one, external: { ...one.external, location: relative(root, one.external.location) } } : one);
+  const left = provider.device === "webgpu" ? leftToCpu({ ...model, initializers }) : { model: { ...model, initializers }, names: [] };
   return {
-    model: writeOnnx({ ...model, initializers }),
+    model: writeOnnx(left.model),
     options: {
-      executionProviders: ["cpu"],
+      ...providerOptions(provider, left.names, stays),
+      ...(profile ? { enableProfiling: true, profileFilePrefix: profile } : {}),
       intraOpNumThreads: threads,
       logSeverityLevel: 4, // an error is thrown; it need not be printed too
       // half precision in place: not widened on loading but in every run, and no arena that would keep what was widened
@@ -193,7 +256,7 @@ export function sessionOf(model: OnnxModel, held: Exclude<Holding, "auto">, thre
           model_external_initializers_file_folder_path: root,
           intra_op: { allow_spinning: "0" }, // idle threads would take the cores from the main thread
           set_denormal_as_zero: "1",
-          ...(held === "packed" ? {} : { disable_prepacking: "1" }),
+          ...(held === "packed" || provider.device !== "cpu" ? {} : { disable_prepacking: "1" }),
         },
         ...(held === "in place" && half ? { optimization: { disable_specified_optimizers: "ConstantFolding" } } : {}),
       },

@@ -40,6 +40,7 @@ export async function fillShards(
 ): Promise<void> {
   const { documents, contexts, plans, mine } = work;
   const { hooks, dtype } = unfinished;
+  const device = model.device && model.device.device !== "cpu" ? `${model.device.name} (${model.device.device})` : undefined;
   const missing = mine.filter((shard) => !unfinished.shards[shard]);
   const batchesOf = (shard: number): number[][] => planBatches(contexts, plans[shard], settings.batchTokens);
 
@@ -133,7 +134,7 @@ export async function fillShards(
     ]);
     await writeAtomic(join(folder, shardFile(shard)), pieces);
     const bytes = pieces.reduce((sum, { byteLength }) => sum + byteLength, 0);
-    unfinished.shards[shard] = { file: shardFile(shard), rows, bytes, dropped };
+    unfinished.shards[shard] = { file: shardFile(shard), rows, bytes, dropped, ...(device && { device }) };
     unfinished.documentsKept = wholeDocuments(unfinished.shards.map(Boolean), plans, contexts, documents.length);
     await writeJson(join(folder, UNFINISHED), unfinished);
   }

@@ -1,7 +1,11 @@
-import { EngineError } from "../core/errors";
+import { EngineError, OptionError } from "../core/errors";
 import { fromBfloat16, toBfloat16 } from "../core/safetensors";
+import { DT, type Dtype } from "./dtype";
 import { prepareEnvironment } from "./environment";
 import { memoryErrorOf } from "./outofmemory";
+import { portableBinding, type PortableDevice } from "./portable";
+
+export { DT, type Dtype } from "./dtype";
 
 /**
  * Finds TensorFlow, names it, and runs its kernels by name.
@@ -14,15 +18,11 @@ import { memoryErrorOf } from "./outofmemory";
 /** A tensor that the binding holds. */
 export type Id = number & { readonly tensor: unique symbol };
 
-/** TensorFlow's own numbers of the dtypes used here (tensorflow/core/framework/types.proto). */
-export const DT = { f32: 1, f64: 2, i32: 3, i64: 9, bool: 10, bf16: 14, variant: 21 } as const;
-export type Dtype = (typeof DT)[keyof typeof DT];
-
 /** What a kernel wants to know besides its inputs: { type } is a dtype, { shape } a shape; a number is an integer. */
 export type Attributes = Record<string, number | boolean | string | { type: Dtype } | { shape: number[] }>;
 
-/** The part of the native binding that is used. */
-interface Binding {
+/** The part of the native binding that is used; portable.ts has another one without TensorFlow. */
+export interface Binding {
   TF_Version: string;
   TF_ATTR_STRING: number;
   TF_ATTR_INT: number;
@@ -40,10 +40,16 @@ interface Binding {
 type TfModule = typeof import("@tensorflow/tfjs-node-gpu");
 
 export interface Engine {
+  /** TF.js, with TensorFlow underneath where the device is "cpu" or "cuda". */
   tf: TfModule;
-  /** Version of the TensorFlow underneath, such as "2.21.0". */
+  /** Version of the TensorFlow underneath, such as "2.21.0"; without one, of TF.js. */
   version: string;
-  device: "cpu" | "cuda";
+  /** What computes, for messages and for what is remembered of a machine: "TensorFlow 2.21.0", "WebAssembly". */
+  name: string;
+  /** "wasm" and "js": one thread, without TensorFlow (portable.ts). */
+  device: "cpu" | "cuda" | PortableDevice;
+  /** Why it is not TensorFlow, where it is not. */
+  instead?: Instead;
   /** Uploads an array. On the CPU the memory may be shared: the array must not change while the tensor lives. */
   tensor(data: Float32Array | Int32Array, shape: number[]): Id;
   /** The same, for a tensor that stays when the `tidy` around it ends: until it is freed. */
@@ -63,23 +69,53 @@ export interface Engine {
   live(): number;
 }
 
+/** What TensorFlow's place was taken for. */
+export interface Instead {
+  why: string;
+  /** Where something helps. */
+  cure?: string;
+}
+
 const REMEDY = "Run `npm run setup`: it installs TensorFlow into .venv and builds the binding against it (make and g++ are needed).";
 
 let engine: Engine | undefined;
 
 /**
- * The one TensorFlow of this process, loaded on first use.
- * @throws EngineError when the binding is missing or TF.js fell back to another backend
+ * The one TensorFlow of this process, loaded on first use; where it does not load, WebAssembly in its place, which is said once on
+ * stderr. SAELAB_ENGINE=cpu takes TensorFlow on the processor or nothing, wasm and js do without it.
+ * @throws EngineError when TensorFlow was asked for and is not there; OptionError when SAELAB_ENGINE is none of these
  */
 export function tensorflow(): Engine {
   return (engine ??= load());
 }
 
+/** Why it is not TensorFlow that computes in this process; undefined while nothing was computed. */
+export const withoutTensorflow = (): Instead | undefined => engine?.instead;
+
 function load(): Engine {
-  // Removed in Node 23; TF.js 4.22 still calls them.
-  const util = require("node:util") as Record<string, unknown>;
-  util.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
-  util.isArray ??= Array.isArray;
+  const asked = process.env.SAELAB_ENGINE || undefined;
+  switch (asked) {
+    case undefined: break;
+    case "cpu":
+      process.env.CUDA_VISIBLE_DEVICES = "-1"; // read by TensorFlow when it is loaded
+      return native();
+    case "wasm": case "js": return portable(asked, { why: `SAELAB_ENGINE=${asked} asks for it` });
+    default: throw new OptionError(`SAELAB_ENGINE: expected cpu, wasm or js, found ${JSON.stringify(asked)}. Leave it unset for the best that there is.`);
+  }
+  try {
+    return native();
+  } catch (error) {
+    if (!(error instanceof EngineError)) throw error;
+    const made = process.platform === "linux" && process.arch === "x64";
+    return portable("wasm", {
+      why: made ? error.message.replace(` ${REMEDY}`, "").replace(/\.+$/, "") : `TensorFlow's binding is made on Linux x64 only, this is ${process.platform} ${process.arch}`,
+      ...(made ? { cure: "npx saelab setup" } : {}),
+    });
+  }
+}
+
+function native(): Engine {
+  old();
   prepareEnvironment();
   let tf: TfModule;
   try {
@@ -93,10 +129,32 @@ function load(): Engine {
   return engineOf(tf, (tf.backend() as unknown as { binding: Binding }).binding);
 }
 
+/** What TF.js 4.22 still calls and Node 23 removed. */
+function old(): void {
+  const util = require("node:util") as Record<string, unknown>;
+  util.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
+  util.isArray ??= Array.isArray;
+}
+
+/** Kernels of portable.ts; TF.js, which danfojs and the reference of the training step want, on its own backend in JavaScript. */
+function portable(device: PortableDevice, instead: Instead): Engine {
+  old();
+  const tf = require("@tensorflow/tfjs") as TfModule;
+  void tf.setBackend("cpu"); // at once, as nothing is to be loaded for it
+  if (tf.getBackend() !== "cpu") throw new EngineError(`TensorFlow.js: expected its backend "cpu", found "${tf.getBackend()}". Import saelab before another package that loads TensorFlow.js.`);
+  (tf.backend() as unknown as { firstUse: boolean }).firstUse = false; // or it recommends another package at length
+  const made = engineOf(tf, portableBinding(device), device, instead);
+  const { why, cure } = instead;
+  process.stderr.write(`saelab: ${made.name} computes instead of TensorFlow, in one thread and several times as slowly: ${why}.${cure ? ` To have it: ${cure}` : ""}\n`);
+  return made;
+}
+
 const firstLine = (error: unknown, without = /^/): string => String((error as Error)?.message ?? error).replace(without, "").split("\n")[0];
 const STATUS = /^Invalid TF_Status: \d+\s+Message: /;
 
-function engineOf(tf: TfModule, binding: Binding): Engine {
+/** @param device of a binding that is not TensorFlow's own */
+export function engineOf(tf: TfModule, binding: Binding, device?: PortableDevice, instead?: Instead): Engine {
+  const name = device ? { wasm: "WebAssembly", js: "JavaScript" }[device] : `TensorFlow ${binding.TF_Version}`;
   const scopes: Set<Id>[] = [];
   const lasting = new Set<Id>();
   const keep = (id: number): Id => {
@@ -108,7 +166,7 @@ function engineOf(tf: TfModule, binding: Binding): Engine {
     try {
       return body();
     } catch (error) {
-      throw memoryErrorOf(`TensorFlow ${binding.TF_Version}, ${what}`, error) ?? new EngineError(`TensorFlow ${binding.TF_Version}, ${what}: ${firstLine(error, STATUS)}`);
+      throw memoryErrorOf(`${name}, ${what}`, error) ?? new EngineError(`${name}, ${what}: ${firstLine(error, STATUS)}`);
     }
   };
   const upload = (data: Float32Array | Int32Array, shape: number[]): Id =>
@@ -130,17 +188,19 @@ function engineOf(tf: TfModule, binding: Binding): Engine {
   };
   return {
     tf,
-    version: binding.TF_Version,
-    device: binding.isUsingGpuDevice() ? "cuda" : "cpu",
+    version: device ? tf.version.tfjs : binding.TF_Version,
+    name,
+    device: device ?? (binding.isUsingGpuDevice() ? "cuda" : "cpu"),
+    ...(instead ? { instead } : {}),
     tensor: (data, shape) => keep(upload(data, shape)),
     lasting(data, shape) {
       const id = upload(data, shape);
       lasting.add(id);
       return id;
     },
-    run: (name, attributes, inputs, outputs = 1) => typed(`kernel ${name}`, () => {
+    run: (kernel, attributes, inputs, outputs = 1) => typed(`kernel ${kernel}`, () => {
       const encoded = Object.entries(attributes).map(([key, value]) => attribute(key, value));
-      return binding.executeOp(name, encoded, inputs, outputs).map((out) => keep(out.id));
+      return binding.executeOp(kernel, encoded, inputs, outputs).map((out) => keep(out.id));
     }),
     floats: (id) => typed("reading a tensor", () => binding.tensorDataSync(id) as Float32Array),
     ints: (id) => typed("reading a tensor", () => binding.tensorDataSync(id) as Int32Array),

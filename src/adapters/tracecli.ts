@@ -6,6 +6,7 @@ import { expandHooks, foldHooks, hookTable } from "../core/hooktable";
 import { readFloats, readHeader, writeSafetensors, type TensorToWrite } from "../core/safetensors";
 import type { HookRow, Model, Write } from "../core/types";
 import { fileSource, writeAtomic } from "./files";
+import { deviceNamed, tellDevice } from "./ondevice";
 import { openModel } from "./open";
 import { version } from "./package";
 
@@ -21,6 +22,7 @@ export const TRACE_USAGE = `
       --ablate HOOK                   set a place to zero; repeatable; changes are made in the order given
       --generate N                    print N more tokens, the most likely each; --hooks then reads prompt and continuation
       --threads N                     of ONNX Runtime (all cores)
+      --device auto                   cuda, webgpu or cpu
   saelab hooks MODEL [--json]         every place of a model: name, TransformerLens' name, shape, what to know of it`;
 
 type Print = (text: string) => void;
@@ -52,8 +54,9 @@ export async function trace(args: string[], print: Print = console.log, tell: Pr
     return token.name === "add" ? [addOf(token.value!)] : token.name === "ablate" ? [{ hook: token.value!, ablate: "zero" }] : [];
   });
 
-  const model = await openModel(source, values.threads === undefined ? {} : { threads: whole("--threads", values.threads, 1) });
+  const model = await openModel(source, { ...(values.threads === undefined ? {} : { threads: whole("--threads", values.threads, 1) }), device: deviceNamed(values.device) });
   try {
+    tellDevice(model, tell);
     const hooks = expandHooks(spellings, model.hooks(), model.layers, (name) => isPlace(model, name));
     for (const name of [...hooks, ...writes.map(({ hook }) => hook)]) model.hook(name); // a misspelt one is found before the model runs
     const prompt = given ?? model.tokenizer.encode(chat ? model.tokenizer.chat([{ role: "user", content: text! }]) : text!).ids;
@@ -88,7 +91,7 @@ export async function trace(args: string[], print: Print = console.log, tell: Pr
 export async function hooks(args: string[], print: Print = console.log): Promise<void> {
   const { values, positionals } = parseArgs({ args, allowPositionals: true, options: { json: { type: "boolean" } } });
   if (positionals.length !== 1) throw new OptionError(`hooks: expected one model, found ${positionals.length ? positionals.join(" ") : "none"}.`);
-  const model = await openModel(positionals[0]);
+  const model = await openModel(positionals[0], { device: "cpu" }); // nothing is computed
   try {
     const rows = model.hooks();
     if (values.json) return print(JSON.stringify({ model: model.source, family: model.family, layers: model.layers, width: model.width, hooks: rows }, null, 1));
@@ -118,7 +121,7 @@ const parse = (args: string[]) => parseArgs({
   args, allowPositionals: true, tokens: true,
   options: {
     text: { type: "string" }, ids: { type: "string" }, hooks: { type: "string" }, out: { type: "string" }, chat: { type: "boolean" },
-    add: { type: "string", multiple: true }, ablate: { type: "string", multiple: true }, generate: { type: "string" }, threads: { type: "string" },
+    add: { type: "string", multiple: true }, ablate: { type: "string", multiple: true }, generate: { type: "string" }, threads: { type: "string" }, device: { type: "string" },
   },
 });
 

@@ -3,6 +3,7 @@ import { OptionError } from "../core/errors";
 import { describeKind } from "../core/sae";
 import type { Sae, TrainKind } from "../core/types";
 import { list, parsed, untilSignal } from "./harvestcli";
+import { deviceNamed } from "./ondevice";
 import { openModel } from "./open";
 import { openStore } from "./store";
 import { readTexts } from "./texts";
@@ -16,6 +17,7 @@ export const TRAIN_USAGE = `  saelab train STORE                  an SAE on a st
       --tokens N, --batch N           rows to see (each once), rows of a step (1024)
       --learning-rate X, --dead-after N, --aux-k X, --seed N
       --step auto                     fused, stock or plain
+      --device auto                   cuda, webgpu, cpu or wasm; a running model's too
       --resume                        go on from the checkpoint in DIR; --no-resume: begin anew over it
       --checkpoint-steps N, --checkpoint-minutes X    how often (10 minutes)
       --buffer BYTES                  of rows of a running model that wait to be mixed
@@ -34,7 +36,7 @@ export async function trainCommand(args: string[]): Promise<number> {
   const { values, positionals: [source, texts, ...more] } = parsed("train", args, {
     latents: { type: "string" }, k: { type: "string" }, out: { type: "string" }, kind: { type: "string" }, hook: { type: "string" }, target: { type: "string" }, skip: { type: "boolean" },
     tokens: { type: "string" }, batch: { type: "string" }, "learning-rate": { type: "string" }, "dead-after": { type: "string" }, "aux-k": { type: "string" }, seed: { type: "string" },
-    step: { type: "string" }, resume: { type: "boolean" }, "no-resume": { type: "boolean" }, "checkpoint-steps": { type: "string" }, "checkpoint-minutes": { type: "string" },
+    step: { type: "string" }, device: { type: "string" }, resume: { type: "boolean" }, "no-resume": { type: "boolean" }, "checkpoint-steps": { type: "string" }, "checkpoint-minutes": { type: "string" },
     buffer: { type: "string" }, log: { type: "string" }, tensorboard: { type: "string" }, "no-evaluate": { type: "boolean" }, json: { type: "boolean" },
   });
   const usage = "saelab train STORE --latents N --k N --out DIR";
@@ -65,7 +67,8 @@ export async function trainCommand(args: string[]): Promise<number> {
   const [steps, minutes] = [optional("checkpoint-steps"), optional("checkpoint-minutes")];
   const shared: SharedOptions & { folder: string } = {
     folder: out, tokens: optional("tokens"), batch: optional("batch"), seed: optional("seed"), buffer: optional("buffer"),
-    checkpoint: { steps, minutes }, resume: values.resume ? true : values["no-resume"] ? false : undefined, evaluate: !values["no-evaluate"], view: trainingDisplay(),
+    checkpoint: { steps, minutes }, device: values.device as SharedOptions["device"],
+    resume: values.resume ? true : values["no-resume"] ? false : undefined, evaluate: !values["no-evaluate"], view: trainingDisplay(),
   };
   return untilSignal(() => work().catch((error: unknown) => {
     if (error instanceof Error) error.message = forShell(error.message);
@@ -83,7 +86,7 @@ export async function trainCommand(args: string[]): Promise<number> {
       return;
     }
     const documents = await readTexts(texts);
-    const model = await openModel(source);
+    const model = await openModel(source, { device: values.device === "wasm" ? "cpu" : deviceNamed(values.device) });
     try {
       report(await trainSaes(model, saes, { ...shared, documents }));
     } finally {

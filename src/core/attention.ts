@@ -6,7 +6,7 @@ import type { Architecture } from "./families";
  *
  *   inside      GroupQueryAttention, which rotates q and k itself
  *   apart       RotaryEmbedding, then GroupQueryAttention: heads that it cannot rotate, or rotated q and k that are written
- *   decomposed  operator by operator: a pattern that is written
+ *   decomposed  operator by operator: a pattern that is written, or all blocks where a graphics card computes
  *
  * GroupQueryAttention keeps texts of unequal length side by side in its cache; the decomposed form keeps what padding came with a
  * step, and its mask, fed from outside, hides it.

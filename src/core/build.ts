@@ -39,6 +39,8 @@ export interface Wanted {
   cache?: boolean;
   /** Places that will be written: they decide how attention is built. */
   written?: Hook[];
+  /** Attention operator by operator: graphics cards' attention operators are no common ground (adapters/providers). */
+  decomposed?: boolean;
   /** Of an ONNX file: its own inputs and outputs stay, and hooks come beside them. */
   whole?: boolean;
   /** Rows of the stream → logits, and nothing else: input `rows` [N, D]. */
@@ -235,7 +237,7 @@ export function buildGraph(a: Architecture, weights: Map<string, Weight>, wanted
   };
 
   const form = (i: number): AttentionForm =>
-    writes.has(`layers.${i}.attn.pattern`) ? "decomposed"
+    wanted.decomposed || writes.has(`layers.${i}.attn.pattern`) ? "decomposed"
       : rotatesInside(a) && !writes.has(`layers.${i}.attn.rot_q`) && !writes.has(`layers.${i}.attn.rot_k`) ? "inside" : "apart";
 
   const attend = (i: number, x: string): string => {

@@ -90,14 +90,20 @@ export function standardFeeds(inputs: Value[], pass: Pass): Record<string, Feed>
   return out;
 }
 
-/** Added to scores: 0 where a token may look, else the lowest number; [B, 1, 1, T, S]. A window of 0 is none. */
-function mask({ batch, tokens, past, columns }: Pass, window: number): Feed {
+/**
+ * Added to scores: 0 where a token may look, else the lowest number; [B, 1, 1, T, S]. A window of 0 is none. Texts that begin together
+ * and are padded on the right share one, [1, 1, 1, T, T]: what is padding lies behind all that a token may look at.
+ */
+function mask(pass: Pass, window: number): Feed {
+  const { tokens, past, columns } = pass;
+  const shared = !pass.before && past.every((count) => count === 0) && columns[0].length === tokens;
+  const batch = shared ? 1 : pass.batch;
   const S = columns[0].length;
   const data = new Float32Array(batch * tokens * S).fill(-3.4028234663852886e38);
   for (let b = 0; b < batch; b++) for (let t = 0; t < tokens; t++) {
     const position = past[b] + t;
     for (let s = 0; s < S; s++) {
-      const key = columns[b][s];
+      const key = shared ? s : columns[b][s];
       if (key >= 0 && key <= position && (!window || key > position - window)) data[(b * tokens + t) * S + s] = 0;
     }
   }

@@ -130,6 +130,18 @@ export interface RunOptions {
 }
 
 /** An open language model. */
+/** Where a model computes. */
+export interface ModelDevice {
+  device: "cuda" | "webgpu" | "cpu";
+  /** Of the card, or the processor. */
+  name: string;
+  /** Better ones, and why it is none of them. */
+  instead: { device: string; why: string; cure?: string }[];
+  note?: string;
+  /** Of a card: how its numbers compare with the CPU's. */
+  checked?: string;
+}
+
 export interface Model {
   /** Where it was read from. */
   source: string;
@@ -142,6 +154,8 @@ export interface Model {
   vocabularySize: number;
   /** Longest text, in tokens. */
   context?: number;
+  /** Where it computes: the CPU, where absent. */
+  device?: ModelDevice;
   tokenizer: Tokenizer;
   /** SHA-256 over config and weights: what a manifest records. */
   hash(): Promise<string>;
@@ -266,7 +280,8 @@ export interface StoreManifest {
   /** How rows lie on disk; they are read as float32 always. */
   dtype: "F32" | "F16";
   rows: number;
-  shards: { file: string; rows: number; bytes: number }[];
+  /** device: what computed its rows, where that was not the CPU: "NVIDIA GeForce RTX 4090 (cuda)". Shards of one store may come from several. */
+  shards: { file: string; rows: number; bytes: number; device?: string }[];
   /**
    * Tokens that gave no row, by reason: first of a context, norm, part of the prompt (with mask), in a document that was too long
    * (kept whole). Together with the rows these are all tokens.
