@@ -78,7 +78,7 @@ function findPython(machine: Machine): Facts["python"] {
     if (!answer) continue;
     const packages = Object.fromEntries(Object.entries(answer.packages).filter((entry): entry is [string, string] => entry[1] !== null));
     if (!inVenv && !packages.jupyter_client) return { there: false, why: `no virtual environment (.venv) was set up, and ${command} ${answer.version} has no Jupyter` };
-    return { there: true, path: command, version: answer.version, setUp: Boolean(inVenv), packages, jupyterPath: answer.path };
+    return { there: true, path: command, version: answer.version, packages, jupyterPath: answer.path };
   }
   return { there: false, why: "there is no python3" };
 }

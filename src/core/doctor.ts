@@ -31,7 +31,7 @@ export type JobReport = { runs: true; on?: Chosen; step?: string } | { runs: fal
 
 export interface DoctorReport {
   version: string;
-  machine: { platform: string; arch: string; processor: string; threads: number; memory: { total: number; free: number }; disk?: { folder: string; free: number } };
+  machine: { platform: string; wsl?: true; arch: string; processor: string; threads: number; memory: { total: number; free: number }; disk?: { folder: string; free: number } };
   lines: Line[];
   jobs: Record<Job, JobReport>;
   /** Absent where nothing was measured. */
@@ -60,8 +60,8 @@ export interface Facts extends DeviceFacts {
   wsl: boolean;
   memory: { total: number; free: number };
   disk?: { folder: string; free: number };
-  /** The virtual environment of set-up, or the Python that has Jupyter. `setUp`: set-up made it. */
-  python: { there: true; path: string; version: string; setUp: boolean; packages: Record<string, string>; jupyterPath: string[] } | Missing;
+  /** Set-up's virtual environment, or a Python that has Jupyter. */
+  python: { there: true; path: string; version: string; packages: Record<string, string>; jupyterPath: string[] } | Missing;
   /** What set-up needs of the system and does not find: packages by Debian's names. */
   tools: string[];
   kernels: KernelFacts[];
@@ -85,10 +85,10 @@ export function diagnose(facts: Facts, speeds?: Speeds, plan?: DoctorPlan): Doct
     node(facts), python(facts), jupyter(facts), kernel(facts), extension(facts), tensorflow(facts), binding(facts), ops(facts),
     ...nvidia(facts), webgpu(facts, [harvest, training]), onnx(facts),
   ];
-  const { version, platform, arch, processor, threads, memory, disk } = facts;
+  const { version, platform, wsl, arch, processor, threads, memory, disk } = facts;
   const jobs = { notebooks: notebooks(lines), harvest, training };
   return {
-    version, machine: { platform, arch, processor, threads, memory, ...(disk ? { disk } : {}) }, lines, jobs,
+    version, machine: { platform, ...(wsl ? { wsl } : {}), arch, processor, threads, memory, ...(disk ? { disk } : {}) }, lines, jobs,
     ...(speeds ? { speeds } : {}), ...(plan ? { plan } : {}),
     ok: Object.values(jobs).every(({ runs }) => runs) && (plan?.fits ?? true),
   };
@@ -107,7 +107,7 @@ const setUp = ({ tools, platform }: Facts): string =>
 function node({ node: version }: Facts): Line {
   const [major, minor] = version.split(".").map(Number);
   const old = major < LEAST_NODE[0] || (major === LEAST_NODE[0] && minor < LEAST_NODE[1]);
-  return old ? line("Node", "broken", version, "20.19 or newer is needed", "nvm install 22") : line("Node", "ok", version);
+  return old ? line("Node", "broken", version, "20.19 or newer is needed", "install Node 22: nvm install 22, or https://nodejs.org") : line("Node", "ok", version);
 }
 
 function python(facts: Facts): Line {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { inspect, promisify } from "node:util";
@@ -12,6 +13,7 @@ import type { DoctorReport, Line } from "../../src/core/doctor";
 import { doctorText } from "../../src/core/doctortext";
 import { OptionError } from "../../src/core/errors";
 import { columns } from "../../src/core/html";
+import { freshFolders } from "./folders";
 import { machine, MACHINES, ROOT } from "./machines";
 
 const PYTHON = `${ROOT}/.venv/bin/python`;
@@ -44,6 +46,8 @@ test("no GPU: the CPU does everything, and nothing is to be cured", async () => 
 test("RTX 4090: CUDA trains and harvests; no Vulkan is missed", async () => {
   const report = await look("RTX 4090");
   assert.deepEqual(jobs(report), { notebooks: "yes", harvest: "cuda", training: "cuda stock" });
+  assert.deepEqual(jobs(await look("WSL2")), jobs(report));
+  assert.match(doctorText(await look("WSL2"), false), /linux x64 \(WSL\)[^]*the first run on NVIDIA GeForce RTX 5090 .* takes minutes/);
   assert.equal(lineOf(report, "NVIDIA GPU").what, "NVIDIA GeForce RTX 4090, 24.0 GiB (23.3 GiB free), driver 580.95.05, up to CUDA 13.0");
   assert.equal(lineOf(report, "TensorFlow").what, "2.21.0, for CUDA 12.5.1");
   assert.equal(lineOf(report, "fused ops").status, "absent"); // made for the CPU, and not missed
@@ -137,7 +141,7 @@ test("nothing set up: one command brings all that is missing, what the system la
   const report = await look("nothing set up");
   assert.ok(Object.values(report.jobs).every(({ runs }) => !runs));
   const command = "sudo apt-get install g++ python3 python3-venv && npx saelab setup";
-  assert.equal(lineOf(report, "Node").cure, "nvm install 22");
+  assert.match(lineOf(report, "Node").cure!, /nvm install 22/);
   for (const name of ["Python", "Jupyter", "kernel", "TensorFlow", "binding", "ONNX Runtime"]) assert.equal(lineOf(report, name).cure, command, name);
   assert.equal(doctorText(report, false).split(command).length, 2); // told once
 });
@@ -206,8 +210,19 @@ test("this machine: what is said is what is so", async () => {
   assert.equal(JSON.stringify(JSON.parse(JSON.stringify(value.json))), JSON.stringify(report));
 });
 
-test("native code that crashes, hangs on nothing or is not there ends a child, not this process", async () => {
+test("native code that crashes or is not there ends a child, not this process", async () => {
   const { probe } = thisMachine();
+  const crash = join(freshFolders("doctor").root, "crash.cjs");
+  writeFileSync(crash, 'if (/doctorprobe/.test(process.argv[1])) { process.stderr.write("a binding for another machine\\n"); process.abort(); }');
+  const options = process.env.NODE_OPTIONS;
+  process.env.NODE_OPTIONS = `--require ${JSON.stringify(crash)}`;
+  try {
+    const { jobs: all, lines } = await examine(thisMachine(), { quick: true });
+    assert.ok(!all.training.runs && /was ended by SIGABRT/.test(all.training.why), JSON.stringify(all.training));
+    assert.deepEqual(lines.filter(({ status }) => status === "broken").map(({ name, cure }) => [name, cure]).slice(0, 2), [["binding", "npx saelab setup"], ["ONNX Runtime", "npx saelab setup"]]);
+  } finally {
+    if (options === undefined) delete process.env.NODE_OPTIONS; else process.env.NODE_OPTIONS = options;
+  }
   const found = await probe("engine", {});
   assert.ok(found.there && found.engine.there);
   const none = await probe("no such probe" as "onnx", {});
@@ -233,6 +248,23 @@ test("saelab doctor: text, JSON, a plan; mistakes before any work", async () => 
   await wrong(/--plan: expected d, tokens, found none/, "--plan", "latents=65536");
   await wrong(/found latent=65536/, "--plan", "latent=65536", "d=1536", "tokens=100M");
   await wrong(/expected options only, found quick/, "quick");
+});
+
+test("a plan: free memory of the card that is meant; a device that is not there is refused before anything is measured", async () => {
+  const plan = { latents: 65_536, d: 1536, tokens: 100e6, batch: 8192 };
+  const { plan: free, ok } = await examine(machine(MACHINES["RTX 4090"]), { quick: true, plan: { ...plan, dtype: "F16" } });
+  assert.deepEqual([free!.asked.device, free!.asked.step, free!.free.card, free!.fits, ok], ["cuda", "stock", 23_901 * 2 ** 20, true, true]);
+  const used = await examine(machine(MACHINES["GPU in use"]), { quick: true, plan });
+  assert.deepEqual([used.plan!.short.includes("memory on the card"), used.ok], [true, false]);
+  assert.match(doctorText(used, false), /✗ card .* of 2\.2 GB free/);
+  const asked: string[] = [];
+  const { probe } = machine();
+  await assert.rejects(examine(machine({ more: { probe: (name, options) => (asked.push(name), probe(name, options)) } }), { plan: { ...plan, device: "cuda" } }), (error: Error) =>
+    error instanceof OptionError && /device: expected one that is here, found cuda: no NVIDIA driver/.test(error.message));
+  assert.ok(!asked.includes("training"));
+  // where nothing trains, the plan is of what the processor would need
+  const broken = await examine(machine(MACHINES["broken binding"]), { quick: true, plan });
+  assert.equal(broken.plan!.asked.device, "cpu");
 });
 
 test("a plan that lacks its numbers is refused before work begins", async () => {
