@@ -17,18 +17,17 @@ export type FoundCards = { there: true; cards: Card[] } | { there: false; why: s
 
 /**
  * What CUDA_VISIBLE_DEVICES is to be before TensorFlow loads: of several cards the one with the most free memory.
- * @param usable their indices, where some are too old: judgeNvidia tells; all by default
+ * @param found those that can be used: judgeNvidia tells which are too old
  * @returns no `visible` where the variable is to be left as it is; `card` that a training will run on, where that is known
  */
-export function chooseCard(found: FoundCards, env: Record<string, string | undefined>, usable?: number[]): { visible?: string; why: string; card?: Card } {
+export function chooseCard(found: FoundCards, env: Record<string, string | undefined>): { visible?: string; why: string; card?: Card } {
   if (!found.there) return { why: found.why };
   const { cards } = found, set = env.CUDA_VISIBLE_DEVICES;
   if (set !== undefined) return { why: `CUDA_VISIBLE_DEVICES is ${JSON.stringify(set)}`, card: named(cards, set) };
   if (cards.length < 2) return { why: cards.length ? "it is the only card" : "there is no card", card: cards[0] };
-  const able = cards.filter(({ index }) => usable === undefined || usable.includes(index));
-  const card = (able.length ? able : cards).reduce((best, one) => ((one.free ?? 0) > (best.free ?? 0) ? one : best));
+  const card = cards.reduce((best, one) => ((one.free ?? 0) > (best.free ?? 0) ? one : best));
   const told = cards.map(({ index, name, free }) => `${index}: ${name}${free === undefined ? "" : `, ${(free / 1e9).toFixed(1)} GB free`}`).join("; ");
-  const why = card.free === undefined ? "the first, as nobody tells their free memory" : `the one with the most free memory${able.length < cards.length ? " of those that can be used" : ""}`;
+  const why = card.free === undefined ? "the first, as nobody tells their free memory" : "the one with the most free memory";
   return { visible: card.uuid ?? String(card.index), card, why: `card ${card.index} of ${cards.length}, ${why} (${told})` };
 }
 

@@ -25,13 +25,6 @@ test("one card, none, no driver, or cards whose memory nobody tells", () => {
   assert.match(why, /the first, as nobody tells/);
 });
 
-test("a card that is too old is passed over, whatever its memory", () => {
-  const { visible, why } = chooseCard({ there: true, cards: two }, {}, [0]);
-  assert.equal(visible, "GPU-0aaaaaaa-bbbb");
-  assert.match(why, /card 0 of 2, the one with the most free memory of those that can be used/);
-  assert.equal(chooseCard({ there: true, cards: two }, {}, []).card?.index, 1); // then TensorFlow will say why
-});
-
 test("CUDA_VISIBLE_DEVICES is left as it is; the card is the first that it names", () => {
   const named = (list: string) => chooseCard({ there: true, cards: two }, { CUDA_VISIBLE_DEVICES: list });
   for (const [list, index] of [["0", 0], ["1,0", 1], ["GPU-1aaa", 1], ["-1", undefined], ["", undefined], ["7,0", undefined], ["MIG-GPU-x", undefined]] as const) {
