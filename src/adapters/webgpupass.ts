@@ -1,5 +1,6 @@
 import { MemoryError } from "../core/errors";
 import type { StateSizes } from "../core/trained";
+import type { Sparse } from "../core/types";
 import { auxiliaryPass, productGroups, type Auxiliary, type Listed } from "./webgpuaux";
 import type { Gpu } from "./webgpu";
 import { BETA1, BETA2 } from "./tensorflow";
@@ -12,21 +13,31 @@ import { fours, sendRows, type Resident } from "./webgpuparameters";
  * runs on what. n rows of width d in and dOut out, F latents, `columns` pairs a row, L levels. Nothing is read back in it.
  */
 
-/** What a kind chooses in a row, as far as that needs no look at other rows. */
+/** What a kind chooses, and what its loss is made of. */
 export interface Selecting {
-  entry: "largest" | "groups_largest";
-  columns: number; // pairs of a row
+  /** Of a row alone, on the card; else webgpuchoice.ts chooses over the batch. */
+  entry?: "largest" | "groups_largest";
+  columns: number; // pairs of a row; of a choice over the batch, at first
   weights: number[]; // w_l
   main: number;
   fires: number; // places of a row that count as firing
+  /** Level of the pair at a place of its row: WGSL. */
+  level: string;
 }
 
-export function selecting({ kind, latents, k }: StateSizes): Selecting | undefined {
+const ALL = 0xffffffff;
+
+export function selecting({ kind, latents, k, widths }: StateSizes): Selecting | undefined {
   switch (kind) {
-    case "topk": return { entry: "largest", columns: k, weights: [1], main: 0, fires: k };
-    case "groupmax": return { entry: "groups_largest", columns: k, weights: [1], main: 0, fires: k };
-    case "multitopk": return { entry: "largest", columns: Math.min(4 * k, latents), weights: [1, 1 / 8], main: 0, fires: k };
-    default: return undefined;
+    case "topk": return { entry: "largest", columns: k, weights: [1], main: 0, fires: k, level: "0u" };
+    case "groupmax": return { entry: "groups_largest", columns: k, weights: [1], main: 0, fires: k, level: "0u" };
+    case "multitopk": return { entry: "largest", columns: Math.min(4 * k, latents), weights: [1, 1 / 8], main: 0, fires: k, level: `select(1u, 0u, place < ${k}u)` };
+    case "batchtopk": return { columns: k, weights: [1], main: 0, fires: ALL, level: "0u" };
+    case "matryoshka": {
+      const ends = widths!.slice(0, -1).map((width) => `u32(latent >= ${width}u)`);
+      return { columns: k, weights: widths!.map(() => 1 / widths!.length), main: widths!.length - 1, fires: ALL, level: ends.join(" + ") || "0u" };
+    }
+    case "jumprelu": return undefined;
   }
 }
 
@@ -49,10 +60,13 @@ export interface BatchGiven {
 type Sized = Record<"x" | "xc" | "y" | "pre" | "values" | "indices" | "g" | "unordered" | "pairs" | "e" | "rowSums" | "rowSquares" | "blocks", GPUBuffer>;
 
 export interface Pass {
-  /** What an update of n rows needs beyond the parameters. @throws MemoryError; then nothing has changed */
-  prepare(n: number, dead: Int32Array): Promise<void>;
-  /** Losses into a slot, gradients as far as they are sparse; `counted` where it makes latents silent. To be prepared before. */
-  forward(batch: BatchGiven, slot: number, counted: boolean): void;
+  /** What an update of n rows needs beyond the parameters. @param columns pairs of a row. @throws MemoryError; then nothing has changed */
+  prepare(n: number, dead: Int32Array, columns?: number): Promise<void>;
+  /**
+   * Losses into a slot, gradients as far as they are sparse; `counted` where it makes latents silent. To be prepared before.
+   * @param chosen of a kind that chooses over the batch
+   */
+  forward(batch: BatchGiven, slot: number, counted: boolean, chosen?: Sparse): void;
   /** Changes the parameters. @param t the step's number, from 1 */
   apply(n: number, learningRate: number, t: number): void;
   /** ∂ of a parameter as it is after `forward`, in a buffer of its own, rows padded. */
@@ -61,6 +75,8 @@ export interface Pass {
   /** The `count` largest latents of rows, of all or those listed; of all, by the kind's own choice without a count. */
   encode(x: Float32Array, n: number, into: { values: GPUBuffer; indices: GPUBuffer }, options: { count?: number; listed?: Listed & { buffer: GPUBuffer } }): Promise<void>;
   /** Σ v·W_dec + b_dec of pairs into `out` [n, dOut padded]. */
+  /** Rows of the pre-activations [n, F] into `read`, some at a time. */
+  preActivations(x: Float32Array, n: number, read: (pre: Float32Array, rows: number) => void): Promise<void>;
   rebuild(n: number, columns: number, pairs: { values: GPUBuffer; indices: GPUBuffer }, out: GPUBuffer): void;
   /** [slots, L + 2]: FVU by level, latents above 0, the auxiliary loss. */
   losses: GPUBuffer;
@@ -74,10 +90,10 @@ export async function passOf(
   gpu: Gpu, memory: Memory, commands: Commands, compile: Compile, state: StateSizes, P: Resident, how: Selecting, slots: number, shape: Shape,
 ): Promise<Pass> {
   const { d, dOut, latents, transcoder } = state;
-  const { columns, weights, main, fires } = how;
+  const { weights, main, fires } = how;
   const L = weights.length, d4 = fours(d), D4 = fours(dOut);
   const stride = 4 * fours(latents); // of a row of pre-activations
-  const levelOf = `fn level_of(place: u32, latent: u32) -> u32 { return ${L === 1 ? "0u" : `select(1u, 0u, place < ${fires}u)`}; }`;
+  const levelOf = `fn level_of(place: u32, latent: u32) -> u32 { return ${how.level}; }`;
   const level = { LEVELS: L, FIRES: fires, level_of: levelOf };
   const decoding = { W4: D4, ...level, THREADS: shape.row, WEIGHTS: constantOf("WEIGHTS", weights) };
   const pairing = { ...level, THREADS: shape.rank, LANES: shape.lanes };
@@ -86,7 +102,7 @@ export async function passOf(
   const moving = (DECODER: boolean) => ({ W4: DECODER ? D4 : d4, LEVELS: L, DECODER, THREADS: shape.lanes });
   const kernels = {
     encode: compile("product", "product", { W4: d4, T: shape.T, LISTED: false, GATED: false }),
-    choose: compile("topk", how.entry, rank), largest: compile("topk", "largest", rank),
+    choose: compile("topk", how.entry ?? "largest", rank), largest: compile("topk", "largest", rank),
     decode: compile("decode", "decode", decoding), errors: compile("decode", "errors", decoding), products: compile("decode", "products", decoding),
     tally: compile("pairs", "tally", pairing), allot: compile("pairs", "allot", pairing), fill: compile("pairs", "fill", pairing), order: compile("pairs", "order", pairing),
     encoder: compile("update", "update", moving(false)), decoder: compile("update", "update", moving(true)),
@@ -110,12 +126,13 @@ export async function passOf(
   const { none, stats } = kept;
 
   let given = Infinity; // rows encoded at a time, as asked
-  let room: { n: number; piece: number; buffers: Sized } | undefined;
+  let room: { n: number; columns: number; piece: number; buffers: Sized } | undefined;
+  let columns = how.columns; // of the batch
   const pieceOf = (n: number, width = stride): number => Math.max(1, Math.min(n, given, Math.floor(Math.min(most, PRE_BYTES) / (4 * width))));
 
   const makeRoom = async (n: number): Promise<void> => {
     const piece = pieceOf(n);
-    if (room && room.n === n && room.piece === piece) return;
+    if (room && room.n === n && room.piece === piece && room.columns >= columns) return;
     if (room) memory.free(...new Set(Object.values(room.buffers)));
     room = undefined;
     const made: GPUBuffer[] = [];
@@ -128,9 +145,10 @@ export async function passOf(
       const x = await make("rows", 16 * n * d4);
       const xc = transcoder ? x : await make("centred rows", 16 * n * d4);
       const y = transcoder ? await make("targets", 16 * n * D4) : x;
-      const pairs = n * columns;
+      const most = how.entry ? columns : Math.min(latents, Math.ceil(1.25 * columns)); // another number in each batch
+      const pairs = n * most;
       room = {
-        n, piece,
+        n, columns: most, piece,
         buffers: {
           x, xc, y, pre: await make("pre-activations", 4 * piece * stride),
           values: await make("values", 4 * pairs), indices: await make("indices", 4 * pairs), g: await make("gradients of values", 4 * pairs),
@@ -176,13 +194,14 @@ export async function passOf(
     sized: () => room!.buffers,
     get rows() { return given; },
     set rows(rows) { given = rows; },
-    async prepare(n, list) {
+    async prepare(n, list, count = how.columns) {
+      columns = count;
       await makeRoom(n);
       if (!list.length) return;
       aux ??= await auxiliaryPass(gpu, memory, commands, compile, { state, P, kept, weights: constantOf("WEIGHTS", weights), levels: L, main, shape });
       await aux.prepare(n, list, pieceOf);
     },
-    forward(batch, slot, counted) {
+    forward(batch, slot, counted, chosen) {
       const { n } = batch, B = room!.buffers, { piece } = room!;
       sendRows(memory, B.x, batch.x, d);
       if (transcoder) sendRows(memory, B.y, batch.target!, dOut);
@@ -193,10 +212,13 @@ export async function passOf(
       run("squares", n, { x: B.y, row: kept.mean, sums: B.rowSquares }, { rows: n });
       run("totals", 1, { sums: stats, numbers: B.rowSquares, stats: none }, { rows: n, stride: 1 });
 
-      encodePieces(B.xc, B.pre, n, piece, (from, count) =>
-        run("choose", count, { pre: B.pre, values: B.values, indices: B.indices }, { rows: count, from_row: from, columns: latents, stride, k: columns }));
-
       const pairs = { values: B.values, indices: B.indices };
+      if (chosen) {
+        memory.write(B.values, chosen.value);
+        memory.write(B.indices, chosen.index);
+      } else {
+        encodePieces(B.xc, B.pre, n, piece, (from, count) => run("choose", count, { pre: B.pre, ...pairs }, { rows: count, from_row: from, columns: latents, stride, k: columns }));
+      }
       const perTile = (name: "decode" | "products", buffers: Record<string, GPUBuffer>): void => {
         for (const { first, count, wDec } of P.tiles) run(name, n, { ...pairs, w_dec: wDec.parameters, e: B.e, ...buffers }, { rows: n, columns, first, latents: count });
       };
@@ -253,7 +275,7 @@ export async function passOf(
         sendRows(memory, rows, x, d);
         centred(rows, xc, n);
         const chosen = (from: number, some: number): void =>
-          run(count === undefined ? "choose" : "largest", some, { pre, ...into }, { rows: some, from_row: from, columns: among, stride: width, k: count ?? columns });
+          run(count === undefined ? "choose" : "largest", some, { pre, ...into }, { rows: some, from_row: from, columns: among, stride: width, k: count ?? how.columns });
         if (!product) encodePieces(xc, pre, n, piece, chosen);
         else {
           for (let from = 0; from < n; from += piece) {
@@ -270,6 +292,27 @@ export async function passOf(
         commands.submit();
       } finally {
         memory.free(...made); // the device keeps them until it has used them
+      }
+    },
+    async preActivations(x, n, read) {
+      const piece = pieceOf(n), made: GPUBuffer[] = [];
+      const make = async (what: string, bytes: number): Promise<GPUBuffer> => (made.push(await memory.make(what, bytes)), made.at(-1)!);
+      try {
+        const rows = await make("rows", 16 * piece * d4), xc = transcoder ? rows : await make("centred rows", 16 * piece * d4);
+        const pre = await make("pre-activations", 4 * piece * stride);
+        for (let from = 0; from < n; from += piece) {
+          const count = Math.min(piece, n - from);
+          sendRows(memory, rows, x.subarray(from * d, (from + count) * d), d);
+          centred(rows, xc, count);
+          encodePieces(xc, pre, count, count, () => undefined);
+          commands.submit();
+          const padded = new Float32Array(await memory.read(pre, 0, 4 * count * stride));
+          const whole = stride === latents ? padded : new Float32Array(count * latents);
+          if (whole !== padded) for (let r = 0; r < count; r++) whole.set(padded.subarray(r * stride, r * stride + latents), r * latents);
+          read(whole, count);
+        }
+      } finally {
+        memory.free(...made);
       }
     },
     rebuild(n, width, pairs, out) {

@@ -12,6 +12,7 @@ import { DeviceLostError, EngineError, MemoryError, OptionError } from "../../sr
 import { random, type Random } from "../../src/core/random";
 import { bytesSource, readFloats, readHeader, readInts } from "../../src/core/safetensors";
 import type { FreshOptions, Parameters } from "../../src/core/trained";
+import { torchKinds } from "./kindsteps";
 import { close, names } from "./torchsteps";
 
 /** What a card must compute, whichever it is: run by webgpuchild.ts in a process that has one, listed by webgpu.test.ts. */
@@ -46,9 +47,11 @@ function closeLosses(got: Record<(typeof LOSSES)[number], number>, want: typeof 
 }
 
 /** A gradient and 20 updates beside a reference, read in strides of 8. */
-async function agrees(step: Step, reference: StepNow, { n = N, dead, seed = 7 }: { n?: number; dead?: Int32Array; seed?: number } = {}): Promise<void> {
-  const { d, dOut, transcoder } = step.sizes(), rng = random(seed);
-  const batch = (): [Float32Array, Given] => [rowsOf(n, d, rng), { dead, ...(transcoder ? { target: normals(n * dOut, rng) } : {}) }];
+async function agrees(step: Step, reference: StepNow, { n = N, dead }: { n?: number; dead?: Int32Array } = {}): Promise<void> {
+  const { kind, d, dOut, transcoder } = step.sizes(), rng = random(7);
+  // Values that tied before an update differ in their last place after it: where the batch's n·k-th decides there must be none.
+  const make = kind === "batchtopk" || kind === "matryoshka" ? (): Float32Array => normals(n * d, rng) : (): Float32Array => rowsOf(n, d, rng);
+  const batch = (): [Float32Array, Given] => [make(), { dead, ...(transcoder ? { target: normals(n * dOut, rng) } : {}) }];
   const [x, options] = batch();
   const got = await step.gradients(x, options), want = reference.gradients(x, options);
   closeLosses(got, want, "gradient");
@@ -75,6 +78,7 @@ async function agrees(step: Step, reference: StepNow, { n = N, dead, seed = 7 }:
   }
   const a = await step.state(), b = reference.state();
   assert.equal(a.steps, b.steps);
+  assert.ok(a.threshold === b.threshold || Math.abs(a.threshold! - b.threshold!) <= 1e-5 * b.threshold!, `threshold ${a.threshold} ${b.threshold}`);
   for (const set of ["parameters", "m", "v"] as const) for (const name of names) close(a[set][name], b[set][name], 2e-5, `${name} after 20 updates (${set})`);
   step.dispose();
   reference.dispose();
@@ -112,13 +116,59 @@ const stock = (initial: StepState): StepNow => stockStep(tensorflow(), initial);
 const plain = (initial: StepState): StepNow => plainStep(tensorflow(), initial);
 
 for (const kind of WEBGPU_KINDS) {
+  check(`${kind}, SAE and transcoder, agrees with PyTorch's autograd and Adam`, async () => {
+    const { start, split, floats, steps, dead, learningRate, x, target } = torchKinds();
+    for (const structure of ["sae", "transcoder"] as const) {
+      const initial = start(kind, structure), step = await here(initial), of = `${kind}.${structure}`;
+      const { gradient } = await step.gradients(x(0), { dead, ...target(0, structure) });
+      const wanted = split(floats(`${of}.gradient`), initial.parameters);
+      for (const name of names) close(gradient[name], wanted[name], 3e-6, `${structure}: gradient of ${name}`);
+      const losses = floats(`${of}.losses`);
+      for (let t = 0; t < steps; t++) step.send(x(t), { dead, learningRate, ...target(t, structure) });
+      (await step.taken()).losses.forEach(({ fvu, extra, aux }, t) => [fvu, extra, aux].forEach((value, i) => {
+        const want = losses[3 * t + i];
+        assert.ok(Math.abs(value - want) <= 2e-5 * Math.abs(want) + 1e-7, `${structure}, step ${t}: loss ${i} is ${value}, expected ${want}`);
+      }));
+      const { parameters } = await step.state(), end = split(floats(`${of}.end`), initial.parameters);
+      for (const name of names) close(parameters[name], end[name], 5e-5, `${structure}: ${name} at the end`);
+      step.dispose();
+    }
+  });
+
   check(`${kind} agrees with the stock step, ties and dead latents among them`, async () => {
-    const initial = stateOf(SMALL, 1, { kind });
-    await agrees(await here(initial), stock(initial), { dead: few });
+    const initial = stateOf(SMALL, 1, { kind, ...(kind === "matryoshka" ? { widths: [20, 60, 128] } : {}) });
+    const step = await here(initial), reference = stock(initial);
+    const x = rowsOf(21, SMALL.d, random(30));
+    await agrees(step, reference, { dead: few });
+    // what it is in use
+    const trained = stock(initial), rng = random(31);
+    for (let i = 0; i < 3; i++) trained.update(rowsOf(N, SMALL.d, rng), { learningRate: 0.003 });
+    const now = trained.state(), inUse = await here(now);
+    const [got, want] = [await inUse.encodeTopK(x), trained.encodeTopK(x)];
+    const above = ({ index, value, k }: typeof got): number[] => Array.from(index, (f, i) => (value[i] > 1e-4 ? Math.floor(i / k) * 1000 + f : -1)).filter((one) => one >= 0).sort((a, b) => a - b);
+    assert.deepEqual(above(got), above(want));
+    const [m, w] = [await inUse.measure(x), trained.measure(x)];
+    assert.ok(Math.abs(m.fvu - w.fvu) <= 1e-5 * w.fvu && m.l0 === w.l0, `${m.fvu} ${w.fvu} ${m.l0} ${w.l0}`);
+    assert.equal(inUse.sizes().threshold, now.threshold);
+    inUse.dispose();
+    trained.dispose();
   });
 }
 
 // The plain step is the reference here: of the stock step, those take part too that tie with the last one.
+check("batch-top-k of rows that differ: those of which all candidates are chosen are looked at again", async () => {
+  const initial = stateOf(SMALL, 32, { kind: "batchtopk" });
+  initial.parameters.bDec.fill(0);
+  const step = await here(initial), reference = stock(initial);
+  const x = rowsOf(N, SMALL.d, random(33)).map((value, i) => (i < 2 * SMALL.d ? 8 * value : value / 8));
+  const got = await step.gradients(x), want = reference.gradients(x);
+  assert.ok(got.chosen.k > 2 * SMALL.k, `${got.chosen.k}`);
+  assert.deepEqual(got.chosen.index, want.chosen.index);
+  close(got.gradient.wEnc, want.gradient.wEnc, 1e-5, "gradient of W_enc");
+  step.dispose();
+  reference.dispose();
+});
+
 check("half of the latents dead: the largest of each row take part", async () => {
   const initial = stateOf(SMALL, 2);
   await agrees(await here(initial, { rows: 10 }), plain(initial), { dead: many(128) });
