@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import path from "node:path";
-import { foundDevices, type DeviceFacts, type EngineFacts, type Found, type Missing, type OnnxFacts, type Purpose } from "../core/device";
+import { foundDevices, type Device, type DeviceFacts, type EngineFacts, type Found, type Missing, type OnnxFacts, type Purpose } from "../core/device";
 import { chooseCard } from "../core/cards";
 import { judgeNvidia, readNvidia, type NvidiaMachine } from "./nvidia";
 import { findVenv, packageRoot, pythonOf } from "./package";
@@ -133,15 +133,17 @@ export function engineFacts(): EngineFacts | Missing {
 }
 
 /**
- * What there is for a purpose on this machine, for `chooseDevice`. Loads TensorFlow for training; of graphics cards it asks drivers in
+ * What there is for a purpose on this machine, for `chooseDevice`. Loads TensorFlow for training; drivers of graphics cards are asked in
  * children.
+ * @param asked "auto": where there is no graphics card Dawn is not asked for adapters in software, which would not be taken
  */
-export async function findDevices(purpose: Purpose): Promise<Found> {
+export async function findDevices(purpose: Purpose, asked?: "auto" | Device): Promise<Found> {
   const machine = hardware();
+  const none: FoundGpu = { there: false, why: "" };
   return foundDevices(purpose, {
     ...machine, ...cardFacts(machine), wheel: wheelFacts(findVenv(), disk),
     engine: purpose === "training" ? engineFacts() : { there: false, why: "not asked" },
-    webgpu: webgpuFacts(await findWebGpu(), machine),
+    webgpu: webgpuFacts(asked === "auto" && !hasGraphics(machine) ? none : await findWebGpu(), machine),
     onnx: onnxFacts(machine),
   });
 }
