@@ -1,6 +1,6 @@
 import type { Device } from "../core/device";
 import { OptionError } from "../core/errors";
-import { fits, rowsThatFit, runMemory, whatFits, type Change, type RunShape } from "../core/memoryplan";
+import { fits, LEAST_ROWS, rowsThatFit, runMemory, whatFits, type Change, type Free, type RunShape } from "../core/memoryplan";
 import { defaultBatch, defaultDeadAfter, defaultLearningRate } from "../core/schedule";
 import type { TrainKind } from "../core/types";
 import { isChoice, momentsFor } from "./choice";
@@ -187,6 +187,14 @@ export function checkMemory(plans: Plan[], held: number, { device = "cpu", rows:
 }
 
 const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
+
+/** For a run that ran out of memory after all: what takes it, and what would take a quarter less, rows being cut as far as they may. */
+export function lessMemory(plans: Plan[], device: Device, held: number): string {
+  const run = shapes(plans, device), need = runMemory(run.map((one) => ({ ...one, rows: Math.min(one.batch, LEAST_ROWS) })), { held });
+  const free: Free = { host: 0.75 * need.host, card: 0.75 * need.card };
+  const [{ what, bytes }] = need.parts;
+  return `Such a run takes about ${gigabytes(need.host + need.card)} (${what} ${gigabytes(bytes)}). ${remedyOf(whatFits(run, free, { held }), need.card > 0)}`;
+}
 
 function remedyOf(changes: Change[], ofCard: boolean): string {
   const others = ofCard ? "end what else runs on the card" : "close other programs";
