@@ -40,17 +40,39 @@ function source(file: string): Source {
   return found;
 }
 
+/** Threads of a workgroup, by what they share. */
+export interface Shape {
+  T: 8 | 16; // each way in a dense product, whose tiles are T²/2 outputs each way
+  rank: number; // of a row of pre-activations
+  row: number; // of a row of width dOut
+  lanes: number; // of a latent
+}
+
+/** As cards have it, and as a driver in software has it easier: there a barrier costs as much as it has threads. */
+export const CARD: Shape = { T: 16, rank: 256, row: 128, lanes: 64 };
+export const SOFTWARE: Shape = { T: 8, rank: 16, row: 8, lanes: 8 };
+
 const constant = ([name, value]: [string, Constants[string]]): string =>
   typeof value === "string" ? value : `const ${name}${typeof value === "boolean" ? "" : ": u32"} = ${value}${typeof value === "boolean" ? "" : "u"};`;
 
+const compilers = new WeakMap<GPUDevice, Compile>();
+
 /**
- * Compiles on demand, each kernel once.
+ * Compiles on demand, each kernel once a device.
  * @returns a function that gives the kernel of an entry point, whose file is compiled with these constants
  */
-export function compiler({ device, name }: Gpu) {
+export function compiler(gpu: Gpu): Compile {
+  let compile = compilers.get(gpu.device);
+  if (!compile) compilers.set(gpu.device, (compile = compilerOf(gpu)));
+  return compile;
+}
+
+export type Compile = (file: string, entry: string, constants?: Constants) => Promise<Kernel>;
+
+function compilerOf({ device, name }: Gpu): Compile {
   const modules = new Map<string, GPUShaderModule>();
   const kernels = new Map<string, Promise<Kernel>>();
-  return (file: string, entry: string, constants: Constants = {}): Promise<Kernel> => {
+  return (file, entry, constants = {}) => {
     const head = Object.entries(constants).map(constant).join("\n");
     const key = `${file}\n${head}`;
     const label = `${file}.${entry}`;
@@ -71,8 +93,6 @@ export function compiler({ device, name }: Gpu) {
     return kernel;
   };
 }
-
-export type Compile = ReturnType<typeof compiler>;
 
 const SLOT = 256; // bytes, as uniform buffers are aligned
 const SLOTS = 256; // kernels in one submission
