@@ -201,7 +201,7 @@ function remedyOf(changes: Change[], ofCard: boolean): string {
   if (!changes.length) return `Train fewer or smaller SAEs, or ${others}.`;
   const words = changes.map(({ bytes, latents, saes, moments, ...option }) => `${
     latents !== undefined ? `about ${latents.toLocaleString("en")} latents` : saes !== undefined ? `${saes} of the SAEs at once`
-    : moments !== undefined ? 'a choice with moments: "bf16"' : JSON.stringify(option).replace(/^\{"(\w+)":(.*)\}$/, "$1: $2")} would fit (${gigabytes(bytes)})`);
+    : moments !== undefined ? 'a choice with moments: "bf16"' : JSON.stringify(option).replace(/^\{"(\w+)":(.*)\}$/, "{ $1: $2 }")} would fit (${gigabytes(bytes)})`);
   const text = words.join("; ");
   return `${text[0].toUpperCase()}${text.slice(1)}; or ${others}.`;
 }
