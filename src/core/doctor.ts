@@ -65,6 +65,8 @@ export interface Facts extends DeviceFacts {
   /** What set-up needs of the system and does not find: packages by Debian's names. */
   tools: string[];
   kernels: KernelFacts[];
+  /** Finished work of set-up, as files that it does not make again while they are there; and whether it was told to do without TensorFlow. */
+  stale: { binding?: string; ops?: string; python?: string; withoutTensorflow: boolean };
   /** Kinds of SAE that WebGPU has a step for. */
   webgpuKinds: string[];
   /** Of the JupyterLab extension: where it is, and whether it is this package's. */
@@ -79,7 +81,8 @@ export const gigabytes = (bytes: number): string => (bytes >= 1e12 ? `${(bytes /
 const gibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`; // as NVIDIA counts
 
 /** @param speeds, plan what was measured, and what was asked of a run */
-export function diagnose(facts: Facts, speeds?: Speeds, plan?: DoctorPlan): DoctorReport {
+export function diagnose(given: Facts, speeds?: Speeds, plan?: DoctorPlan): DoctorReport {
+  const facts = withCures(given);
   const harvest = computed("harvest", facts), training = computed("training", facts);
   const lines = [
     node(facts), python(facts), jupyter(facts), kernel(facts), extension(facts), tensorflow(facts), binding(facts), ops(facts),
@@ -99,6 +102,19 @@ const line = (name: string, status: Status, what: string, why?: string, cure?: s
 
 /** Linux on x86-64: where TensorFlow's binding and the fused ops are built. */
 const isBuiltHere = ({ platform, arch }: DeviceFacts): boolean => platform === "linux" && arch === "x64";
+
+/** What is to be done where TensorFlow or the fused ops do not load: set-up, once that is gone which it would take for finished. */
+function withCures(facts: Facts): Facts {
+  const { engine, ops, stale, wheel } = facts;
+  const again = (file?: string): string => `${file ? `rm ${file} && ` : ""}${setUp(facts)}`;
+  const amiss = !engine.there || engine.why !== undefined;
+  const ours = amiss && isBuiltHere(facts) && !/^unset /.test(engine.cure ?? "");
+  const cure = stale.withoutTensorflow ? `${SETUP} --auto` : wheel ? again(stale.binding) : again(stale.python);
+  return {
+    ...facts, ...(ours ? { engine: { ...engine, cure } } : {}),
+    ...(ops.there ? {} : { ops: { ...ops, cure: again(/does not load/.test(ops.why) ? stale.ops : undefined) } }),
+  };
+}
 
 /** Set-up, with what it needs first. */
 const setUp = ({ tools, platform }: Facts): string =>
@@ -148,7 +164,8 @@ function tensorflow(facts: Facts): Line {
   const { wheel } = facts, name = "TensorFlow";
   if (wheel) return line(name, "ok", `${wheel.version}, ${wheel.cuda === undefined ? "for the CPU" : `for CUDA ${wheel.cuda}`}`);
   if (!isBuiltHere(facts)) return line(name, "absent", `not used on ${facts.platform} ${facts.arch}: TF.js computes instead`);
-  return line(name, facts.engine.there ? "absent" : "broken", "not installed", undefined, setUp(facts));
+  const { engine } = facts;
+  return line(name, engine.there ? "absent" : "broken", "not installed", undefined, engine.there ? undefined : engine.cure);
 }
 
 function binding(facts: Facts): Line {
@@ -186,7 +203,7 @@ function nvidia({ nvidia: found, judged, hidden, meant }: Facts): Line[] {
     const used = card.processes.length ? `in use by ${card.processes.map(user).join(", ")}` : undefined;
     if (used && meant !== undefined && meant !== card.index) return line(called, "absent", what, `${used}; card ${meant} is taken`);
     if (used) return line(called, "worse", what, used, `wait for it, or end it: kill ${card.processes.map(({ pid }) => pid).join(" ")}`);
-    return line(called, "ok", what, judged.tensorflow.note);
+    return line(called, "ok", what);
   });
 }
 
