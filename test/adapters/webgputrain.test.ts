@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { harvest } from "../../src/adapters/harvest";
 import { loadSae } from "../../src/adapters/sae";
+import { deviceOf } from "../../src/adapters/traindevice";
 import { tensorflow } from "../../src/adapters/tensorflow";
 import { trainSae, type TrainOptions } from "../../src/adapters/train";
 import { CHECKPOINT } from "../../src/adapters/trainstate";
@@ -68,8 +69,8 @@ test("trainSae on WebGPU: saved like any other; lost, killed and resumed it ends
   assert.deepEqual(got.resumed, [{ steps: 8 }]);
   assert.ok(!existsSync(join(folder, "checkpoint")));
 
-  const here = await trainSae(store, { ...options, device: tensorflow().device, folder: onProcessor, checkpoint: { steps: 8 }, resume: true });
-  assert.deepEqual([here.card.device, (here.card.resumed as { from: { device: string } }[])[0].from.device], [tensorflow().device, "webgpu"]);
+  const here = await trainSae(store, { ...options, device: deviceOf(tensorflow()), folder: onProcessor, checkpoint: { steps: 8 }, resume: true });
+  assert.deepEqual([here.card.device, (here.card.resumed as { from: { device: string } }[])[0].from.device], [deviceOf(tensorflow()), "webgpu"]);
   // a point of the card's is the mean of eight steps; and it takes latents for dead up to eight steps later
   const near = here.curve!.filter(({ step }) => step > 8).reduce((sum, { fvu }) => sum + fvu / 8, 0), wanted = want.curve.at(-1).fvu;
   assert.ok(Math.abs(near - wanted) < 0.02 * wanted, `FVU ${near}, on WebGPU ${wanted}`);
