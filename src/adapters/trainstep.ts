@@ -52,8 +52,7 @@ export async function stepFor(
     const step = await onCard(gpu, initial, plan.batch, rows);
     return { step, computed: { step: step.kind, choice: step.choice, device: "webgpu", machine: gpu.name } };
   }
-  const portable = deviceOf(engine) === "wasm"; // no kernels of a step but those of TF.js itself
-  const fused = portable ? { why: "there is no TensorFlow" } : plan.step === "stock" || plan.step === "plain" ? { why: "not asked for" } : fusedOps(engine);
+  const fused = plan.step === "stock" || plan.step === "plain" ? { why: "not asked for" } : fusedOps(engine);
   const id = "id" in fused ? fused.id : undefined;
   if (held) requireHeld(held, machine(engine), id);
   const step = await made();
@@ -63,7 +62,7 @@ export async function stepFor(
   return { step, computed: { step: step.kind, choice: step.choice, device: deviceOf(engine), machine: machine(engine), ...ops } };
 
   async function made(): Promise<Step> {
-    if ((held?.step ?? plan.step) === "plain" || portable) return plainStep(engine, initial);
+    if ((held?.step ?? plan.step) === "plain") return plainStep(engine, initial);
     checkStep(engine, plan, given ?? held?.choice);
     if (plan.kind === "jumprelu") return stockStep(engine, initial); // nothing is there to choose
     const choice = given ?? held?.choice ?? withMoments(plan.step === "fused" ? FUSED : await choiceFor(engine, plan, undefined, id), plan);
@@ -92,11 +91,6 @@ async function onCard(gpu: Gpu, initial: StepState, batch: number, rows = batch)
 
 /** @throws OptionError when the fused ops or a product is asked for that this machine has not */
 export function checkStep(engine: Engine, { step }: Pick<Plan, "step">, given?: Choice): void {
-  if (deviceOf(engine) === "wasm" && (given || step === "fused" || step === "stock")) {
-    throw new OptionError(
-      `trainSae: ${given ? "choice" : "step"}: expected ${given ? "none" : '"auto" or "plain"'}, as there is no TensorFlow here and only the plain step runs without, found ${JSON.stringify(given ?? step)}. ` +
-      "npx saelab doctor says how to get TensorFlow.");
-  }
   if (step !== "fused" && given?.step !== "fused") return;
   const fused = fusedOps(engine);
   if ("why" in fused) {

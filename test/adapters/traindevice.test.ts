@@ -6,6 +6,7 @@ import { after, test, type TestContext } from "node:test";
 import * as devices from "../../src/adapters/devices";
 import { stockStep } from "../../src/adapters/step";
 import { tensorflow } from "../../src/adapters/tensorflow";
+import { deviceOf } from "../../src/adapters/traindevice";
 import { trainSae, trainSaes, type TrainFailure, type TrainOptions } from "../../src/adapters/train";
 import * as webgpu from "../../src/adapters/webgpu";
 import * as webgpustep from "../../src/adapters/webgpustep";
@@ -28,7 +29,7 @@ const options = { latents: 64, k: 3, tokens: 6400, batch: 64, evaluate: false } 
 const none: Availability = { there: false, why: "there is no graphics card" };
 const cpu: Availability = { there: true, name: "Ryzen 7 × 16" };
 const radeon: Availability = { there: true, name: "AMD Radeon RX 7900" };
-const own = tensorflow().device;
+const own = deviceOf(tensorflow());
 
 const machine = (t: TestContext, found: Partial<Found>): void => {
   t.mock.method(devices, "findDevices", async () => ({ cuda: none, webgpu: none, cpu, wasm: none, ...found }));
