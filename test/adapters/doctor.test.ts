@@ -103,7 +103,7 @@ test("a Mac without TensorFlow: WebGPU trains and harvests, and TensorFlow is no
   assert.ok(report.ok);
   assert.deepEqual(jobs(report), { notebooks: "yes", harvest: "webgpu", training: "webgpu webgpu" });
   assert.deepEqual(["TensorFlow", "binding", "fused ops"].map((name) => lineOf(report, name).status), ["absent", "absent", "absent"]);
-  assert.equal(lineOf(report, "binding").what, "TF.js 4.22.0 in WebAssembly instead");
+  assert.equal(lineOf(report, "binding").what, "WebAssembly in its place");
 });
 
 test("AMD: WebGPU is taken where Vulkan is there; where not, the command that brings it", async () => {
@@ -131,7 +131,7 @@ test("a binding that ends its process: training cannot run, harvesting can, the 
 
 test("without TensorFlow: told so to set-up, or taken away behind its back, each has its own cure", async () => {
   const told = await look("set up without TensorFlow");
-  assert.deepEqual([told.ok, jobs(told).training, lineOf(told, "binding").cure], [true, "wasm plain", "npx saelab setup --auto"]);
+  assert.deepEqual([told.ok, jobs(told).training, lineOf(told, "binding").cure], [true, "wasm stock", "npx saelab setup --auto"]);
   const gone = await look("TensorFlow taken away");
   assert.equal(lineOf(gone, "binding").cure, `rm ${ROOT}/.venv/.saelab-python && npx saelab setup`);
   assert.ok(passed(gone, "training").includes(`cpu: the binding is not there → rm ${ROOT}/.venv/.saelab-python && npx saelab setup`));
@@ -174,8 +174,8 @@ test("a damaged kernel.json, Python that does not start, a binding that gives We
   assert.match(lineOf(python, "Python").why!, /does not start: python: error while loading shared libraries/);
   assert.equal(lineOf(python, "Python").cure, `rm -r ${ROOT}/.venv && npx saelab setup`);
   const slow = await examine(machine({ probes: { engine: () => ({ there: true, engine: { there: true, version: "4.22.0", device: "wasm", why: "the binding does not load" }, ops: { there: false, why: "TensorFlow is not there" } }) } }), { quick: true });
-  assert.deepEqual(lineOf(slow, "binding"), { name: "binding", status: "worse", what: "TF.js 4.22.0 in WebAssembly instead", why: "the binding does not load; it computes in one thread, several times as slowly", cure: `rm ${BINDING} && npx saelab setup` });
-  assert.deepEqual(jobs(slow).training, "wasm plain");
+  assert.deepEqual(lineOf(slow, "binding"), { name: "binding", status: "worse", what: "WebAssembly in its place", why: "the binding does not load; products take some 6 times as long", cure: `rm ${BINDING} && npx saelab setup` });
+  assert.deepEqual(jobs(slow).training, "wasm stock");
 });
 
 test("every machine: nothing wider than a screen of 100 columns but commands, at most 45 lines; the card has the same words", async () => {
