@@ -31,6 +31,8 @@ export interface Checked extends Placement {
   tokens: number;
   blocks: number[];
   milliseconds: number;
+  /** Patterns cannot be read on this device. */
+  noPatterns: boolean;
 }
 
 /** float32 sums in another order: 1e-6 is usual, TF32 or half precision within gives 1e-3, what is not computed at all 1e-1. */
@@ -58,7 +60,9 @@ export async function checkDevice(what: string, source: GraphSource, settings: R
   const rowsOf = (kinds: HookRow[]): HookRow[] => kinds.filter(({ missing }) => !missing);
   const all = rowsOf(source.rows);
   const blocks = checkBlocks(source.build({ hooks: all.filter(({ kind }) => kind === "final_norm" || kind === "logits").slice(-1), decomposed }), source.anatomy.layers);
-  const places = all.filter(({ kind, layer }) => kind !== "logits" && (blocks.includes(layer) || ["tok_embed", "embed", "final_norm"].includes(kind)));
+  // of a file's graph the operator gives them, and that of cards has no such output
+  const noPatterns = !built && all.some((row) => row.kind === "pattern" && source.build({ hooks: [row] }).model.nodes.some(({ op }) => op === "GroupQueryAttention"));
+  const places = all.filter(({ kind }) => kind !== "pattern" || !noPatterns).filter(({ kind, layer }) => kind !== "logits" && (blocks.includes(layer) || ["tok_embed", "embed", "final_norm"].includes(kind)));
   const profiles = mkdtempSync(join(tmpdir(), "saelab-check-"));
   const card = runtime(what, { ...settings, profile: join(profiles, "run") });
   const cpu = runtime(what, { threads: settings.threads, holding: "in place", provider: CPU });
@@ -107,7 +111,7 @@ export async function checkDevice(what: string, source: GraphSource, settings: R
     const stream = all.find(({ kind, layer }) => kind === "resid_post" && layer === Math.min(blocks[1] ?? 0, 1));
     if (stream && ragged[0].length > STEPS + 1) await stepwise(card, source, stream, ragged.slice(-2), decomposed, repeated, note);
     return {
-      ...placed, difference, at, allowed, places: places_, tokens: ragged.reduce((sum, { length }) => sum + length, 0), blocks, milliseconds: performance.now() - begun,
+      ...placed, difference, at, allowed, places: places_, tokens: ragged.reduce((sum, { length }) => sum + length, 0), blocks, milliseconds: performance.now() - begun, noPatterns,
     };
   } finally {
     await card.close();
