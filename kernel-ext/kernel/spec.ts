@@ -26,6 +26,8 @@ export function kernelSpec({ node, packageRoot }: { node: string; packageRoot: s
     env: {
       TF_ENABLE_ONEDNN_OPTS: "1", // up to 1.4× in TensorFlow's products
       TF_CPP_MIN_LOG_LEVEL: "2",
+      TF_FORCE_GPU_ALLOW_GROWTH: "true", // take of the card what is needed, not all of it at once
+      CUDA_CACHE_MAXSIZE: String(2 ** 32), // bytes: what the driver compiles for a new card is kept for the next start
       // bytes: keep freed tensors in the heap instead of giving pages back to the system at each step (up to 1.1×)
       MALLOC_MMAP_THRESHOLD_: String(1 << 30),
       MALLOC_TRIM_THRESHOLD_: String(2 ** 32),

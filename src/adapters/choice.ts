@@ -28,8 +28,8 @@ export interface Sizes {
 export const choiceFile = (): string => join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "saelab", "step.json");
 
 /** Names the machine as far as timings and rounding depend on it: products are cut by the number of threads. */
-export const machine = ({ device, version }: Engine): string =>
-  `${cpus()[0]?.model.trim() ?? "unknown"} × ${availableParallelism()}, ${device}, TensorFlow ${version}`;
+export const machine = ({ device, name }: Engine): string =>
+  `${cpus()[0]?.model.trim() ?? "unknown"} × ${availableParallelism()}, ${device}, ${name}`;
 
 /**
  * The remembered choice for these sizes, or a new one, which is then remembered. A cache that cannot be read or written is
@@ -88,7 +88,7 @@ export const withMoments = (choice: Choice, sizes: { d: number; dOut: number; la
  * timing.
  */
 function mayGainFromBfloat16(engine: Engine): boolean {
-  if (engine.device !== "cpu") return true;
+  if (engine.device !== "cpu") return engine.device === "cuda";
   try {
     return /\bamx_bf16\b/.test(readFileSync("/proc/cpuinfo", "latin1"));
   } catch {
@@ -136,7 +136,7 @@ export function measureChoice(engine: Engine, { d, latents, k, batch }: Sizes, f
     const groups = fastest(groupings(latents, k), (candidate) => void topK(pre, n, latents, k, candidate));
     const chosen = topK(pre, n, latents, k, groups);
     const chunks = [64, 128, 256].filter((c) => c <= Math.max(64, n));
-    const chunk = fastest(chunks, (c) => void decode(chosen, wd, target, 1, { n, d, k, chunk: c }));
+    const chunk = fastest(chunks, (c) => void decode(chosen, wd, target, K.scalar(1), { n, d, k, chunk: c }));
     const precisions = mayGainFromBfloat16(engine) ? (["f32", "bf16"] as const) : (["f32"] as const);
     const precision = fastest([...precisions], (p) => void encode(xa, we, { n, d, latents, k }, { precision: p, groups, chunk }));
     const stock: Choice = { precision, groups, chunk };
@@ -153,7 +153,7 @@ export function measureChoice(engine: Engine, { d, latents, k, batch }: Sizes, f
         ops.gradients([target, value, index, levels, e, g, eSum, tied], plain);
       } else {
         const { value, index } = encode(xa, we, { n, d, latents, k }, stock);
-        const { e, g } = decode({ value, index }, wd, target, 1, { n, d, k, chunk });
+        const { e, g } = decode({ value, index }, wd, target, K.scalar(1), { n, d, k, chunk });
         const { entries, shape } = K.entries(index, n, k, latents);
         K.scatterProduct(entries, K.reshape(value, [n * k]), shape, e);
         K.scatterProduct(entries, K.reshape(g, [n * k]), shape, xa);

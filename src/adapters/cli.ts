@@ -16,7 +16,11 @@ import { TRAIN_USAGE, trainCommand } from "./traincli";
 
 const USAGE = `saelab ${version}
 
-  saelab setup                        Python, TensorFlow binding and kernelspec for this project
+  saelab setup                        Python, TensorFlow and its binding, kernelspec for this project; with an NVIDIA card CUDA's libraries
+      --cuda, --cpu                   TensorFlow for cards, or for the CPU, whatever is found; remembered
+      --no-tensorflow                 without it: the kernel, models and WebGPU remain; remembered
+      --auto                          let what is found decide again
+      --plan                          change nothing, say as JSON what would be done
   saelab install                      register the kernel with Jupyter, and JupyterLab's extension beside it: in set-up's .venv, or for the user where there is none
       --user                          for the user: whatever Jupyter he or she starts finds it
       --prefix DIR                    in DIR/share/jupyter: a virtual environment, a conda environment, /usr/local
@@ -32,6 +36,10 @@ ${HARVEST_USAGE}${TRAIN_USAGE}${ENCODE_USAGE}${EVALUATE_USAGE}  saelab demo     
 
 async function main(): Promise<void> {
   const [first, ...rest] = process.argv.slice(2);
+  if (first === "setup" && !rest.includes("--help") && !rest.includes("-h")) {
+    process.exitCode = spawnSync(process.execPath, [path.join(packageRoot, "kernel-ext", "setup.mjs"), ...rest], { stdio: "inherit" }).status ?? 1;
+    return;
+  }
   const command = { harvest: harvestCommand, merge: mergeCommand, train: trainCommand, encode: encodeCommand, evaluate: evaluateCommand, doctor: doctorCommand, trace, hooks }[first];
   if (command) {
     if (rest.includes("--help") || rest.includes("-h")) return void console.log(usageOf(first));
@@ -50,9 +58,6 @@ async function main(): Promise<void> {
   if (values.version) return void console.log(version);
   if (values.help || !verb) return void console.log(verb ? usageOf(verb) : USAGE);
   switch (verb) {
-    case "setup":
-      process.exitCode = spawnSync(process.execPath, [path.join(packageRoot, "kernel-ext", "setup.mjs")], { stdio: "inherit" }).status ?? 1;
-      return;
     case "install":
     case "uninstall": {
       if (words.length) throw new OptionError(`${verb}: expected options only, found ${words.join(" ")}. A name is given as --name NAME.`);

@@ -3,7 +3,7 @@ import { wholeRows } from "../core/sae";
 import type { Parameters } from "../core/trained";
 import type { Sparse } from "../core/types";
 import type { Half } from "./ops";
-import { DT, kernels, type Engine, type Id } from "./tensorflow";
+import { DT, kernels, type Dtype, type Engine, type Id } from "./tensorflow";
 
 /**
  * Encoding and decoding with TensorFlow's stock kernels, only the k chosen latents being decoded. F latents, rows of width
@@ -66,6 +66,13 @@ export function defaultGroups(columns: number, k: number): number[] {
  */
 export const PADDING = 8;
 
+/** The columns that follow rows of x: [n, 8]. */
+export function paddingOf(n: number): Float32Array {
+  const ones = new Float32Array(n * PADDING);
+  for (let i = 0; i < n; i++) ones[i * PADDING] = 1;
+  return ones;
+}
+
 /**
  * [W_enc | b_enc | 0 …] of shape [F, d + 8]: the encoder's bias as a column, so that the product adds it and its gradient
  * comes with W_enc's.
@@ -90,6 +97,15 @@ export function withoutBias(packed: Float32Array, d: number): { wEnc: Float32Arr
   return { wEnc, bEnc };
 }
 
+/**
+ * How latents are counted. A card's kernels for int32 run on the host, those for int64 on the card; `number` gives a whole number as a
+ * tensor that is there already, as an upload waits for all that the card was given to do.
+ */
+export interface Counting {
+  type: typeof DT.i64;
+  number(value: number): Id;
+}
+
 /** The chosen latents of rows: [n, k] each. */
 export interface Chosen {
   value: Id;
@@ -103,22 +119,39 @@ interface Sizes {
   chunk: number;
 }
 
-/** Levels of a loss (kinds.ts): `places` [n, L, k] is 1 where a level has the pair, else 0. */
+/** Levels of a loss (kinds.ts): `places` [n, L, k], or [1, L, k] for all rows, is 1 where a level has the pair, else 0. */
 export interface Levels {
-  scales: number[]; // [L]
+  count: number; // L
   places: Id;
+  rows: "all alike" | "each its own";
+}
+
+export const SPARE = 8; // candidates beyond k of a product in bfloat16, as in src/native/half.h
+
+/** These groups where they hold k, else others. */
+function groupsFor(columns: number, k: number, groups: number[]): number[] {
+  let left = columns;
+  for (const G of groups) {
+    if (left % G || k > left / G) return defaultGroups(columns, k);
+    left = k * G;
+  }
+  return groups;
 }
 
 /** Pieces of the forward pass on tensors; all of them are to be called inside `tidy`. */
-export function forward(engine: Engine) {
+export function forward(engine: Engine, counting?: Counting) {
   const K = kernels(engine);
+  const type = counting?.type ?? DT.i32;
+  const whole = K.whole(type);
+  const number = counting?.number ?? K.int;
+  const counted = (index: Id): Id => (type === DT.i32 ? index : K.cast(index, DT.i32, type));
+  const ascending = (index: Id, k: number): Id => whole.negate(K.topK(whole.negate(index), k, type)[0]);
+  const taken = (rows: Id, index: Id): Id => K.gather(rows, index, { indices: type });
 
   /** [x − b_dec, 1, 0 …] and x − b_dec; of x as it is where no b_dec is given. */
-  const centred = (x: Id, bDec: Id | undefined, n: number): { xc: Id; xa: Id } => {
+  const centred = (x: Id, bDec: Id | undefined, n: number, padding = engine.tensor(paddingOf(n), [n, PADDING])): { xc: Id; xa: Id } => {
     const xc = bDec === undefined ? x : K.sub(x, bDec);
-    const ones = new Float32Array(n * PADDING);
-    for (let i = 0; i < n; i++) ones[i * PADDING] = 1;
-    return { xc, xa: K.concat([xc, engine.tensor(ones, [n, PADDING])], 1) };
+    return { xc, xa: K.concat([xc, padding], 1) };
   };
 
   /**
@@ -133,17 +166,16 @@ export function forward(engine: Engine) {
       const [G, ...rest] = groups;
       if (!G) {
         const [value, index] = K.topK(pre, k, dtype);
-        return { value, index };
+        return { value, index: counted(index) };
       }
       const grouped = K.reshape(pre, [n, columns / G, G], dtype);
-      const best = K.topK(K.max(grouped, 2, dtype), k, dtype)[1];
-      const ascending = K.negateInts(K.topK(K.negateInts(best), k, DT.i32)[0]);
-      const members = K.reshape(K.gather(grouped, ascending, { batchDims: 1, dtype }), [n, k * G], dtype);
+      const best = ascending(counted(K.topK(K.max(grouped, 2, dtype), k, dtype)[1]), k);
+      const members = K.reshape(K.gather(grouped, best, { batchDims: 1, dtype, indices: type }), [n, k * G], dtype);
       const { value, index: place } = topK(members, n, k * G, k, rest, dtype);
-      const size = K.int(G);
-      const group = K.divideInts(place, size);
-      const within = K.subInts(place, K.mulInts(group, size));
-      return { value, index: K.addInts(K.mulInts(K.gather(ascending, group, { batchDims: 1, dtype: DT.i32 }), size), within) };
+      const size = number(G);
+      const group = whole.divide(place, size);
+      const within = whole.sub(place, whole.mul(group, size));
+      return { value, index: whole.add(whole.mul(K.gather(best, group, { batchDims: 1, dtype: type, indices: type }), size), within) };
     });
 
   /** Dot products of row b with the chosen rows of a matrix: [n, width], [F, width], [n, k] → [n, k]. */
@@ -152,7 +184,7 @@ export function forward(engine: Engine) {
     for (let from = 0; from < n; from += chunk) {
       const c = Math.min(chunk, n - from);
       parts.push(engine.tidy(() => {
-        const chosen = K.gather(matrix, K.slice(index, [from, 0], [c, k], DT.i32));
+        const chosen = taken(matrix, K.slice(index, [from, 0], [c, k], type));
         const row = K.reshape(K.slice(rows, [from, 0], [c, width]), [c, 1, width]);
         return K.reshape(K.batchMatMul(row, chosen, true), [c, k]);
       }));
@@ -160,46 +192,62 @@ export function forward(engine: Engine) {
     return joined(parts);
   };
 
-  const joined = (parts: Id[]): Id => (parts.length === 1 ? parts[0] : K.concat(parts, 0));
+  const joined = (parts: Id[], dtype: Dtype = DT.f32): Id => (parts.length === 1 ? parts[0] : K.concat(parts, 0, dtype));
 
-  /** The k latents of each row: values after ReLU. xa [n, d + 8], we [F, d + 8]. */
-  const encode = (xa: Id, we: Id, size: { n: number; d: number; latents: number; k: number }, choice: Choice): Chosen =>
+  /** What `body` chooses of rows [n, width], so many at a time. */
+  const inPieces = (rows: Id, n: number, width: number, most: number, body: (rows: Id, n: number) => Chosen): Chosen => {
+    if (n <= most) return body(rows, n);
+    const parts: Chosen[] = [];
+    for (let from = 0; from < n; from += most) {
+      const c = Math.min(most, n - from);
+      parts.push(engine.tidy(() => body(K.slice(rows, [from, 0], [c, width]), c)));
+    }
+    return { value: joined(parts.map(({ value }) => value)), index: joined(parts.map(({ index }) => index), type) };
+  };
+
+  /** The k latents of each row: values after ReLU. xa [n, d + 8], we [F, d + 8]. @param most rows at a time */
+  const encode = (xa: Id, we: Id, size: { n: number; d: number; latents: number; k: number }, choice: Choice, most = Infinity): Chosen =>
     engine.tidy(() => {
       const { n, d, latents, k } = size;
       if (choice.precision === "f32") {
-        const pre = K.matMul(xa, we, { transposeB: true });
-        const { value, index } = topK(pre, n, latents, k, choice.groups);
-        return { value: K.relu(value), index };
+        return inPieces(xa, n, d + PADDING, most, (rows, c) => {
+          const { value, index } = topK(K.matMul(rows, we, { transposeB: true }), c, latents, k, choice.groups);
+          return { value: K.relu(value), index };
+        });
       }
-      const pre = K.matMul(K.cast(xa, DT.f32, DT.bf16), K.cast(we, DT.f32, DT.bf16), { transposeB: true, dtype: DT.bf16 });
-      const { index } = topK(pre, n, latents, k, choice.groups, DT.bf16);
-      const exact = chosenProducts(xa, we, index, { n, d: d + PADDING, k, chunk: choice.chunk });
-      return { value: K.relu(exact), index };
+      const brief = K.cast(we, DT.f32, DT.bf16), candidates = Math.min(latents, k + SPARE);
+      return inPieces(xa, n, d + PADDING, most, (rows, c) => {
+        const pre = K.matMul(K.cast(rows, DT.f32, DT.bf16), brief, { transposeB: true, dtype: DT.bf16 });
+        const found = topK(pre, c, latents, candidates, groupsFor(latents, candidates, choice.groups), DT.bf16).index;
+        const ordered = ascending(found, candidates); // position decides ties
+        const exact = chosenProducts(rows, we, ordered, { n: c, d: d + PADDING, k: candidates, chunk: choice.chunk });
+        const { value, index } = topK(exact, c, candidates, k, []);
+        return { value: K.relu(value), index: K.gather(ordered, index, { batchDims: 1, dtype: type, indices: type }) };
+      });
     });
 
   /**
-   * Rebuilds rows from the chosen latents and holds them against `target`: e = (Σ v·W_dec − target)·scale [n, d], g =
+   * Rebuilds rows from the chosen latents and holds them against `target`: e = (Σ v·W_dec − target)·factor [n, d], g =
    * e·W_decᵀ at the chosen latents [n, k]. In chunks, so that the gathered rows [chunk, k, d] stay in the cache for both
-   * products. With levels, e is [n·L, d], each level by its own scale, and g the sum over the levels that have the pair.
+   * products. With levels, e is [n·L, d], each level by its own factor, and g the sum over the levels that have the pair.
+   * @param factor a scalar, or of levels [1, L, 1]
    */
   const decode = (
-    { value, index }: Chosen, wd: Id, target: Id, scale: number | Levels, { n, d, k, chunk }: Sizes,
+    { value, index }: Chosen, wd: Id, target: Id, factor: Id, { n, d, k, chunk }: Sizes, levels?: Levels,
   ): { e: Id; g: Id } => engine.tidy(() => {
-    const levels = typeof scale === "number" ? undefined : scale;
-    const L = levels ? levels.scales.length : 1;
-    const factor = typeof scale === "number" ? K.scalar(scale) : engine.tensor(Float32Array.from(scale.scales), [1, L, 1]);
+    const L = levels?.count ?? 1;
     const errors: Id[] = [], products: Id[] = [];
     for (let from = 0; from < n; from += chunk) {
       const c = Math.min(chunk, n - from);
       const part = engine.tidy(() => {
-        const rows = K.gather(wd, K.slice(index, [from, 0], [c, k], DT.i32));
+        const rows = taken(wd, K.slice(index, [from, 0], [c, k], type));
         const all = K.reshape(K.slice(value, [from, 0], [c, k]), [c, 1, k]);
         const goal = K.slice(target, [from, 0], [c, d]);
         if (!levels) {
           const e = K.mul(K.sub(K.reshape(K.batchMatMul(all, rows), [c, d]), goal), factor);
           return { e, g: K.reshape(K.batchMatMul(K.reshape(e, [c, 1, d]), rows, true), [c, k]) };
         }
-        const places = K.slice(levels.places, [from, 0, 0], [c, L, k]);
+        const places = levels.rows === "all alike" ? levels.places : K.slice(levels.places, [from, 0, 0], [c, L, k]);
         const e = K.mul(K.sub(K.batchMatMul(K.mul(all, places), rows), K.reshape(goal, [c, 1, d])), factor);
         return { e: K.reshape(e, [c * L, d]), g: K.sum(K.mul(K.batchMatMul(e, rows, true), places), [1]) };
       });
@@ -215,24 +263,28 @@ export function forward(engine: Engine) {
     for (let from = 0; from < n; from += chunk) {
       const c = Math.min(chunk, n - from);
       parts.push(engine.tidy(() => {
-        const rows = K.gather(wd, K.slice(index, [from, 0], [c, k], DT.i32));
+        const rows = taken(wd, K.slice(index, [from, 0], [c, k], type));
         return K.reshape(K.batchMatMul(K.reshape(K.slice(value, [from, 0], [c, k]), [c, 1, k]), rows), [c, d]);
       }));
     }
     return joined(parts);
   };
 
-  /** The largest of each of k groups of neighbours, after ReLU, the first of equal ones. */
-  const groupMax = (xa: Id, we: Id, { n, latents, k }: { n: number; latents: number; k: number }): Chosen => engine.tidy(() => {
-    const size = latents / k;
-    const grouped = K.reshape(K.matMul(xa, we, { transposeB: true }), [n, k, size]);
-    const attributes = { T: { type: DT.f32 }, Tidx: { type: DT.i32 }, output_type: { type: DT.i32 } };
-    const [within] = engine.run("ArgMax", attributes, [grouped, K.int(2)]);
-    const first = engine.tensor(Int32Array.from({ length: k }, (_, group) => group * size), [1, k]);
-    return { value: K.relu(K.max(grouped, 2)), index: K.addInts(within, first) };
-  });
+  /** The first latent of each of k groups of neighbours, [1, k]. */
+  const groupStarts = (latents: number, k: number): Id =>
+    counted(engine.tensor(Int32Array.from({ length: k }, (_, group) => group * (latents / k)), [1, k]));
 
-  return { K, centred, topK, groupMax, encode, decode, rebuild };
+  /** The largest of each of k groups of neighbours, after ReLU, the first of equal ones. @param most rows at a time */
+  const groupMax = (
+    xa: Id, we: Id, { n, d, latents, k }: { n: number; d: number; latents: number; k: number }, most = Infinity, starts = groupStarts(latents, k),
+  ): Chosen => engine.tidy(() => inPieces(xa, n, d + PADDING, most, (rows, c) => {
+    const grouped = K.reshape(K.matMul(rows, we, { transposeB: true }), [c, k, latents / k]);
+    const attributes = { T: { type: DT.f32 }, Tidx: { type: DT.i32 }, output_type: { type } };
+    const [within] = engine.run("ArgMax", attributes, [grouped, K.int(2)]);
+    return { value: K.relu(K.max(grouped, 2)), index: whole.add(within, starts) };
+  }));
+
+  return { K, centred, topK, groupMax, groupStarts, inPieces, encode, decode, rebuild };
 }
 
 /** Rows encoded at a time outside training: the product [chunk, F] stays below 64 MB. */

@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import path from "node:path";
 import { foundDevices, type DeviceFacts, type EngineFacts, type Found, type Missing, type OnnxFacts, type Purpose } from "../core/device";
+import { chooseCard } from "../core/cards";
 import { judgeNvidia, readNvidia, type NvidiaMachine } from "./nvidia";
 import { findVenv, packageRoot } from "./package";
 import { tensorflow } from "./tensorflow";
@@ -45,12 +46,16 @@ export const hardware = (): Hardware => ({
 });
 
 /** NVIDIA's cards, what can use them, and whether the environment hides them. */
-export function cardFacts({ env, files, run }: Hardware): Pick<DeviceFacts, "nvidia" | "judged" | "hidden"> {
+export function cardFacts({ env, files, run }: Hardware): Pick<DeviceFacts, "nvidia" | "judged" | "hidden" | "meant"> {
   const nvidia = readNvidia({ env, files, ...(run ? { run } : {}) });
+  const judged = judgeNvidia(nvidia);
+  const usable = nvidia.there ? nvidia.cards.filter(({ index }) => judged.tensorflow.cards.includes(index)) : [];
+  const { card } = chooseCard({ there: true, cards: usable.map((one) => ({ uuid: "", memory: 0, free: 0, ...one, processes: [] })) }, env);
   const visible = env.CUDA_VISIBLE_DEVICES;
   // CUDA takes the numbers up to the first that is none
-  const hides = visible !== undefined && (visible.trim() === "" || /^-/.test(visible.trim()));
-  return { nvidia, judged: judgeNvidia(nvidia), ...(hides ? { hidden: visible } : {}) };
+  const hidden: DeviceFacts["hidden"] = visible !== undefined && (visible.trim() === "" || /^-/.test(visible.trim()))
+    ? { setting: `CUDA_VISIBLE_DEVICES=${visible}`, from: "all" } : env.SAELAB_ENGINE === "cpu" ? { setting: "SAELAB_ENGINE=cpu", from: "tensorflow" } : undefined;
+  return { nvidia, judged, ...(hidden ? { hidden } : {}), ...(card ? { meant: card.index } : {}) };
 }
 
 /** Makers of graphics cards by their PCI numbers; others' are the pictures of virtual machines and servers. */
@@ -68,8 +73,13 @@ export function hasGraphics({ platform, files }: Hardware): boolean {
 export function webgpuFacts(found: FoundGpu, machine: Hardware): DeviceFacts["webgpu"] {
   if (found.there) return { there: true, name: found.name, software: found.software };
   if (!hasGraphics(machine)) return { there: false, why: "there is no graphics card" };
-  return { there: false, why: found.why, cure: machine.platform === "linux" ? "sudo apt-get install libvulkan1 mesa-vulkan-drivers" : found.cure };
+  return { there: false, why: found.why.replace(/^WebGPU (?=finds)/, "").replace(/^WebGPU's/, "its"), cure: machine.platform === "linux" ? "sudo apt-get install libvulkan1 mesa-vulkan-drivers" : found.cure };
 }
+
+/** What TensorFlow's build for CUDA loads, each from a Python package of NVIDIA's beside it. */
+const CUDA_LIBRARIES: Record<string, string> = {
+  cuda_runtime: "libcudart.so.12", cublas: "libcublas.so.12", cudnn: "libcudnn.so.9", cufft: "libcufft.so.11", cusolver: "libcusolver.so.11", cusparse: "libcusparse.so.12",
+};
 
 /** The TensorFlow that set-up put into the virtual environment; undefined where there is none. */
 export function wheelFacts(venv: string | undefined, { list, read }: Files): DeviceFacts["wheel"] {
@@ -80,7 +90,9 @@ export function wheelFacts(venv: string | undefined, { list, read }: Files): Dev
     if (info === undefined) continue;
     const version = list(site).map((entry) => /^tensorflow(?:_cpu)?-(\d[\w.]*)\.dist-info$/.exec(entry)?.[1]).find(Boolean) ?? "of an unknown version";
     const cuda = /'is_cuda_build', True/.test(info) ? /'cuda_version', '([\d.]+)'/.exec(info)?.[1] ?? "" : undefined;
-    return { version, ...(cuda === undefined ? {} : { cuda }) };
+    if (cuda === undefined) return { version };
+    const missing = Object.entries(CUDA_LIBRARIES).filter(([folder, library]) => !list(path.join(site, "nvidia", folder, "lib")).includes(library)).map(([, library]) => library);
+    return { version, cuda, ...(missing.length ? { missing } : {}) };
   }
   return undefined;
 }
@@ -112,8 +124,9 @@ function onnxFolder(root: string, files: Files): string | undefined {
 /** TensorFlow, or what computes in its place; loads it. */
 export function engineFacts(): EngineFacts | Missing {
   try {
-    const { version, device } = tensorflow();
-    return { there: true, version, device };
+    const { version, device, instead } = tensorflow();
+    const asked = process.env.SAELAB_ENGINE ? "unset SAELAB_ENGINE" : undefined, cure = asked ?? instead?.cure;
+    return { there: true, version, device, ...(instead ? { why: instead.why, ...(cure ? { cure } : {}) } : {}) };
   } catch (error) {
     return { there: false, why: (error as Error).message.split("\n")[0], cure: "npx saelab setup" };
   }

@@ -1,12 +1,16 @@
-import { foundDevices, type Missing } from "../core/device";
+import { foundDevices, type Device, type Missing } from "../core/device";
 import { diagnose, type DoctorReport, type Facts, type JobReport } from "../core/doctor";
 import { doctorHtml } from "../core/doctorhtml";
 import { planFor, type DoctorPlan, type PlanRequest } from "../core/doctorplan";
 import type { Speeds } from "../core/doctorspeeds";
 import { doctorText } from "../core/doctortext";
 import { OptionError } from "../core/errors";
+import type { Free } from "../core/memoryplan";
+import { momentsFor } from "./choice";
 import { gatherFacts } from "./doctorfacts";
 import { thisMachine, type Machine } from "./doctormachine";
+import { freeOn } from "./memory";
+import { readNvidia } from "./nvidia";
 import { colored, showing, type ShownNow } from "./show";
 
 export interface DoctorOptions {
@@ -44,7 +48,7 @@ export async function examine(machine: Machine, { quick = false, plan, progress 
   const facts = await gatherFacts(machine);
   const { jobs } = diagnose(facts);
   const speeds = quick ? undefined : await measure(machine, jobs, progress);
-  return diagnose(facts, speeds, plan && planHere(plan, facts, jobs.training, speeds));
+  return diagnose(facts, speeds, plan && planHere(plan, machine, facts, jobs.training, speeds));
 }
 
 const SECONDS = { training: 5, harvest: 3 };
@@ -59,21 +63,20 @@ async function measure(machine: Machine, { training, harvest }: Record<"training
   return { ...(trained.there ? { matmul: trained.matmul, training: trained.training } : { matmul: trained, training: trained }), harvest: harvested };
 }
 
-function planHere(plan: PlanRequest, facts: Facts, training: JobReport, speeds?: Speeds): DoctorPlan {
+function planHere(plan: PlanRequest, machine: Machine, facts: Facts, training: JobReport, speeds?: Speeds): DoctorPlan {
   const on = training.runs && training.on ? training.on.device : "cpu";
   const found = foundDevices("training", facts);
   const { device = on } = plan;
   if (!found[device].there) throw new OptionError(`--plan: device: expected one that is here, found ${device}: ${(found[device] as Missing).why}.`);
   return planFor(plan, {
     device: on, step: (training.runs && training.step) || "stock",
-    free: { host: facts.memory.free, card: cardMemory(facts), ...(facts.disk ? { disk: facts.disk.free } : {}) },
+    free: { ...freeFor(device, machine, facts), ...(facts.disk ? { disk: facts.disk.free } : {}) }, moments: momentsFor,
     ...(speeds?.training.there ? { training: speeds.training } : {}), ...(speeds?.harvest.there ? { harvest: speeds.harvest } : {}),
   });
 }
 
-/** Of the usable card with the most; Infinity where no driver tells. */
-function cardMemory({ nvidia, judged }: Facts): number {
-  if (!nvidia.there) return Infinity;
-  const free = nvidia.cards.filter(({ index }) => judged.tensorflow.cards.includes(index)).flatMap((card) => card.free ?? []);
-  return free.length ? Math.max(...free) : Infinity;
+function freeFor(device: Device, machine: Machine, { webgpu, memory }: Facts): Free {
+  const { files: { read, list }, platform, env } = machine;
+  const { host, card, shared } = freeOn(device, webgpu.there ? webgpu : undefined, { nvidia: () => readNvidia(machine), read, list, platform, env, pid: process.pid }, memory.free);
+  return { host, card, ...(shared ? { shared } : {}) };
 }

@@ -1,9 +1,11 @@
 import path from "node:path";
 import type { Missing } from "../core/device";
 import type { Facts, KernelFacts } from "../core/doctor";
-import { cardFacts, hasGraphics, onnxFacts, webgpuFacts, wheelFacts } from "./devices";
+import { cardFacts, onnxFacts, webgpuFacts, wheelFacts } from "./devices";
 import type { Machine } from "./doctormachine";
+import type { Probes } from "./doctorprobe";
 import { pythonOf } from "./package";
+import { WEBGPU_KINDS } from "./webgpustep";
 
 /** What there is on a machine, gathered without judging it; nothing is changed, nothing downloaded. */
 export async function gatherFacts(machine: Machine): Promise<Facts> {
@@ -15,9 +17,9 @@ export async function gatherFacts(machine: Machine): Promise<Facts> {
   const own = {
     version, platform, arch, processor, threads, node, memory: machine.memory(), ...diskFacts(machine),
     wsl: /microsoft/i.test(files.read("/proc/version") ?? ""),
-    python, compiler: ["g++", "make"].every((command) => machine.run(command, ["--version"]).status === 0),
+    python, tools: missingTools(machine), webgpuKinds: WEBGPU_KINDS,
     kernels: looked.flatMap((folder) => kernelsIn(folder, machine)), extension: extensionIn(looked, machine),
-    graphics: hasGraphics(machine), ...cardFacts(machine), wheel: wheelFacts(venv, files),
+    ...cardFacts(machine), wheel: wheelFacts(venv, files),
   };
   const [engine, onnx, webgpu] = await probes;
   return {
@@ -30,15 +32,21 @@ export async function gatherFacts(machine: Machine): Promise<Facts> {
 }
 
 /** The runtime as its files have it, once it is known to load; and the providers that it says it has. */
-function onnxProbed(files: Facts["onnx"], probed: { there: true; providers: string[] } | Missing): Facts["onnx"] {
+function onnxProbed(files: Facts["onnx"], probed: Probes["onnx"]["gives"] | Missing): Facts["onnx"] {
   if (!files.there) return files;
   if (!probed.there) return probed;
-  return { ...files, webgpu: probed.providers.includes("webgpu") ? { there: true } : { there: false, why: "this build of ONNX Runtime has no WebGPU" } };
+  return { ...files, ...(probed.cuda ? { cuda: probed.cuda } : {}), webgpu: probed.providers.includes("webgpu") ? { there: true } : { there: false, why: "this build of ONNX Runtime has no WebGPU" } };
 }
 
 function diskFacts({ freeDisk, cwd }: Machine): Pick<Facts, "disk"> {
   const free = freeDisk(cwd);
   return free === undefined ? {} : { disk: { folder: cwd, free } };
+}
+
+/** What set-up needs that is not there, by the names of Debian's packages. */
+function missingTools({ run }: Machine): string[] {
+  const has = (command: string): boolean => run(command, ["--version"]).status === 0;
+  return [...["g++", "make"].filter((command) => !has(command)), ...(has("python3") ? [] : ["python3", "python3-venv"])];
 }
 
 /** Asked in one go: versions of packages and where Jupyter looks. */
@@ -59,7 +67,7 @@ print(json.dumps({"version": sys.version.split()[0], "path": path, "packages": {
 
 /** Set-up's virtual environment; without one, a python3 that has Jupyter. */
 function findPython(machine: Machine): Facts["python"] {
-  const { venv, run, platform } = machine;
+  const { venv, run } = machine;
   const inVenv = venv && pythonOf(venv);
   for (const command of inVenv ? [inVenv] : ["python3"]) {
     const { status, stdout, stderr } = run(command, ["-c", QUESTION]);
@@ -69,10 +77,10 @@ function findPython(machine: Machine): Facts["python"] {
     }
     if (!answer) continue;
     const packages = Object.fromEntries(Object.entries(answer.packages).filter((entry): entry is [string, string] => entry[1] !== null));
-    if (!inVenv && !packages.jupyter_client) return { there: false, why: `no virtual environment (.venv) was set up, and ${command} ${answer.version} has no Jupyter`, cure: "npx saelab setup" };
+    if (!inVenv && !packages.jupyter_client) return { there: false, why: `no virtual environment (.venv) was set up, and ${command} ${answer.version} has no Jupyter` };
     return { there: true, path: command, version: answer.version, setUp: Boolean(inVenv), packages, jupyterPath: answer.path };
   }
-  return { there: false, why: "there is no python3", cure: `${platform === "linux" ? "sudo apt-get install python3 python3-venv && " : platform === "darwin" ? "brew install python@3.12 && " : ""}npx saelab setup` };
+  return { there: false, why: "there is no python3" };
 }
 
 const MAIN = path.join("build", "kernel-ext", "kernel", "main.js");

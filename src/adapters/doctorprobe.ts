@@ -1,7 +1,11 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import type { Device, EngineFacts, Missing } from "../core/device";
 import type { Facts } from "../core/doctor";
 import type { HarvestSpeed, Speeds } from "../core/doctorspeeds";
+import { ELEMENT, writeOnnx } from "../core/onnx";
 import { engineFacts } from "./devices";
+import { loadOnnxCuda, PROVIDER, providerFolder } from "./onnxcuda";
 import { loadOps } from "./ops";
 import { tensorflow } from "./tensorflow";
 import { findWebGpu, type FoundGpu } from "./webgpu";
@@ -9,7 +13,7 @@ import { findWebGpu, type FoundGpu } from "./webgpu";
 /** What is asked of native code, each probe in a process of its own: `node doctorprobe.js NAME OPTIONS`, answered by message. */
 export interface Probes {
   engine: { asks: object; gives: { there: true; engine: EngineFacts | Missing; ops: Facts["ops"] } };
-  onnx: { asks: object; gives: { there: true; providers: string[] } };
+  onnx: { asks: object; gives: { there: true; providers: string[]; cuda?: { there: true } | Missing } };
   webgpu: { asks: object; gives: { there: true; found: FoundGpu } };
   training: { asks: { device: Device; seconds: number }; gives: { there: true } & Pick<Speeds, "matmul" | "training"> };
   harvest: { asks: { device: Device; seconds: number }; gives: { there: true } & HarvestSpeed };
@@ -27,7 +31,12 @@ const work: Work = {
   },
   async onnx() {
     const { listSupportedBackends } = require("onnxruntime-node") as typeof import("onnxruntime-node");
-    return { there: true, providers: listSupportedBackends().filter(({ bundled }) => bundled).map(({ name }) => name) };
+    await onProvider("cpu");
+    const providers = listSupportedBackends().filter(({ bundled }) => bundled).map(({ name }) => name);
+    if (!existsSync(join(providerFolder(), PROVIDER))) return { there: true, providers };
+    const missing = loadOnnxCuda();
+    const cuda = missing ? Promise.reject(new Error(missing)) : onProvider("cuda");
+    return { there: true, providers, cuda: await cuda.then(() => ({ there: true as const }), (error: Error): Missing => ({ there: false, why: error.message.split("\n")[0], cure: "npx saelab setup --cuda" })) };
   },
   async webgpu() {
     return { there: true, found: await findWebGpu() };
@@ -41,6 +50,20 @@ const work: Work = {
     return measureHarvest(options);
   },
 };
+
+/** A product of two numbers, by one of ONNX Runtime's providers. @throws what it says when it cannot */
+async function onProvider(name: "cpu" | "cuda"): Promise<void> {
+  const { InferenceSession, Tensor } = require("onnxruntime-node") as typeof import("onnxruntime-node");
+  const value = (tensor: string) => ({ name: tensor, type: ELEMENT.FLOAT, dims: [1, 1] });
+  const model = writeOnnx({
+    irVersion: 8, opsets: { "": 17 }, name: "product", nodes: [{ op: "MatMul", inputs: ["a", "b"], outputs: ["y"] }], initializers: [], inputs: [value("a"), value("b")], outputs: [value("y")],
+  });
+  const session = await InferenceSession.create(model, { executionProviders: [name], logSeverityLevel: 4 });
+  const number = (x: number) => new Tensor("float32", Float32Array.of(x), [1, 1]);
+  const { y } = await session.run({ a: number(6), b: number(7) });
+  const found = (y.data as Float32Array)[0];
+  if (found !== 42) throw new Error(`ONNX Runtime (${name}): expected 6 × 7 = 42, found ${found}`);
+}
 
 async function answer(name: keyof Probes, options: never): Promise<void> {
   let given: unknown;

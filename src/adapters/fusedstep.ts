@@ -1,16 +1,18 @@
 import { OptionError } from "../core/errors";
 import { random } from "../core/random";
+import { auxiliary } from "../core/schedule";
 import { fromBfloat16, toBfloat16 } from "../core/safetensors";
 import { freshState, madeOnDemand, partLengths, sizesOf, type FreshOptions, type Parameters, type StateSizes, type StepState } from "../core/trained";
 import { atOnce } from "./atonce";
 import { auxiliaryGradients } from "./auxk";
 import { checkBatch } from "./batch";
-import { encodeChunks, PADDING, type Choice } from "./coder";
+import { encodeChunks, forward, PADDING, paddingOf, type Choice } from "./coder";
 import { inference } from "./inference";
 import { lossesOf, movedThreshold, selectorOf } from "./kinds";
 import { HALVES, loadOps, type Half, type Ops } from "./ops";
+import { changing } from "./outofmemory";
 import { stockStep, type Losses, type StepNow, type UpdateOptions } from "./step";
-import { BETA1, BETA2, DT, EPSILON, kernels, type Engine, type Id } from "./tensorflow";
+import { adamNumbers, BETA1, BETA2, DT, EPSILON, kernels, type Engine, type Id } from "./tensorflow";
 
 /**
  * The stock step's arithmetic by the fused ops of src/native/ops.cc, where it stands written. TensorFlow's own kernels do the
@@ -98,7 +100,7 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
   if (kind === "jumprelu") return stockStep(engine, initial);
   const choice: Choice = kind === "groupmax" ? { ...given, product: "apart" } : given;
   requireProduct(engine, choice);
-  const K = kernels(engine);
+  const { K, inPieces } = forward(engine);
   const ops = fusedKernels(engine);
   const select = selectorOf(engine, sizes);
   const shapes: Record<keyof Tensors, number[]> = { wEnc: [latents, d], bEnc: [latents], wDec: [latents, dOut], bDec: [dOut] };
@@ -126,16 +128,16 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
   const auxiliaryOf = (read: Id, residual: Id, variance: number, n: number, dead: Int32Array, weight: number): Auxiliary => {
     const m = dead.length;
     const at = engine.tensor(dead, [m]);
-    const ones = new Float32Array(n * PADDING);
-    for (let i = 0; i < n; i++) ones[i * PADDING] = 1;
-    const xa = K.concat([read, engine.tensor(ones, [n, PADDING])], 1);
+    const xa = K.concat([read, engine.tensor(paddingOf(n), [n, PADDING])], 1);
     const wEnc = K.gather(P.wEnc, at);
     const bEnc = K.reshape(K.gather(P.bEnc, at), [m, 1]);
     const weDead = K.concat([wEnc, bEnc, engine.tensor(new Float32Array(m * (PADDING - 1)), [m, PADDING - 1])], 1);
-    const { dwe, dwd, loss } = auxiliaryGradients(
-      engine, { weDead, wdDead: K.gather(P.wDec, at) }, { n, dOut, dead: m, weight }, { xa, residual, variance });
+    const { k: kept, scale } = auxiliary(m, dOut, weight);
+    const { dwe, dwd, squares } = auxiliaryGradients(
+      engine, { weDead, wdDead: K.gather(P.wDec, at) }, { n, dOut, dead: m, kept, width: d + PADDING, most: step.rows },
+      { xa, residual, factor: K.scalar((2 * scale) / variance) });
     return {
-      at, dwd, loss, weDead: wEnc,
+      at, dwd, weDead: wEnc, loss: engine.floats(squares)[0] * (variance / (4 * scale)),
       dwe: K.slice(dwe, [0, 0], [m, d]), dbe: K.reshape(K.slice(dwe, [0, d], [m, 1]), [m]),
     };
   };
@@ -150,8 +152,10 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
     if (skips.length) goal = K.sub(goal, K.matMul(rows, K.read(skips[0]), { transposeB: true }));
     const selection = select({
       n,
-      largest: (count, some) => ops.encode(some ? K.gather(read, engine.tensor(some, [some.length])) : read, P.wEnc, P.bEnc, count, choice.product),
-      groups: () => ops.groupMax(K.matMul(read, P.wEnc, { transposeB: true }), P.bEnc, k),
+      largest: (count, some) => inPieces(
+        some ? K.gather(read, engine.tensor(some, [some.length])) : read, some?.length ?? n, d, choice.product === "apart" ? step.rows : Infinity,
+        (part) => ops.encode(part, P.wEnc, P.bEnc, count, choice.product)),
+      groups: () => inPieces(read, n, d, step.rows, (part) => ops.groupMax(K.matMul(part, P.wEnc, { transposeB: true }), P.bEnc, k)),
     });
     const { value, index, weights, main } = selection;
     const L = weights.length;
@@ -203,7 +207,7 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
     ...now(), parameters: onDemand(P, skips[0]), m: onDemand(M, skips[1]), v: onDemand(V, skips[2]),
   });
 
-  return {
+  const step: StepNow = {
     kind: "fused",
     choice,
     rows: Infinity,
@@ -226,8 +230,12 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
       const t = steps + 1;
       const hyper = [options.learningRate / (1 - BETA1 ** t), 1 / Math.sqrt(1 - BETA2 ** t), BETA1, BETA2, EPSILON];
       const all = [P, M, V].flatMap((set) => names.map((name) => set[name]));
-      ops.update(inputs, [engine.tensor(Float32Array.from(hyper), [5]), K.int(t), aux.at, aux.dwe, aux.dbe, aux.dwd, ...all], choice.moments);
-      if (skip !== undefined) K.adam(skips[0], skips[1], skips[2], skip, t, options.learningRate);
+      const rest = [engine.tensor(Float32Array.from(hyper), [5]), K.int(t), aux.at, aux.dwe, aux.dbe, aux.dwd, ...all];
+      const forSkip = skip === undefined ? [] : adamNumbers(t, options.learningRate).map(K.scalar);
+      changing(() => {
+        ops.update(inputs, rest, choice.moments);
+        if (skip !== undefined) K.adam(skips[0], skips[1], skips[2], skip, forSkip);
+      });
       steps = t;
       threshold = movedThreshold(threshold, least);
       return losses;
@@ -250,6 +258,7 @@ export function fusedStep(engine: Engine, initial: StepState, given: Choice = FU
       for (const skip of skips) K.destroy(skip);
     },
   };
+  return step;
 }
 
 let tested: Ops | undefined;

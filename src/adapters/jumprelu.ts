@@ -2,7 +2,7 @@ import { batchLargest, candidatesOf } from "../core/batchtopk";
 import type { StateSizes, StepState } from "../core/trained";
 import type { Sparse } from "../core/types";
 import { meanActive } from "./batch";
-import { coder, encodeRows } from "./coder";
+import { coder, encodeRows, PADDING } from "./coder";
 import type { Prepared, Gradients } from "./ranked";
 import { DT, kernels, type Engine, type Id } from "./tensorflow";
 
@@ -57,34 +57,55 @@ export function startThresholds(engine: Engine, state: StepState, x: Float32Arra
 
 /** To be called inside `tidy`. */
 export function jumpGradients(
-  engine: Engine, { d, k, latents }: StateSizes, { n, xa, goal, variance, we, wd }: Prepared, lt: Id, l0Weight: number,
+  engine: Engine, { d, dOut, k, latents }: StateSizes, { n, xa, goal, variance, we, wd, most }: Prepared, lt: Id, l0Weight: number,
 ): Gradients {
   const K = kernels(engine);
   const bandwidth = bandwidthOf({ d, k });
   const f32 = { T: { type: DT.f32 } };
   const compare = (name: "Greater" | "Less", a: Id, b: Id): Id => engine.run(name, f32, [a, b])[0];
   const theta = engine.run("Exp", f32, [lt])[0];
-  // What is [n, F] goes as soon as it can.
-  const pre = K.matMul(xa, we, { transposeB: true });
-  const { places, value, latent, chosen } = activeOf(engine, compare("Greater", pre, theta), pre, n);
-  const window = engine.tidy(() => compare("Less", engine.run("Abs", f32, [K.sub(pre, theta)])[0], K.scalar(bandwidth / 2)));
-  engine.free(pre);
-  const shape = K.cast(engine.tensor(Int32Array.of(n, latents), [2]), DT.i32, DT.i64);
-  const e = K.mul(K.sub(K.sparseProduct(places, value, shape, wd), goal), K.scalar(2 / variance));
-  const inV = K.matMul(e, wd, { transposeB: true });
-  const g = K.reluGrad(engine.run("GatherNd", GATHER, [inV, places])[0], value);
+  const shapeOf = (rows: number): Id => K.cast(engine.tensor(Int32Array.of(rows, latents), [2]), DT.i32, DT.i64);
+  /** Of some rows; what is [c, F] goes as soon as it can. `near` and `count` are sums over those in the window, by latent. */
+  const part = (rows: Id, aim: Id, c: number) => {
+    const pre = K.matMul(rows, we, { transposeB: true });
+    const { at, places, value, values } = activeOf(engine, compare("Greater", pre, theta), pre);
+    const window = engine.tidy(() => compare("Less", engine.run("Abs", f32, [K.sub(pre, theta)])[0], K.scalar(bandwidth / 2)));
+    engine.free(pre);
+    const e = K.mul(K.sub(K.sparseProduct(places, value, shapeOf(c), wd), aim), K.scalar(2 / variance));
+    const inV = K.matMul(e, wd, { transposeB: true });
+    const g = K.reluGrad(engine.run("GatherNd", GATHER, [inV, places])[0], value);
+    const near = K.sum(K.select(window, inV, K.scalar(0)), [0]);
+    const count = K.sum(engine.run("Cast", { SrcT: { type: DT.bool }, DstT: { type: DT.f32 }, Truncate: false }, [window])[0], [0]);
+    return { at, values, tensors: { places, value, e, g, near, count } };
+  };
+  type Part = ReturnType<typeof part>;
+  const parts: Part[] = [];
+  if (n <= most) parts.push(part(xa, goal, n));
+  else for (let from = 0; from < n; from += most) {
+    const c = Math.min(most, n - from), read: Pick<Part, "at" | "values">[] = [];
+    const tensors = engine.tidy(() => {
+      const { tensors: made, at, values } = part(K.slice(xa, [from, 0], [c, d + PADDING]), K.slice(goal, [from, 0], [c, dOut]), c);
+      for (let i = 0; i < at.length; i += 2) at[i] += from;
+      read.push({ at, values });
+      return made;
+    });
+    parts.push({ ...read[0], tensors });
+  }
+  const single = parts.length === 1;
+  const all = (name: "value" | "e" | "g"): Id => (single ? parts[0].tensors[name] : K.concat(parts.map(({ tensors }) => tensors[name]), 0));
+  const sum = (name: "near" | "count"): Id => parts.map(({ tensors }) => tensors[name]).reduce(K.add);
+  const at = joined(parts.map((one) => one.at), (length) => new Int32Array(length));
+  const { chosen, latent } = paddedOf(at, joined(parts.map(({ values }) => values), (length) => new Float32Array(length)), n);
+  const places = single ? parts[0].tensors.places : K.cast(engine.tensor(at, [at.length / 2, 2]), DT.i32, DT.i64);
+  const [value, g, e] = [all("value"), all("g"), all("e")];
+  const shape = shapeOf(n);
   const excess = meanActive(chosen) / k - 1;
   const perPair = (2 * l0Weight * excess) / (k * n); // the L0 loss' gradient in H
-  const slopes = engine.tidy(() => {
-    const near = K.sum(engine.run("SelectV2", f32, [window, inV, K.scalar(0)])[0], [0]);
-    const count = K.sum(engine.run("Cast", { SrcT: { type: DT.bool }, DstT: { type: DT.f32 }, Truncate: false }, [window])[0], [0]);
-    return K.add(K.mul(theta, near), K.mul(count, K.scalar(perPair)));
-  });
-  engine.free(inV);
+  const slopes = K.add(K.mul(theta, sum("near")), K.mul(sum("count"), K.scalar(perPair)));
   return {
     dwe: K.scatterProduct(places, g, shape, xa),
     dwd: K.scatterProduct(places, value, shape, e),
-    along: K.segmentSum(K.mul(value, g), latent, latents),
+    along: K.segmentSum(K.mul(value, g), engine.tensor(latent, [latent.length]), latents),
     total: e,
     residual: () => K.mul(e, K.scalar(-variance / 2)),
     dlt: K.mul(K.mul(theta, slopes), K.scalar(-1 / bandwidth)),
@@ -97,11 +118,10 @@ export function jumpGradients(
 const GATHER = { Tparams: { type: DT.f32 }, Tindices: { type: DT.i64 } };
 
 /**
- * The pairs that pass their gate [n, F]: places [m, 2], values and latents [m], rows ascending; and the same in rows that are
- * filled up with zeros to the largest number that one has. Where there are none, one pair with the value 0, as the binding makes
- * no empty matrices.
+ * The pairs that pass their gate [n, F]: places [m, 2] and values [m], rows ascending. Where there are none, one pair with the value 0, as
+ * the binding makes no empty matrices.
  */
-const activeOf = (engine: Engine, gate: Id, pre: Id, n: number): { places: Id; value: Id; latent: Id; chosen: Sparse } => {
+const activeOf = (engine: Engine, gate: Id, pre: Id): { at: Int32Array; values: Float32Array; places: Id; value: Id } => {
   const K = kernels(engine);
   let [places] = engine.run("Where", { T: { type: DT.bool } }, [gate]);
   let at: Int32Array = engine.ints(K.cast(places, DT.i64, DT.i32));
@@ -114,19 +134,31 @@ const activeOf = (engine: Engine, gate: Id, pre: Id, n: number): { places: Id; v
     places = K.cast(engine.tensor(at, [1, 2]), DT.i32, DT.i64);
     value = engine.tensor(new Float32Array(1), [1]);
   }
-  const values = engine.floats(value), rows = new Int32Array(values.length), latents = new Int32Array(values.length), each = new Int32Array(n);
-  for (let i = 0; i < values.length; i++) {
-    rows[i] = at[2 * i];
-    latents[i] = at[2 * i + 1];
-    each[rows[i]]++;
+  return { at, values: engine.floats(value), places, value };
+};
+
+function joined<T extends Int32Array | Float32Array>(parts: T[], make: (length: number) => T): T {
+  const out = make(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
   }
+  return out;
+}
+
+/** Pairs in rows that are filled up with zeros to the largest number that one has; and each pair's latent. */
+function paddedOf(at: Int32Array, values: Float32Array, n: number): { chosen: Sparse; latent: Int32Array } {
+  const latent = Int32Array.from(values, (_, i) => at[2 * i + 1]);
+  const each = new Int32Array(n);
+  for (let i = 0; i < values.length; i++) each[at[2 * i]]++;
   const k = each.reduce((a, b) => Math.max(a, b), 1);
   const chosen: Sparse = { n, k, index: new Int32Array(n * k), value: new Float32Array(n * k) };
   each.fill(0);
   for (let i = 0; i < values.length; i++) {
-    const place = rows[i] * k + each[rows[i]]++;
-    chosen.index[place] = latents[i];
+    const row = at[2 * i], place = row * k + each[row]++;
+    chosen.index[place] = latent[i];
     chosen.value[place] = values[i];
   }
-  return { places, value, latent: engine.tensor(latents, [latents.length]), chosen };
-};
+  return { chosen, latent };
+}

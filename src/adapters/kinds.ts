@@ -45,9 +45,12 @@ export type Selector = (ranks: Ranks) => Selection;
 
 /** The losses of a selection, from each level's FVU. */
 export function lossesOf({ weights, main, chosen }: Selection, fvus: ArrayLike<number>): Omit<Losses, "aux"> {
+  return { ...lossOf(weights, main, fvus), l0: meanActive(chosen), chosen };
+}
+
+export function lossOf(weights: number[], main: number, fvus: ArrayLike<number>): Pick<Losses, "fvu" | "extra"> {
   const fvu = fvus[main];
-  const extra = weights.length === 1 ? 0 : weights.reduce((sum, weight, l) => sum + weight * fvus[l], -fvu);
-  return { fvu, extra, l0: meanActive(chosen), chosen };
+  return { fvu, extra: weights.length === 1 ? 0 : weights.reduce((sum, weight, l) => sum + weight * fvus[l], -fvu) };
 }
 
 /** The selector is to be called inside `tidy`. */

@@ -61,6 +61,7 @@ export function loadOps({ device }: Engine, file = OPS): Ops {
 }
 
 function load(device: Engine["device"], file: string): Ops {
+  if (device === "wasm" || device === "js") return { why: "they are made for TensorFlow, which does not compute here" };
   if (device !== "cpu") return { why: "TensorFlow runs on a GPU, and they are made for the CPU" };
   const remedy = "run `npm run setup` (in a clone) or `npx saelab setup`";
   if (!existsSync(file)) return { why: `${file} was not built: ${remedy}` };

@@ -1,3 +1,4 @@
+import { MemoryError } from "../core/errors";
 import { auxiliary } from "../core/schedule";
 import { partsOf, sizesOf, TINY, type Parameter, type Parameters, type StateSizes, type StepState } from "../core/trained";
 import type { Sparse } from "../core/types";
@@ -6,6 +7,7 @@ import { checkBatch, meanActive } from "./batch";
 import { inference } from "./inference";
 import { bandwidthOf, L0_WEIGHT, THRESHOLD_SPEED } from "./jumprelu";
 import { movedThreshold } from "./kinds";
+import { memoryErrorOf } from "./outofmemory";
 import type { Losses, StepNow, UpdateOptions } from "./step";
 import { BETA1, BETA2, EPSILON, type Engine } from "./tensorflow";
 
@@ -163,6 +165,16 @@ export function plainStep(engine: Engine, initial: StepState): StepNow {
     return { fvu, aux, extra, l0: meanActive(chosen), chosen, gradient };
   };
 
+  /** @throws MemoryError in place of what TF.js throws for want of memory */
+  const typed = (intact: () => boolean, body: () => void): void => {
+    try {
+      body();
+    } catch (error) {
+      const memory = memoryErrorOf("the plain step", error);
+      throw memory ? new MemoryError(memory.message, { intact: intact(), bytes: memory.bytes, cause: error }) : error;
+    }
+  };
+
   const now = (): StateSizes => ({ ...sizesOf(initial), steps, ...(threshold === undefined ? {} : { threshold }) });
   const state = (): StepState => ({
     ...now(), parameters: parameters(P), m: parameters(M), v: parameters(V),
@@ -174,19 +186,20 @@ export function plainStep(engine: Engine, initial: StepState): StepNow {
     ...inference(engine, state),
     gradients: (x, options = {}) => {
       let result: (Losses & { gradient: Parameters }) | undefined;
-      tf.tidy(() => {
+      typed(() => true, () => tf.tidy(() => {
         const { gradient, ...losses } = backward(x, options);
         result = { ...losses, gradient: parameters(gradient) };
-      });
+      }));
       return result!;
     },
     ...atOnce((x, options) => {
-      let losses: Losses | undefined;
-      tf.tidy(() => {
+      let losses: Losses | undefined, moved = false;
+      typed(() => !moved, () => tf.tidy(() => {
         const { gradient, ...rest } = backward(x, options);
         losses = rest;
         const along = tf.sum(tf.mul(gradient.wDec, P.wDec), 1, true);
         gradient.wDec = tf.sub(gradient.wDec, tf.mul(along, P.wDec));
+        moved = true;
         steps++;
         const positive = rest.chosen.value.filter((v) => v > 0);
         if (kind === "batchtopk" || kind === "matryoshka") threshold = movedThreshold(threshold, positive.length ? positive.reduce((a, b) => Math.min(a, b)) : undefined);
@@ -198,7 +211,7 @@ export function plainStep(engine: Engine, initial: StepState): StepNow {
           P[name].assign(tf.sub(P[name], tf.mul(tf.div(mean, root), options.learningRate * (name === "logThreshold" ? THRESHOLD_SPEED : 1))));
         }
         P.wDec.assign(tf.mul(P.wDec, tf.rsqrt(tf.add(tf.sum(tf.square(P.wDec), 1, true), TINY))));
-      });
+      }));
       return losses!;
     }, latents),
     sizes: now,

@@ -15,6 +15,8 @@ export interface Prepared {
   variance: number; // V = Σ‖y − ȳ‖²
   we: Id; // [W_enc | b_enc | 0 …]
   wd: Id;
+  /** Rows encoded at a time. */
+  most: number;
 }
 
 export interface Gradients extends RowGradients {
@@ -30,7 +32,7 @@ export interface Gradients extends RowGradients {
 
 /** To be called inside `tidy`. */
 export function rankedGradients(
-  engine: Engine, state: StateSizes, { n, xa, goal, variance, we, wd }: Prepared, select: Selector, choice: Choice,
+  engine: Engine, state: StateSizes, { n, xa, goal, variance, we, wd, most }: Prepared, select: Selector, choice: Choice,
 ): Gradients {
   const { d, dOut, latents, k } = state;
   const { K, encode, groupMax, decode } = forward(engine);
@@ -39,16 +41,18 @@ export function rankedGradients(
     n,
     largest: (count, some) => {
       const rows = some ? K.gather(xa, engine.tensor(some, [some.length])) : xa;
-      return encode(rows, we, { n: some?.length ?? n, d, latents, k: count }, groupsFor(count));
+      return encode(rows, we, { n: some?.length ?? n, d, latents, k: count }, groupsFor(count), most);
     },
-    groups: () => groupMax(xa, we, { n, latents, k }),
+    groups: () => groupMax(xa, we, { n, d, latents, k }, most),
   });
   const { value, columns, weights, main, least } = selection;
   const L = weights.length;
   const scales = weights.map((weight) => (2 * weight) / variance);
   const places = L > 1 ? engine.tensor(placesOf(selection, n), [n, L, columns]) : undefined;
   const sizes = { n, d: dOut, k: columns, chunk: choice.chunk };
-  const decoded = decode(selection, wd, goal, places === undefined ? scales[0] : { scales, places }, sizes);
+  const decoded = places === undefined
+    ? decode(selection, wd, goal, K.scalar(scales[0]), sizes)
+    : decode(selection, wd, goal, engine.tensor(Float32Array.from(scales), [1, L, 1]), sizes, { count: L, places, rows: "each its own" });
   const { e } = decoded; // of each level its own
   const g = K.reluGrad(decoded.g, value);
   const byLevel = K.reshape(e, [n, L, dOut]);

@@ -15,9 +15,9 @@ import { decodeRows, encodeChunks, encodeRows, PADDING, withBias } from "./coder
 import { requireSpace, writeAtomic } from "./files";
 import { fusedKernels, fusedOps } from "./fusedstep";
 import { DISPLAY, inCell, type Shown } from "./show";
-import { kernels, tensorflow, type Engine, type Id } from "./tensorflow";
+import { kernels, tensorflow, withoutTensorflow, type Engine, type Id } from "./tensorflow";
 
-/** An SAE as a value: encode and decode on TensorFlow, written to a folder. */
+/** An SAE as a value: encode and decode on TensorFlow, or what is in its place, written to a folder. */
 
 /** Our own file beside a format's two: where the SAE comes from, and how training went. */
 export const CARD = "saelab.json";
@@ -69,12 +69,17 @@ export function saeValue(weights: SaeWeights, { hook, card = {}, curve, stored }
   const count = `${latents.toLocaleString("en")} latents`;
   const what = plain ? `A top-${k} SAE of ${count}` : `${describeKind(weights).replace(/^a/, "A")}, ${count}`;
   const { withoutFused } = card;
-  const slower = typeof withoutFused === "string" ? ` Trained by TensorFlow's own kernels, without the fused ops: ${withoutFused}.` : "";
-  const line = `${what}, rows of width ${d}${hook ? `, for ${hook}` : ""}. evaluate(sae, store) measures it.${slower}`;
-  Object.defineProperty(sae, inspect.custom, { value: () => line, enumerable: false, configurable: true }); // in lists and errors, whose thousands of numbers nobody reads
+  const trained = card.device === "wasm" ? " Trained without TensorFlow, in one thread."
+    : typeof withoutFused === "string" ? ` Trained by TensorFlow's own kernels, without the fused ops: ${withoutFused}.` : "";
+  const line = (): string => {
+    const instead = withoutTensorflow();
+    const encodes = instead ? ` It encodes without TensorFlow, several times as slowly: ${instead.why}.` : "";
+    return `${what}, rows of width ${d}${hook ? `, for ${hook}` : ""}. evaluate(sae, store) measures it.${trained}${encodes}`;
+  };
+  Object.defineProperty(sae, inspect.custom, { value: line, enumerable: false, configurable: true }); // in lists and errors, whose thousands of numbers nobody reads
   return inCell(sae, () => {
     const measured = (card.preflight as Partial<Shown> | undefined)?.[DISPLAY]?.() as Record<string, string> | undefined; // not of a card that was read from a file
-    return measured ? { "text/plain": `${line}\n${measured["text/plain"]}`, "text/html": `<p>${escapeHtml(line)}</p>${measured["text/html"]}` } : { "text/plain": line };
+    return measured ? { "text/plain": `${line()}\n${measured["text/plain"]}`, "text/html": `<p>${escapeHtml(line())}</p>${measured["text/html"]}` } : { "text/plain": line() };
   });
 }
 

@@ -1,18 +1,19 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { availableParallelism, tmpdir } from "node:os";
+import { availableParallelism, cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import type { Device, Missing } from "../core/device";
-import type { HarvestSpeed, Measured, Speeds, TrainingSpeed } from "../core/doctorspeeds";
+import type { HarvestSpeed, Measured, Meanwhile, Speeds, TrainingSpeed } from "../core/doctorspeeds";
 import { expectedTensors, readArchitecture } from "../core/families";
 import { random } from "../core/random";
 import { writeSafetensors } from "../core/safetensors";
-import { choiceFor, withMoments } from "./choice";
-import { fusedOps, fusedStep } from "./fusedstep";
 import { harvest } from "./harvest";
 import { openModel } from "./open";
-import { freshState, stockStep, type Step, type StepState } from "./step";
-import { kernels, tensorflow, type Engine } from "./tensorflow";
+import { freshState, type Step, type StepState } from "./step";
+import { kernels, tensorflow } from "./tensorflow";
+import { stepFor } from "./trainstep";
+import { planSae, planShared } from "./trainplan";
+import { openWebGpu } from "./webgpu";
 
 /** What the doctor times: a product, a training step, a harvest, at sizes that are the same everywhere. Each runs in a process of its own. */
 
@@ -20,10 +21,15 @@ export interface SpeedOptions {
   device: Device;
   /** How long a part may measure. */
   seconds: number;
+  /** Tests take smaller ones. */
+  sizes?: Sizes;
+  product?: number;
 }
 
+type Sizes = Record<"d" | "latents" | "k" | "batch", number>;
+
 /** A first SAE on SmolLM2-135M's activations; of a card's size on a card; a demo where TF.js computes alone. */
-const SIZES: Record<Device, { d: number; latents: number; k: number; batch: number }> = {
+const SIZES: Record<Device, Sizes> = {
   cpu: { d: 576, latents: 4608, k: 32, batch: 1024 },
   cuda: { d: 1536, latents: 16_384, k: 32, batch: 4096 },
   webgpu: { d: 1536, latents: 16_384, k: 32, batch: 4096 },
@@ -32,9 +38,9 @@ const SIZES: Record<Device, { d: number; latents: number; k: number; batch: numb
 
 const PRODUCT: Record<Device, number> = { cpu: 1024, cuda: 4096, webgpu: 4096, wasm: 256 };
 
-export async function measureTraining({ device, seconds }: SpeedOptions): Promise<Pick<Speeds, "matmul" | "training">> {
-  const matmul = await measured(async () => matmulSpeed(tensorflow(), device, seconds / 5));
-  return { matmul, training: await measured(() => trainingSpeed(device, seconds)) };
+export async function measureTraining({ device, seconds, sizes = SIZES[device], product = PRODUCT[device] }: SpeedOptions): Promise<Pick<Speeds, "matmul" | "training">> {
+  const matmul = await measured(() => (device === "webgpu" ? webgpuProduct(product, seconds / 5) : engineProduct(device, product, seconds / 5)));
+  return { matmul, training: await measured(() => meanwhile(() => trainingSpeed(device, sizes, seconds))) };
 }
 
 async function measured<T>(work: () => Promise<T>): Promise<Measured<T>> {
@@ -43,6 +49,15 @@ async function measured<T>(work: () => Promise<T>): Promise<Measured<T>> {
   } catch (error) {
     return { there: false, why: String((error as Error).message).split("\n")[0] } satisfies Missing;
   }
+}
+
+/** What other programs took of the processors while `work` ran, in threads. */
+async function meanwhile<T>(work: () => Promise<T>): Promise<T & Meanwhile> {
+  const busy = (): number => cpus().reduce((sum, { times: { user, nice, sys, irq } }) => sum + user + nice + sys + irq, 0) / 1000;
+  const before = busy(), own = process.cpuUsage(), begun = performance.now();
+  const result = await work();
+  const { user, system } = process.cpuUsage(own);
+  return { ...result, others: Math.max(0, (busy() - before - (user + system) / 1e6) / ((performance.now() - begun) / 1000)) };
 }
 
 const median = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1];
@@ -59,10 +74,12 @@ async function timed(body: () => unknown, seconds: number): Promise<number> {
   return median(times);
 }
 
+type Product = Omit<Speeds["matmul"] & { there: true }, "there">;
+
 /** Products of square matrices, 2·n³ operations each; a number of each is read, as a card works on by itself. */
-async function matmulSpeed(engine: Engine, device: Device, seconds: number): Promise<(Speeds["matmul"] & { there: true })> {
+async function engineProduct(device: Device, n: number, seconds: number): Promise<Product> {
+  const engine = tensorflow();
   const K = kernels(engine);
-  const n = PRODUCT[device];
   const rng = random(0);
   const data = Float32Array.from({ length: n * n }, () => rng.uniform() - 0.5);
   const [a, b] = [engine.tensor(data, [n, n]), engine.tensor(data.slice(), [n, n])];
@@ -77,8 +94,26 @@ async function matmulSpeed(engine: Engine, device: Device, seconds: number): Pro
   };
   const float32 = await rate("f32");
   const half = engine.device === "cpu" || engine.device === "cuda" ? { bfloat16: await rate("bf16") } : {};
-  const name = engine.device === "cpu" || engine.device === "cuda" ? `TensorFlow ${engine.version}` : `TF.js ${engine.version}`;
-  return { there: true, device, name, threads: availableParallelism(), n, float32, ...half };
+  const name = engine.device === "cpu" || engine.device === "cuda" ? "TensorFlow" : "TF.js";
+  return { device, name, threads: availableParallelism(), n, float32, ...half };
+}
+
+/** The product of TF.js' WebGPU backend, on the device that trains. The backend is this process's own: a child's, which does nothing else. */
+async function webgpuProduct(n: number, seconds: number): Promise<Product> {
+  const { device } = await openWebGpu();
+  const tf = require("@tensorflow/tfjs-core") as typeof import("@tensorflow/tfjs-core");
+  const { WebGPUBackend } = require("@tensorflow/tfjs-backend-webgpu") as typeof import("@tensorflow/tfjs-backend-webgpu");
+  Object.defineProperty(globalThis, "navigator", { value: { gpu: device }, configurable: true }); // the backend asks whether there is any
+  if (tf.findBackendFactory("webgpu")) tf.removeBackend("webgpu"); // its kernels go by this name
+  tf.registerBackend("webgpu", () => new WebGPUBackend(device));
+  await tf.setBackend("webgpu");
+  const [a, b] = [0, 1].map((seed) => tf.randomUniform<import("@tensorflow/tfjs-core").Rank.R2>([n, n], -0.5, 0.5, "float32", seed));
+  const time = await timed(async () => {
+    const read = tf.tidy(() => tf.slice(tf.matMul(a, b), [0, 0], [1, 1]));
+    await read.data();
+    read.dispose();
+  }, seconds);
+  return { device: "webgpu", name: "TF.js' WebGPU", threads: availableParallelism(), n, float32: (2 * n ** 3) / time };
 }
 
 /** An SAE's state with random weights. */
@@ -90,22 +125,21 @@ function startOf({ d, latents, k }: { d: number; latents: number; k: number }): 
   return initial;
 }
 
-/** The step that a training of these sizes takes with `step: "auto"`. */
-async function stepOn(sizes: (typeof SIZES)[Device]): Promise<Step> {
-  const engine = tensorflow();
-  const fused = fusedOps(engine);
-  const choice = withMoments(await choiceFor(engine, sizes, undefined, "id" in fused ? fused.id : undefined), { ...sizes, dOut: sizes.d });
-  return choice.step === "fused" ? fusedStep(engine, startOf(sizes), choice) : stockStep(engine, startOf(sizes), choice);
+/** The step that a training of these sizes takes where nobody says which. */
+async function stepOn(device: Device, sizes: Sizes): Promise<Step> {
+  const { d, latents, k, batch } = sizes;
+  const plan = planSae({ latents, k }, planShared({ tokens: batch, batch }, undefined, "rows"), [{ hook: "rows", width: d }]);
+  const gpu = device === "webgpu" ? { gpu: await openWebGpu() } : {};
+  return (await stepFor(tensorflow(), plan, startOf(sizes), undefined, undefined, gpu)).step;
 }
 
 /** Whole updates on random rows, of two batch sizes in turns: what a step costs by itself, and what a row adds. */
-async function trainingSpeed(device: Device, seconds: number): Promise<TrainingSpeed> {
-  const sizes = SIZES[device];
+async function trainingSpeed(device: Device, sizes: Sizes, seconds: number): Promise<Omit<TrainingSpeed, "others">> {
   const { d, batch } = sizes;
   const rng = random(1);
   const rows = Float32Array.from({ length: batch * d }, () => rng.normal());
   const few = rows.slice(0, rows.length / 4);
-  const step = await stepOn(sizes);
+  const step = await stepOn(device, sizes);
   try {
     const updates = async (x: Float32Array): Promise<void> => {
       for (let i = 0; i < step.stride; i++) step.send(x, { learningRate: 1e-3 });
@@ -163,7 +197,7 @@ export async function measureHarvest({ device, seconds }: SpeedOptions): Promise
   const scratch = mkdtempSync(join(tmpdir(), "saelab-doctor-"));
   try {
     const parameters = writeModel(join(scratch, "model"));
-    const model = await openModel(join(scratch, "model"));
+    const model = await openModel(join(scratch, "model"), { device: device === "wasm" ? "cpu" : device });
     const rng = random(3);
     const texts = (count: number) => Array.from({ length: count }, (_, i) => ({
       id: `${i}`, text: Array.from({ length: LENGTH }, () => String.fromCharCode(97 + rng.below(26))).join(""), spans: [],
@@ -179,9 +213,9 @@ export async function measureHarvest({ device, seconds }: SpeedOptions): Promise
       await run(8, "warm");
       const first = await run(16, "first");
       const count = Math.max(16, Math.min(4096, Math.round((16 * seconds) / first)));
-      const time = await run(count, "counted");
-      const shape = `random weights, ${MODEL.num_hidden_layers} blocks of SmolLM2-135M's shape`;
-      return { there: true, device, model: shape, parameters, hook: HOOK, tokens: count * LENGTH, tokensPerSecond: (count * LENGTH) / time };
+      const { time, others } = await meanwhile(async () => ({ time: await run(count, "counted") }));
+      const shape = `${MODEL.num_hidden_layers} blocks like SmolLM2-135M's`;
+      return { there: true, device, model: shape, parameters, hook: HOOK, tokens: count * LENGTH, tokensPerSecond: (count * LENGTH) / time, others };
     } finally {
       await model.close();
     }

@@ -15,7 +15,7 @@ const SHOWN_ROWS = 20;
 /**
  * Rows as a danfojs DataFrame. From then on every DataFrame of this process shows itself in a cell, those that its
  * methods return too, and sorts what is not there last.
- * @throws EngineError if TensorFlow, which danfojs computes with, cannot be loaded
+ * @throws EngineError if neither TensorFlow nor TF.js, which danfojs computes with, can be loaded
  */
 export function dataFrame(rows: (number | string)[][], columns: string[]): DataFrame {
   tensorflow(); // first: sets back what old TF.js needs of newer Node versions

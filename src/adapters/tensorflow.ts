@@ -1,5 +1,11 @@
-import { EngineError } from "../core/errors";
+import { EngineError, OptionError } from "../core/errors";
 import { fromBfloat16, toBfloat16 } from "../core/safetensors";
+import { DT, type Dtype } from "./dtype";
+import { prepareEnvironment } from "./environment";
+import { memoryErrorOf } from "./outofmemory";
+import { portableBinding, type PortableDevice } from "./portable";
+
+export { DT, type Dtype } from "./dtype";
 
 /**
  * Finds TensorFlow, names it, and runs its kernels by name.
@@ -12,15 +18,11 @@ import { fromBfloat16, toBfloat16 } from "../core/safetensors";
 /** A tensor that the binding holds. */
 export type Id = number & { readonly tensor: unique symbol };
 
-/** TensorFlow's own numbers of the dtypes used here (tensorflow/core/framework/types.proto). */
-export const DT = { f32: 1, f64: 2, i32: 3, i64: 9, bool: 10, bf16: 14, variant: 21 } as const;
-export type Dtype = (typeof DT)[keyof typeof DT];
-
 /** What a kernel wants to know besides its inputs: { type } is a dtype, { shape } a shape; a number is an integer. */
 export type Attributes = Record<string, number | boolean | string | { type: Dtype } | { shape: number[] }>;
 
-/** The part of the native binding that is used. */
-interface Binding {
+/** The part of the native binding that is used; portable.ts has another one without TensorFlow. */
+export interface Binding {
   TF_Version: string;
   TF_ATTR_STRING: number;
   TF_ATTR_INT: number;
@@ -38,15 +40,21 @@ interface Binding {
 type TfModule = typeof import("@tensorflow/tfjs-node-gpu");
 
 export interface Engine {
+  /** TF.js, with TensorFlow underneath where the device is "cpu" or "cuda". */
   tf: TfModule;
-  /** Version of the TensorFlow underneath, such as "2.21.0". */
+  /** Version of the TensorFlow underneath, such as "2.21.0"; without one, of TF.js. */
   version: string;
-  device: "cpu" | "cuda";
+  /** What computes, for messages and for what is remembered of a machine: "TensorFlow 2.21.0", "WebAssembly". */
+  name: string;
+  /** "wasm" and "js": one thread, without TensorFlow (portable.ts). */
+  device: "cpu" | "cuda" | PortableDevice;
+  /** Why it is not TensorFlow, where it is not. */
+  instead?: Instead;
   /** Uploads an array. On the CPU the memory may be shared: the array must not change while the tensor lives. */
   tensor(data: Float32Array | Int32Array, shape: number[]): Id;
   /** The same, for a tensor that stays when the `tidy` around it ends: until it is freed. */
   lasting(data: Float32Array | Int32Array, shape: number[]): Id;
-  /** Runs a kernel. @throws EngineError with the kernel's name */
+  /** Runs a kernel. @throws EngineError with the kernel's name; MemoryError where its memory could not be had */
   run(name: string, attributes: Attributes, inputs: Id[], outputs?: number): Id[];
   /** A copy of a tensor's values. */
   floats(id: Id): Float32Array;
@@ -61,27 +69,54 @@ export interface Engine {
   live(): number;
 }
 
+/** What TensorFlow's place was taken for. */
+export interface Instead {
+  why: string;
+  /** Where something helps. */
+  cure?: string;
+}
+
 const REMEDY = "Run `npm run setup`: it installs TensorFlow into .venv and builds the binding against it (make and g++ are needed).";
 
 let engine: Engine | undefined;
 
 /**
- * The one TensorFlow of this process, loaded on first use.
- * @throws EngineError when the binding is missing or TF.js fell back to another backend
+ * The one TensorFlow of this process, loaded on first use; where it does not load, WebAssembly in its place, which is said once on
+ * stderr. SAELAB_ENGINE=cpu takes TensorFlow on the processor or nothing, wasm and js do without it.
+ * @throws EngineError when TensorFlow was asked for and is not there; OptionError when SAELAB_ENGINE is none of these
  */
 export function tensorflow(): Engine {
   return (engine ??= load());
 }
 
+/** Why it is not TensorFlow that computes in this process; undefined while nothing was computed. */
+export const withoutTensorflow = (): Instead | undefined => engine?.instead;
+
 function load(): Engine {
-  // Removed in Node 23; TF.js 4.22 still calls them.
-  const util = require("node:util") as Record<string, unknown>;
-  util.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
-  util.isArray ??= Array.isArray;
-  // Read by libtensorflow when it is loaded: oneDNN's products are up to 1.4 times as fast, and level 2 keeps start-up
-  // notices off stderr.
-  process.env.TF_ENABLE_ONEDNN_OPTS ??= "1";
-  process.env.TF_CPP_MIN_LOG_LEVEL ??= "2";
+  const asked = process.env.SAELAB_ENGINE || undefined;
+  switch (asked) {
+    case undefined: break;
+    case "cpu":
+      process.env.CUDA_VISIBLE_DEVICES = "-1"; // read by TensorFlow when it is loaded
+      return native();
+    case "wasm": case "js": return portable(asked, { why: `SAELAB_ENGINE=${asked} asks for it` });
+    default: throw new OptionError(`SAELAB_ENGINE: expected cpu, wasm or js, found ${JSON.stringify(asked)}. Leave it unset for the best that there is.`);
+  }
+  try {
+    return native();
+  } catch (error) {
+    if (!(error instanceof EngineError)) throw error;
+    const made = process.platform === "linux" && process.arch === "x64";
+    return portable("wasm", {
+      why: made ? error.message.replace(` ${REMEDY}`, "").replace(/\.+$/, "") : `TensorFlow's binding is made on Linux x64 only, this is ${process.platform} ${process.arch}`,
+      ...(made ? { cure: "npx saelab setup" } : {}),
+    });
+  }
+}
+
+function native(): Engine {
+  old();
+  prepareEnvironment();
   let tf: TfModule;
   try {
     tf = require("@tensorflow/tfjs-node-gpu") as TfModule;
@@ -94,16 +129,48 @@ function load(): Engine {
   return engineOf(tf, (tf.backend() as unknown as { binding: Binding }).binding);
 }
 
-const firstLine = (error: unknown, without = /^/): string => String((error as Error)?.message ?? error).replace(without, "").split("\n")[0];
+/** What TF.js 4.22 still calls and Node 23 removed. */
+function old(): void {
+  const util = require("node:util") as Record<string, unknown>;
+  util.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
+  util.isArray ??= Array.isArray;
+}
 
-function engineOf(tf: TfModule, binding: Binding): Engine {
+/** Kernels of portable.ts; TF.js, which danfojs and the reference of the training step want, on its own backend in JavaScript. */
+function portable(device: PortableDevice, instead: Instead): Engine {
+  old();
+  const tf = require("@tensorflow/tfjs") as TfModule;
+  void tf.setBackend("cpu"); // at once, as nothing is to be loaded for it
+  if (tf.getBackend() !== "cpu") throw new EngineError(`TensorFlow.js: expected its backend "cpu", found "${tf.getBackend()}". Import saelab before another package that loads TensorFlow.js.`);
+  (tf.backend() as unknown as { firstUse: boolean }).firstUse = false; // or it recommends another package at length
+  const made = engineOf(tf, portableBinding(device), device, instead);
+  const { why, cure } = instead;
+  process.stderr.write(`saelab: ${made.name} computes instead of TensorFlow, in one thread and several times as slowly: ${why}.${cure ? ` To have it: ${cure}` : ""}\n`);
+  return made;
+}
+
+const firstLine = (error: unknown, without = /^/): string => String((error as Error)?.message ?? error).replace(without, "").split("\n")[0];
+const STATUS = /^Invalid TF_Status: \d+\s+Message: /;
+
+/** @param device of a binding that is not TensorFlow's own */
+export function engineOf(tf: TfModule, binding: Binding, device?: PortableDevice, instead?: Instead): Engine {
+  const name = device ? { wasm: "WebAssembly", js: "JavaScript" }[device] : `TensorFlow ${binding.TF_Version}`;
   const scopes: Set<Id>[] = [];
   const lasting = new Set<Id>();
   const keep = (id: number): Id => {
     scopes.at(-1)?.add(id as Id);
     return id as Id;
   };
-  const upload = (data: Float32Array | Int32Array, shape: number[]): Id => binding.createTensor(shape, data instanceof Int32Array ? DT.i32 : DT.f32, data) as Id;
+  /** @throws MemoryError in place of what the binding throws for want of memory */
+  const typed = <T>(what: string, body: () => T): T => {
+    try {
+      return body();
+    } catch (error) {
+      throw memoryErrorOf(`${name}, ${what}`, error) ?? new EngineError(`${name}, ${what}: ${firstLine(error, STATUS)}`);
+    }
+  };
+  const upload = (data: Float32Array | Int32Array, shape: number[]): Id =>
+    typed(`a tensor [${shape.join(", ")}]`, () => binding.createTensor(shape, data instanceof Int32Array ? DT.i32 : DT.f32, data) as Id);
   const attribute = (name: string, value: Attributes[string]) => {
     switch (typeof value) {
       case "boolean": return { name, type: binding.TF_ATTR_BOOL, value };
@@ -121,24 +188,22 @@ function engineOf(tf: TfModule, binding: Binding): Engine {
   };
   return {
     tf,
-    version: binding.TF_Version,
-    device: binding.isUsingGpuDevice() ? "cuda" : "cpu",
+    version: device ? tf.version.tfjs : binding.TF_Version,
+    name,
+    device: device ?? (binding.isUsingGpuDevice() ? "cuda" : "cpu"),
+    ...(instead ? { instead } : {}),
     tensor: (data, shape) => keep(upload(data, shape)),
     lasting(data, shape) {
       const id = upload(data, shape);
       lasting.add(id);
       return id;
     },
-    run(name, attributes, inputs, outputs = 1) {
-      try {
-        const encoded = Object.entries(attributes).map(([key, value]) => attribute(key, value));
-        return binding.executeOp(name, encoded, inputs, outputs).map((out) => keep(out.id));
-      } catch (error) {
-        throw new EngineError(`TensorFlow ${binding.TF_Version}, kernel ${name}: ${firstLine(error, /^Invalid TF_Status: \d+\s+Message: /)}`);
-      }
-    },
-    floats: (id) => binding.tensorDataSync(id) as Float32Array,
-    ints: (id) => binding.tensorDataSync(id) as Int32Array,
+    run: (kernel, attributes, inputs, outputs = 1) => typed(`kernel ${kernel}`, () => {
+      const encoded = Object.entries(attributes).map(([key, value]) => attribute(key, value));
+      return binding.executeOp(kernel, encoded, inputs, outputs).map((out) => keep(out.id));
+    }),
+    floats: (id) => typed("reading a tensor", () => binding.tensorDataSync(id) as Float32Array),
+    ints: (id) => typed("reading a tensor", () => binding.tensorDataSync(id) as Int32Array),
     free,
     tidy(body) {
       const scope = new Set<Id>();
@@ -182,11 +247,15 @@ export function kernels(engine: Engine) {
     add: binary("AddV2"),
     sub: binary("Sub"),
     squaredDifference: binary("SquaredDifference"),
-    addInts: binary("AddV2", DT.i32),
-    subInts: binary("Sub", DT.i32),
-    mulInts: binary("Mul", DT.i32),
-    divideInts: binary("FloorDiv", DT.i32),
-    negateInts: (x: Id): Id => run("Neg", { T: i32 }, [x])[0],
+    divide: binary("RealDiv"),
+    /** Arithmetic of whole numbers. */
+    whole: (type: Dtype) => ({
+      add: binary("AddV2", type), sub: binary("Sub", type), mul: binary("Mul", type), divide: binary("FloorDiv", type),
+      negate: (x: Id): Id => run("Neg", { T: { type } }, [x])[0],
+    }),
+    greater: (a: Id, b: Id): Id => run("Greater", { T: f32 }, [a, b])[0],
+    /** a where `condition`, else b; scalars are spread. */
+    select: (condition: Id, a: Id, b: Id): Id => run("SelectV2", { T: f32 }, [condition, a, b])[0],
     /** gradient where y > 0, else 0: what ReLU lets through. */
     reluGrad: (gradient: Id, y: Id): Id => run("ReluGrad", { T: f32 }, [gradient, y])[0],
     cast: (x: Id, from: Dtype, to: Dtype): Id => run("Cast", { SrcT: { type: from }, DstT: { type: to }, Truncate: false }, [x])[0],
@@ -196,26 +265,39 @@ export function kernels(engine: Engine) {
     reshape: (x: Id, shape: number[], dtype: Dtype = DT.f32): Id => run("Reshape", { T: { type: dtype }, Tshape: i32 }, [x, ints(...shape)])[0],
     slice: (x: Id, begin: number[], size: number[], dtype: Dtype = DT.f32): Id =>
       run("Slice", { T: { type: dtype }, Index: i32 }, [x, ints(...begin), ints(...size)])[0],
-    concat: (parts: Id[], axis: number): Id => run("ConcatV2", { N: parts.length, T: f32, Tidx: i32 }, [...parts, int(axis)])[0],
+    concat: (parts: Id[], axis: number, dtype: Dtype = DT.f32): Id =>
+      run("ConcatV2", { N: parts.length, T: { type: dtype }, Tidx: i32 }, [...parts, int(axis)])[0],
+    /** Side by side, along a new axis. */
+    pack: (parts: Id[], axis: number, dtype: Dtype): Id => run("Pack", { N: parts.length, T: { type: dtype }, axis }, parts)[0],
+    /** The numbers of a vector. */
+    unpack: (x: Id, count: number): Id[] => run("Unpack", { num: count, T: f32, axis: 0 }, [x], count),
     /** Rows of x [n, …] at `index`; with batchDims 1, of each batch row its own. */
-    gather: (x: Id, index: Id, { batchDims = 0, dtype = DT.f32 as Dtype } = {}): Id =>
-      run("GatherV2", { batch_dims: batchDims, Tparams: { type: dtype }, Tindices: i32, Taxis: i32 }, [x, index, int(batchDims)])[0],
+    gather: (x: Id, index: Id, { batchDims = 0, dtype = DT.f32 as Dtype, indices = DT.i32 as Dtype } = {}): Id =>
+      run("GatherV2", { batch_dims: batchDims, Tparams: { type: dtype }, Tindices: { type: indices }, Taxis: i32 }, [x, index, int(batchDims)])[0],
     sum: (x: Id, axes: number[], keepDims = false): Id => run("Sum", { T: f32, Tidx: i32, keep_dims: keepDims }, [x, ints(...axes)])[0],
     max: (x: Id, axis: number, dtype: Dtype = DT.f32): Id => run("Max", { T: { type: dtype }, Tidx: i32, keep_dims: false }, [x, int(axis)])[0],
     /** Largest k of each row, larger first, ties by smaller index. */
     topK: (x: Id, k: number, dtype: Dtype = DT.f32): Id[] =>
       run("TopKV2", { T: { type: dtype }, Tk: i32, index_type: i32, sorted: true }, [x, int(k)], 2),
-    /** Of each row of x [n, columns] the k largest, and those that equal the least of them; 0 elsewhere. */
-    keepLargest(x: Id, k: number, n: number): Id {
-      const least = run("NthElement", { T: f32, reverse: true }, [x, int(k - 1)])[0];
+    /**
+     * Of each row of x [n, columns] the k largest, and those that equal the least of them; 0 elsewhere.
+     * @param zero a scalar 0, where one is at hand
+     */
+    keepLargest(x: Id, k: number, n: number, card = engine.device === "cuda", zero = scalar(0)): Id {
+      const least = card // which has no kernel for NthElement
+        ? run("Slice", { T: f32, Index: i32 }, [run("TopKV2", { T: f32, Tk: i32, index_type: i32, sorted: true }, [x, int(k)], 2)[0], ints(0, k - 1), ints(n, 1)])[0]
+        : run("NthElement", { T: f32, reverse: true }, [x, int(k - 1)])[0];
       const bound = run("Reshape", { T: f32, Tshape: i32 }, [least, ints(n, 1)])[0];
       const kept = run("GreaterEqual", { T: f32 }, [x, bound])[0];
-      return run("SelectV2", { T: f32 }, [kept, x, scalar(0)])[0];
+      return run("SelectV2", { T: f32 }, [kept, x, zero])[0];
     },
     segmentSum: (x: Id, segments: Id, count: number): Id =>
       run("UnsortedSegmentSum", { T: f32, Tindices: i32, Tnumsegments: i32 }, [x, segments, int(count)])[0],
+    /** The largest of each segment (int64); far below 0 where it has none. */
+    segmentMax: (x: Id, segments: Id, count: number): Id =>
+      run("UnsortedSegmentMax", { T: f32, Tindices: { type: DT.i64 }, Tnumsegments: i32 }, [x, segments, int(count)])[0],
     /** x with `updates` [m, w] added to its rows `index` [m, 1]. */
-    addToRows: (x: Id, index: Id, updates: Id): Id => run("TensorScatterAdd", { T: f32, Tindices: i32 }, [x, index, updates])[0],
+    addToRows: (x: Id, index: Id, updates: Id, type: Dtype = DT.i32): Id => run("TensorScatterAdd", { T: f32, Tindices: { type } }, [x, index, updates])[0],
     /**
      * Σ over rows b of values[b, i]·dense[b, :], gathered by latent index[b, i]: the transpose of a sparse [n, columns]
      * matrix with k entries a row, times dense [n, w]. → [columns, w]. Transposing the matrix first is several times as
@@ -275,15 +357,9 @@ export function kernels(engine: Engine) {
       run("DestroyResourceOp", { ignore_lookup_error: true }, [variable], 0);
       engine.free(variable);
     },
-    /**
-     * One step of Adam in place (β₁ 0.9, β₂ 0.999). TensorFlow adds ε before the bias correction, PyTorch after it: with
-     * ε·√(1 − β₂ᵗ) they agree.
-     * @param t number of this step, from 1
-     */
-    adam(variable: Id, m: Id, v: Id, gradient: Id, t: number, learningRate: number): void {
-      const hyper = [BETA1 ** t, BETA2 ** t, learningRate, BETA1, BETA2, EPSILON * Math.sqrt(1 - BETA2 ** t)].map(scalar);
-      run("ResourceApplyAdam", { T: f32, use_locking: false, use_nesterov: false }, [variable, m, v, ...hyper, gradient], 0);
-    },
+    /** One step of Adam in place. @param hyper six scalars: `adamNumbers` */
+    adam: (variable: Id, m: Id, v: Id, gradient: Id, hyper: Id[]): void =>
+      void run("ResourceApplyAdam", { T: f32, use_locking: false, use_nesterov: false }, [variable, m, v, ...hyper, gradient], 0),
   };
 }
 
@@ -300,5 +376,13 @@ const allZero = (data: Float32Array): boolean => data.every((value) => Object.is
 export const BETA1 = 0.9;
 export const BETA2 = 0.999;
 export const EPSILON = 1e-8;
+
+/**
+ * What Adam takes (β₁ 0.9, β₂ 0.999): β₁ᵗ, β₂ᵗ, the learning rate, β₁, β₂, ε. TensorFlow adds ε before the bias correction, PyTorch after
+ * it: with ε·√(1 − β₂ᵗ) they agree.
+ * @param t number of the step, from 1
+ */
+export const adamNumbers = (t: number, learningRate: number): number[] =>
+  [BETA1 ** t, BETA2 ** t, learningRate, BETA1, BETA2, EPSILON * Math.sqrt(1 - BETA2 ** t)];
 
 let variables = 0; // names must differ within the process

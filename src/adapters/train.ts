@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { rmdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import type { Device } from "../core/device";
 import { CheckpointError, InterruptError, OptionError, TrainError } from "../core/errors";
 import type { TrainingState } from "../core/trainingview";
 import type { Model, Progress, Sae, SaeFormat, Store, TrainingPoint, TrainKind } from "../core/types";
@@ -11,8 +12,9 @@ import { checkTarget } from "./saevalue";
 import { loadSae } from "./loadsae";
 import { tensorflow } from "./tensorflow";
 import { train } from "./trainloop";
+import { checkDevice, rowsFor, trainingDevice } from "./traindevice";
 import { checkStep } from "./trainstep";
-import { checkDevice, checkMemory, planSae, planShared, recipeOf, type Place, type Plan } from "./trainplan";
+import { planSae, planShared, recipeOf, type Place, type Plan } from "./trainplan";
 import type { Task } from "./trainsofar";
 import { dataOf, LIVE_OPTIONS, type LiveOptions } from "./trainsource";
 import { checkCheckpoints, openCheckpoints, type Checkpoints } from "./trainstate";
@@ -65,7 +67,12 @@ export interface SharedOptions extends LiveOptions {
   tokens?: number;
   batch?: number; // 1024 rows up to 4 million tokens; smaller for short runs
   seed?: number; // 0: same seed, machine and choice, same bits
-  device?: "auto" | "cpu" | "cuda"; // "auto": what TensorFlow was set up with
+  /**
+   * "auto": "cuda" where TensorFlow was set up for an NVIDIA card, "webgpu" on any other graphics card, else "cpu". An SAE for which
+   * WebGPU has no step, or with a `step` or `choice` of TensorFlow's, is then trained on TensorFlow's device. The card says where it was,
+   * and why on no better device. A run that goes on stays on the device where it began, unless one is said.
+   */
+  device?: "auto" | Device;
   /**
    * How often all that a run needs is put on disk, so that it may go on when it was stopped or killed: every so many steps, or
    * minutes (10). Where: `checkpoint` within the SAE's folder by default; without either there are none. false: none.
@@ -170,10 +177,14 @@ async function trainAll(source: Store | Model, saes: SaeOptions[], options: Shar
   const places = (hooks: string | string[] | undefined): Place[] => [hooks].flat().map((name) => data.place(name));
   const plans = saes.map((one) => planSae(one, shared, places(one.hook), one.target === undefined ? undefined : places(one.target)));
   const hooks = [...new Set(plans.flatMap((plan) => [...plan.hooks, ...(plan.targets ?? [])]))];
-  checkMemory(plans, data.held(hooks.reduce((sum, hook) => sum + data.place(hook).width, 0)));
   const engine = tensorflow();
-  checkDevice(options.device ?? "auto", engine);
-  saes.forEach(({ choice }, i) => checkStep(engine, plans[i], choice));
+  const device = await trainingDevice(options.device, engine);
+  saes.forEach((one, i) => {
+    checkDevice(device, plans[i], one);
+    checkStep(engine, plans[i], one.choice);
+  });
+  const held = data.held(hooks.reduce((sum, hook) => sum + data.place(hook).width, 0));
+  const rows = await rowsFor(device, engine, plans, saes, held, data.rows);
 
   const recipe = recipeOf(shared, plans, data.identity);
   const run = createHash("sha256").update(JSON.stringify(recipe)).digest("hex");
@@ -195,7 +206,7 @@ async function trainAll(source: Store | Model, saes: SaeOptions[], options: Shar
     }
     for (const [i, one] of saes.entries()) if (one.folder !== undefined) await requireSpace(one.folder, 4 * sizeOf(plans[i]) + 1e6);
     if (checkpoints) await requireSpace(checkpoints.folder, 3 * 12 * plans.reduce((sum, plan) => sum + sizeOf(plan), 0)); // two are kept while a third is written
-    const task: Task = { data, hooks, engine, saes, plans, shared, options, checkpoints, run };
+    const task: Task = { data, hooks, engine, device, saes, plans, shared, options, rows, checkpoints, run };
     const trained = await train(task);
     checkpoints?.close(true);
     return trained;

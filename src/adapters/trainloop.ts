@@ -10,6 +10,7 @@ import { collectGarbage } from "./memory";
 import type { RowSource, SourceState } from "./rows";
 import { openEventFile } from "./tensorboard";
 import type { SharedOptions, TrainFailure, TrainInterrupt } from "./train";
+import { couldBeBetter, roadOf } from "./traindevice";
 import { encodeAtMost, enduring, failed, goneBack, type Again } from "./trainfaults";
 import { teller, type Teller } from "./traintelling";
 import { keptState, startRun, type Run } from "./training";
@@ -68,7 +69,7 @@ async function attempt(task: Task, runs: Run[], tell: Teller, again: Again | und
     try {
       await prepare(data.rows === undefined ? undefined : "reading rows"); // a model tells of that by bars of its own
       source = await data.open(hooks, seed, steps * batch, kept && sourceState(kept));
-      await startRuns(task, source, kept, history, runs, prepare, again?.rows);
+      await startRuns({ task, source, kept, history, runs, tell, prepare, rows: again?.rows });
     } finally {
       kept?.close();
     }
@@ -90,15 +91,23 @@ async function attempt(task: Task, runs: Run[], tell: Teller, again: Again | und
 /** Of the largest SAE's weights. */
 const bytesOf = ({ plans }: Task): number => Math.max(...plans.map(({ latents, d, dOut }) => 4 * latents * (d + dOut)));
 
-/**
- * Fills `runs`: from a checkpoint, or from a sample of the rows.
- * @param prepare tells what is done next, and lets an interrupt in
- */
-async function startRuns(
-  { engine, saes, plans, shared, data }: Task, source: RowSource, kept: KeptState | undefined, history: History, runs: Run[], prepare: (what?: string) => Promise<void>,
-  rows?: number[],
-): Promise<void> {
+interface Starting extends Pick<Going, "task" | "source" | "history" | "runs" | "tell"> {
+  kept?: KeptState;
+  /** Tells what is done next, and lets an interrupt in. */
+  prepare(what?: string): Promise<void>;
+  /** Of each SAE, encoded at a time, where it goes on with fewer. */
+  rows?: number[];
+}
+
+/** Fills `runs`: from a checkpoint, or from a sample of the rows. */
+async function startRuns({ task, source, kept, history, runs, tell, prepare, rows }: Starting): Promise<void> {
+  const { engine, device, saes, plans, shared, data } = task;
   const name = (i: number): string => `sae-${i}`;
+  const warn = (text: string): void => {
+    history.warnings.push(text);
+    tell.remark(text);
+  };
+  if (!kept && !rows) couldBeBetter(device).forEach(warn);
   if (kept) history.resumed.push({ steps: kept.step });
   const logs: (Log | undefined)[] = [];
   for (const [i, { log }] of saes.entries()) logs.push(log === undefined ? undefined : await openLog(log, { ...plans[i] }, kept?.step ?? 0));
@@ -114,10 +123,15 @@ async function startRuns(
     await prepare(`setting the weights${which}`);
     const begin = was ? undefined : initialState(engine, plan, places(plan.hooks), places(targets));
     if (sample && i + 1 === plans.length) for (const one of sample.values()) one.centred = new Float32Array(0); // as large as W_enc
-    await prepare(`looking for the fastest step${which}`);
+    const road = await roadOf(device, engine, plan, saes[i], was?.computed);
+    if (road.remark !== undefined && !was && !rows) warn(road.remark);
+    const held = was && (was.computed.device ?? road.device) === road.device ? was.computed : undefined;
+    const most = rows?.[i] ?? held?.rowsAtOnce ?? task.rows ?? plan.batch;
+    await prepare(`${road.gpu ? `setting up ${road.gpu.name}` : "looking for the fastest step"}${which}`);
     const { tensorboard, onPoint } = saes[i];
     const events = tensorboard === undefined ? undefined : openEventFile(tensorboard, undefined, kept ? { resumedAt: kept.step + 1 } : {});
-    const { step, computed } = await stepFor(engine, plan, begin?.initial ?? keptState(kept!, name(i)), saes[i].choice, asked ? undefined : was?.computed).catch((error: unknown) => {
+    const state = begin?.initial ?? keptState(kept!, name(i));
+    const { step, computed } = await stepFor(engine, plan, state, saes[i].choice, asked ? undefined : held, { gpu: road.gpu, rows: most }).catch((error: unknown) => {
       events?.close();
       throw error;
     });
@@ -126,10 +140,10 @@ async function startRuns(
       name: name(i), plan, reads: was?.reads ?? scaled(plan.hooks), rebuilds: was?.rebuilds ?? scaled(targets),
       start: was?.start ?? { meanNorm: norm, start: { rows: begin!.fromRows, random: plan.latents - begin!.fromRows } },
       free: new Set(plan.hooks.filter((hook) => !plans.slice(i + 1).some((later) => [...later.hooks, ...later.targets ?? []].includes(hook)))),
-      step, computed, kept, onPoint, log: logs[i], events, warn: (text) => history.warnings.push(text),
+      step, computed, kept, onPoint, log: logs[i], events, warn,
     }));
-    const held = rows?.[i] ?? was?.computed.rowsAtOnce;
-    if (held !== undefined && held < plan.batch) encodeAtMost(runs[i], held);
+    if (step.rows < most) warn(`memory did not do for ${most} rows at once${which}: ${step.rows} are encoded at a time`);
+    if (step.rows < plan.batch) encodeAtMost(runs[i], step.rows);
     if (was && !isDeepStrictEqual(was.computed, runs[i].computed)) history.resumed.at(-1)!.from = was.computed;
   }
 }
@@ -247,6 +261,7 @@ async function finish(going: Going): Promise<Sae[]> {
     const sae = await saeFrom(going, run, steps);
     done.push(sae);
     run.dispose();
+    collectGarbage(bytesOf(task)); // before the weights are copied to be measured
     if (!sae) continue;
     if (options.evaluate !== false && !run.diverged) {
       await data.measure(sae, plans[i]).catch((error: Error) => // the SAE is whole all the same

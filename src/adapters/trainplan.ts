@@ -1,11 +1,13 @@
+import type { Device } from "../core/device";
 import { OptionError } from "../core/errors";
+import { fits, LEAST_ROWS, rowsThatFit, runMemory, whatFits, type Change, type Free, type RunShape } from "../core/memoryplan";
 import { defaultBatch, defaultDeadAfter, defaultLearningRate } from "../core/schedule";
 import type { TrainKind } from "../core/types";
 import { isChoice, momentsFor } from "./choice";
 import { groupings } from "./coder";
 import type { SaeOptions, SharedOptions, TrainOptions } from "./train";
 import { L0_WEIGHT } from "./jumprelu";
-import { freeMemory } from "./memory";
+import { freeOn, type FreeMemory } from "./memory";
 import type { Engine } from "./tensorflow";
 
 /** Options of a training with their defaults, checked before any work. */
@@ -150,33 +152,71 @@ export function recipeOf(shared: SharedPlan, plans: Plan[], data: Record<string,
   return { ...data, tokens, batch, seed, ...(fields.length === 1 ? fields[0] : { saes: fields.length, ...Object.fromEntries(several) }) };
 }
 
-/**
- * Parameters and moments of all SAEs; of the largest what a batch needs, with the stock step its gradients, the pre-activations
- * and their copy in the top-k; the rows held.
- * @param held bytes of rows that the source keeps
- */
-export function checkMemory(plans: Plan[], held: number): void {
-  const state = ({ d, dOut, latents, skip, moments }: Plan): number =>
-    (moments === "bf16" ? 8 : 12) * latents * (d + dOut) + 12 * (latents + dOut + (skip ? d * dOut : 0));
-  const working = ({ d, dOut, latents, k, batch, step }: Plan): number =>
-    4 * batch * (2 * (d + dOut) + 12 * k) + (step === "fused" ? 0 : 5 * batch * latents + 4 * latents * (d + dOut));
-  const needed = plans.reduce((sum, plan) => sum + state(plan), 0) + Math.max(...plans.map(working)) + held;
-  const available = freeMemory();
-  if (needed <= available) return;
-  const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
-  const [{ latents, batch, d, dOut, k }] = plans;
-  const fixed = held + 4 * batch * (2 * (d + dOut) + 12 * k);
-  const fits = Math.floor((available - fixed) / (16 * (d + dOut) + 12 + 5 * batch));
-  const remedy = plans.length > 1 ? "Train fewer SAEs at once, " : fits >= k ? `About ${fits.toLocaleString("en")} latents would fit; or ` : "Take fewer latents, ";
-  throw new OptionError(
-    `trainSae: latents ${latents}, batch ${batch}${plans.length > 1 ? ` and ${plans.length - 1} more SAEs` : ""}: expected to need at most the ${gigabytes(available)} of memory that are free, ` +
-    `found about ${gigabytes(needed)}. ${remedy}take a smaller batch, or close other programs.`);
+/** Where a training is to run, and what there is to run it with. */
+export interface Room {
+  device?: Device; // "cpu"
+  /** Different rows of the source, where that is known. */
+  rows?: number;
+  free?: FreeMemory; // of this machine, now
 }
 
-export function checkDevice(device: NonNullable<SharedOptions["device"]>, engine: Engine): void {
-  if (device === "auto" || device === engine.device) return;
-  const remedy = device === "cuda" ? "This TensorFlow has no NVIDIA GPU at hand." : "Hide the GPU before start: CUDA_VISIBLE_DEVICES=-1.";
+/** The SAEs of a pass as core/memoryplan counts them. */
+const shapes = (plans: Plan[], device: Device): RunShape[] => plans.map(({ kind, d, dOut, latents, k, widths, skip, targets, batch, step, moments, auxK }): RunShape =>
+  ({ kind, d, dOut, latents, k, widths, skip, transcoder: targets !== undefined, batch, step, moments, auxK, device }));
+
+/**
+ * Whether a pass fits into the memory that is free, before anything is begun.
+ * @param held bytes of rows that the source keeps
+ * @returns rows to encode at a time so that it does: the batch where that may be encoded at once
+ * @throws OptionError that says what is missing, who else has it where a card's driver tells, and what would fit
+ */
+export function checkMemory(plans: Plan[], held: number, { device = "cpu", rows: there, free = freeOn(device) }: Room = {}): number {
+  const run = shapes(plans, device), source = { held, rows: there };
+  const rows = rowsThatFit(run, free, source);
+  const needed = runMemory(run.map((one) => ({ ...one, rows })), source);
+  if (fits(needed, free)) return rows;
+  const [{ latents, batch }] = plans;
+  const ofCard = !free.shared && needed.card > free.card;
+  const need = free.shared ? needed.host + needed.card : ofCard ? needed.card : needed.host, has = ofCard ? free.card : free.host;
+  const largest = needed.parts.filter(({ on }) => free.shared || on === (ofCard ? "card" : "host")).slice(0, 3).map(({ what, bytes }) => `${what} ${gigabytes(bytes)}`).join(", ");
+  const also = free.told && (ofCard || free.shared) ? ` (${free.told})` : "";
   throw new OptionError(
-    `trainSae: device: expected "auto" or "${engine.device}" (what TensorFlow runs on here), found ${JSON.stringify(device)}. ` +
+    `trainSae: latents ${latents}, batch ${batch}${plans.length > 1 ? ` and ${plans.length - 1} more SAEs` : ""}: ` +
+    `expected to need at most the ${gigabytes(has)} of ${ofCard ? "the card's memory" : "memory"} that are free${also}, found about ${gigabytes(need)} (${largest}). ` +
+    remedyOf(whatFits(run, free, source), ofCard));
+}
+
+const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
+
+/** For a run that ran out of memory after all: what takes it, and what would take a quarter less, rows being cut as far as they may. */
+export function lessMemory(plans: Plan[], device: Device, held: number): string {
+  const run = shapes(plans, device), need = runMemory(run.map((one) => ({ ...one, rows: Math.min(one.batch, LEAST_ROWS) })), { held });
+  const free: Free = { host: 0.75 * need.host, card: 0.75 * need.card };
+  const [{ what, bytes }] = need.parts;
+  return `Such a run takes about ${gigabytes(need.host + need.card)} (${what} ${gigabytes(bytes)}). ${remedyOf(whatFits(run, free, { held }), need.card > 0)}`;
+}
+
+function remedyOf(changes: Change[], ofCard: boolean): string {
+  const others = ofCard ? "end what else runs on the card" : "close other programs";
+  if (!changes.length) return `Train fewer or smaller SAEs, or ${others}.`;
+  const words = changes.map(({ bytes, latents, saes, moments, ...option }) => `${
+    latents !== undefined ? `about ${latents.toLocaleString("en")} latents` : saes !== undefined ? `${saes} of the SAEs at once`
+    : moments !== undefined ? 'a choice with moments: "bf16"' : JSON.stringify(option).replace(/^\{"(\w+)":(.*)\}$/, "$1: $2")} would fit (${gigabytes(bytes)})`);
+  const text = words.join("; ");
+  return `${text[0].toUpperCase()}${text.slice(1)}; or ${others}.`;
+}
+
+/**
+ * Whether TensorFlow is on the device that was chosen. WebGPU needs it only for the start.
+ * @throws OptionError
+ */
+export function checkDevice(device: "auto" | Device, engine: Pick<Engine, "device">): void {
+  const here: Device = engine.device === "cuda" || engine.device === "cpu" ? engine.device : "wasm";
+  if (device === "auto" || device === "webgpu" || device === here) return;
+  const remedy = device === "cuda" ? "This TensorFlow has no NVIDIA GPU at hand: npx saelab doctor says why."
+    : device === "cpu" && here === "cuda" ? "Hide the GPU before start: CUDA_VISIBLE_DEVICES=-1."
+    : "SAELAB_ENGINE says which is loaded.";
+  throw new OptionError(
+    `trainSae: device: expected "auto" or "${here}" (what TensorFlow runs on here), found ${JSON.stringify(device)}. ` +
     remedy);
 }

@@ -4,6 +4,7 @@ import type { RowSource, SourceState } from "./rows";
 import { saeOf } from "./saevalue";
 import type { Engine } from "./tensorflow";
 import type { SaeOptions, SharedOptions } from "./train";
+import type { TrainingDevice } from "./traindevice";
 import type { Teller } from "./traintelling";
 import { keptWeights, type Run } from "./training";
 import type { Plan, SharedPlan } from "./trainplan";
@@ -18,6 +19,9 @@ export interface Task {
   data: TrainingData;
   hooks: string[];
   engine: Engine;
+  device: TrainingDevice;
+  /** Encoded at a time, so that it fits; all. */
+  rows?: number;
   saes: SaeOptions[];
   plans: Plan[];
   shared: SharedPlan;

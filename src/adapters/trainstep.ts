@@ -1,4 +1,6 @@
-import { OptionError } from "../core/errors";
+import type { Device } from "../core/device";
+import { MemoryError, OptionError } from "../core/errors";
+import { LEAST_ROWS } from "../core/memoryplan";
 import type { StepState } from "../core/trained";
 import { choiceFor, machine, withMoments } from "./choice";
 import type { Choice } from "./coder";
@@ -6,7 +8,10 @@ import { FUSED, fusedOps, fusedStep, requireProduct } from "./fusedstep";
 import { plainStep } from "./plainstep";
 import { stockStep, type Step } from "./step";
 import type { Engine } from "./tensorflow";
+import { deviceOf } from "./traindevice";
 import type { Plan } from "./trainplan";
+import type { Gpu } from "./webgpu";
+import { webgpuStep } from "./webgpustep";
 
 /** Which step computes a training. */
 
@@ -14,6 +19,8 @@ import type { Plan } from "./trainplan";
 export interface Computed {
   step: Step["kind"];
   choice: Choice;
+  device: Device;
+  /** As far as rounding depends on it: the processor and TensorFlow's build, or the card. */
   machine: string;
   /** Rows encoded at a time, where they are fewer than a batch. */
   rowsAtOnce?: number;
@@ -22,20 +29,37 @@ export interface Computed {
   withoutFused?: string;
 }
 
+/** On what a step is made. */
+export interface On {
+  /** Of WebGPU. */
+  gpu?: Gpu;
+  /** Rows encoded at a time; all. */
+  rows?: number;
+}
+
 /**
- * The step that was asked for, or with "auto" the faster one; a choice that was given says which step it is of.
+ * The step that was asked for, or with "auto" the faster one; a choice that was given says which step it is of. On a card through WebGPU
+ * its own.
  * @param given a choice to repeat
  * @param held what computed the run so far, where it must stay the same
- * @throws OptionError when the fused ops are asked for and not there, or what is held cannot be had
+ * @throws OptionError when the fused ops are asked for and not there, or what is held cannot be had; MemoryError of a card
  */
-export async function stepFor(engine: Engine, plan: Plan, initial: StepState, given?: Choice, held?: Computed): Promise<{ step: Step; computed: Computed }> {
+export async function stepFor(
+  engine: Engine, plan: Plan, initial: StepState, given?: Choice, held?: Computed, { gpu, rows }: On = {},
+): Promise<{ step: Step; computed: Computed }> {
+  if (gpu) {
+    if (held) requireHeld(held, gpu.name, undefined);
+    const step = await onCard(gpu, initial, plan.batch, rows);
+    return { step, computed: { step: step.kind, choice: step.choice, device: "webgpu", machine: gpu.name } };
+  }
   const fused = plan.step === "stock" || plan.step === "plain" ? { why: "not asked for" } : fusedOps(engine);
   const id = "id" in fused ? fused.id : undefined;
   if (held) requireHeld(held, machine(engine), id);
   const step = await made();
+  if (rows !== undefined && rows < plan.batch) step.rows = rows;
   const ops = step.kind === "plain" || plan.step === "stock" ? {}
     : "why" in fused ? { withoutFused: fused.why } : step.kind === "fused" ? { fusedOps: fused.id } : { withoutFused: plan.kind === "jumprelu" ? "JumpReLU has no fused step" : "measured slower for these sizes" };
-  return { step, computed: { step: step.kind, choice: step.choice, machine: machine(engine), ...ops } };
+  return { step, computed: { step: step.kind, choice: step.choice, device: deviceOf(engine), machine: machine(engine), ...ops } };
 
   async function made(): Promise<Step> {
     if ((held?.step ?? plan.step) === "plain") return plainStep(engine, initial);
@@ -43,6 +67,25 @@ export async function stepFor(engine: Engine, plan: Plan, initial: StepState, gi
     if (plan.kind === "jumprelu") return stockStep(engine, initial); // nothing is there to choose
     const choice = given ?? held?.choice ?? withMoments(plan.step === "fused" ? FUSED : await choiceFor(engine, plan, undefined, id), plan);
     return choice.step === "fused" ? fusedStep(engine, initial, choice) : stockStep(engine, initial, choice);
+  }
+}
+
+/** Rows to encode at a time after so many were too many; nothing where they are as few as they may be. */
+export function fewerRows(rows: number, batch: number): number | undefined {
+  const now = Math.min(rows, batch), next = Math.max(LEAST_ROWS, Math.ceil(now / 2));
+  return next < now ? next : undefined;
+}
+
+/** A card's memory may not do for the whole batch: then for half of it at a time, and so on. */
+async function onCard(gpu: Gpu, initial: StepState, batch: number, rows = batch): Promise<Step> {
+  for (;;) {
+    try {
+      return await webgpuStep(gpu, initial, rows < batch ? { rows } : {});
+    } catch (error) {
+      const fewer = error instanceof MemoryError ? fewerRows(rows, batch) : undefined;
+      if (fewer === undefined) throw error;
+      rows = fewer;
+    }
   }
 }
 

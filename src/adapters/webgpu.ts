@@ -29,8 +29,6 @@ export interface Gpu {
   limits: Limits;
   /** Why nothing comes from this device any more, if so. */
   lost(): DeviceLostError | undefined;
-  /** Rejects when the device is lost; never settles else. To be raced against what would then never come. */
-  whenLost: Promise<never>;
   /** The first fault since the last call that no scope had asked for: of a shader, a size, a binding. None must pass in silence. */
   fault(): EngineError | MemoryError | undefined;
 }
@@ -128,20 +126,18 @@ async function opened(): Promise<Gpu> {
   instances.set(device, gpu);
   const name = nameOf(adapter.info);
   let lost: DeviceLostError | undefined, fault: EngineError | MemoryError | undefined;
-  const whenLost = device.lost.then(({ message, reason }): never => {
+  void device.lost.then(({ message, reason }) => {
     lost = new DeviceLostError(
       `WebGPU: expected ${name} to stay, found it lost (${message.split("\n")[0] || reason}). What was on it is gone; a driver that was reset, a computation ` +
       "that took too long for it, or a card taken away do that. Go on from the last checkpoint: resume: true.");
-    throw lost;
   });
-  whenLost.catch(() => undefined); // who waits for it is told
   device.addEventListener("uncapturederror", (event) => {
     const { error } = event as GPUUncapturedErrorEvent;
     event.preventDefault(); // Dawn would print it
     fault ??= faultOf(name, error);
   });
   return {
-    device, name, software: isSoftware(adapter.info), limits: numbers(device.limits), lost: () => lost, whenLost,
+    device, name, software: isSoftware(adapter.info), limits: numbers(device.limits), lost: () => lost,
     fault() {
       const first = fault;
       fault = undefined;

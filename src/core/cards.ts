@@ -3,44 +3,42 @@
  * slot: a card is named by its UUID.
  */
 
-/** As nvidia-smi tells of it; bytes. */
+/** As nvidia-smi tells of it; bytes, where the driver tells (WSL2 does not say whose they are). */
 export interface Card {
   index: number;
   name: string;
-  uuid: string;
-  memory: number;
-  free: number;
-  processes: { pid: number; name: string; memory: number }[];
+  uuid?: string;
+  memory?: number;
+  free?: number;
+  processes: { pid: number; name: string; memory?: number }[];
 }
 
 export type FoundCards = { there: true; cards: Card[] } | { there: false; why: string };
 
 /**
- * What CUDA_VISIBLE_DEVICES is to be before TensorFlow loads, of several cards the one with the most free memory.
+ * What CUDA_VISIBLE_DEVICES is to be before TensorFlow loads: of several cards the one with the most free memory.
  * @returns no `visible` where the variable is to be left as it is; `card` that a training will run on, where that is known
  */
 export function chooseCard(found: FoundCards, env: Record<string, string | undefined>): { visible?: string; why: string; card?: Card } {
-  const set = env.CUDA_VISIBLE_DEVICES;
   if (!found.there) return { why: found.why };
-  const { cards } = found;
+  const { cards } = found, set = env.CUDA_VISIBLE_DEVICES;
   if (set !== undefined) return { why: `CUDA_VISIBLE_DEVICES is ${JSON.stringify(set)}`, card: named(cards, set) };
   if (cards.length < 2) return { why: cards.length ? "it is the only card" : "there is no card", card: cards[0] };
-  const card = cards.reduce((best, one) => (one.free > best.free ? one : best));
-  const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
-  const all = cards.map(({ index, name, free }) => `${index}: ${name}, ${gigabytes(free)}`).join("; ");
-  return { visible: card.uuid, card, why: `card ${card.index} of ${cards.length} has the most free memory (${all})` };
+  const card = cards.reduce((best, one) => ((one.free ?? 0) > (best.free ?? 0) ? one : best));
+  const told = cards.map(({ index, name, free }) => `${index}: ${name}${free === undefined ? "" : `, ${(free / 1e9).toFixed(1)} GB free`}`).join("; ");
+  const why = card.free === undefined ? "the first, as nobody tells their free memory" : "the one with the most free memory";
+  return { visible: card.uuid ?? String(card.index), card, why: `card ${card.index} of ${cards.length}, ${why} (${told})` };
 }
 
 /** The first card of such a list, by number or by (the beginning of) its UUID; an entry that names none ends the list, as CUDA has it. */
 function named(cards: Card[], list: string): Card | undefined {
   const first = list.split(",")[0].trim();
-  if (!first) return undefined;
-  return /^\d+$/.test(first) ? cards.find(({ index }) => index === Number(first)) : cards.find(({ uuid }) => uuid.startsWith(first));
+  if (/^\d+$/.test(first)) return cards.find(({ index }) => index === Number(first));
+  return first.startsWith("GPU-") ? cards.find(({ uuid }) => uuid?.startsWith(first)) : undefined;
 }
 
 /** Other processes on a card, largest first, in words; nothing where there are none. */
-export function othersOn(card: Card, own: number): string | undefined {
-  const others = card.processes.filter(({ pid }) => pid !== own).sort((a, b) => b.memory - a.memory);
-  if (!others.length) return undefined;
-  return others.map(({ pid, name, memory }) => `${name} (pid ${pid}) has ${Math.round(memory / 1e6).toLocaleString("en")} MB`).join(", ");
+export function othersOn({ processes }: Card, own: number): string | undefined {
+  const others = processes.filter(({ pid }) => pid !== own).sort((a, b) => (b.memory ?? 0) - (a.memory ?? 0));
+  return others.length ? others.map(({ pid, name, memory }) => `${name} (pid ${pid}${memory === undefined ? "" : `, ${Math.round(memory / 1e6).toLocaleString("en")} MB`})`).join(", ") : undefined;
 }

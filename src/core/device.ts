@@ -43,7 +43,7 @@ export interface Chosen {
 
 export type Purpose = "training" | "harvest";
 
-const SOFTWARE = "it is no graphics card: the processor computes for it, more slowly than TensorFlow and ONNX Runtime do";
+const SOFTWARE = "is no graphics card: the CPU computes for it, slower than TensorFlow and ONNX Runtime";
 
 /**
  * The device that was asked for; with "auto" the first of CUDA, WebGPU on a graphics card, the CPU, WebAssembly. An adapter in software
@@ -60,7 +60,7 @@ export function chooseDevice(purpose: Purpose, found: Found, asked: "auto" | Dev
   for (const device of better) {
     const here = found[device];
     if (!here.there) instead.push({ device, why: here.why, ...(here.cure ? { cure: here.cure } : {}) });
-    else if (here.software) instead.push({ device, why: `${here.name}: ${SOFTWARE}` });
+    else if (here.software) instead.push({ device, why: `${here.name} ${SOFTWARE}` });
     else if (asked === "auto") return chosen(device, here, instead);
     else instead.push({ device, why: `device: "${asked}" was asked for` });
   }
@@ -91,13 +91,15 @@ export interface DeviceFacts {
   arch: string;
   processor: string;
   threads: number;
-  /** CUDA_VISIBLE_DEVICES where it hides every card. */
-  hidden?: string;
+  /** A setting that hides every card from all engines, or from TensorFlow: "CUDA_VISIBLE_DEVICES=-1", "SAELAB_ENGINE=cpu". */
+  hidden?: { setting: string; from: "all" | "tensorflow" };
+  /** Index of the card that a training takes, of several. */
+  meant?: number;
   nvidia: NvidiaFacts;
   /** Of the card and its driver: whether TensorFlow and ONNX Runtime could use them. */
   judged: Record<"tensorflow" | "onnx", { ok: boolean; cards: number[]; why?: string; cure?: string; note?: string }>;
-  /** Whether the TensorFlow that was installed is one for CUDA. */
-  wheel?: { version: string; cuda?: string };
+  /** The TensorFlow that was installed; `cuda`: of which it is built, where it is; `missing`: libraries of it that are not beside it. */
+  wheel?: { version: string; cuda?: string; missing?: string[] };
   engine: EngineFacts | Missing;
   webgpu: { there: true; name: string; software: boolean } | Missing;
   onnx: OnnxFacts | Missing;
@@ -157,7 +159,7 @@ export function foundDevices(purpose: Purpose, facts: DeviceFacts): Found {
     cuda: engine.there && engine.device === "cuda" ? card(facts, "tensorflow") : withoutCard(facts, "tensorflow") ?? cudaBuild(facts),
     webgpu: adapter(facts),
     cpu: engine.there && engine.device === "cpu" ? { there: true, name: processor } : absent,
-    wasm: plain ? { there: true, name: plain.device === "wasm" ? "WebAssembly" : "JavaScript", note: "for a look at small SAEs: some 60 to 140 times slower than TensorFlow" }
+    wasm: plain ? { there: true, name: plain.device === "wasm" ? "WebAssembly" : "JavaScript", note: "in one thread, by the step that needs most: for a look at small SAEs" }
       : engine.there ? { there: false, why: "TensorFlow is here, and faster" } : engine,
   };
 }
@@ -169,21 +171,26 @@ function withoutCard({ nvidia, judged, hidden }: DeviceFacts, by: "tensorflow" |
   if (!nvidia.there) return nvidia;
   const { ok, why = "the card cannot be used", cure } = judged[by];
   if (!ok) return { there: false, why, ...(cure ? { cure } : {}) };
-  return hidden === undefined ? undefined : { there: false, why: `CUDA_VISIBLE_DEVICES=${hidden} hides the card`, cure: "unset CUDA_VISIBLE_DEVICES" };
+  return hidden && (hidden.from === "all" || by === "tensorflow") ? { there: false, ...hides(hidden) } : undefined;
 }
+
+export const hides = ({ setting, from }: NonNullable<DeviceFacts["hidden"]>): { why: string; cure: string } =>
+  ({ why: `${setting} hides the card${from === "tensorflow" ? " from TensorFlow" : ""}`, cure: `unset ${setting.split("=")[0]}` });
 
 const CUDA_SETUP = "npx saelab setup --cuda";
 
 /** There is a card for it, and TensorFlow does not compute on it. */
 function cudaBuild({ wheel, engine }: DeviceFacts): Missing {
   if (!engine.there) return engine;
-  if (wheel?.cuda === undefined) return { there: false, why: "TensorFlow was installed for the processor only", cure: CUDA_SETUP };
-  return { there: false, why: `TensorFlow's build for CUDA ${wheel.cuda} finds no card: a library of CUDA is missing or does not load`, cure: CUDA_SETUP };
+  if (wheel?.cuda === undefined) return { there: false, why: "TensorFlow was installed for the CPU only", cure: CUDA_SETUP };
+  const what = wheel.missing?.length ? `${wheel.missing.join(", ")} ${wheel.missing.length > 1 ? "are" : "is"} not installed` : "a library of CUDA does not load";
+  return { there: false, why: `TensorFlow's build for CUDA ${wheel.cuda} finds no card: ${what}`, cure: CUDA_SETUP };
 }
 
-function card({ nvidia, judged }: DeviceFacts, by: "tensorflow" | "onnx"): Availability {
+function card({ nvidia, judged, meant }: DeviceFacts, by: "tensorflow" | "onnx"): Availability {
   if (!nvidia.there) return { there: true, name: "an NVIDIA card" }; // the engine computes on it all the same
   const { cards, note } = judged[by];
-  const first = nvidia.cards.find(({ index }) => index === cards[0]) ?? nvidia.cards[0];
-  return { there: true, name: first?.name ?? "an NVIDIA card", ...(note ? { note } : {}) };
+  const one = nvidia.cards.find(({ index }) => index === (meant ?? cards[0])) ?? nvidia.cards[0];
+  const name = one && nvidia.cards.length > 1 ? `${one.name}, card ${one.index}` : one?.name;
+  return { there: true, name: name ?? "an NVIDIA card", ...(note ? { note } : {}) };
 }

@@ -1,4 +1,4 @@
-import { chooseDevice, foundDevices, type Chosen, type Device, type DeviceFacts, type Missing, type Purpose } from "./device";
+import { chooseDevice, foundDevices, hides, type Chosen, type Device, type DeviceFacts, type Missing, type Purpose } from "./device";
 import type { DoctorPlan } from "./doctorplan";
 import type { Speeds } from "./doctorspeeds";
 import { count } from "./html";
@@ -62,28 +62,31 @@ export interface Facts extends DeviceFacts {
   disk?: { folder: string; free: number };
   /** The virtual environment of set-up, or the Python that has Jupyter. `setUp`: set-up made it. */
   python: { there: true; path: string; version: string; setUp: boolean; packages: Record<string, string>; jupyterPath: string[] } | Missing;
-  compiler: boolean;
+  /** What set-up needs of the system and does not find: packages by Debian's names. */
+  tools: string[];
   kernels: KernelFacts[];
+  /** Kinds of SAE that WebGPU has a step for. */
+  webgpuKinds: string[];
   /** Of the JupyterLab extension: where it is, and whether it is this package's. */
   extension: { there: true; folder: string; current: boolean } | Missing;
   ops: { there: true; id: string; halves: string[] } | Missing;
-  /** A graphics card of any maker is in the machine. */
-  graphics: boolean;
 }
 
 const LEAST_NODE = [20, 19];
 const SETUP = "npx saelab setup";
-const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(bytes < 1e11 ? 1 : 0)} GB`;
+/** 0.4 GB, 23.9 GB, 212 GB, 8.2 TB. */
+export const gigabytes = (bytes: number): string => (bytes >= 1e12 ? `${(bytes / 1e12).toFixed(1)} TB` : `${(bytes / 1e9).toFixed(bytes < 1e11 ? 1 : 0)} GB`);
 const gibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`; // as NVIDIA counts
 
 /** @param speeds, plan what was measured, and what was asked of a run */
 export function diagnose(facts: Facts, speeds?: Speeds, plan?: DoctorPlan): DoctorReport {
+  const harvest = computed("harvest", facts), training = computed("training", facts);
   const lines = [
     node(facts), python(facts), jupyter(facts), kernel(facts), extension(facts), tensorflow(facts), binding(facts), ops(facts),
-    ...nvidia(facts), webgpu(facts), onnx(facts),
+    ...nvidia(facts), webgpu(facts, [harvest, training]), onnx(facts),
   ];
   const { version, platform, arch, processor, threads, memory, disk } = facts;
-  const jobs = { notebooks: notebooks(lines), harvest: computed("harvest", facts), training: computed("training", facts) };
+  const jobs = { notebooks: notebooks(lines), harvest, training };
   return {
     version, machine: { platform, arch, processor, threads, memory, ...(disk ? { disk } : {}) }, lines, jobs,
     ...(speeds ? { speeds } : {}), ...(plan ? { plan } : {}),
@@ -98,7 +101,8 @@ const line = (name: string, status: Status, what: string, why?: string, cure?: s
 const isBuiltHere = ({ platform, arch }: DeviceFacts): boolean => platform === "linux" && arch === "x64";
 
 /** Set-up, with what it needs first. */
-const setUp = ({ compiler, platform }: Facts): string => (compiler || platform !== "linux" ? SETUP : `sudo apt-get install g++ make && ${SETUP}`);
+const setUp = ({ tools, platform }: Facts): string =>
+  (!tools.length ? SETUP : platform === "linux" ? `sudo apt-get install ${tools.join(" ")} && ${SETUP}` : `brew install ${tools.includes("python3") ? "python@3.12" : "gcc"} && ${SETUP}`);
 
 function node({ node: version }: Facts): Line {
   const [major, minor] = version.split(".").map(Number);
@@ -106,14 +110,16 @@ function node({ node: version }: Facts): Line {
   return old ? line("Node", "broken", version, "20.19 or newer is needed", "nvm install 22") : line("Node", "ok", version);
 }
 
-function python({ python: found }: Facts): Line {
-  return found.there ? line("Python", "ok", `${found.version}, ${found.path}`) : line("Python", "broken", "none with Jupyter", found.why, found.cure);
+function python(facts: Facts): Line {
+  const { python: found } = facts;
+  return found.there ? line("Python", "ok", `${found.version}, ${found.path}`) : line("Python", "broken", "none with Jupyter", found.why, found.cure ?? setUp(facts));
 }
 
 const JUPYTERS = { jupyterlab: "JupyterLab", notebook: "Notebook", nbconvert: "nbconvert", jupyter_client: "jupyter_client" };
 
-function jupyter({ python: found }: Facts): Line {
-  if (!found.there) return line("Jupyter", "broken", "not found", "it comes with Python's packages", found.cure ?? SETUP);
+function jupyter(facts: Facts): Line {
+  const { python: found } = facts;
+  if (!found.there) return line("Jupyter", "broken", "not found", undefined, found.cure ?? setUp(facts));
   const { packages, path } = found;
   const has = Object.entries(JUPYTERS).filter(([name]) => packages[name]).map(([name, called]) => `${called} ${packages[name]}`);
   const reads = packages.jupyterlab ?? packages.notebook;
@@ -121,19 +127,20 @@ function jupyter({ python: found }: Facts): Line {
   return line("Jupyter", "broken", has.join(", ") || "not installed", `${path} has no ${packages.jupyter_client ? "JupyterLab" : "Jupyter"}`, `${path} -m pip install jupyterlab`);
 }
 
-function kernel({ kernels, version }: Facts): Line {
+function kernel(facts: Facts): Line {
+  const { kernels, version } = facts;
   const whole = kernels.filter(({ nodeThere, mainThere }) => nodeThere && mainThere);
   const [first] = [...whole.filter(({ own }) => own), ...whole];
   if (first?.own) return line("kernel", "ok", first.folder);
   if (first) return line("kernel", "worse", first.folder, `it starts another copy of saelab (${first.main}), not this one, ${version}`, "npx saelab install");
   const [broken] = kernels;
   if (broken) return line("kernel", "broken", broken.folder, `it starts ${broken.nodeThere ? broken.main : broken.node}, which is not there`, "npx saelab install");
-  return line("kernel", "broken", "not registered", "Jupyter does not know it", "npx saelab install");
+  return line("kernel", "broken", "not registered with Jupyter", undefined, facts.python.there ? "npx saelab install" : setUp(facts));
 }
 
-function extension({ extension: found }: Facts): Line {
-  const name = "extension";
-  if (!found.there) return line(name, "worse", "none in JupyterLab", `${found.why}; outputs are shown as plain HTML`, found.cure);
+function extension(facts: Facts): Line {
+  const { extension: found } = facts, name = "extension";
+  if (!found.there) return line(name, "worse", "none in JupyterLab", `${found.why}; outputs are shown as plain HTML`, facts.python.there ? found.cure : setUp(facts));
   return found.current ? line(name, "ok", found.folder) : line(name, "worse", found.folder, "it is of another version of saelab", "npx saelab install");
 }
 
@@ -149,7 +156,7 @@ function binding(facts: Facts): Line {
   if (!engine.there) return line(name, "broken", "does not load", engine.why, engine.cure ?? setUp(facts));
   if (engine.device === "cpu" || engine.device === "cuda") return line(name, "ok", `TF.js on TensorFlow ${engine.version}, on the ${engine.device === "cuda" ? "card" : "CPU"}`);
   const instead = `TF.js ${engine.version} in ${engine.device === "wasm" ? "WebAssembly" : "JavaScript"} instead`;
-  return isBuiltHere(facts) ? line(name, "worse", instead, `${engine.why ?? "TensorFlow's does not load"}; products take some ${engine.device === "wasm" ? 60 : 140} times as long`, engine.cure ?? setUp(facts)) : line(name, "absent", instead);
+  return isBuiltHere(facts) ? line(name, "worse", instead, `${engine.why ?? "TensorFlow's does not load"}; it computes in one thread, several times as slowly`, engine.cure ?? setUp(facts)) : line(name, "absent", instead);
 }
 
 function ops(facts: Facts): Line {
@@ -157,10 +164,10 @@ function ops(facts: Facts): Line {
   if (found.there) return line(name, "ok", `built for this CPU${found.halves.length ? `, half precision by ${found.halves.join(", ")}` : ""}`);
   // What is made for TensorFlow on a processor is not missed where there is none.
   if (!engine.there || engine.device !== "cpu") return line(name, "absent", engine.there && engine.device === "cuda" ? "not for a card" : "not without TensorFlow");
-  return line(name, "worse", "none: training takes TensorFlow's own kernels, 2 to 4 times slower", found.why, found.cure ?? setUp(facts));
+  return line(name, "worse", "none: training takes TensorFlow's own kernels, several times slower", found.why, found.cure ?? setUp(facts));
 }
 
-function nvidia({ nvidia: found, judged, hidden }: Facts): Line[] {
+function nvidia({ nvidia: found, judged, hidden, meant }: Facts): Line[] {
   const name = "NVIDIA GPU";
   if (!found.there) return [line(name, found.cure ? "worse" : "absent", found.cure ? "not usable" : "none", found.why, found.cure)];
   const driver = `driver ${found.driver}${found.cuda ? `, up to CUDA ${found.cuda}` : ""}`;
@@ -171,12 +178,14 @@ function nvidia({ nvidia: found, judged, hidden }: Facts): Line[] {
     const what = `${card.name}${memory}${i ? "" : `, ${driver}`}`;
     const called = several ? `${name} ${card.index}` : name;
     const usable = judged.tensorflow.cards.includes(card.index) || judged.onnx.cards.includes(card.index);
-    if (hidden !== undefined) return line(called, "worse", what, `CUDA_VISIBLE_DEVICES=${hidden} hides it`, "unset CUDA_VISIBLE_DEVICES");
+    if (hidden) return line(called, "worse", what, hides(hidden).why, hides(hidden).cure);
     if (!usable || (i === 0 && problems.length)) {
       const whys = [...new Set((problems.length ? problems : [judged.tensorflow]).flatMap(({ why, note }) => why ?? note ?? []))];
       return line(called, "worse", what, whys.join("; "), problems.find(({ cure }) => cure)?.cure);
     }
-    if (card.processes.length) return line(called, "worse", what, `in use by ${card.processes.map(user).join(", ")}`, inUse(card, found.cards));
+    const used = card.processes.length ? `in use by ${card.processes.map(user).join(", ")}` : undefined;
+    if (used && meant !== undefined && meant !== card.index) return line(called, "absent", what, `${used}; card ${meant} is taken`);
+    if (used) return line(called, "worse", what, used, `wait for it, or end it: kill ${card.processes.map(({ pid }) => pid).join(" ")}`);
     return line(called, "ok", what, judged.tensorflow.note);
   });
 }
@@ -185,23 +194,18 @@ type Card = (DeviceFacts["nvidia"] & { there: true })["cards"][number];
 
 const user = ({ pid, name, memory }: Card["processes"][number]): string => `process ${pid} (${[name.split("/").at(-1), memory === undefined ? "" : gibibytes(memory)].filter(Boolean).join(", ")})`;
 
-/** Another card that nobody uses; else what ends the other process. */
-function inUse({ index, processes }: Card, cards: Card[]): string {
-  const free = cards.find((card) => card.index !== index && !card.processes.length);
-  return free ? `export CUDA_VISIBLE_DEVICES=${free.index}` : `wait for it, or end it: kill ${processes.map(({ pid }) => pid).join(" ")}`;
-}
-
-function webgpu({ webgpu: found, graphics, platform }: Facts): Line {
+/** @param jobs where they run: what CUDA does needs no WebGPU */
+function webgpu({ webgpu: found }: Facts, jobs: JobReport[]): Line {
   const name = "WebGPU";
   if (found.there && !found.software) return line(name, "ok", found.name);
   if (found.there) return line(name, "absent", `${found.name}, which is no card: taken only where device: "webgpu" asks for it`);
-  if (!graphics && platform === "linux") return line(name, "absent", "no adapter: there is no graphics card");
-  return line(name, "worse", "no adapter", found.why, found.cure);
+  const needed = found.cure !== undefined && !jobs.every((job) => job.runs && job.on?.device === "cuda");
+  return needed ? line(name, "worse", "no adapter", found.why, found.cure) : line(name, "absent", `no adapter: ${found.why}`);
 }
 
-function onnx({ onnx: found }: Facts): Line {
-  const name = "ONNX Runtime";
-  if (!found.there) return line(name, "broken", "does not load", found.why, found.cure ?? SETUP);
+function onnx(facts: Facts): Line {
+  const { onnx: found } = facts, name = "ONNX Runtime";
+  if (!found.there) return line(name, "broken", "does not load", found.why, found.cure ?? setUp(facts));
   const providers = ["CPU", ...(found.webgpu.there ? ["WebGPU"] : []), ...(found.cuda.there ? ["CUDA"] : [])];
   return line(name, "ok", `${found.version}, ${providers.length > 1 ? "providers" : "provider"} ${providers.join(", ")}`);
 }
@@ -217,6 +221,7 @@ function computed(purpose: Purpose, facts: Facts): JobReport {
     const on = chooseDevice(purpose, foundDevices(purpose, facts));
     if (purpose === "harvest") return { runs: true, on };
     const { device } = on;
+    if (device === "webgpu") on.note = `kinds ${facts.webgpuKinds.join(", ")}; others ${facts.engine.there ? `on ${DEVICE_WORDS[facts.engine.device === "js" ? "wasm" : facts.engine.device]}` : "not at all"}`;
     return { runs: true, on, step: device === "webgpu" ? "webgpu" : device === "wasm" ? "plain" : device === "cpu" && facts.ops.there ? "fused" : "stock" };
   } catch {
     const found: Missing | { there: true } = purpose === "harvest" ? facts.onnx : facts.engine;
@@ -232,5 +237,3 @@ export const rateWords = (rate: number): string => `${rate >= 100 ? count(Math.r
 
 /** FLOP/s as GFLOP/s or TFLOP/s. */
 export const flopWords = (rate: number): string => (rate >= 1e12 ? `${(rate / 1e12).toPrecision(3)} TFLOP/s` : `${count(Math.round(rate / 1e9))} GFLOP/s`);
-
-export { gigabytes };

@@ -1,6 +1,6 @@
 import { DEVICES, type Device } from "./device";
 import { OptionError } from "./errors";
-import { planRun, whatFits, type Change, type Free, type Memory, type RunOptions } from "./memoryplan";
+import { fits, planRun, rowsThatFit, runMemory, whatFits, type Change, type Free, type Memory, type RunOptions } from "./memoryplan";
 import type { HarvestSpeed, TrainingSpeed } from "./doctorspeeds";
 
 /** What a training that is thought of would take on this machine: memory, disk, hours. `saelab doctor --plan latents=65536 d=1536 tokens=100M` */
@@ -16,13 +16,15 @@ export interface DoctorPlan {
   asked: Required<Pick<RunOptions, "d" | "latents" | "k" | "tokens">> & { batch: number; device: Device; step: string; dtype: string; rows: number; parameters?: number };
   memory: Memory;
   free: Free;
+  /** Rows encoded at a time, where memory makes them fewer than a batch: the result is the same, and comes more slowly. */
+  rowsAtOnce?: number;
   /** Bytes; free is absent where the disk does not say. */
   disk: { store: number; checkpoints: number; sae: number; free?: number };
   /** Seconds, estimated from what was measured here; absent where nothing was. */
   training?: number;
   harvest?: number;
   fits: boolean;
-  /** What there is too little of: "memory", "the card's memory", "disk". */
+  /** What there is too little of: "memory", "memory on the card", "disk". */
   short: string[];
   /** Changes of which each alone makes its memory suffice, gentlest first. */
   changes: Change[];
@@ -72,7 +74,9 @@ export interface PlanBasis {
   /** Where training would run here, and by which step. */
   device: Device;
   step: string;
-  free: { host: number; card: number; disk?: number };
+  free: Free & { disk?: number };
+  /** How a fused step of these sizes keeps its moments. */
+  moments?: (sizes: { d: number; dOut: number; latents: number }) => "f32" | "bf16";
   training?: TrainingSpeed;
   harvest?: HarvestSpeed;
 }
@@ -80,22 +84,24 @@ export interface PlanBasis {
 /** @throws OptionError naming what is missing or out of range */
 export function planFor(request: PlanRequest, basis: PlanBasis): DoctorPlan {
   const { parameters, ...options } = request;
-  const { device = basis.device, k = 32, dtype = "F16" } = request;
+  const { device = basis.device, k = 32, dtype = "F32" } = request;
   const step = request.step ?? (device === basis.device ? basis.step : device === "webgpu" ? "webgpu" : "auto") as RunOptions["step"];
-  const { run, tokens, steps, memory, disk, flops } = planRun({ ...options, k, dtype, device, step });
-  const { free, training, harvest } = basis;
+  const moments = request.moments ?? (step === "fused" ? basis.moments?.({ dOut: request.d, ...request }) : undefined);
+  const { run, tokens, steps, source, disk, flops } = planRun({ ...options, k, dtype, device, step, ...(moments ? { moments } : {}) });
+  const { disk: space, ...free } = basis.free, { training, harvest } = basis;
+  const rowsAtOnce = rowsThatFit([run], free, source), memory = runMemory([{ ...run, rows: rowsAtOnce }], source);
   const rows = request.rows ?? tokens;
   const short = [
-    ...(memory.host > free.host ? ["memory"] : []), ...(memory.card > free.card ? ["the card's memory"] : []),
-    ...(free.disk !== undefined && disk.store + disk.checkpoints + disk.sae > free.disk ? ["disk"] : []),
+    ...(memory.host + (free.shared ? memory.card : 0) > free.host ? ["memory"] : []), ...(!free.shared && memory.card > free.card ? ["memory on the card"] : []),
+    ...(space !== undefined && disk.store + disk.checkpoints + disk.sae > space ? ["disk"] : []),
   ];
   const own = training && training.device === device ? training : undefined; // another device's speed says nothing of this one
   return {
     asked: { d: run.d, latents: run.latents, k, tokens, batch: run.batch, device, step: String(run.step), dtype, rows, ...(parameters ? { parameters } : {}) },
-    memory, free: { host: free.host, card: free.card }, disk: { ...disk, ...(free.disk === undefined ? {} : { free: free.disk }) },
+    memory, free, ...(rowsAtOnce < run.batch ? { rowsAtOnce } : {}), disk: { ...disk, ...(space === undefined ? {} : { free: space }) },
     ...(own ? { training: scaled(own, { d: run.d, latents: run.latents, batch: run.batch, steps, flops: flops.step }) } : {}),
     ...(harvest && parameters ? { harvest: (rows * parameters) / (harvest.tokensPerSecond * harvest.parameters) } : {}),
-    fits: !short.length, short, changes: short.some((what) => what !== "disk") ? whatFits([run], { host: free.host, card: free.card }) : [],
+    fits: !short.length, short, changes: fits(memory, free) ? [] : whatFits([run], free, source),
   };
 }
 

@@ -11,7 +11,7 @@ export interface Speeds {
   harvest: Measured<HarvestSpeed>;
 }
 
-export interface TrainingSpeed {
+export interface TrainingSpeed extends Meanwhile {
   device: Device;
   /** Of the step that a training of these sizes would take. */
   step: string;
@@ -25,7 +25,7 @@ export interface TrainingSpeed {
   perRow: number;
 }
 
-export interface HarvestSpeed {
+export interface HarvestSpeed extends Meanwhile {
   device: Device;
   /** "tiny-reasoner", or the shape of a model with random weights. */
   model: string;
@@ -33,4 +33,9 @@ export interface HarvestSpeed {
   hook: string;
   tokens: number;
   tokensPerSecond: number;
+}
+
+export interface Meanwhile {
+  /** Threads that other programs kept busy while this was measured, on average: it would be faster without. */
+  others: number;
 }

@@ -26,12 +26,23 @@ export interface Part {
 /** First what is here, then what that makes of the three jobs, what was measured, and a plan. */
 export function reportParts(report: DoctorReport): Part[] {
   const { lines, jobs, speeds, plan } = report;
-  return [
+  return oneOfEach([
     { rows: lines.map(ofLine) },
     { rows: [jobRow("notebooks", jobs.notebooks), jobRow("harvest", jobs.harvest), jobRow("training", jobs.training, jobs.harvest)] },
-    ...(speeds ? [speedPart(speeds)] : []),
+    ...(speeds ? [speedPart(speeds, report.machine.threads)] : []),
     ...(plan ? [planPart(plan)] : []),
-  ];
+  ]);
+}
+
+/** A cure that was told is not told again. */
+function oneOfEach(parts: Part[]): Part[] {
+  const told = new Set<string>();
+  const once = ({ cure, ...row }: Row): Row => {
+    if (!cure || told.has(cure)) return row;
+    told.add(cure);
+    return { ...row, cure };
+  };
+  return parts.map((part) => ({ ...part, rows: part.rows.map(once) }));
 }
 
 const ofLine = ({ name, status, what, why, cure }: Line): Row => ({ name, status, what, more: why ? [why] : [], ...(cure ? { cure } : {}) });
@@ -43,42 +54,43 @@ export function headWords({ version, machine: { platform, arch, processor, threa
   ];
 }
 
-const STEPS: Record<string, string> = { fused: "the fused step", stock: "TensorFlow's own kernels", plain: "the plain step", webgpu: "shaders of our own" };
-
 /** @param said the job above: what it said of a device is not said again */
 function jobRow(job: Job, report: JobReport, said?: JobReport): Row {
   const name = job === "harvest" ? "harvesting" : job;
   if (!report.runs) return { name, status: "broken", what: "cannot run here", more: [report.why], ...(report.cure ? { cure: report.cure } : {}) };
   if (!report.on) return { name, status: "ok", what: "run here", more: [] };
   const { device, name: called, instead, note } = report.on;
-  const what = `on ${DEVICE_WORDS[device]} (${called})${report.step ? `, by ${STEPS[report.step] ?? report.step}` : ""}`;
+  const what = `on ${DEVICE_WORDS[device]} (${called})${report.step ? `, by the ${report.step} step` : ""}`;
+  const checked = job === "harvest" && device !== "cpu" ? ["each model is compared with the CPU when it is opened"] : [];
   const same = said?.runs && said.on && JSON.stringify(said.on.instead) === JSON.stringify(instead);
   const why = same && instead.length ? [`${instead.map(({ device: other }) => `not ${DEVICE_WORDS[other]}`).join(", ")}: as above`] : merged(instead);
   const cure = same ? undefined : instead.find((other) => other.cure)?.cure;
-  return { name, status: instead.some((other) => other.cure) || device === "wasm" ? "worse" : "ok", what, more: [...why, ...(note ? [note] : [])], ...(cure ? { cure } : {}) };
+  return { name, status: instead.some((other) => other.cure) || device === "wasm" ? "worse" : "ok", what, more: [...why, ...checked, ...(note ? [note] : [])], ...(cure ? { cure } : {}) };
 }
 
 /** "not CUDA: no NVIDIA driver" */
 const merged = (instead: Passed[]): string[] => instead.map(({ device, why }) => `not ${DEVICE_WORDS[device]}: ${why}`);
 
-function speedPart({ matmul, training, harvest }: Speeds): Part {
+function speedPart({ matmul, training, harvest }: Speeds, threads: number): Part {
+  const others = Math.max(0, ...[training, harvest].flatMap((measured) => (measured.there ? measured.others : [])));
+  const busy = others > 0.15 * threads ? `, while other programs kept ${others.toFixed(1)} of ${threads} threads busy` : "";
   const row = <T>(name: string, measured: Measured<T>, words: (found: T) => { what: string; more: string }): Row => {
-    if (!measured.there) return { name, status: "broken", what: "not measured", more: [measured.why], ...(measured.cure ? { cure: measured.cure } : {}) };
+    if (!measured.there) return { name, status: "absent", what: "not measured", more: [measured.why], ...(measured.cure ? { cure: measured.cure } : {}) };
     const { what, more } = words(measured);
     return { name, status: "ok", what, more: [more] };
   };
   return {
-    title: "Measured just now",
+    title: `Measured just now${busy}`,
     rows: [
       row("product", matmul, ({ float32, bfloat16, n, threads, device, name }) => ({
         what: `float32 ${flopWords(float32)}${bfloat16 === undefined ? "" : `, bfloat16 ${flopWords(bfloat16)}`}`,
-        more: `[${n}, ${n}]·[${n}, ${n}] by ${name}${device === "cpu" ? `, ${count(threads)} thread${threads > 1 ? "s" : ""}` : ""}`,
+        more: `${count(n)} × ${count(n)}, ${name}${device === "cpu" ? `, ${count(threads)} thread${threads > 1 ? "s" : ""}` : ""}`,
       })),
       row("training", training, ({ tokensPerSecond, step, d, latents, k, batch }) => ({
-        what: rateWords(tokensPerSecond), more: `top-k SAE of ${count(latents)} latents on rows of ${count(d)}, k ${k}, batch ${count(batch)}, ${step} step`,
+        what: rateWords(tokensPerSecond), more: `top-k SAE, ${count(d)} → ${count(latents)}, k ${k}, batch ${count(batch)}, ${step} step`,
       })),
-      row("harvest", harvest, ({ tokensPerSecond, model, parameters, hook, tokens, device }) => ({
-        what: rateWords(tokensPerSecond), more: `${model} (${millions(parameters)} parameters) to ${hook} on ${DEVICE_WORDS[device]}, ${count(tokens)} tokens`,
+      row("harvest", harvest, ({ tokensPerSecond, model, parameters, tokens }) => ({
+        what: rateWords(tokensPerSecond), more: `${model} (${millions(parameters)} parameters), ${count(tokens)} tokens`,
       })),
     ],
   };
@@ -86,8 +98,8 @@ function speedPart({ matmul, training, harvest }: Speeds): Part {
 
 const millions = (n: number): string => (n >= 1e9 ? `${(n / 1e9).toPrecision(2)}B` : `${(n / 1e6).toPrecision(2)}M`);
 
-/** 100M, 1,536: as people write a number of tokens. */
-const tokensWords = (n: number): string => (n >= 1e6 && n % 1e5 === 0 ? `${n / 1e6}M` : count(n));
+/** 100M, 1.5B, 65,536: as people write a number of tokens. */
+const tokensWords = (n: number): string => (n >= 1e9 && n % 1e8 === 0 ? `${n / 1e9}B` : n >= 1e6 && n % 1e5 === 0 ? `${n / 1e6}M` : count(n));
 
 /** Hours and days of what is guessed: two digits. */
 export function roughly(seconds: number): string {
@@ -97,34 +109,34 @@ export function roughly(seconds: number): string {
 }
 
 function planPart(plan: DoctorPlan): Part {
-  const { asked, memory, free, disk, training, harvest, short, changes } = plan;
+  const { asked, memory, free, disk, training, harvest, short, changes, rowsAtOnce } = plan;
   const { card, host } = memory;
   const status = (what: string): Status => (short.includes(what) ? "broken" : "ok");
   const whole = disk.store + disk.checkpoints + disk.sae;
   const largest = (on: "host" | "card"): string[] => {
-    const parts = memory.parts.filter((part) => part.on === on && part.bytes > 0).sort((a, b) => b.bytes - a.bytes).slice(0, 3);
+    const parts = memory.parts.filter((part) => (part.on === on || free.shared) && part.bytes > 0).sort((a, b) => b.bytes - a.bytes).slice(0, 3);
     return parts.length > 1 ? [parts.map(({ what, bytes }) => `${what} ${gigabytes(bytes)}`).join(", ")] : [];
   };
   const memoryRow = (name: string, needed: number, there: number, on: "host" | "card", what: string): Row => ({
     name, status: status(what), what: `${gigabytes(needed)} of ${Number.isFinite(there) ? `${gigabytes(there)} free` : "what the card has (nobody says how much is free)"}`,
-    more: [...largest(on), ...(short.includes(what) ? [wouldFit(changes)] : [])],
+    more: [...largest(on), ...(rowsAtOnce && !short.includes(what) && (on === "card" || !card || free.shared) ? [`${count(rowsAtOnce)} rows of a batch are encoded at a time: the result is the same, and takes longer`] : []), ...(short.includes(what) ? [wouldFit(changes)] : [])],
   });
   const time = (name: string, seconds: number | undefined, basis: string): Row[] =>
     (seconds === undefined ? [] : [{ name, status: "ok", what: `about ${roughly(seconds)}`, more: [basis] }]);
   return {
     title: `Plan: ${count(asked.latents)} latents on rows of ${count(asked.d)}, k ${asked.k}, ${tokensWords(asked.tokens)} tokens, batch ${count(asked.batch)}, on ${DEVICE_WORDS[asked.device]}`,
     rows: [
-      ...(card ? [memoryRow("card", card, free.card, "card", "the card's memory")] : []),
-      memoryRow("memory", host, free.host, "host", "memory"),
+      ...(card && !free.shared ? [memoryRow("card", card, free.card, "card", "memory on the card")] : []),
+      memoryRow("memory", host + (free.shared ? card : 0), free.host, "host", "memory"),
       {
         name: "disk", status: status("disk"), what: `${gigabytes(whole)}${disk.free === undefined ? "" : ` of ${gigabytes(disk.free)} free`}`,
         more: [
           `rows ${gigabytes(disk.store)} (${asked.dtype}), checkpoints ${gigabytes(disk.checkpoints)}, the SAE ${gigabytes(disk.sae)}`,
-          ...(short.includes("disk") ? [`${asked.dtype === "F32" ? "dtype=F16 halves the rows; t" : "T"}raining on the model while it runs needs no rows on disk: saelab train MODEL TEXTS`] : []),
+          ...(short.includes("disk") ? [`${asked.dtype === "F32" ? "dtype=F16 halves the rows; " : ""}training on the model while it runs needs no rows on disk: saelab train MODEL TEXTS`] : []),
         ],
       },
       ...time("training", training, "an estimate: the speed above, scaled by arithmetic and parameters"),
-      ...time("harvest", harvest, `an estimate: the speed above, scaled to ${millions(asked.parameters ?? 0)} parameters, all layers`),
+      ...time("harvest", harvest, `an estimate: the speed above, scaled to ${millions(asked.parameters ?? 0)} parameters, to the last layer`),
     ],
     ...(training === undefined ? { note: "No hours: nothing was measured on that device." } : {}),
   };
@@ -133,20 +145,21 @@ function planPart(plan: DoctorPlan): Part {
 /** "Would fit: batch 512, or 40,000 latents" */
 function wouldFit(changes: DoctorPlan["changes"]): string {
   if (!changes.length) return "nothing smaller of it fits either";
-  const words = changes.map(({ batch, latents, step, device, saes }) => [
-    batch === undefined ? "" : `batch ${count(batch)}`, latents === undefined ? "" : `${count(latents)} latents`, step ? `the ${step} step` : "", device ? `device ${device}` : "", saes ? `${saes} SAEs at once` : "",
+  const words = changes.map(({ batch, latents, step, moments, device, saes }) => [
+    batch === undefined ? "" : `batch ${count(batch)}`, latents === undefined ? "" : `${count(latents)} latents`, step ? `the ${step} step` : "", moments === "bf16" ? "moments in bfloat16" : "", device ? `on ${DEVICE_WORDS[device]}` : "", saes ? `${saes} SAEs at once` : "",
   ].filter(Boolean).join(" and "));
   return `would fit: ${words.join("; or ")}`;
 }
 
 /** What the last line says. */
-export function verdictWords({ jobs, lines, plan, ok }: DoctorReport): string {
+export function verdictWords(report: DoctorReport): string {
+  const { jobs, plan, ok } = report;
   const cannot = (Object.entries(jobs) as [Job, JobReport][]).filter(([, { runs }]) => !runs).map(([job]) => (job === "harvest" ? "harvesting" : job));
   const named = cannot.length > 1 ? `${cannot.slice(0, -1).join(", ")} and ${cannot.at(-1)}` : cannot[0];
   if (cannot.length) return `${named[0].toUpperCase()}${named.slice(1)} cannot run here. What follows → cures it.`;
   if (!ok && plan) return `The plan does not fit: too little ${plan.short.join(" and ")}.`;
-  const worse = lines.filter(({ status }) => status === "worse").length;
-  return worse ? `All of saelab runs here; ${worse === 1 ? "one line" : `${worse} lines`} above could be better.` : "All of saelab runs here.";
+  const better = reportParts(report).flatMap(({ rows }) => rows).some(({ status }) => status === "worse" || status === "broken");
+  return `All of saelab runs here.${better ? " Lines with ! could be better." : ""}`;
 }
 
 const WIDTH = 100;
@@ -169,24 +182,27 @@ function wrapped(text: string, indent: number, first = indent): string[] {
   return [...lines, line];
 }
 
+/** Commands stay on one line, so that they can be copied. */
+export const isCommand = (cure: string): boolean => /^(\/|(npx|sudo|rm|export|unset|nvm|brew|start with) )/.test(cure);
+
 const COLOURS: Record<Status, string> = { ok: "32", worse: "33;1", broken: "31;1", absent: "2" };
 
-/** For a terminal of 100 columns. Commands stay on one line, so that they can be copied. */
+/** For a terminal of 100 columns. */
 export function doctorText(report: DoctorReport, color: boolean): string {
   const paint = ansi(color);
   const rowLines = ({ status, name, what, more, cure }: Row): string[] => {
     const quiet = status === "ok" || status === "absent";
     const joined = quiet && more.length === 1 && columns(what) + columns(more[0]) + INDENT + 3 <= WIDTH ? [`${what}   ${paint("2", more[0])}`] : undefined;
-    const [first, ...rest] = joined ?? wrapped(what, INDENT, 0);
+    const [first, ...rest] = joined ?? wrapped(what, INDENT).map((text, i) => (i ? text : text.trimStart()));
     return [
       `${paint(COLOURS[status], MARKS[status])} ${padEnd(name, NAMES)}${first}`, ...rest,
       ...(joined ? [] : more.flatMap((text) => wrapped(text, INDENT)).map((text) => paint("2", text))),
-      ...(cure ? [`${" ".repeat(INDENT)}${paint("1", `→ ${cure}`)}`] : []),
+      ...(cure ? (isCommand(cure) ? [`${" ".repeat(INDENT)}→ ${cure}`] : wrapped(`→ ${cure}`, INDENT + 2, INDENT)).map((text) => paint("1", text)) : []),
     ];
   };
-  const [name, ...head] = headWords(report);
+  const [name, ...head] = headWords(report).map((words) => words.replaceAll(" ", "\u00a0")); // a fact stays on one line
   return [
-    ...wrapped([name, ...head].join(" · "), 2, 0).map((text, i) => (i ? text : text.replace(name, paint("1", name)))),
+    ...wrapped([name, ...head].join("\u00a0· "), 2, 0).map((text, i) => (i ? text : text.replace(name, paint("1", name))).replaceAll("\u00a0", " ")),
     ...reportParts(report).flatMap(({ title, rows, note }) => ["", ...(title ? wrapped(title, 2, 0).map((text) => paint("1", text)) : []), ...rows.flatMap(rowLines), ...(note ? [`  ${paint("2", note)}`] : [])]),
     "",
     verdictWords(report),

@@ -57,9 +57,9 @@ export function deferred(step: Step, stride: number, faults: Fault[] = []): Step
       return step.taken();
     },
     sizes: () => ({ ...step.sizes(), steps: steps() + queue.length }),
-    part: async (...which) => {
+    part: async (set, name, from, to) => {
       check("part", steps());
-      return step.part!(...which);
+      return step.part ? step.part(set, name, from, to) : (await step.live())[set][name]!.slice(from, to);
     },
     live: async () => {
       check("part", steps());

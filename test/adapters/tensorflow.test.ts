@@ -1,27 +1,57 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { test } from "node:test";
 import { kernels, tensorflow } from "../../src/adapters/tensorflow";
 
 const ADAPTER = join(__dirname, "../../src/adapters/tensorflow.js");
 
-/** What a fresh process says when TF.js is replaced by `substitute` (the body of a function that gives the module). */
-const withModule = (substitute: string): string => execFileSync(process.execPath, ["-e", `
+/** What a fresh process says when TF.js' package with the binding is replaced by `substitute` (the body of a function that gives the module). */
+function withModule(substitute: string, env: Record<string, string> = {}): { stdout: string; stderr: string } {
+  return spawnSync(process.execPath, ["-e", `
   const Module = require("node:module");
   const load = Module._load;
   Module._load = (name, ...rest) => name === "@tensorflow/tfjs-node-gpu" ? (() => { ${substitute} })() : load(name, ...rest);
-  try { require(${JSON.stringify(ADAPTER)}).tensorflow(); } catch (error) { console.log(error.name + ": " + error.message); }
-`], { encoding: "utf8" });
+  const { tensorflow, withoutTensorflow } = require(${JSON.stringify(ADAPTER)});
+  try {
+    const { device, name, tf } = tensorflow();
+    tensorflow();
+    console.log(JSON.stringify({ device, name, backend: tf.getBackend(), instead: withoutTensorflow() }));
+  } catch (error) { console.log(error.name + ": " + error.message); }
+`], { encoding: "utf8", env: { ...process.env, SAELAB_ENGINE: "", ...env } });
+}
 
-test("a missing binding is an EngineError that names the cure", () => {
-  const said = withModule('throw new Error("The Node.js native addon module (tfjs_binding.node) can not be found at path: x.\\nPlease run");');
-  assert.match(said, /^EngineError: @tensorflow\/tfjs-node-gpu: expected its native binding, found: .*tfjs_binding\.node.*npm run setup/);
-  assert.ok(!said.includes("Please run"));
+const MISSING = 'throw new Error("The Node.js native addon module (tfjs_binding.node) can not be found at path: x. \\nPlease run");';
+
+test("without the binding WebAssembly computes, and says so, why and how to have TensorFlow, once", () => {
+  const { stdout, stderr } = withModule(MISSING);
+  const { device, name, backend, instead } = JSON.parse(stdout) as { device: string; name: string; backend: string; instead: { why: string; cure?: string } };
+  assert.deepEqual([device, name, backend], ["wasm", "WebAssembly", "cpu"]);
+  const said = stderr.split("\n").filter((line) => line.startsWith("saelab:"));
+  assert.equal(said.length, 1, stderr);
+  assert.ok(said[0].includes("WebAssembly computes instead of TensorFlow") && said[0].includes(instead.why) && !stderr.includes("Please run"), said[0]);
+  if (process.platform === "linux" && process.arch === "x64") {
+    assert.match(instead.why, /expected its native binding, found: .*tfjs_binding\.node/);
+    assert.match(said[0], /npx saelab setup$/);
+  }
 });
 
 test("a backend that TF.js fell back to is not taken for TensorFlow", () => {
-  assert.match(withModule('return { getBackend: () => "cpu" };'), /^EngineError: .*expected the backend "tensorflow", found "cpu".*npm run setup/);
+  const { stdout } = withModule('return { getBackend: () => "cpu" };');
+  assert.match((JSON.parse(stdout) as { instead: { why: string } }).instead.why, /expected the backend "tensorflow", found "cpu"$/);
+  assert.match(withModule('return { getBackend: () => "cpu" };', { SAELAB_ENGINE: "cpu" }).stdout, /^EngineError: .*expected the backend "tensorflow", found "cpu".*npm run setup/);
+});
+
+test("SAELAB_ENGINE: cpu is TensorFlow or nothing, wasm and js do without it, other words are refused", () => {
+  const missing = withModule(MISSING, { SAELAB_ENGINE: "cpu" });
+  assert.match(missing.stdout, /^EngineError: @tensorflow\/tfjs-node-gpu: expected its native binding, found: .*tfjs_binding\.node.*npm run setup/);
+  assert.ok(!missing.stdout.includes("Please run"));
+  for (const [engine, name] of [["wasm", "WebAssembly"], ["js", "JavaScript"]]) {
+    const { stdout, stderr } = withModule("process.exit(3)", { SAELAB_ENGINE: engine });
+    assert.deepEqual(JSON.parse(stdout), { device: engine, name, backend: "cpu", instead: { why: `SAELAB_ENGINE=${engine} asks for it` } });
+    assert.match(stderr, new RegExp(`^saelab: ${name} computes instead of TensorFlow, .*: SAELAB_ENGINE=${engine} asks for it\\.$`, "m"));
+  }
+  assert.match(withModule("", { SAELAB_ENGINE: "gpu" }).stdout, /^OptionError: SAELAB_ENGINE: expected cpu, wasm or js, found "gpu"/);
 });
 
 test("importing the adapter does not load TensorFlow", () => {

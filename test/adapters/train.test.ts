@@ -150,7 +150,7 @@ const wrong: [string, Partial<Parameters<typeof trainSae>[1]>, RegExp][] = [
   ["auxK below 0", { auxK: -1 }, /auxK: .*found -1/],
   ["no such step", { step: "fast" as never }, /step: .*found "fast"/],
   ["seed", { seed: 0.5 }, /seed: .*found 0\.5/],
-  ["device", { device: tensorflow().device === "cpu" ? "cuda" : "cpu" }, /device: expected "auto" or .*found "(cuda|cpu)"/],
+  ["device", { device: tensorflow().device === "cpu" ? "cuda" : "cpu" }, /trainSae: device: expected "(cuda|cpu)" for the training, found that it is not there: .*"auto" takes the best/],
   ["a choice that groups cannot divide", { choice: { precision: "f32", groups: [7], chunk: 64 } }, /choice: expected .*groups: \[\] or \[4\].*found .*\[7\].*card\.choice/],
   ["half a choice", { choice: { groups: [] } as never }, /choice: expected .*chunk: 1 or more/],
   ["more memory than any machine has", { latents: 2 ** 40 }, /latents 1099511627776.*GB.*About [\d,]+ latents would fit/],

@@ -8,7 +8,6 @@ import * as rows from "../../src/adapters/rows";
 import { loadSae } from "../../src/adapters/sae";
 import { tensorflow } from "../../src/adapters/tensorflow";
 import { trainSae, trainSaes, type TrainFailure, type TrainInterrupt, type TrainOptions } from "../../src/adapters/train";
-import { fewerRows } from "../../src/adapters/trainfaults";
 import { CHECKPOINT } from "../../src/adapters/trainstate";
 import * as trainstep from "../../src/adapters/trainstep";
 import { DeviceLostError, InterruptError, MemoryError, StoreError, TrainError } from "../../src/core/errors";
@@ -27,13 +26,17 @@ const options = { latents: 64, k: 3, tokens: 9600, batch: 64, deadAfter: 300, ch
 const flag = ((globalThis as Record<symbol, unknown>)[Symbol.for("saelab.interrupt")] ??= { requested: false }) as { requested: boolean };
 const generations = (folder: string): number[] => JSON.parse(readFileSync(join(folder, "checkpoint", CHECKPOINT), "utf8")).generations.map(({ step }: { step: number }) => step);
 
-/** Steps of the trainings that follow are read every `stride` updates, and fail as is said. @param faults of the first, second … step that is made */
+/**
+ * Steps of the trainings that follow are read every `stride` updates, and fail as is said. Rows encoded at a time are said and not
+ * done, so that rounding stays out of it.
+ * @param faults of the first, second … step that is made
+ */
 function onDevice(t: TestContext, stride: number, ...faults: Fault[][]): void {
   const { stepFor } = trainstep;
   let made = 0;
-  t.mock.method(trainstep, "stepFor", async (...args: Parameters<typeof stepFor>) => {
-    const { step, computed } = await stepFor(...args);
-    return { step: deferred(step, stride, faults[made++]), computed };
+  t.mock.method(trainstep, "stepFor", async (...[engine, plan, initial, given, held, { rows = plan.batch } = {}]: Parameters<typeof stepFor>) => {
+    const { step, computed } = await stepFor(engine, plan, initial, given, held);
+    return { step: Object.assign(deferred(step, stride, faults[made++]), rows < plan.batch ? { rows } : {}), computed };
   });
 }
 
@@ -108,8 +111,8 @@ test("a divergence within a stride is told of by its own step", async (t) => {
 });
 
 test("rows encoded at a time: halved down to 16", () => {
-  assert.deepEqual([Infinity, 1000, 500, 33, 31, 17, 16, 5].map((rows) => fewerRows(rows, 1001)), [501, 500, 250, 17, 16, 16, undefined, undefined]);
-  assert.equal(fewerRows(Infinity, 12), undefined);
+  assert.deepEqual([Infinity, 1000, 500, 33, 31, 17, 16, 5].map((rows) => trainstep.fewerRows(rows, 1001)), [501, 500, 250, 17, 16, 16, undefined, undefined]);
+  assert.equal(trainstep.fewerRows(Infinity, 12), undefined);
 });
 
 for (const [stride, when] of [[1, "send"], [4, "send"], [4, "taken"]] as const) {
@@ -149,7 +152,7 @@ test("an update that broke the state: back to the last checkpoint with half the 
   const got = await trainSae(store, { ...options, folder, log, checkpoint: { steps: 25 } });
   same(got, inStrides);
   assert.deepEqual(got.card.warnings, ["memory ran out at step 68 of 150 in the middle of an update: it was gone on from the checkpoint after 56 steps, 32 rows encoded at a time"]);
-  assert.deepEqual(got.card.resumed, [{ steps: 56 }]);
+  assert.deepEqual((got.card.resumed as { steps: number; from: object }[]).map(({ steps, from }) => [steps, "rowsAtOnce" in from]), [[56, false]]);
   assert.deepEqual(readFileSync(log, "utf8").trimEnd().split("\n").slice(1).map((line) => JSON.parse(line)), inStrides.curve);
   assert.ok(!existsSync(join(folder, "checkpoint")));
   assert.equal(tensorflow().live(), live);
@@ -161,7 +164,7 @@ test("broken in the first stride it begins again; broken without a checkpoint it
   same(begun, inStrides);
   assert.match((begun.card.warnings as string[])[0], /at step 4 of 150 in the middle of an update: it was gone on from the beginning, 32 rows/);
   const error = await fails<MemoryError & TrainFailure>(trainSae(store, options), MemoryError);
-  assert.match(error.message, /^fake device: .* \(The training was at step 68 of 150\. No checkpoint was written: it can only begin anew\. With 64 rows encoded at a time it did not fit: take fewer latents or a smaller batch/);
+  assert.match(error.message, /^fake device: .* \(The training was at step 68 of 150\. No checkpoint was written: it can only begin anew\. With 64 rows encoded at a time it did not fit\. Such a run takes about [\d.]+ GB \(.*\)\. /);
   assert.equal(error.sae!.card.steps, 60); // the newest weights whose next loss was sound
 });
 

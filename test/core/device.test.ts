@@ -23,7 +23,7 @@ test("an adapter in software is taken only by name, and passing it over is said"
   const software = found({ webgpu: { software: true, name: "SwiftShader" }, cpu: {} });
   const auto = chooseDevice("training", software, "auto");
   assert.equal(auto.device, "cpu");
-  assert.match(auto.instead[1].why, /^SwiftShader: it is no graphics card/);
+  assert.match(auto.instead[1].why, /^SwiftShader is no graphics card/);
   assert.deepEqual(chooseDevice("training", software, "webgpu"), { device: "webgpu", name: "SwiftShader", instead: [{ device: "cuda", why: "no cuda", cure: "npx saelab setup --cuda" }] });
 });
 

@@ -28,6 +28,7 @@ import { scoreCases } from "./scorecases";
 import { falsifyCases } from "./falsifycases";
 import { traceHtml, traceText, traceView } from "../../src/core/trace";
 import { trainingHtml, trainingText, type TrainingState, type TrainingView } from "../../src/core/trainingview";
+import { doctorCases } from "./doctorcases";
 import { tableCases } from "./tablecases";
 import type { Document, Example, GeneratedDocument, HookRow, TrainingPoint } from "../../src/core/types";
 import { featureCases } from "./featurecases";
@@ -383,4 +384,5 @@ export const cases: ViewCase[] = [
   ...featureCases,
   ...falsifyCases,
   ...tableCases,
+  ...doctorCases,
 ];

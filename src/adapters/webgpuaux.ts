@@ -1,0 +1,157 @@
+import { auxiliary } from "../core/schedule";
+import type { StateSizes } from "../core/trained";
+import type { Gpu } from "./webgpu";
+import type { Commands, Compile } from "./webgpukernels";
+import type { Memory } from "./webgpumemory";
+import type { BatchGiven } from "./webgpupass";
+import { fours, type Resident, type Tile } from "./webgpuparameters";
+
+/** The auxiliary term (auxk.ts) on a card: dense over the dead latents, some rows at a time, whose gradients are added up. */
+
+/** Latents listed for a product: those of a tile lie together, filled up to fours with empty places. */
+export interface Listed {
+  padded: Uint32Array;
+  segments: { tile: number; first: number; columns: number }[];
+}
+
+export const EMPTY = 0xffffffff;
+
+/** @param list ascending */
+export function listed(list: Int32Array, tiles: Pick<Tile, "first" | "count">[]): Listed {
+  const padded: number[] = [], segments: Listed["segments"] = [];
+  let at = 0;
+  tiles.forEach(({ first, count }, tile) => {
+    const begin = padded.length;
+    for (; at < list.length && list[at] < first + count; at++) padded.push(list[at]);
+    while (padded.length % 4) padded.push(EMPTY);
+    if (padded.length > begin) segments.push({ tile, first: begin, columns: padded.length - begin });
+  });
+  return { padded: Uint32Array.from(padded), segments };
+}
+
+/** Workgroups of product.wgsl. */
+export const productGroups = (rows: number, columns: number, outputs: number): number => Math.ceil(rows / (16 * outputs)) * Math.ceil(columns / (16 * outputs));
+
+/** Of rebuild and outer in auxiliary.wgsl, whose tiles are 128 × 128. */
+const denseGroups = (rows: number, width: number): number => Math.ceil(rows / 128) * Math.ceil(width / 32);
+
+export interface Auxiliary {
+  /** @param pieceOf rows at a time, of that many numbers each. @throws MemoryError; then nothing has changed */
+  prepare(n: number, dead: Int32Array, pieceOf: (n: number, width: number) => number): Promise<void>;
+  /** After the main loss' pairs: adds to what they gave of the latents, keeps the rest. */
+  run(batch: BatchGiven, main: Record<"xc" | "e", GPUBuffer>, losses: GPUBuffer, slot: number): void;
+  /** Of a tile's dead latents, of the last run. */
+  gradients(tile: number): Record<"wEnc" | "wDec", GPUBuffer>;
+}
+
+interface Room {
+  stride: number;
+  piece: number;
+  n: number;
+  list: GPUBuffer;
+  v: GPUBuffer;
+  g: GPUBuffer;
+  error: GPUBuffer;
+  sums: GPUBuffer;
+  rowSums: GPUBuffer;
+  gradients: (Record<"wEnc" | "wDec", GPUBuffer> | undefined)[];
+  columns: number[]; // of each tile
+}
+
+export async function auxiliaryPass(
+  gpu: Gpu, memory: Memory, commands: Commands, compile: Compile,
+  { state, P, kept, weights, levels, main, outputs }: {
+    state: StateSizes; P: Resident; kept: Record<"latents" | "places" | "stats" | "none", GPUBuffer>; weights: string; levels: number; main: number; outputs: number;
+  },
+): Promise<Auxiliary> {
+  const { d, dOut, latents } = state;
+  const d4 = fours(d), D4 = fours(dOut);
+  const constants = { LEVELS: levels, MAIN: main, WEIGHTS: weights };
+  const product = (W4: number, GATED: boolean) => compile("product", "product", { W4, R: outputs, LISTED: true, GATED });
+  const kernel = (entry: string, W4 = D4) => compile("auxiliary", entry, { W4, ...constants });
+  const [encode, back, keep, rebuild, residual, outerDec, outerEnc, columnSums, join, totals] = await Promise.all([
+    product(d4, false), product(D4, true), compile("topk", "keep"), kernel("rebuild"), kernel("residual"), kernel("outer"), kernel("outer", d4),
+    kernel("column_sums"), kernel("join"), compile("batch", "totals", { W4: D4 }),
+  ]);
+  const { run } = commands;
+  let room: Room | undefined;
+  let now: { list: Int32Array; dead: Listed } | undefined;
+  const same = (list: Int32Array): boolean => now !== undefined && now.list.length === list.length && now.list.every((f, i) => f === list[i]);
+  const release = (): void => {
+    if (!room) return;
+    const { list, v, g, error, sums, rowSums, gradients } = room;
+    memory.free(list, v, g, error, sums, rowSums, ...gradients.flatMap((one) => (one ? Object.values(one) : [])));
+    room = undefined;
+  };
+
+  return {
+    async prepare(n, list, pieceOf) {
+      const again = same(list);
+      const dead = again ? now!.dead : listed(list, P.tiles);
+      const columns = P.tiles.map((_, tile) => dead.segments.find((segment) => segment.tile === tile)?.columns ?? 0);
+      // Dead latents come and go: some more than are needed, so that buffers last.
+      const fits = room && room.n === n && room.stride >= dead.padded.length && columns.every((count, tile) => count <= room!.columns[tile]);
+      const wanted = pieceOf(n, fits ? room!.stride : dead.padded.length);
+      if (!fits || room!.piece !== wanted) {
+        release();
+        const spare = (count: number, most: number): number => Math.min(4 * fours(most), 4 * fours(Math.ceil(1.25 * count)));
+        const roomy = columns.map((count, tile) => (count ? spare(count, P.tiles[tile].count) : 0));
+        const stride = roomy.reduce((a, b) => a + b, 0), piece = pieceOf(n, stride);
+        const made: GPUBuffer[] = [];
+        const make = async (what: string, bytes: number): Promise<GPUBuffer> => (made.push(await memory.make(`dead latents: ${what}`, bytes)), made.at(-1)!);
+        try {
+          const gradients: Room["gradients"] = [];
+          for (const count of roomy) gradients.push(count ? { wEnc: await make("gradient of W_enc", 16 * count * d4), wDec: await make("gradient of W_dec", 16 * count * D4) } : undefined);
+          room = {
+            n, stride, piece, columns: roomy, gradients, list: await make("list", 4 * stride), v: await make("values", 4 * piece * stride),
+            g: await make("gradients of values", 4 * piece * stride), error: await make("errors", 16 * piece * D4), sums: await make("sums", 8 * stride), rowSums: await make("sums of rows", 4 * n),
+          };
+          now = undefined;
+        } catch (error) {
+          memory.free(...made);
+          throw error;
+        }
+      }
+      if (again && now) return;
+      memory.write(room!.list, dead.padded);
+      const places = new Uint32Array(latents);
+      for (const { first, columns: count } of dead.segments) {
+        for (let i = 0; i < count; i++) if (dead.padded[first + i] !== EMPTY) places[dead.padded[first + i]] = i + 1;
+      }
+      memory.write(kept.places, places);
+      now = { list: list.slice(), dead };
+    },
+    run({ n, dead: { length }, auxWeight }, { xc, e }, losses, slot) {
+      const R = room!, { segments, padded } = now!.dead, width = padded.length;
+      const { k, scale } = auxiliary(length, dOut, auxWeight);
+      const { none, stats } = kept;
+      for (let from = 0; from < n; from += R.piece) {
+        const rows = Math.min(R.piece, n - from), again = from > 0 ? 1 : 0, shape = { rows, from_row: from, stride: width };
+        for (const { tile, first, columns } of segments) {
+          const { first: base, wEnc } = P.tiles[tile];
+          run(encode, productGroups(rows, columns, outputs), { a: xc, b: wEnc.parameters, other: P.bEnc, list: R.list, out: R.v }, { ...shape, columns, first, base });
+        }
+        run(keep, rows, { pre: R.v }, { rows, columns: width, stride: width, k });
+        segments.forEach(({ tile, first, columns }, i) => {
+          const { first: base, wDec } = P.tiles[tile];
+          run(rebuild, denseGroups(rows, D4), { v: R.v, b: wDec.parameters, list: R.list, out: R.error }, { ...shape, columns, first, base, again: i > 0 ? 1 : 0 });
+        });
+        run(residual, rows, { out: R.error, e, stats, row_sums: R.rowSums }, { ...shape, scale });
+        for (const { tile, first, columns } of segments) {
+          const { first: base, wDec } = P.tiles[tile];
+          run(back, productGroups(rows, columns, outputs), { a: R.error, b: wDec.parameters, other: R.v, list: R.list, out: R.g }, { ...shape, from_row: 0, columns, first, base });
+        }
+        run(columnSums, Math.ceil(width / 64), { g: R.g, v_flat: R.v, sums: R.sums }, { ...shape, again });
+        for (const { tile, first, columns } of segments) {
+          const of = { ...shape, columns, first, again };
+          run(outerDec, denseGroups(columns, D4), { v: R.v, b: R.error, out: R.gradients[tile]!.wDec }, { ...of, from_row: 0 });
+          run(outerEnc, denseGroups(columns, d4), { v: R.g, b: xc, out: R.gradients[tile]!.wEnc }, of);
+        }
+      }
+      run(join, Math.ceil(width / 64), { list: R.list, sums: R.sums, latents: kept.latents }, { stride: width });
+      run(totals, 1, { sums: losses, numbers: R.rowSums, stats }, { rows: n, stride: 1, slot, count: 1 });
+      void none;
+    },
+    gradients: (tile) => room!.gradients[tile] ?? { wEnc: kept.none, wDec: kept.none },
+  };
+}
