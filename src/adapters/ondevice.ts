@@ -29,17 +29,20 @@ function findHere(asked: "auto" | Device): Promise<Found> {
  */
 export async function onDevice(
   what: string, source: GraphSource, settings: RuntimeSettings, asked: "auto" | Device, find = (): Promise<Found> => findHere(asked), check = checkDevice,
-): Promise<{ provider: Provider; device: ModelDevice }> {
-  if (asked === "cpu") return { provider: CPU, device: { device: "cpu", name: CPU.name, instead: [] } };
+): Promise<{ source: GraphSource; provider: Provider; device: ModelDevice }> {
+  if (asked === "cpu") return { source, provider: CPU, device: { device: "cpu", name: CPU.name, instead: [] } };
   let there = await find();
   for (;;) {
     const chosen = chooseDevice("harvest", there, asked);
     const provider = providerOf(chosen);
-    if (provider.device === "cpu") return { provider, device: deviceOf(chosen) };
+    if (provider.device === "cpu") return { source, provider, device: deviceOf(chosen) };
     let why: string;
     try {
       const checked = await check(what, source, { ...settings, provider });
-      if (checked.difference <= checked.allowed) return { provider, device: { ...deviceOf(chosen), checked: wordsOf(checked) } };
+      if (checked.difference <= checked.allowed) {
+        const offered = checked.noPatterns ? { ...source, rows: source.rows.map((row) => (row.kind === "pattern" && !row.missing ? { ...row, missing: NO_PATTERNS } : row)) } : source;
+        return { source: offered, provider, device: { ...deviceOf(chosen), checked: wordsOf(checked) } };
+      }
       why = `${checked.at} differs from the CPU's by ${share(checked.difference)} of a row's largest number, where rounding gives less than ${share(checked.allowed)}`;
       if (asked !== "auto") {
         throw new ModelError(
@@ -54,6 +57,8 @@ export async function onDevice(
     there = { ...there, [chosen.device]: { there: false, why: `${chosen.name}: ${why}` } };
   }
 }
+
+const NO_PATTERNS = "on a graphics card the operator of this file's graph does not give it: open the model with { device: \"cpu\" }, or its checkpoint in safetensors";
 
 const share = (ratio: number): string => (ratio < 0.01 ? ratio.toExponential(1) : ratio.toPrecision(2));
 
