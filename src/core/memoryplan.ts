@@ -72,12 +72,13 @@ const CHOOSING = 3.3; // matrices' bytes that TensorFlow keeps of the measuremen
 const STRIDE = 8; // batches on their way to a card
 
 /** The steps that "auto" may come to mean. */
-function candidates({ step, device, kind }: RunShape): Exclude<RunShape["step"], "auto">[] {
+function candidates({ step, device, kind, fusedOps }: RunShape): Exclude<RunShape["step"], "auto">[] {
   if (device === "webgpu") return ["webgpu"];
   if (device === "wasm") return [step === "plain" ? "plain" : "stock"];
   if (device === "cuda") return [step === "plain" ? "plain" : "stock"];
   if (step !== "auto") return [step === "fused" && kind === "jumprelu" ? "stock" : step];
-  return kind === "jumprelu" ? ["stock"] : ["fused", "stock"];
+  if (kind === "jumprelu" || fusedOps === false) return ["stock"];
+  return fusedOps ? ["fused"] : ["fused", "stock"];
 }
 
 const onCard = (device: Device): boolean => device === "cuda" || device === "webgpu";

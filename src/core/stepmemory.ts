@@ -18,8 +18,10 @@ export interface SaeShape {
 export interface RunShape extends SaeShape {
   batch: number;
   device: Device;
-  /** "auto": the one of them that needs more memory is counted, and the measurement that chooses. */
+  /** "auto" on the CPU: fused where the fused ops are there, else stock; the measurement that chooses is counted too. */
   step: "fused" | "stock" | "plain" | "webgpu" | "auto";
+  /** Whether the fused ops are there, where that is known; else whichever needs more is counted. */
+  fusedOps?: boolean;
   moments?: "f32" | "bf16"; // f32
   /** Rows encoded at a time: all. */
   rows?: number;
