@@ -111,8 +111,15 @@ export interface Commands {
   dispose(): void;
 }
 
-/** Records kernels for the device, which runs them in order, each after what the one before has written. */
-export function commands({ device, limits }: Gpu): Commands {
+/** Receives how long a kernel ran on the card. */
+export type Trace = (kernel: string, milliseconds: number) => void;
+
+/**
+ * Records kernels for the device, which runs them in order, each after what the one before has written.
+ * @param trace slows a little: each kernel is then measured, where the card has a clock
+ */
+export function commands({ device, limits }: Gpu, trace?: Trace): Commands {
+  const clock = trace && device.features.has("timestamp-query") ? clockOf(device, trace) : undefined;
   const uniforms = device.createBuffer({ label: "given", size: SLOT * SLOTS, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
   const written = new ArrayBuffer(SLOT * SLOTS);
   const numbers = new WeakMap<object, number>();
@@ -133,8 +140,10 @@ export function commands({ device, limits }: Gpu): Commands {
   const submit = (): void => {
     endPass();
     if (!encoder) return;
+    const told = clock?.resolve(encoder);
     if (slot) device.queue.writeBuffer(uniforms, 0, written, 0, slot * SLOT);
     device.queue.submit([encoder.finish()]);
+    told?.();
     encoder = undefined;
     slot = 0;
   };
@@ -156,7 +165,8 @@ export function commands({ device, limits }: Gpu): Commands {
         });
         groupsMade.set(key, group);
       }
-      pass ??= recording().beginComputePass();
+      if (clock) endPass();
+      pass ??= recording().beginComputePass(clock?.measures(kernel.label));
       pass.setPipeline(kernel.pipeline);
       pass.setBindGroup(0, group);
       const down = Math.ceil(groups / limits.maxComputeWorkgroupsPerDimension);
@@ -172,6 +182,40 @@ export function commands({ device, limits }: Gpu): Commands {
       recording().clearBuffer(buffer);
     },
     submit,
-    dispose: () => uniforms.destroy(),
+    dispose() {
+      uniforms.destroy();
+      clock?.dispose();
+    },
+  };
+}
+
+/** Two times for each kernel of a submission, read when they are there. */
+function clockOf(device: GPUDevice, trace: Trace) {
+  const times = device.createQuerySet({ type: "timestamp", count: 2 * SLOTS });
+  const resolved = device.createBuffer({ label: "times", size: 16 * SLOTS, usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC });
+  let labels: string[] = [];
+  return {
+    measures(label: string): GPUComputePassDescriptor {
+      const at = 2 * (labels.push(label) - 1);
+      return { timestampWrites: { querySet: times, beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 } };
+    },
+    /** @returns what is to be done when it was submitted */
+    resolve(encoder: GPUCommandEncoder): (() => void) | undefined {
+      if (!labels.length) return undefined;
+      const mine = labels, size = 16 * mine.length;
+      labels = [];
+      const staging = device.createBuffer({ label: "times", size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+      encoder.resolveQuerySet(times, 0, 2 * mine.length, resolved, 0);
+      encoder.copyBufferToBuffer(resolved, 0, staging, 0, size);
+      return () => void staging.mapAsync(GPUMapMode.READ).then(() => {
+        const at = new BigUint64Array(staging.getMappedRange().slice(0));
+        staging.destroy();
+        mine.forEach((label, i) => trace(label, Number(at[2 * i + 1] - at[2 * i]) / 1e6));
+      }, () => undefined); // a device that is lost measures nothing
+    },
+    dispose() {
+      times.destroy();
+      resolved.destroy();
+    },
   };
 }

@@ -11,7 +11,7 @@ import type { Losses, Step, Taken, UpdateOptions } from "./step";
 import type { Gpu } from "./webgpu";
 import { listed } from "./webgpuaux";
 import { chosenOfBatch, joined, rowsAt, type Chosen } from "./webgpuchoice";
-import { CARD, commands, compiler, SOFTWARE, type Shape } from "./webgpukernels";
+import { CARD, commands, compiler, SOFTWARE, type Shape, type Trace } from "./webgpukernels";
 import { memory, type Memory } from "./webgpumemory";
 import { fours, resident } from "./webgpuparameters";
 import { MOST_COLUMNS, passOf, requireRow, selecting, type BatchGiven } from "./webgpupass";
@@ -27,6 +27,7 @@ export interface WebGpuOptions {
   rows?: number; // encoded at a time; as many as 256 MB of pre-activations hold
   stride?: number; // 8 updates between two readings; of a kind that chooses over the batch always 1, as it reads each
   shape?: Shape; // CARD, or SOFTWARE where the CPU computes
+  trace?: Trace; // none; measures each kernel
 }
 
 const STRIDE = 8;
@@ -39,7 +40,7 @@ const plainText = (error: unknown): string => String((error as Error)?.message ?
  * @throws OptionError for what it has not got: other kinds, a skip connection, k above 1024; MemoryError when the state does not fit,
  *   DeviceLostError
  */
-export async function webgpuStep(gpu: Gpu, initial: StepState, { rows = Infinity, stride: asked = STRIDE, shape = gpu.software ? SOFTWARE : CARD }: WebGpuOptions = {}): Promise<Step> {
+export async function webgpuStep(gpu: Gpu, initial: StepState, { rows = Infinity, stride: asked = STRIDE, shape = gpu.software ? SOFTWARE : CARD, trace }: WebGpuOptions = {}): Promise<Step> {
   const sizes = sizesOf(initial);
   const { kind, d, dOut, latents, k } = sizes;
   const how = selecting(sizes);
@@ -51,7 +52,7 @@ export async function webgpuStep(gpu: Gpu, initial: StepState, { rows = Infinity
     throw new OptionError(`k: expected at most ${Math.floor((MOST_COLUMNS * k) / how.columns)} on WebGPU, found ${k}. Take a smaller k. ${elsewhere}`);
   }
   requireRow(gpu, latents);
-  const memories = memory(gpu), queue = commands(gpu), compile = compiler(gpu);
+  const memories = memory(gpu), queue = commands(gpu, trace), compile = compiler(gpu);
   try {
     const P = await resident(gpu, memories, initial);
     const pass = await passOf(gpu, memories, queue, compile, sizes, P, how, SLOTS + 1, shape);

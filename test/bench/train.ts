@@ -146,7 +146,10 @@ const round = (value: number): number => Number(value.toPrecision(3));
 /** `steps` gives the milliseconds of n steps by the clock, then by the processor. */
 type Peer = { name: string } & ({ version: string; steps(n: number): Promise<number[]>; end(): void } | { why: string });
 
-async function peerSteps(rows: Float32Array, { d, latents, k, batch }: (typeof SETTINGS)["A"], dead: number): Promise<Peer[]> {
+/** @param device of the tools, "cpu" or one of torch's own */
+export async function peerSteps(
+  rows: Float32Array, { d, latents, k, batch }: (typeof SETTINGS)["A"], dead: number, names: readonly string[] = PEERS, device = "cpu",
+): Promise<Peer[]> {
   const python = process.env.SAELAB_PEER_PYTHON;
   if (!python) return [{ name: "torch", why: "SAELAB_PEER_PYTHON names no Python with torch" }];
   const folder = mkdtempSync(join(tmpdir(), "saelab-bench-"));
@@ -154,7 +157,7 @@ async function peerSteps(rows: Float32Array, { d, latents, k, batch }: (typeof S
   writeFileSync(file, new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength));
   const open = async (name: string): Promise<Peer> => {
     const [tool, aux] = name.split("+");
-    const child = spawn(python, [script, tool, file, ...[d, latents, k, batch, aux ? dead : 0].map(String)], { stdio: ["pipe", "pipe", "inherit"] });
+    const child = spawn(python, [script, tool, file, ...[d, latents, k, batch, aux ? dead : 0].map(String), device], { stdio: ["pipe", "pipe", "inherit"] });
     const died = new Promise<undefined>((resolve) => {
       child.once("exit", () => resolve(undefined));
       child.once("error", () => resolve(undefined));
@@ -176,7 +179,7 @@ async function peerSteps(rows: Float32Array, { d, latents, k, batch }: (typeof S
   };
   try {
     const out: Peer[] = [];
-    for (const name of PEERS) out.push(await open(name));
+    for (const name of names) out.push(await open(name));
     return out;
   } finally {
     rmSync(folder, { recursive: true, force: true });
