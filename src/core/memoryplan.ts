@@ -74,7 +74,7 @@ const STRIDE = 8; // batches on their way to a card
 /** The steps that "auto" may come to mean. */
 function candidates({ step, device, kind, fusedOps }: RunShape): Exclude<RunShape["step"], "auto">[] {
   if (device === "webgpu") return ["webgpu"];
-  if (device === "wasm") return ["plain"];
+  if (device === "wasm") return [step === "plain" ? "plain" : "stock"];
   if (device === "cuda") return [step === "plain" ? "plain" : "stock"];
   if (step !== "auto") return [step === "fused" && kind === "jumprelu" ? "stock" : step];
   if (kind === "jumprelu" || fusedOps === false) return ["stock"];
