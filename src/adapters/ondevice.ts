@@ -50,8 +50,9 @@ export async function onDevice(
           'something of this model, and does not say so. Open it with { device: "cpu" }.');
       }
     } catch (error) {
-      if (asked !== "auto" || !(error instanceof EngineError)) throw error;
-      why = error.message.split("ONNX Runtime: ").at(-1)!.split("\n")[0];
+      // it cannot run the model, or not hold it
+      if (asked !== "auto" || !(error instanceof EngineError || error instanceof ModelError)) throw error;
+      why = error.message.replace(`${what}: `, "").replace(/^ONNX Runtime: /, "").split("\n")[0].replace(/\.$/, "");
     }
     process.emitWarning(`${what}: not computed on ${chosen.name} (${chosen.device}): ${why}.`, "SaelabWarning");
     there = { ...there, [chosen.device]: { there: false, why: `${chosen.name}: ${why}` } };
