@@ -8,7 +8,7 @@ import { firstPass, nextPass, reach, standardFeeds, type Feed, type Pass } from 
 import type { Value } from "../core/onnx";
 import { joined, withoutPadding } from "../core/pad";
 import type { HookKind, HookRow } from "../core/types";
-import { CPU, type Provider } from "./providers";
+import { CPU, prepareProcess, type Provider } from "./providers";
 import { prepare, runtime, type Runtime, type RuntimeSettings } from "./runtime";
 import type { GraphSource } from "./source";
 
@@ -56,9 +56,10 @@ interface Answers {
 /** Takes note of a place: what was found, what was wanted, and the difference that may be. */
 type Note = (name: string, found: Float32Array, wanted: Float32Array, width: number, limit: number) => void;
 
-/** @throws EngineError when the provider cannot run the model at all; what differs is in the answer */
+/** @throws EngineError when the provider cannot run the model at all, ModelError when the card cannot hold it; what differs is in the answer */
 export async function checkDevice(what: string, source: GraphSource, settings: RuntimeSettings & { provider: Provider }): Promise<Checked> {
   const begun = performance.now();
+  prepareProcess(settings.provider);
   const built = isBuilt(source);
   const there = source.rows.filter(({ missing }) => !missing);
   const blocks = checkBlocks(source.build({ hooks: there.slice(-1), decomposed: built }), source.anatomy.layers);
