@@ -83,9 +83,11 @@ async function engineProduct(device: Device, n: number, seconds: number): Promis
   const rng = random(0);
   const data = Float32Array.from({ length: n * n }, () => rng.uniform() - 0.5);
   const [a, b] = [engine.tensor(data, [n, n]), engine.tensor(data.slice(), [n, n])];
+  const made = new Set([a, b]);
   const rate = async (dtype: "f32" | "bf16"): Promise<number> => {
     const type = ({ f32: 1, bf16: 14 } as const)[dtype];
     const [x, y] = dtype === "f32" ? [a, b] : [a, b].map((id) => K.cast(id, 1, type));
+    made.add(x).add(y);
     const time = await timed(() => engine.tidy(() => {
       const product = K.slice(K.matMul(x, y, { dtype: type }), [0, 0], [1, 1], type);
       return engine.floats(dtype === "f32" ? product : K.cast(product, type, 1));
@@ -94,6 +96,7 @@ async function engineProduct(device: Device, n: number, seconds: number): Promis
   };
   const float32 = await rate("f32");
   const half = engine.device === "cpu" || engine.device === "cuda" ? { bfloat16: await rate("bf16") } : {};
+  engine.free(...made);
   const name = engine.device === "cpu" || engine.device === "cuda" ? "TensorFlow" : "TF.js";
   return { device, name, threads: availableParallelism(), n, float32, ...half };
 }
@@ -147,8 +150,8 @@ async function trainingSpeed(device: Device, sizes: Sizes, seconds: number): Pro
     };
     const whole = (await timed(() => updates(rows), 0.6 * seconds)) / step.stride;
     const part = (await timed(() => updates(few), 0.2 * seconds)) / step.stride;
-    const perRow = Math.max((whole - part) / (0.75 * batch), 0);
-    return { device, step: step.kind, ...sizes, tokensPerSecond: batch / whole, perStep: Math.max(whole - batch * perRow, 0), perRow };
+    const perRow = Math.min(Math.max((whole - part) / (0.75 * batch), 0), whole / batch); // timings waver
+    return { device, step: step.kind, ...sizes, tokensPerSecond: batch / whole, perStep: whole - batch * perRow, perRow };
   } finally {
     step.dispose();
   }

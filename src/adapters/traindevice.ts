@@ -2,6 +2,7 @@ import { availableParallelism, cpus } from "node:os";
 import { chooseDevice, type Chosen, type Device } from "../core/device";
 import { EngineError, OptionError } from "../core/errors";
 import { findDevices } from "./devices";
+import { fusedOps } from "./fusedstep";
 import { freeOn } from "./memory";
 import type { Engine } from "./tensorflow";
 import type { SaeOptions } from "./train";
@@ -71,7 +72,7 @@ export async function rowsFor(device: TrainingDevice, engine: Engine, plans: Pla
     const here = plans.filter((plan, i) => deviceFor(device, engine, plan, saes[i]) === place);
     if (!here.length) continue;
     const gpu = place === "webgpu" ? await findWebGpu() : undefined;
-    least = Math.min(least, checkMemory(here, held, { device: place, rows, ...(gpu?.there ? { free: freeOn(place, gpu) } : {}) }));
+    least = Math.min(least, checkMemory(here, held, { device: place, rows, fusedOps: place === "cpu" && "id" in fusedOps(engine), ...(gpu?.there ? { free: freeOn(place, gpu) } : {}) }));
   }
   return least;
 }
