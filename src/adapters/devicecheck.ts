@@ -5,10 +5,10 @@ import type { Built, CachePair } from "../core/build";
 import { apart, checkBlocks, checkTexts, cutTo, fedAt, placement, type Placement } from "../core/devicecheck";
 import { prune } from "../core/splice";
 import { firstPass, nextPass, reach, standardFeeds, type Feed, type Pass } from "../core/feeds";
-import type { OnnxModel, Value } from "../core/onnx";
-import { withoutPadding } from "../core/pad";
+import type { Value } from "../core/onnx";
+import { joined, withoutPadding } from "../core/pad";
 import type { HookKind, HookRow } from "../core/types";
-import { CPU, type Provider } from "./providers";
+import { CPU, prepareProcess, type Provider } from "./providers";
 import { prepare, runtime, type Runtime, type RuntimeSettings } from "./runtime";
 import type { GraphSource } from "./source";
 
@@ -17,7 +17,8 @@ import type { GraphSource } from "./source";
  *
  *   1. one pass of the whole model on the card over three texts (197 tokens, padded), reading every place of some blocks, and the last logits
  *   2. those blocks, the embedding and the head on the CPU, weights in place, each fed with the card's own stream: within TOLERANCE
- *   3. the longest text alone, and the first blocks token by token with a cache, on the card: within REPEATED of the first pass
+ *   3. the longest text alone through all blocks (REPEATED), and the others token by token with a cache through the first (TOLERANCE), on the
+ *      card, against its own first pass
  *
  * What it costs: the card holds the weights once, and gives them back before the model is used; the CPU reads the compared blocks and
  * the head (half precision widened for the pass, a matrix at a time); of a graph that was not built here, all of it.
@@ -55,9 +56,10 @@ interface Answers {
 /** Takes note of a place: what was found, what was wanted, and the difference that may be. */
 type Note = (name: string, found: Float32Array, wanted: Float32Array, width: number, limit: number) => void;
 
-/** @throws EngineError when the provider cannot run the model at all; what differs is in the answer */
+/** @throws EngineError when the provider cannot run the model at all, ModelError when the card cannot hold it; what differs is in the answer */
 export async function checkDevice(what: string, source: GraphSource, settings: RuntimeSettings & { provider: Provider }): Promise<Checked> {
   const begun = performance.now();
+  prepareProcess(settings.provider);
   const built = isBuilt(source);
   const there = source.rows.filter(({ missing }) => !missing);
   const blocks = checkBlocks(source.build({ hooks: there.slice(-1), decomposed: built }), source.anatomy.layers);
@@ -94,8 +96,8 @@ export async function checkDevice(what: string, source: GraphSource, settings: R
       const alone = await answers(card, source, "whole", graph, places, texts.slice(0, 1));
       for (const hook of places.filter(({ kind }) => kind !== "pattern")) note(`${hook.name}, a text alone`, rowsOf(alone, hook), rowsOf(first, hook).subarray(0, texts[0].length * hook.width), hook.width, again);
     }
-    const stream = there.find(({ kind, layer }) => kind === "resid_post" && layer === Math.min(1, source.anatomy.layers - 1));
-    if (stream && texts.every(({ length }) => length > STEPS)) await stepwise(card, source, stream, texts.slice(-2), built, again, note);
+    const stream = places.find(({ kind, layer }) => kind === "resid_post" && layer === 0);
+    if (stream && texts.every(({ length }) => length > STEPS)) await stepwise(card, source, stream, first, texts, limit, note);
     return { ...placed, ...most, places: compared, tokens: texts.reduce((sum, { length }) => sum + length, 0), blocks, milliseconds: performance.now() - begun, noPatterns };
   } finally {
     await card.close();
@@ -170,35 +172,26 @@ async function answers(
 
 const batchOf = (pairs: CachePair[], batch: number): CachePair[] => pairs.map((pair) => ({ ...pair, dims: [batch, ...pair.dims.slice(1)] }));
 
-/** Texts read whole, and again with the last tokens one by one: the stream behind one of the first blocks. */
-async function stepwise(card: Runtime, source: GraphSource, stream: HookRow, texts: Int32Array[], decomposed: boolean, limit: number, note: Note): Promise<void> {
-  const asked = source.build({ hooks: [stream], cache: true, decomposed });
+/** The shorter texts again, the last tokens one by one with a cache: the stream behind the first block is to be what it was. */
+async function stepwise(card: Runtime, source: GraphSource, stream: HookRow, first: Answers, texts: Int32Array[], limit: number, note: Note): Promise<void> {
+  const asked = source.build({ hooks: [stream], cache: true, decomposed: isBuilt(source) });
   const output = outputOf(asked, stream);
   const { model, cache } = cutTo(asked, [output]);
-  const whole = await run(card, source, model, cache, output, firstPass(texts));
-  const begun = texts.map((ids) => ids.subarray(0, ids.length - STEPS));
-  let pass = firstPass(begun);
-  await run(card, source, model, cache, output, pass, 1);
+  const run = async (pass: Pass): Promise<Float32Array> => {
+    const made = await card.run(prepare("steps", model), { feeds: feedsOf(source, pass), outputs: [output], cache: { id: 1, pairs: batchOf(cache, pass.batch) } });
+    return withoutPadding(made[output].data, pass);
+  };
+  const whole = rowsOf(first, stream);
+  const rows = texts.map((ids, b) => texts.slice(0, b).reduce((sum, { length }) => sum + length, 0) + ids.length - STEPS);
+  const some = texts.length > 2 ? [1, 2] : [texts.length - 1];
+  let pass = firstPass(some.map((b) => texts[b].subarray(0, texts[b].length - STEPS)));
+  await run(pass);
   for (let step = 0; step < STEPS; step++) {
-    pass = nextPass(pass, texts.map((ids, b) => [ids[begun[b].length + step]]), texts.map(() => false));
-    const found = await run(card, source, model, cache, output, pass, 1);
-    let row = 0;
-    const wanted = new Float32Array(texts.length * stream.width);
-    texts.forEach((ids, b) => {
-      const at = row + begun[b].length + step;
-      wanted.set(whole.subarray(at * stream.width, (at + 1) * stream.width), b * stream.width);
-      row += ids.length;
-    });
-    note(`${stream.name}, token by token`, found, wanted, stream.width, limit);
+    pass = nextPass(pass, some.map((b) => [texts[b].at(step - STEPS)!]), some.map(() => false));
+    const wanted = joined(some.map((b) => whole.subarray((rows[b] + step) * stream.width, (rows[b] + step + 1) * stream.width)));
+    note(`${stream.name}, token by token`, await run(pass), wanted, stream.width, limit);
   }
   card.forget(1);
-}
-
-async function run(engine: Runtime, source: GraphSource, model: OnnxModel, cache: CachePair[], output: string, pass: Pass, id?: number): Promise<Float32Array> {
-  // where the cache is not kept, the graph must not give it: an output that stays on the card is asked for by name
-  const made = await engine.run(prepare("steps", model), { feeds: feedsOf(source, pass), outputs: [output], cache: { id: id ?? 2, pairs: batchOf(cache, pass.batch) } });
-  if (id === undefined) engine.forget(2);
-  return withoutPadding(made[output].data, pass);
 }
 
 /** Where the operators of the first run went. */

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Checked } from "../../src/adapters/devicecheck";
+import { checkDevice, type Checked } from "../../src/adapters/devicecheck";
 import type { Engine } from "../../src/adapters/engine";
 import { harvest } from "../../src/adapters/harvest";
 import { checkpointFiles } from "../../src/adapters/modelfiles";
@@ -11,6 +11,7 @@ import { deviceNamed, onDevice, tellDevice } from "../../src/adapters/ondevice";
 import { openModel } from "../../src/adapters/open";
 import { prepare, runtime } from "../../src/adapters/runtime";
 import { builtSource } from "../../src/adapters/source";
+import type { Built, Wanted } from "../../src/core/build";
 import type { Found } from "../../src/core/device";
 import { DeviceLostError, EngineError, MemoryError, ModelError, OptionError } from "../../src/core/errors";
 import type { Model, ModelDevice } from "../../src/core/types";
@@ -76,7 +77,8 @@ test("auto takes a card that computes as the CPU does, and says what was compare
 test("auto on a card with other numbers, or that cannot run the model: the CPU, with a warning and the reason; asked for, an error", async () => {
   const wrong = () => Promise.resolve(checked({ difference: 0.43, at: "layers.0.attn.z" }));
   const broken = () => Promise.reject(new EngineError("a model: ONNX Runtime: Program Gather requires f16"));
-  for (const [check, why] of [[wrong, /layers\.0\.attn\.z differs from the CPU's by 0\.43 of a row's largest number/], [broken, /Program Gather requires f16/]] as const) {
+  const large = () => Promise.reject(new ModelError("a model: expected memory on Card One (webgpu) for 28.0 GB of weights, found 8.0 GB."));
+  for (const [check, why] of [[large, /: expected memory on Card One \(webgpu\) for 28\.0 GB of weights, found 8\.0 GB\.$/], [wrong, /layers\.0\.attn\.z differs from the CPU's by 0\.43 of a row's largest number/], [broken, /Program Gather requires f16/]] as const) {
     const { made, warnings } = await warned(() => onDevice("a model", SOURCE, SETTINGS, "auto", () => machine({}), check));
     assert.equal(made.provider.device, "cpu");
     assert.equal(warnings.length, 1);
@@ -124,6 +126,32 @@ test("an unknown device is an error before anything is opened; words of a comman
   tellDevice({ device: { device: "cpu", name: "CPU", instead: [] } } as unknown as Model, (line) => lines.push(line));
   tellDevice({ device: { device: "cuda", name: "Card Two", instead: [], checked: "All agrees." } } as unknown as Model, (line) => lines.push(line));
   assert.deepEqual(lines, ["Computed on Card Two (cuda). All agrees."]);
+});
+
+/** A card that is the CPU, and computes attention's scores a little too large where it is asked to. */
+async function comparedWith(wrong: (wanted: Wanted) => boolean): Promise<Checked> {
+  const build = (wanted: Wanted): Built => {
+    const built = SOURCE.build(wanted);
+    if (!wrong(wanted)) return built;
+    const initializers = built.model.initializers.map((one) => (one.name === "scale" ? { ...one, raw: new Uint8Array(new Float32Array(one.raw!.slice().buffer).map((x) => 1.01 * x).buffer) } : one));
+    assert.notDeepEqual(initializers, built.model.initializers);
+    return { ...built, model: { ...built.model, initializers } };
+  };
+  return checkDevice("a model", { ...SOURCE, build }, { threads: 1, holding: "auto", provider: { device: "cpu", name: "stands for a card" } });
+}
+
+test("the comparison: the same answers agree to rounding at every place of every sort; scores a hundredth too large are found, with a cache alone too", async () => {
+  const same = await comparedWith(() => false);
+  assert.ok(same.difference > 0 && same.difference < 2e-5, `${same.difference} at ${same.at}`);
+  assert.deepEqual([same.blocks, same.tokens, same.allowed, same.noPatterns], [[0, 1, 2], 197, 2e-4, false]);
+  const kinds = new Set(SOURCE.rows.map(({ kind }) => kind)).size;
+  assert.ok(same.places > 3 * (kinds - 4), `${same.places} places`);
+  const all = await comparedWith(({ decomposed }) => decomposed === true);
+  assert.ok(all.difference > 5 * all.allowed && /^layers\.\d\./.test(all.at), `${all.difference} at ${all.at}`);
+  const cached = await comparedWith(({ decomposed, cache }) => decomposed === true && cache === true);
+  assert.ok(cached.difference > cached.allowed && cached.at === "layers.0, token by token", `${cached.difference} at ${cached.at}`);
+  const alone = await comparedWith(({ decomposed, cache }) => decomposed === true && cache !== true);
+  assert.ok(alone.difference > alone.allowed);
 });
 
 /** A thread whose sessions give what is foretold, or fail. */

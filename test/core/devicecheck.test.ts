@@ -1,11 +1,14 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { faultOf, leftToCpu, providerOptions } from "../../src/adapters/providers";
+import { PROVIDER, providerFolder } from "../../src/adapters/onnxcuda";
+import { faultOf, leftToCpu, prepareProcess, providerOptions } from "../../src/adapters/providers";
 import { builtSource } from "../../src/adapters/source";
 import { checkpointFiles } from "../../src/adapters/modelfiles";
 import { apart, checkBlocks, checkTexts, cutTo, fedAt, placement } from "../../src/core/devicecheck";
 import { firstPass, nextPass, standardFeeds } from "../../src/core/feeds";
+import { EngineError } from "../../src/core/errors";
 import { ELEMENT } from "../../src/core/onnx";
 import { ORACLE } from "../adapters/tiny";
 
@@ -104,6 +107,15 @@ test("half precision as it is stored is left to the CPU, by name; an empty list 
   });
   assert.deepEqual(providerOptions({ device: "cuda", name: "x" }, ["n"], ["p"]), { executionProviders: [{ name: "cuda", deviceId: 0 }] });
   assert.deepEqual(providerOptions({ device: "cpu", name: "x" }, [], []), { executionProviders: ["cpu"] });
+});
+
+test("CUDA without its libraries is an error that says what installs them; its products are float32", { skip: existsSync(join(providerFolder(), PROVIDER)) }, () => {
+  prepareProcess({ device: "cpu", name: "x" });
+  prepareProcess({ device: "webgpu", name: "x" });
+  const before = process.env.NVIDIA_TF32_OVERRIDE;
+  assert.throws(() => prepareProcess({ device: "cuda", name: "Card Two" }), (error: Error) => error instanceof EngineError && /^ONNX Runtime on Card Two: .*npx saelab setup --cuda/.test(error.message));
+  assert.equal(process.env.NVIDIA_TF32_OVERRIDE, before ?? "0");
+  if (before === undefined) delete process.env.NVIDIA_TF32_OVERRIDE;
 });
 
 test("faults of a device are told from faults of a model", () => {
