@@ -1,5 +1,5 @@
 import { symmetricEigen } from "../core/eigen";
-import { floatsOf, tensorOf, type Kernel, type Tensor } from "./portableops";
+import { floatsOf, tensorOf, type Kernel, type Tensor } from "./portabletensor";
 import { blankFloats } from "./portablepool";
 import type { Product } from "./portableproduct";
 import { DT } from "./dtype";
