@@ -14,7 +14,7 @@ import { doctorText } from "../../src/core/doctortext";
 import { OptionError } from "../../src/core/errors";
 import { columns } from "../../src/core/html";
 import { freshFolders } from "./folders";
-import { BINDING, machine, MACHINES, ROOT } from "./machines";
+import { BINDING, machine, MACHINES, ROOT, solverLink } from "./machines";
 
 const PYTHON = `${ROOT}/.venv/bin/python`;
 
@@ -84,8 +84,11 @@ test("a GPU that another process uses: which one, how much, what ends it", async
 test("CUDA's libraries missing: which, and the command; not CUDA is never silent", async () => {
   const report = await look("CUDA libraries missing");
   assert.deepEqual(jobs(report), { notebooks: "yes", harvest: "cpu", training: "cpu fused" });
-  assert.equal(passed(report, "training")[0], `cuda: TensorFlow's build for CUDA 12.5.1 finds no card: libcudnn.so.9 is not installed → ${PYTHON} -m pip install --no-deps -r ${ROOT}/kernel-ext/requirements-cuda.txt`);
+  assert.equal(passed(report, "training")[0], `cuda: TensorFlow's build for CUDA 12.5.1 finds no card: libcudnn.so.9 is not installed → ${PYTHON} -m pip install --no-deps -r ${ROOT}/kernel-ext/requirements-cuda.txt && npx saelab setup`);
   assert.equal(passed(report, "harvest")[0], "cuda: ONNX Runtime's CUDA provider is not installed → npx saelab setup --cuda");
+  const { files, commands, probes } = MACHINES["RTX 4090"];
+  const unlinked = await examine(machine({ files: { ...files, [solverLink]: null }, commands, probes: { ...probes, engine: machine().probe.bind(null, "engine") as never } }), { quick: true });
+  assert.equal(passed(unlinked, "training")[0], "cuda: TensorFlow's build for CUDA 12.5.1 finds no card: libcusolver.so.11 (its link beside cuBLAS) is not installed → npx saelab setup");
   const cpu = await look("card, TensorFlow for the CPU");
   assert.deepEqual(jobs(cpu), { notebooks: "yes", harvest: "webgpu", training: "webgpu webgpu" });
   assert.deepEqual(passed(cpu, "training"), ["cuda: TensorFlow was installed for the CPU only → npx saelab setup --cuda"]);
