@@ -74,7 +74,7 @@ const STRIDE = 8; // batches on their way to a card
 /** The steps that "auto" may come to mean. */
 function candidates({ step, device, kind, fusedOps }: RunShape): Exclude<RunShape["step"], "auto">[] {
   if (device === "webgpu") return ["webgpu"];
-  if (device === "wasm") return ["plain"];
+  if (device === "wasm") return [step === "plain" ? "plain" : "stock"];
   if (device === "cuda") return [step === "plain" ? "plain" : "stock"];
   if (step !== "auto") return [step === "fused" && kind === "jumprelu" ? "stock" : step];
   if (kind === "jumprelu" || fusedOps === false) return ["stock"];
@@ -127,6 +127,7 @@ function phasesOf(saes: Chosen[], { held = 0, rows: there = Infinity }: Source):
   const parameters = total((one) => one.parameters), state = parameters + total((one) => one.moments);
   const choosing = saes.some(({ sae, step }) => sae.step === "auto" && step === "fused") ? CHOOSING * matrices : 0;
   const sample = F32 * Math.min(there, Math.max(SAMPLE, ...each.map(({ own }) => own.latents))) * most(each.map(({ own: { d, dOut, transcoder } }) => d + (transcoder ? dOut : 0)));
+  const sound = 3 * total((one) => (one.matrices <= SNAPSHOT ? one.matrices : 0));
   /** What TensorFlow had for the steps it keeps until the end. */
   const pool = !card && largest.step !== "fused" ? state + sum(largest.working) : 0;
   return {
@@ -138,7 +139,7 @@ function phasesOf(saes: Chosen[], { held = 0, rows: there = Infinity }: Source):
     steps: [
       placed("parameters", parameters), placed("Adam's moments", state - parameters), ...largest.working.map(({ what, bytes }) => placed(what, bytes)),
       host("batches on their way", card ? (STRIDE + 3) * F32 * largest.own.batch * (largest.own.d + largest.own.dOut) : 0),
-      host("the last sound weights", 3 * total((one) => (one.matrices <= SNAPSHOT ? one.matrices : 0))),
+      host("the last sound weights", Math.max(0, sound - choosing)), // they lie where that was
     ],
     others: [
       [host("a sample of the rows", 2 * sample), host("first weights", matrices + (several && !card ? parameters : 0))],
