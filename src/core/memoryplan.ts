@@ -57,7 +57,7 @@ export interface Change {
   batch?: number;
   saes?: number;
   latents?: number;
-  /** What the run then needs, of the machine and the card together. */
+  /** What the run then needs of the memory that was short: the card's, where it still runs there. */
   bytes: number;
 }
 
@@ -172,9 +172,11 @@ function cut(saes: RunShape[], free: Free, source: Source): Memory {
 /** Changes of which each alone makes the run fit, rows encoded at a time being cut; that which leaves most of the run as it is first. */
 export function whatFits(saes: RunShape[], free: Free, source: Source = {}): Change[] {
   const out: Change[] = [];
+  const ofCard = cut(saes, free, source).card > free.card;
   const bytesOf = (changed: RunShape[]): number | undefined => {
     const memory = cut(changed, free, source);
-    return fits(memory, free) ? memory.host + memory.card : undefined;
+    if (!fits(memory, free)) return undefined;
+    return free.shared ? memory.host + memory.card : ofCard && onCard(changed[0].device) ? memory.card : memory.host;
   };
   const offer = (change: Omit<Change, "bytes">, changed: RunShape[]): boolean => {
     const bytes = bytesOf(changed);
