@@ -145,7 +145,7 @@ function phasesOf(saes: Chosen[], { held = 0, rows: there = Infinity }: Source):
     others: [
       [host("a sample of the rows", 2 * sample), host("first weights", matrices + (several && !card ? parameters : 0))],
       [host("first weights", matrices + (choosing ? 1.5 * matrices : card ? matrices : parameters)), host("a sample of the rows", several ? sample : 0)],
-      [host("parameters and moments", pool || (card ? 0 : state - each[0].parameters - each[0].moments)), host("weights, and their copies that measure", (pool ? 1.5 : 2.5) * matrices + 32 * MB)],
+      [host("parameters and moments", pool || (card ? 0 : state - each[0].parameters - each[0].moments)), host("weights, and their copies that measure", (pool ? 1.5 : 2.25) * matrices + 32 * MB)],
     ],
   };
 }
