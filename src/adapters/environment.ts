@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from "node:fs";
 import { chooseCard, type FoundCards } from "../core/cards";
-import { readNvidia } from "./nvidia";
+import { judgeNvidia, readNvidia } from "./nvidia";
 
 /**
  * What libtensorflow, CUDA and cuBLAS read from the environment when they are loaded; what a user has set stays.
@@ -18,10 +18,12 @@ export function prepareEnvironment(env: NodeJS.ProcessEnv = process.env, find: (
   if (visible !== undefined) env.CUDA_VISIBLE_DEVICES = visible;
 }
 
-/** nvidia-smi takes a tenth of a second: it is asked only where there may be several. */
+/** Those that TensorFlow can compute on. nvidia-smi takes a tenth of a second: it is asked only where there may be several. */
 function cards(env: NodeJS.ProcessEnv): FoundCards {
   const several = env.SAELAB_NVIDIA_SMI !== undefined || existsSync("/dev/dxg") || listed("/proc/driver/nvidia/gpus") > 1;
-  return several ? readNvidia({ env }) : { there: false, why: "there are not several" };
+  if (!several) return { there: false, why: "there are not several" };
+  const found = readNvidia({ env }), able = judgeNvidia(found).tensorflow.cards;
+  return found.there && able.length ? { ...found, cards: found.cards.filter(({ index }) => able.includes(index)) } : found;
 }
 
 function listed(folder: string): number {
