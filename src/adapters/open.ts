@@ -17,7 +17,7 @@ import { builtSource, type GraphSource } from "./source";
 export interface OpenOptions extends HubOptions {
   /**
    * auto: CUDA, else WebGPU on a graphics card, else the CPU: the first that there is, and that computes this model as the CPU does, which
-   * opening it finds out (adapters/devicecheck). describe() says which, and why it is no better one.
+   * opening it finds out (adapters/devicecheck). describe() says which, and why it is no better one. SAELAB_DEVICE=cpu: the CPU, where nothing is said.
    */
   device?: "auto" | "cuda" | "webgpu" | "cpu";
   threads?: number; // all cores: threads of ONNX Runtime
@@ -56,7 +56,7 @@ const SMALL = /^(config|generation_config|tokenizer|tokenizer_config|special_tok
  *   files; HubError for what the hub refuses; OptionError. Of a device that was asked for: ModelError when its numbers are not the CPU's, EngineError
  */
 export async function openModel(source: string, options: OpenOptions = {}): Promise<Model> {
-  const { threads = availableParallelism(), weights: holding = "auto", route = "auto", memory, device = "auto" } = options;
+  const { threads = availableParallelism(), weights: holding = "auto", route = "auto", memory, device = process.env.SAELAB_DEVICE === "cpu" ? "cpu" : "auto" } = options;
   if (!Number.isSafeInteger(threads) || threads < 1) throw new OptionError(`threads: expected a whole number from 1, found ${threads}.`);
   if (!["auto", "packed", "widened", "in place"].includes(holding)) throw new OptionError(`weights: expected auto, packed, widened or in place, found ${holding}.`);
   if (!DEVICES.includes(device)) throw new OptionError(`device: expected ${DEVICES.join(", ")}, found ${device}.`);

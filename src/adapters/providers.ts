@@ -29,14 +29,16 @@ export const CPU: Provider = { device: "cpu", name: "CPU" };
 
 type Providers = NonNullable<InferenceSession.SessionOptions["executionProviders"]>;
 
-/** Names for the nodes that WebGPU must not have, so that they can be told: half precision as it is stored, which not every card computes. */
+/**
+ * Names for the nodes that WebGPU need not have, so that they can be told: what looks up and widens half precision as it is stored, which not
+ * every card computes, and whose table is large. A file's graph that computes in half precision does so on the card, or is refused there.
+ */
 export function leftToCpu(model: OnnxModel): { model: OnnxModel; names: string[] } {
   const half = new Set(model.initializers.filter(({ type }) => type === ELEMENT.FLOAT16 || type === ELEMENT.BFLOAT16).map(({ name }) => name));
   const names: string[] = [];
   const nodes = model.nodes.map((node, i) => {
-    if (!node.inputs.some((name) => half.has(name))) return node;
-    // what is gathered is half as well, until it is cast
-    if (node.op !== "Cast") for (const name of node.outputs) half.add(name);
+    if ((node.op !== "Gather" && node.op !== "Cast") || !half.has(node.inputs[0])) return node;
+    if (node.op === "Gather") half.add(node.outputs[0]); // half as well, until it is cast
     names.push(node.name ?? `left.${i}`);
     return { ...node, name: node.name ?? `left.${i}` };
   });

@@ -118,11 +118,11 @@ export interface TrainInterrupt extends InterruptError {
   saes: (Sae | undefined)[];
 }
 
-/** What a training that diverged throws. */
+/** What a training that diverged throws. One that lost its device or ran out of memory (DeviceLostError, MemoryError) has the same members. */
 export interface TrainFailure extends TrainError {
   /** The SAE as it last was sound; of several the first one that diverged. None if it never was. */
   sae?: Sae;
-  /** All SAEs of the pass: those that did not diverge are whole. */
+  /** All SAEs of the pass: of those that diverged, those that did not are whole. */
   saes: (Sae | undefined)[];
 }
 
@@ -133,8 +133,9 @@ export interface TrainFailure extends TrainError {
  * @throws OptionError before any work when an option is out of range, memory does not suffice, or a checkpoint is of another
  *   recipe; StoreError when rows are not numbers or all equal, ModelError and EngineError of a model, from within the loop with the SAE
  *   so far as their `sae`; CheckpointError when there is none to go on from; TrainError, with
- *   the last sound SAE as its `sae`, when the loss is no number any more or far above 1; InterruptError, with the SAE so far as
- *   its `sae`; DiskError
+ *   the last sound SAE as its `sae`, when the loss is no number any more or far above 1; MemoryError,
+ *   where fewer rows at a time did not do, and DeviceLostError, which say from where it goes on; InterruptError, with the SAE so far
+ *   as its `sae`; DiskError
  */
 export async function trainSae(source: Store | Model, options: TrainOptions): Promise<Sae> {
   checkNames("trainSae", options, { ...OF_SAE, ...OF_PASS });

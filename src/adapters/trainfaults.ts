@@ -96,7 +96,7 @@ export async function failed(going: Going, error: MemoryError | DeviceLostError)
     ? `resume: true goes on from ${checkpoints!.folder}, after ${kept.step} steps${lost ? ': on the same device once it is back, with { device: "cpu" } on the processor' : ""}.`
     : "No checkpoint was written: it can only begin anew.";
   const remedy = lost ? "" : ` ${remedyFor(going)}`;
-  error.message += ` (The training was at step ${done + 1} of ${steps}. ${again}${remedy})`;
+  error.message += ` (The training was at step ${Math.min(done + 1, steps)} of ${steps}. ${again}${remedy})`;
   throw Object.assign(error, await saesSoFar(going).catch(() => ({ sae: undefined, saes: [] })));
 }
 

@@ -126,7 +126,7 @@ async function startRuns({ task, source, kept, history, runs, tell, prepare, row
     const road = await roadOf(device, engine, plan, saes[i], was?.computed);
     if (road.remark !== undefined && !was && !rows) warn(road.remark);
     const held = was && (was.computed.device ?? road.device) === road.device ? was.computed : undefined;
-    const most = rows?.[i] ?? held?.rowsAtOnce ?? task.rows ?? plan.batch;
+    const most = rows?.[i] ?? (held ? held.rowsAtOnce : task.rows) ?? plan.batch;
     await prepare(`${road.gpu ? `setting up ${road.gpu.name}` : "looking for the fastest step"}${which}`);
     const { tensorboard, onPoint } = saes[i];
     const events = tensorboard === undefined ? undefined : openEventFile(tensorboard, undefined, kept ? { resumedAt: kept.step + 1 } : {});
@@ -142,8 +142,10 @@ async function startRuns({ task, source, kept, history, runs, tell, prepare, row
       free: new Set(plan.hooks.filter((hook) => !plans.slice(i + 1).some((later) => [...later.hooks, ...later.targets ?? []].includes(hook)))),
       step, computed, kept, onPoint, log: logs[i], events, warn,
     }));
-    if (step.rows < most) warn(`memory did not do for ${most} rows at once${which}: ${step.rows} are encoded at a time`);
-    if (step.rows < plan.batch) encodeAtMost(runs[i], step.rows);
+    if (step.rows < plan.batch) {
+      encodeAtMost(runs[i], step.rows);
+      if (!(rows?.[i] ?? held?.rowsAtOnce)) warn(`memory does not do for a batch of ${plan.batch} rows at once${which}: ${step.rows} are encoded at a time`);
+    }
     if (was && !isDeepStrictEqual(was.computed, runs[i].computed)) history.resumed.at(-1)!.from = was.computed;
   }
 }

@@ -67,7 +67,8 @@ async function likeTheCpu(name: string): Promise<number> {
     const width = card.width, latents = 64;
     await written("an edit by a function", [{ hook: "layers.1.mlp", edit: (rows) => rows.map((x, i) => (i % 3 ? x : 2 * x)) }]);
     await written("one head's pattern set to zero", [{ hook: "layers.1.attn.pattern", ablate: "zero", heads: 0 }]);
-    await written("rotated queries scaled at some places", [{ hook: "layers.0.attn.rot_q", scale: 0.5, at: [1, 2] }]);
+    const query = card.hooks().some(({ kind }) => kind === "rot_q") ? "layers.0.attn.rot_q" : "layers.0.attn.q"; // learned positions rotate nothing
+    await written("queries scaled at some places", [{ hook: query, scale: 0.5, at: [1, 2] }]);
     await written("an SAE's reconstruction", [{ hook: "layers.1", sae: { weights: { d: width, latents, k: 4, wEnc: noise(latents * width, 2), bEnc: noise(latents, 3), wDec: noise(latents * width, 4), bDec: noise(width, 5) } } }]);
     await compare("unembed", (model) => model.unembed(noise(3 * width)));
     const documents = Array.from({ length: 6 }, (_, i) => ({ id: `${i}`, text: "one two three, four five six. ".repeat(2 + i), spans: [] }));

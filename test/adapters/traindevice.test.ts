@@ -136,7 +136,7 @@ test("a card without room for a batch at once encodes half of it, and so on; wit
   card(t, [], 20);
   const sae = await trainSae(store, options);
   assert.equal(sae.card.rowsAtOnce, 16);
-  assert.deepEqual(sae.card.warnings, ["memory did not do for 64 rows at once: 16 are encoded at a time"]);
+  assert.deepEqual(sae.card.warnings, ["memory does not do for a batch of 64 rows at once: 16 are encoded at a time"]);
   card(t, [], 1);
   await refuses(trainSae(store, options), MemoryError, /^card: expected room, found none/);
 });

@@ -100,6 +100,9 @@ test("half precision as it is stored is left to the CPU, by name; an empty list 
   assert.equal(named.filter(({ op }) => op === "Gather").length, 1);
   assert.ok(named.every(({ op }) => op === "Gather" || op === "Cast"));
   assert.ok(named.some(({ inputs }) => inputs[0] === "embed_tokens/rows"), "the cast of what was gathered");
+  const product = { op: "MatMul", inputs: ["x", "w"], outputs: ["y"] };
+  const half = { irVersion: 10, opsets: {}, name: "", inputs: [], outputs: [], initializers: [{ name: "w", type: ELEMENT.FLOAT16, dims: [2, 2] }], nodes: [product] };
+  assert.deepEqual(leftToCpu(half).names, [], "what is computed in half precision is the card's");
   assert.deepEqual(leftToCpu(source("llama").build({ hooks: [one.rows[0]] }).model).names, []);
   assert.deepEqual(providerOptions({ device: "webgpu", name: "x" }, [], []), { executionProviders: [{ name: "webgpu" }] });
   assert.deepEqual(providerOptions({ device: "webgpu", name: "x" }, ["n"], ["present.0.key"]), {
