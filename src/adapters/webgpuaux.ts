@@ -33,7 +33,7 @@ export function listed(list: Int32Array, tiles: Pick<Tile, "first" | "count">[])
 export const productGroups = (rows: number, columns: number, { T }: Shape): number => Math.ceil(rows / (T * T / 2)) * Math.ceil(columns / (T * T / 2));
 
 /** Of rebuild and outer in auxiliary.wgsl, width in fours. */
-const denseGroups = (rows: number, width: number, { T }: Shape): number => Math.ceil(rows / (T * T / 2)) * Math.ceil(width / (T * T / 8));
+export const denseGroups = (rows: number, width: number, { T }: Shape): number => Math.ceil(rows / (T * T / 2)) * Math.ceil(width / (T * T / 8));
 
 export interface Auxiliary {
   /** @param pieceOf rows at a time, of that many numbers each. @throws MemoryError; then nothing has changed */

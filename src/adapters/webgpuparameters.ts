@@ -1,4 +1,4 @@
-import { partLengths, sizesOf, type Parameter, type Parameters, type StateSizes, type StepState } from "../core/trained";
+import { partLengths, partsOf, sizesOf, type Parameter, type Parameters, type StateSizes, type StepState } from "../core/trained";
 import type { Gpu } from "./webgpu";
 import type { Memory } from "./webgpumemory";
 
@@ -22,6 +22,8 @@ export interface Resident {
   /** A bias, its m and its v, one behind the other. */
   bEnc: GPUBuffer;
   bDec: GPUBuffer;
+  /** The same of a skip connection, each [dOut, d] padded to fours both ways. */
+  wSkip?: GPUBuffer;
   /** Numbers from … to of an array. */
   part(set: SetName, name: Parameter, from: number, to: number): Promise<Float32Array>;
   /** A whole set. */
@@ -58,6 +60,8 @@ export async function resident(gpu: Gpu, memory: Memory, initial: StepState): Pr
   const bEnc = await memory.make("b_enc and its moments", 48 * fours(latents));
   const bDec = await memory.make("b_dec and its moments", 48 * fours(dOut));
   const bias = { bEnc, bDec };
+  const skipBytes = 64 * fours(dOut) * fours(d);
+  const wSkip = initial.parameters.wSkip && (await memory.make("W_skip and its moments", 3 * skipBytes));
 
   for (const set of SETS) {
     for (const name of ["wEnc", "wDec"] as const) {
@@ -65,37 +69,42 @@ export async function resident(gpu: Gpu, memory: Memory, initial: StepState): Pr
       if (isZero(data)) continue; // as buffers are
       for (const { first, count, [name]: { [set]: buffer } } of tiles) sendRows(memory, buffer, data.subarray(first * width, (first + count) * width), width);
     }
+    if (wSkip) sendRows(memory, wSkip, initial[set].wSkip!, d, skipBytes * SETS.indexOf(set));
     for (const name of ["bEnc", "bDec"] as const) memory.write(bias[name], initial[set][name], 16 * fours(biases[name]) * SETS.indexOf(set));
   }
 
   const part: Resident["part"] = async (set, name, from, to) => {
     if (name === "bEnc" || name === "bDec") return new Float32Array(await memory.read(bias[name], 16 * fours(biases[name]) * SETS.indexOf(set) + 4 * from, 4 * (to - from)));
+    if (name === "wSkip" && wSkip) return partOfRows(wSkip, d, from, to, skipBytes * SETS.indexOf(set));
     if (name !== "wEnc" && name !== "wDec") throw new RangeError(`part: expected a parameter of this state, found ${name}`);
-    const out = new Float32Array(to - from), width = widths[name], padded = 4 * fours(width);
+    const out = new Float32Array(to - from), width = widths[name];
     for (const { first, count, [name]: { [set]: buffer } } of tiles) {
       const a = Math.max(from, first * width), b = Math.min(to, (first + count) * width);
       if (a >= b) continue;
-      const row = Math.floor(a / width), end = Math.ceil(b / width); // whole rows
-      const rows = new Float32Array(await memory.read(buffer, 4 * padded * (row - first), 4 * padded * (end - row)));
-      if (padded === width) {
-        out.set(rows.subarray(a - row * width, b - row * width), a - from);
-        continue;
-      }
-      for (let r = row; r < end; r++) {
-        const begin = Math.max(a, r * width), stop = Math.min(b, (r + 1) * width);
-        const at = (r - row) * padded - r * width;
-        out.set(rows.subarray(at + begin, at + stop), begin - from);
-      }
+      out.set(await partOfRows(buffer, width, a - first * width, b - first * width), a - from);
     }
     return out;
   };
-  const lengths = partLengths(sizes);
+  /** Numbers from … to of rows that lie padded in a buffer, from a byte of it on. */
+  async function partOfRows(buffer: GPUBuffer, width: number, from: number, to: number, byte = 0): Promise<Float32Array> {
+    const padded = 4 * fours(width), row = Math.floor(from / width), end = Math.ceil(to / width); // whole rows
+    const rows = new Float32Array(await memory.read(buffer, byte + 4 * padded * row, 4 * padded * (end - row)));
+    if (padded === width) return rows.subarray(from - row * width, to - row * width);
+    const out = new Float32Array(to - from);
+    for (let r = row; r < end; r++) {
+      const begin = Math.max(from, r * width), stop = Math.min(to, (r + 1) * width);
+      const at = (r - row) * padded - r * width;
+      out.set(rows.subarray(at + begin, at + stop), begin - from);
+    }
+    return out;
+  }
+  const lengths = partLengths(sizes), names = partsOf(initial.parameters);
   return {
-    tiles, bEnc, bDec, part,
+    tiles, bEnc, bDec, wSkip, part,
     async read(set) {
-      const all = {} as Record<"wEnc" | "bEnc" | "wDec" | "bDec", Float32Array>;
-      for (const name of ["wEnc", "bEnc", "wDec", "bDec"] as const) all[name] = await part(set, name, 0, lengths[name]);
-      return all;
+      const all: Partial<Parameters> = {};
+      for (const name of names) all[name] = await part(set, name, 0, lengths[name]);
+      return all as Parameters;
     },
     settle() {
       for (const { wEnc, wDec } of tiles) for (const set of ["m", "v"] as const) memory.free(wEnc[set], wDec[set]);
@@ -104,13 +113,13 @@ export async function resident(gpu: Gpu, memory: Memory, initial: StepState): Pr
 }
 
 /** Rows [n, width] to where they lie padded to fours. */
-export function sendRows(memory: Memory, buffer: GPUBuffer, rows: Float32Array, width: number): void {
+export function sendRows(memory: Memory, buffer: GPUBuffer, rows: Float32Array, width: number, byte = 0): void {
   const padded = 4 * fours(width);
-  if (padded === width) return memory.write(buffer, rows);
+  if (padded === width) return memory.write(buffer, rows, byte);
   const n = rows.length / width, some = Math.max(1, Math.floor(2 ** 20 / padded)); // rows at a time: 4 MB
   for (let from = 0; from < n; from += some) {
     const count = Math.min(some, n - from), piece = new Float32Array(count * padded);
     for (let r = 0; r < count; r++) piece.set(rows.subarray((from + r) * width, (from + r + 1) * width), r * padded);
-    memory.write(buffer, piece, 4 * padded * from);
+    memory.write(buffer, piece, byte + 4 * padded * from);
   }
 }

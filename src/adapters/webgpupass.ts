@@ -1,7 +1,7 @@
 import { MemoryError } from "../core/errors";
 import type { StateSizes } from "../core/trained";
 import type { Sparse } from "../core/types";
-import { auxiliaryPass, productGroups, type Auxiliary, type Listed } from "./webgpuaux";
+import { auxiliaryPass, denseGroups, productGroups, type Auxiliary, type Listed } from "./webgpuaux";
 import type { Gpu } from "./webgpu";
 import { BETA1, BETA2 } from "./tensorflow";
 import type { Commands, Compile, Kernel, Shape } from "./webgpukernels";
@@ -57,7 +57,7 @@ export interface BatchGiven {
 }
 
 /** Buffers whose sizes depend on the batch. */
-type Sized = Record<"x" | "xc" | "y" | "pre" | "values" | "indices" | "g" | "unordered" | "pairs" | "e" | "rowSums" | "rowSquares" | "blocks", GPUBuffer>;
+type Sized = Record<"x" | "xc" | "y" | "goal" | "pre" | "values" | "indices" | "g" | "unordered" | "pairs" | "e" | "rowSums" | "rowSquares" | "blocks", GPUBuffer>;
 
 export interface Pass {
   /** What an update of n rows needs beyond the parameters. @param columns pairs of a row. @throws MemoryError; then nothing has changed */
@@ -72,6 +72,8 @@ export interface Pass {
   /** ∂ of a parameter as it is after `forward`, in a buffer of its own, rows padded. */
   gradient(name: "wEnc" | "wDec", tile: number, out: GPUBuffer): void;
   bDecGradient(n: number, out: GPUBuffer): void;
+  /** The same of W_skip, in a buffer of its own: rows of d, padded. */
+  skipGradient(n: number): GPUBuffer;
   /** The `count` largest latents of rows, of all or those listed; of all, by the kind's own choice without a count. */
   encode(x: Float32Array, n: number, into: { values: GPUBuffer; indices: GPUBuffer }, options: { count?: number; listed?: Listed & { buffer: GPUBuffer } }): Promise<void>;
   /** Σ v·W_dec + b_dec of pairs into `out` [n, dOut padded]. */
@@ -124,6 +126,11 @@ export async function passOf(
     none: await memory.make("nothing", 16),
   };
   const { none, stats } = kept;
+  const skip = P.wSkip && {
+    state: P.wSkip, bias: await memory.make("no bias", 16 * D4), gradient: await memory.make("gradient of W_skip", 64 * D4 * d4),
+    subtract: await compile("batch", "subtract", small(D4)), matrix: await compile("batch", "matrix", small(d4)),
+    outer: await compile("auxiliary", "outer", { W4: d4, LEVELS: L, MAIN: main, WEIGHTS: constantOf("WEIGHTS", weights), T: shape.T, THREADS: shape.row }),
+  };
 
   let given = Infinity; // rows encoded at a time, as asked
   let room: { n: number; columns: number; piece: number; buffers: Sized } | undefined;
@@ -150,7 +157,7 @@ export async function passOf(
       room = {
         n, columns: most, piece,
         buffers: {
-          x, xc, y, pre: await make("pre-activations", 4 * piece * stride),
+          x, xc, y, goal: skip ? await make("targets less the skip connection", 16 * n * D4) : y, pre: await make("pre-activations", 4 * piece * stride),
           values: await make("values", 4 * pairs), indices: await make("indices", 4 * pairs), g: await make("gradients of values", 4 * pairs),
           unordered: await make("list of pairs", 4 * pairs), pairs: await make("pairs", 16 * pairs), e: await make("errors", 16 * n * L * D4),
           rowSums: await make("sums of rows", 4 * n * (L + 1)), rowSquares: await make("squares of rows", 4 * n),
@@ -179,6 +186,7 @@ export async function passOf(
         });
       }
       choose(from, count);
+      if (from + piece < n) commands.submit(); // a slow card is to be done with one before a watchdog loses patience
     }
   };
 
@@ -212,6 +220,10 @@ export async function passOf(
       run("squares", n, { x: B.y, row: kept.mean, sums: B.rowSquares }, { rows: n });
       run("totals", 1, { sums: stats, numbers: B.rowSquares, stats: none }, { rows: n, stride: 1 });
 
+      if (skip) {
+        run("encode", productGroups(n, dOut, shape), { a: B.x, b: skip.state, other: skip.bias, list: none, out: B.goal }, { rows: n, columns: dOut, stride: 4 * D4 });
+        run(skip.subtract, Math.ceil((n * D4) / shape.rank), { x: B.y, out: B.goal }, { rows: n });
+      }
       const pairs = { values: B.values, indices: B.indices };
       if (chosen) {
         memory.write(B.values, chosen.value);
@@ -223,7 +235,7 @@ export async function passOf(
         for (const { first, count, wDec } of P.tiles) run(name, n, { ...pairs, w_dec: wDec.parameters, e: B.e, ...buffers }, { rows: n, columns, first, latents: count });
       };
       perTile("decode", {});
-      run("errors", n, { values: B.values, e: B.e, y: B.y, b_dec: P.bDec, stats, row_sums: B.rowSums }, { rows: n, columns });
+      run("errors", n, { values: B.values, e: B.e, y: B.goal, b_dec: P.bDec, stats, row_sums: B.rowSums }, { rows: n, columns });
       run("totals", 1, { sums: kept.losses, numbers: B.rowSums, stats }, { rows: n, stride: L + 1, slot: slot * (L + 2), count: L });
       perTile("products", { g: B.g });
 
@@ -244,6 +256,7 @@ export async function passOf(
       const through = backThrough();
       run("bDec", Math.ceil(D4 / shape.lanes), { x: B.blocks, row: kept.through, state: P.bDec }, { rows: blocks, count: through, tied: transcoder ? 0 : 1, ...hyper });
       run("bEnc", Math.ceil(fours(latents) / shape.rank), { latents: kept.latents, state: P.bEnc }, { rows: latents, count: fours(latents), ...hyper });
+      if (skip) run(skip.matrix, Math.ceil((4 * D4 * d4) / shape.rank), { x: pass.skipGradient(n), state: skip.state }, { count: 4 * D4 * d4, ...hyper });
       P.tiles.forEach(({ first, count, wEnc, wDec }, number) => {
         const of = { latents: kept.latents, pairs: B.pairs, places: kept.places };
         const moved = { first, latents: count, ...hyper, dead: dead.length };
@@ -263,6 +276,11 @@ export async function passOf(
       const B = room!.buffers;
       const blocks = rowBlocks(B.e, n, L * D4, B.blocks);
       run(gradientOf.bDec, Math.ceil(D4 / shape.lanes), { x: B.blocks, row: kept.through, out }, { rows: blocks, count: backThrough(), tied: transcoder ? 0 : 1 });
+    },
+    skipGradient(n) {
+      const { e: v, x: b } = room!.buffers;
+      run(skip!.outer, denseGroups(4 * D4, d4, shape), { v, b, out: skip!.gradient }, { rows: n, columns: 4 * D4, stride: 4 * L * D4 });
+      return skip!.gradient;
     },
     async encode(x, n, into, { count, listed }) {
       const among = listed?.padded.length ?? latents;

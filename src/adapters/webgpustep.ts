@@ -1,7 +1,7 @@
 import { firstOf } from "../core/batchtopk";
 import { DeviceLostError, EngineError, MemoryError, OptionError } from "../core/errors";
 import { measuring } from "../core/measure";
-import { encode, wholeRows } from "../core/sae";
+import { addSkip, encode, wholeRows } from "../core/sae";
 import { sizesOf, type Parameters, type StepState } from "../core/trained";
 import type { SaeWeights, Sparse, TrainKind } from "../core/types";
 import { checkBatch } from "./batch";
@@ -37,7 +37,7 @@ const ROWS = 4096; // used at a time outside training
 const plainText = (error: unknown): string => String((error as Error)?.message ?? error).trim().split("\n")[0];
 
 /**
- * @throws OptionError for what it has not got: other kinds, a skip connection, k above 1024; MemoryError when the state does not fit,
+ * @throws OptionError for what it has not got: JumpReLU, k above 1024; MemoryError when the state does not fit,
  *   DeviceLostError
  */
 export async function webgpuStep(gpu: Gpu, initial: StepState, { rows = Infinity, stride: asked = STRIDE, shape = gpu.software ? SOFTWARE : CARD, trace }: WebGpuOptions = {}): Promise<Step> {
@@ -47,7 +47,6 @@ export async function webgpuStep(gpu: Gpu, initial: StepState, { rows = Infinity
   const stride = how?.entry ? asked : 1;
   const elsewhere = 'Train it on the CPU: { device: "cpu" }.';
   if (!how) throw new OptionError(`kind: expected one that WebGPU has (${WEBGPU_KINDS.join(", ")}), found ${kind}. ${elsewhere}`);
-  if (initial.parameters.wSkip) throw new OptionError(`skip: expected none on WebGPU, found a skip connection. ${elsewhere}`);
   if (how.entry !== "groups_largest" && how.columns > MOST_COLUMNS) {
     throw new OptionError(`k: expected at most ${Math.floor((MOST_COLUMNS * k) / how.columns)} on WebGPU, found ${k}. Take a smaller k. ${elsewhere}`);
   }
@@ -163,6 +162,12 @@ export async function webgpuStep(gpu: Gpu, initial: StepState, { rows = Infinity
               wEnc: await matrix("wEnc", d), wDec: await matrix("wDec", dOut), bEnc: Float32Array.from({ length: latents }, (_, f) => latent[4 * f + 2]),
               bDec: (await held(16 * fours(dOut), (out) => pass.bDecGradient(n, out))).subarray(0, dOut),
             };
+            if (P.wSkip) {
+              const out = pass.skipGradient(n);
+              queue.submit();
+              const rows = new Float32Array(await memories.read(out, 0, 16 * dOut * fours(d)));
+              gradient.wSkip = Float32Array.from({ length: dOut * d }, (_, i) => rows[Math.floor(i / d) * 4 * fours(d) + (i % d)]);
+            }
             return { ...lossesAt(numbers, SLOTS, n, batch.dead.length > 0), chosen: how!.columns === k ? pairs : firstOf(pairs, k), gradient };
           });
         },
@@ -206,10 +211,11 @@ export async function webgpuStep(gpu: Gpu, initial: StepState, { rows = Infinity
         },
         measure: async (x, target = x) => {
           const tally = measuring(dOut, latents), n = wholeRows(x, d);
+          const wSkip = P.wSkip && (await behind(() => P.part("parameters", "wSkip", 0, dOut * d)));
           for (let from = 0; from < n; from += ROWS) {
             const end = Math.min(n, from + ROWS);
             const sparse = await step.encodeTopK(x.subarray(from * d, end * d));
-            tally.rows(target.subarray(from * dOut, end * dOut), await step.decode(sparse));
+            tally.rows(target.subarray(from * dOut, end * dOut), addSkip({ d, dOut, wSkip }, x.subarray(from * d, end * d), await step.decode(sparse)));
             tally.latents(sparse.index, sparse.value);
           }
           return tally.result();

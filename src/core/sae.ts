@@ -70,7 +70,7 @@ export function decode(weights: SaeWeights, { n, k, index, value, units }: Spars
 }
 
 /** Adds W_skip·x to x̂ [n, dOut], in place. */
-export function addSkip({ d, dOut = d, wSkip }: SaeWeights, x: Float32Array, xHat: Float32Array): Float32Array {
+export function addSkip({ d, dOut = d, wSkip }: Pick<SaeWeights, "d" | "dOut" | "wSkip">, x: Float32Array, xHat: Float32Array): Float32Array {
   if (!wSkip) return xHat;
   for (let row = 0; row < xHat.length / dOut; row++) {
     for (let j = 0; j < dOut; j++) {

@@ -33,7 +33,7 @@ const STEP = 8u; // T·T = STEP·ACROSS = 2·DOWN: each thread loads four number
 var<workgroup> a_tile: array<vec4f, 3u * DOWN>; // rebuild: [DOWN, 2 + 1] along the latents; outer: [STEP, DOWN / 4]
 var<workgroup> b_tile: array<vec4f, STEP * ACROSS>; // [STEP, ACROSS]
 
-fn stores(i: u32, j: u32, row: u32, c: u32, value: vec4f, rows: u32) {
+fn store(row: u32, c: u32, value: vec4f, rows: u32) {
   if (row >= rows || c >= W4) { return; }
   let at = row * W4 + c;
   if (given.again == 1u) { out[at] += value; } else { out[at] = value; }
@@ -82,7 +82,7 @@ fn rebuild(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
     workgroupBarrier();
   }
   for (var i = 0u; i < R; i++) {
-    for (var j = 0u; j < Q; j++) { stores(i, j, first_row + ty + T * i, first_column + tx + T * j, acc[i * Q + j], given.rows); }
+    for (var j = 0u; j < Q; j++) { store(first_row + ty + T * i, first_column + tx + T * j, acc[i * Q + j], given.rows); }
   }
 }
 
@@ -125,7 +125,7 @@ fn outer(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: v
   }
   for (var i = 0u; i < R; i++) {
     let row = first_row + i / 4u * 4u * T + ty * 4u + i % 4u;
-    for (var j = 0u; j < Q; j++) { stores(i, j, row, first_column + tx + T * j, acc[i * Q + j], given.columns); }
+    for (var j = 0u; j < Q; j++) { store(row, first_column + tx + T * j, acc[i * Q + j], given.columns); }
   }
 }
 

@@ -14,7 +14,7 @@ struct Latent { start: u32, count: u32, g: f32, along: f32 }
 @group(0) @binding(4) var<storage, read_write> sums: array<f32>;
 @group(0) @binding(5) var<storage, read> numbers: array<f32>;
 @group(0) @binding(6) var<storage, read> latents: array<Latent>;
-@group(0) @binding(7) var<storage, read_write> state: array<vec4f>; // a bias, its m, its w, one behind the other
+@group(0) @binding(7) var<storage, read_write> state: array<vec4f>; // a parameter, its m, its w, one behind the other
 @group(0) @binding(8) var<storage, read> stats: array<f32>; // V, Σ of the auxiliary errors' squares times its share of the loss / V
 
 var<workgroup> parts: array<f32, THREADS>;
@@ -24,6 +24,13 @@ var<workgroup> parts: array<f32, THREADS>;
 fn centre(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
   let at = (group.x + group.y * groups.x) * THREADS + thread;
   if (at < given.rows * W4) { out[at] = x[at] - row[at % W4]; }
+}
+
+/** out = x − out, of [rows, width]. */
+@compute @workgroup_size(THREADS)
+fn subtract(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let at = (group.x + group.y * groups.x) * THREADS + thread;
+  if (at < given.rows * W4) { out[at] = x[at] - out[at]; }
 }
 
 const COLUMNS = (W4 + LANES - 1u) / LANES; // workgroups that share a block
@@ -137,6 +144,13 @@ fn b_dec(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t
 fn b_dec_alone(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let c = group.x * LANES + thread;
   if (c < W4) { out[c] = b_dec_gradient(c); }
+}
+
+/** Of a matrix whose gradient x is, of `count` fours. */
+@compute @workgroup_size(THREADS)
+fn matrix(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let at = (group.x + group.y * groups.x) * THREADS + thread;
+  if (at < given.count) { adam(at, given.count, x[at]); }
 }
 
 /** `count` fours of latents, `rows` latents. */

@@ -11,8 +11,8 @@ import { webgpuStep, WEBGPU_KINDS, type WebGpuOptions } from "../../src/adapters
 import { DeviceLostError, EngineError, MemoryError, OptionError } from "../../src/core/errors";
 import { random, type Random } from "../../src/core/random";
 import { bytesSource, readFloats, readHeader, readInts } from "../../src/core/safetensors";
-import type { FreshOptions, Parameters } from "../../src/core/trained";
-import { torchKinds } from "./kindsteps";
+import { partsOf, type FreshOptions, type Parameters } from "../../src/core/trained";
+import { STRUCTURES, torchKinds } from "./kindsteps";
 import { close, names } from "./torchsteps";
 
 /** What a card must compute, whichever it is: run by webgpuchild.ts in a process that has one, listed by webgpu.test.ts. */
@@ -116,13 +116,14 @@ const stock = (initial: StepState): StepNow => stockStep(tensorflow(), initial);
 const plain = (initial: StepState): StepNow => plainStep(tensorflow(), initial);
 
 for (const kind of WEBGPU_KINDS) {
-  check(`${kind}, SAE and transcoder, agrees with PyTorch's autograd and Adam`, async () => {
+  check(`${kind}, SAE, transcoder and skip connection, agrees with PyTorch's autograd and Adam`, async () => {
     const { start, split, floats, steps, dead, learningRate, x, target } = torchKinds();
-    for (const structure of ["sae", "transcoder"] as const) {
+    for (const structure of STRUCTURES) {
       const initial = start(kind, structure), step = await here(initial), of = `${kind}.${structure}`;
       const { gradient } = await step.gradients(x(0), { dead, ...target(0, structure) });
       const wanted = split(floats(`${of}.gradient`), initial.parameters);
-      for (const name of names) close(gradient[name], wanted[name], 3e-6, `${structure}: gradient of ${name}`);
+      assert.deepEqual(partsOf(gradient), partsOf(initial.parameters));
+      for (const name of partsOf(gradient)) close(gradient[name]!, wanted[name]!, 3e-6, `${structure}: gradient of ${name}`);
       const losses = floats(`${of}.losses`);
       for (let t = 0; t < steps; t++) step.send(x(t), { dead, learningRate, ...target(t, structure) });
       (await step.taken()).losses.forEach(({ fvu, extra, aux }, t) => [fvu, extra, aux].forEach((value, i) => {
@@ -130,8 +131,13 @@ for (const kind of WEBGPU_KINDS) {
         assert.ok(Math.abs(value - want) <= 2e-5 * Math.abs(want) + 1e-7, `${structure}, step ${t}: loss ${i} is ${value}, expected ${want}`);
       }));
       const { parameters } = await step.state(), end = split(floats(`${of}.end`), initial.parameters);
-      for (const name of names) close(parameters[name], end[name], 5e-5, `${structure}: ${name} at the end`);
+      for (const name of partsOf(parameters)) close(parameters[name]!, end[name]!, 5e-5, `${structure}: ${name} at the end`);
+      const [rows, rest] = [x(0), target(0, structure).target], reference = stock(await step.state());
+      const [got, want] = [await step.measure(rows, rest), reference.measure(rows, rest)];
+      assert.ok(Math.abs(got.fvu - want.fvu) <= 1e-5 * want.fvu, `${structure}: ${got.fvu}, expected ${want.fvu}`);
+      for (const part of partsOf(parameters)) assert.deepEqual(await step.part!("m", part, 1, 4), (await step.state()).m[part]!.slice(1, 4), part);
       step.dispose();
+      reference.dispose();
     }
   });
 
@@ -412,7 +418,6 @@ check("what is not there is refused in words", async () => {
   const gpu = await openWebGpu();
   await assert.rejects(webgpuStep(gpu, stateOf(SMALL, 27, { kind: "jumprelu" })), (error: Error) => error instanceof OptionError && /kind: expected one that WebGPU has \(topk, .*found jumprelu.*"cpu"/.test(error.message));
   const initial = stateOf(SMALL, 27, { transcoder: true });
-  await assert.rejects(webgpuStep(gpu, freshState(16, 128, 4, { ...initial.parameters, wSkip: new Float32Array(256) }, { transcoder: true })), /skip: expected none on WebGPU/);
   await assert.rejects(webgpuStep(gpu, stateOf({ d: 4, latents: 2000, k: 1500 }, 27)), /k: expected at most 1024 on WebGPU, found 1500/);
   const step = await webgpuStep(gpu, initial);
   assert.throws(() => step.send(new Float32Array(64), { learningRate: 0.01 }), /target: expected the rows that the transcoder predicts/);
