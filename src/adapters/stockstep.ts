@@ -3,6 +3,7 @@ import { sizesOf, TINY, type StepState } from "../core/trained";
 import { atOnce } from "./atonce";
 import { auxiliaryGradients } from "./auxk";
 import { checkBatch } from "./batch";
+import { requireSound } from "./cardcheck";
 import { defaultGroups, forward, PADDING, type Choice } from "./coder";
 import { DEFERRED, deferredStep } from "./deferredstep";
 import { inference } from "./inference";
@@ -23,6 +24,7 @@ export const defaultChoice = (latents: number, k: number): Choice => ({
 /**
  * Only the chosen latents are decoded and get gradients (all of JumpReLU), through kernels that every TensorFlow build has.
  * @param options.deferred by deferredstep.ts, for kinds that it has: by default on a card
+ * @throws EngineError where a card computes something else than plain loops
  */
 export function stockStep(
   engine: Engine, initial: StepState, given: Choice = defaultChoice(initial.latents, initial.k),
@@ -32,7 +34,10 @@ export function stockStep(
   const { kind, d, dOut, latents, transcoder } = sizes;
   // Other kinds compare values beyond a row's k largest: these are to be float32's own.
   const choice: Choice = kind === "topk" ? given : { ...given, precision: "f32" };
-  if (deferred && DEFERRED.includes(kind)) return deferredStep(engine, initial, choice);
+  if (deferred && DEFERRED.includes(kind)) {
+    if (engine.device === "cuda") requireSound(engine.name, (small, one) => deferredStep(engine, small, one));
+    return deferredStep(engine, initial, choice);
+  }
   const { K, centred } = forward(engine);
   const select = kind === "jumprelu" ? undefined : selectorOf(engine, sizes);
   const { P, progress, read, arrays, move, ...held } = stockState(engine, initial);

@@ -6,7 +6,7 @@ import { fusedStep } from "../../src/adapters/fusedstep";
 import { stockStep, type Losses, type StepNow, type UpdateOptions } from "../../src/adapters/step";
 import { random } from "../../src/core/random";
 import { freshState, partsOf, type StepState } from "../../src/core/trained";
-import { followed, kernelOf } from "./gpuplaces";
+import { followed, kernelOf, registry } from "./gpuplaces";
 import { engine, KINDS, normals, rowsOf, SMALL, stateOf, STRUCTURES, targetOf } from "./kindsteps";
 import { agreesWithTorch, close } from "./torchsteps";
 
@@ -220,4 +220,5 @@ test("every kernel of the other kinds' stock steps is one that a card has, but f
   }
   assert.deepEqual([...lacking], []);
   assert.equal(kernelOf("NthElement", { T: { type: 1 } }), undefined);
+  assert.equal(registry.tensorflow, engine.version, "make test/oracle/gpukernels.json anew");
 });

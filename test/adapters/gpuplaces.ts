@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { DT, type Attributes, type Engine, type Id } from "../../src/adapters/tensorflow";
+import type { Attributes, Engine, Id } from "../../src/adapters/tensorflow";
 
 /**
  * Where tensors would lie and kernels run if there were a card: an engine that computes here, and follows every tensor by what
@@ -10,7 +10,7 @@ import { DT, type Attributes, type Engine, type Id } from "../../src/adapters/te
 
 interface Argument { name: string; count?: string }
 interface Kernel { device: "GPU" | "DEFAULT"; types: Record<string, number[]>; host: string[] }
-const registry = JSON.parse(readFileSync(join(__dirname, "../../../test/oracle/gpukernels.json"), "utf8")) as {
+export const registry = JSON.parse(readFileSync(join(__dirname, "../../../test/oracle/gpukernels.json"), "utf8")) as {
   tensorflow: string; ops: Record<string, { inputs: Argument[]; outputs: Argument[]; kernels: Kernel[] }>;
 };
 
@@ -79,5 +79,3 @@ export function followed(engine: Engine): { engine: Engine; events: Event[] } {
     },
   };
 }
-
-export { DT, registry };
