@@ -57,12 +57,13 @@ export interface Change {
   batch?: number;
   saes?: number;
   latents?: number;
-  /** What the run then needs, of the machine and the card together. */
+  /** What the run then needs of the memory that was short: the card's, where it still runs there. */
   bytes: number;
 }
 
 const MB = 1e6;
 const ENGINE = 110 * MB; // what TensorFlow takes by being there, its libraries' files aside
+const WASM = 30 * MB; // what is in its place, where that is WebAssembly
 const DRIVER = { cuda: 600 * MB, webgpu: 200 * MB }; // of a card: context and libraries. A guess
 const SNAPSHOT = 2 ** 26; // bytes of weights of which the loop keeps the last sound ones
 const SAMPLE = 32768; // rows from which a run's start is computed, or as many as there are latents
@@ -74,7 +75,7 @@ const STRIDE = 8; // batches on their way to a card
 /** The steps that "auto" may come to mean. */
 function candidates({ step, device, kind, fusedOps }: RunShape): Exclude<RunShape["step"], "auto">[] {
   if (device === "webgpu") return ["webgpu"];
-  if (device === "wasm") return ["plain"];
+  if (device === "wasm") return [step === "plain" ? "plain" : "stock"];
   if (device === "cuda") return [step === "plain" ? "plain" : "stock"];
   if (step !== "auto") return [step === "fused" && kind === "jumprelu" ? "stock" : step];
   if (kind === "jumprelu" || fusedOps === false) return ["stock"];
@@ -127,23 +128,24 @@ function phasesOf(saes: Chosen[], { held = 0, rows: there = Infinity }: Source):
   const parameters = total((one) => one.parameters), state = parameters + total((one) => one.moments);
   const choosing = saes.some(({ sae, step }) => sae.step === "auto" && step === "fused") ? CHOOSING * matrices : 0;
   const sample = F32 * Math.min(there, Math.max(SAMPLE, ...each.map(({ own }) => own.latents))) * most(each.map(({ own: { d, dOut, transcoder } }) => d + (transcoder ? dOut : 0)));
+  const sound = 3 * total((one) => (one.matrices <= SNAPSHOT ? one.matrices : 0));
   /** What TensorFlow had for the steps it keeps until the end. */
   const pool = !card && largest.step !== "fused" ? state + sum(largest.working) : 0;
   return {
     kept: [
-      host("rows that are held", held), host("TensorFlow itself", ENGINE), host("choosing the step", choosing),
+      host("rows that are held", held), device === "wasm" ? host("TF.js itself", WASM) : host("TensorFlow itself", ENGINE), host("choosing the step", choosing),
       { what: "computing the start", on: device === "cuda" ? "card" : "host", bytes: widest <= WHITENED ? WHITENING * widest ** 2 : 0 },
       placed("driver and libraries", device === "cuda" || device === "webgpu" ? DRIVER[device] : 0),
     ],
     steps: [
       placed("parameters", parameters), placed("Adam's moments", state - parameters), ...largest.working.map(({ what, bytes }) => placed(what, bytes)),
       host("batches on their way", card ? (STRIDE + 3) * F32 * largest.own.batch * (largest.own.d + largest.own.dOut) : 0),
-      host("the last sound weights", 3 * total((one) => (one.matrices <= SNAPSHOT ? one.matrices : 0))),
+      host("the last sound weights", Math.max(0, sound - choosing)), // they lie where that was
     ],
     others: [
       [host("a sample of the rows", 2 * sample), host("first weights", matrices + (several && !card ? parameters : 0))],
       [host("first weights", matrices + (choosing ? 1.5 * matrices : card ? matrices : parameters)), host("a sample of the rows", several ? sample : 0)],
-      [host("parameters and moments", pool || (card ? 0 : state - each[0].parameters - each[0].moments)), host("weights, and their copies that measure", (pool ? 1.5 : 2.5) * matrices + 32 * MB)],
+      [host("parameters and moments", pool || (card ? 0 : state - each[0].parameters - each[0].moments)), host("weights, and their copies that measure", (pool ? 1.5 : 2.25) * matrices + 32 * MB)],
     ],
   };
 }
@@ -170,9 +172,11 @@ function cut(saes: RunShape[], free: Free, source: Source): Memory {
 /** Changes of which each alone makes the run fit, rows encoded at a time being cut; that which leaves most of the run as it is first. */
 export function whatFits(saes: RunShape[], free: Free, source: Source = {}): Change[] {
   const out: Change[] = [];
+  const ofCard = cut(saes, free, source).card > free.card;
   const bytesOf = (changed: RunShape[]): number | undefined => {
     const memory = cut(changed, free, source);
-    return fits(memory, free) ? memory.host + memory.card : undefined;
+    if (!fits(memory, free)) return undefined;
+    return free.shared ? memory.host + memory.card : ofCard && onCard(changed[0].device) ? memory.card : memory.host;
   };
   const offer = (change: Omit<Change, "bytes">, changed: RunShape[]): boolean => {
     const bytes = bytesOf(changed);
@@ -183,7 +187,7 @@ export function whatFits(saes: RunShape[], free: Free, source: Source = {}): Cha
   const each = (change: Partial<RunShape>): RunShape[] => saes.map((sae) => ({ ...sae, ...change }));
   const byProcessor = saes.every(({ kind }) => kind !== "jumprelu");
   if (device === "cpu" && saes.some(({ step, moments }) => step === "fused" && moments !== "bf16") && byProcessor) offer({ moments: "bf16" }, each({ moments: "bf16" }));
-  if (device === "cpu" && saes.some(({ step }) => step !== "fused") && byProcessor) offer({ step: "fused" }, each({ step: "fused", moments: "bf16" }));
+  if (device === "cpu" && saes.some(({ step }) => step !== "fused") && saes.every(({ fusedOps }) => fusedOps !== false) && byProcessor) offer({ step: "fused" }, each({ step: "fused", moments: "bf16" }));
   for (let smaller = 2 ** Math.ceil(Math.log2(batch) - 1); smaller >= 32; smaller /= 2) if (offer({ batch: smaller }, each({ batch: smaller }))) break;
   for (let count = saes.length - 1; count >= 1; count--) if (offer({ saes: count }, saes.slice(0, count))) break;
   if (onCard(device)) offer({ device: "cpu" }, each({ device: "cpu", step: "auto" }));
@@ -205,7 +209,7 @@ function mostLatents(saes: RunShape[], fitting: (changed: RunShape[]) => boolean
     if (able(middle)) least = middle;
     else beyond = middle;
   }
-  const round = 2 ** Math.max(0, Math.floor(Math.log2(least)) - 5) * 1;
+  const round = 2 ** Math.max(0, Math.floor(Math.log2(least)) - 5);
   const rounded = Math.floor(least / round) * round;
   return Math.max(k, Math.floor(rounded / multiple) * multiple);
 }
