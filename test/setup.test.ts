@@ -218,6 +218,19 @@ test("a library that is no addon stays loaded, also from a worker thread", { ski
   assert.equal(mapped, true);
 });
 
+test("of two libraries of one name the first that was loaded serves: a second copy is not loaded", { skip: !existsSync("/proc/self/maps") }, () => {
+  const [first, home] = [folder("first"), folder("second")];
+  const [capi, lib] = [path.join(home, "onnxruntime", "capi"), path.join(home, "nvidia", "cu13", "lib")];
+  for (const each of [capi, lib]) mkdirSync(each, { recursive: true });
+  writeFileSync(path.join(capi, "libonnxruntime_providers_cuda.so"), "");
+  writeFileSync(path.join(lib, "libcudart.so.13"), "not a library, and never looked at");
+  const made = spawnSync("g++", ["-shared", "-fPIC", "-x", "c++", "-", "-o", path.join(first, "libcudart.so.13")], { input: "extern \"C\" int answer() { return 42; }", encoding: "utf8" });
+  assert.equal(made.status, 0, made.stderr);
+  const code = `try { process.dlopen({ exports: {} }, ${JSON.stringify(path.join(first, "libcudart.so.13"))}, 0x1001); } catch {}
+    process.stdout.write(String(require(${JSON.stringify(path.join(packageRoot, "build", "src", "adapters", "onnxcuda.js"))}).loadOnnxCuda(${JSON.stringify(capi)})))`;
+  assert.match(spawnSync(process.execPath, ["-e", code], { encoding: "utf8" }).stdout, /libnvJitLink\.so\.13: expected/, "on to the next one");
+});
+
 test("this installation: the provider is absent, or its libraries load", () => {
   const why = loadOnnxCuda();
   assert.ok(why === undefined || /is not there/.test(why), why);

@@ -3,11 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Built, CachePair } from "../core/build";
 import { apart, checkBlocks, checkTexts, cutTo, fedAt, placement, type Placement } from "../core/devicecheck";
+import { prune } from "../core/splice";
 import { firstPass, nextPass, reach, standardFeeds, type Feed, type Pass } from "../core/feeds";
-import type { OnnxModel, Value } from "../core/onnx";
-import { withoutPadding } from "../core/pad";
-import type { HookRow } from "../core/types";
-import { CPU, type Provider } from "./providers";
+import type { Value } from "../core/onnx";
+import { joined, withoutPadding } from "../core/pad";
+import type { HookKind, HookRow } from "../core/types";
+import { CPU, prepareProcess, type Provider } from "./providers";
 import { prepare, runtime, type Runtime, type RuntimeSettings } from "./runtime";
 import type { GraphSource } from "./source";
 
@@ -16,7 +17,8 @@ import type { GraphSource } from "./source";
  *
  *   1. one pass of the whole model on the card over three texts (197 tokens, padded), reading every place of some blocks, and the last logits
  *   2. those blocks, the embedding and the head on the CPU, weights in place, each fed with the card's own stream: within TOLERANCE
- *   3. the longest text alone, and the first blocks token by token with a cache, on the card: within REPEATED of the first pass
+ *   3. the longest text alone through all blocks (REPEATED), and the others token by token with a cache through the first (TOLERANCE), on the
+ *      card, against its own first pass
  *
  * What it costs: the card holds the weights once, and gives them back before the model is used; the CPU reads the compared blocks and
  * the head (half precision widened for the pass, a matrix at a time); of a graph that was not built here, all of it.
@@ -31,10 +33,12 @@ export interface Checked extends Placement {
   tokens: number;
   blocks: number[];
   milliseconds: number;
+  /** Patterns cannot be read on this device. */
+  noPatterns: boolean;
 }
 
-/** float32 sums in another order: 1e-6 is usual, TF32 or half precision within gives 1e-3, what is not computed at all 1e-1. */
-const TOLERANCE = 1e-4;
+/** float32 sums in another order: 2e-6 is usual at width 64, 1e-5 at 1,536; TF32 or half precision within gives 5e-4, what is not computed at all 1e-1. */
+const TOLERANCE = 2e-4;
 /** The same texts in other company, through all blocks. */
 const REPEATED = 1e-3;
 /** Graphs that compute in half precision themselves, or round activations to 8 bits, from end to end. */
@@ -49,66 +53,52 @@ interface Answers {
   dims: Record<string, number[]>;
 }
 
-/** @throws EngineError when the provider cannot run the model at all; what differs is in the answer */
+/** Takes note of a place: what was found, what was wanted, and the difference that may be. */
+type Note = (name: string, found: Float32Array, wanted: Float32Array, width: number, limit: number) => void;
+
+/** @throws EngineError when the provider cannot run the model at all, ModelError when the card cannot hold it; what differs is in the answer */
 export async function checkDevice(what: string, source: GraphSource, settings: RuntimeSettings & { provider: Provider }): Promise<Checked> {
   const begun = performance.now();
-  const built = source.head !== undefined; // blocks can be fed: rows are [N, width], whatever the block
-  const texts = checkTexts(source.vocabulary, Math.min(source.context, 2 ** 20)).filter((ids, i, all) => source.regime(ids.length) === source.regime(all[0].length));
-  const decomposed = built;
-  const rowsOf = (kinds: HookRow[]): HookRow[] => kinds.filter(({ missing }) => !missing);
-  const all = rowsOf(source.rows);
-  const blocks = checkBlocks(source.build({ hooks: all.filter(({ kind }) => kind === "final_norm" || kind === "logits").slice(-1), decomposed }), source.anatomy.layers);
-  const places = all.filter(({ kind, layer }) => kind !== "logits" && (blocks.includes(layer) || ["tok_embed", "embed", "final_norm"].includes(kind)));
+  prepareProcess(settings.provider);
+  const built = isBuilt(source);
+  const there = source.rows.filter(({ missing }) => !missing);
+  const blocks = checkBlocks(source.build({ hooks: there.slice(-1), decomposed: built }), source.anatomy.layers);
+  // of a file's graph its own operator gives them, and that of cards has no such output
+  const noPatterns = !built && there.some((row) => row.kind === "pattern" && source.build({ hooks: [row] }).model.nodes.some(({ op }) => op === "GroupQueryAttention"));
+  const places = there.filter(({ kind, layer }) => kind !== "logits" && (kind !== "pattern" || !noPatterns) && (blocks.includes(layer) || isOutside(kind)));
+  const texts = checkTexts(source.vocabulary, source.context).filter((ids, _, [first]) => source.regime(ids.length) === source.regime(first.length)).slice(0, source.ragged ? undefined : 1);
+
+  const most = { difference: 0, at: "", allowed: TOLERANCE };
+  let compared = 0;
+  const note: Note = (name, found, wanted, width, limit) => {
+    compared++;
+    const difference = apart(found, wanted, width);
+    if (!most.at || difference / limit > most.difference / most.allowed) Object.assign(most, { difference, at: name, allowed: limit });
+  };
   const profiles = mkdtempSync(join(tmpdir(), "saelab-check-"));
   const card = runtime(what, { ...settings, profile: join(profiles, "run") });
   const cpu = runtime(what, { threads: settings.threads, holding: "in place", provider: CPU });
-  let difference = 0, at = "", allowed = TOLERANCE, places_ = 0;
-  const note = (name: string, found: Float32Array, wanted: Float32Array, width: number, limit: number): void => {
-    places_++;
-    const far = apart(found, wanted, width);
-    if (far / limit >= difference / allowed || !at) [difference, at, allowed] = [far, name, limit];
-  };
-  const rows = ({ pass, rows: made }: Answers, { name, kind, width }: HookRow): Float32Array => withoutPadding(made[name], pass, kind === "pattern" ? width : undefined);
-  const widthOf = ({ kind, width }: HookRow): number => (kind === "pattern" ? 1 : width);
   try {
-    const ragged = source.ragged ? texts : texts.slice(0, 1);
-    const graph = source.build({ hooks: places, last: true, decomposed });
-    const first = await answers(card, source, "whole", graph, places, ragged);
+    const graph = source.build({ hooks: places, last: true, decomposed: built });
+    const first = await answers(card, source, "whole", graph, places, texts);
     const placed = await profileOf(card, profiles);
-
-    if (built) {
-      const limit = TOLERANCE;
-      for (const block of [-1, ...blocks, source.anatomy.layers]) {
-        const here = places.filter(({ kind, layer }) => (block < 0 ? ["tok_embed", "embed"].includes(kind) : block < source.anatomy.layers ? layer === block && !["tok_embed", "embed", "final_norm", "resid_pre"].includes(kind) : kind === "final_norm"));
-        const begin = block < 0 ? undefined : all.find(({ kind, layer }) => (block < source.anatomy.layers ? kind === "resid_pre" && layer === block : kind === "resid_post" && layer === block - 1))!;
-        const last = block === source.anatomy.layers;
-        if (!here.length && !last) continue;
-        const own = source.build({ hooks: [...here, ...(begin ? [begin] : [])], last });
-        const names = [...here.map(({ name }) => own.tensors.get(name)!), ...(last ? ["logits.last"] : [])];
-        const cut = { ...own.model, outputs: [...new Set(names)].map((name) => ({ name })) };
-        const model = begin ? fedAt(cut, own.tensors.get(begin.name)!) : cutTo({ ...own, model: cut }, [...new Set(names)]).model;
-        const fed = begin && { data: first.rows[begin.name].slice(), dims: first.dims[begin.name] };
-        const wanted = await answers(cpu, source, `block ${block}`, { ...own, model, cache: [] }, here, ragged, { fed, last });
-        for (const hook of here) note(hook.name, rows(first, hook), rows(wanted, hook), widthOf(hook), limit);
-        if (last) note("the last logits", first.rows["logits.last"], wanted.rows["logits.last"], source.vocabulary, limit);
+    const limit = built ? TOLERANCE : limitOf(source);
+    for (const stretch of built ? stretches(source, places, blocks) : [{ hooks: places, last: true }]) {
+      const wanted = await stretchOf(cpu, source, stretch, first, texts);
+      for (const hook of stretch.hooks) {
+        const rows = rowsOf(wanted, hook);
+        note(hook.name, rowsOf(first, hook), rows, hook.kind === "pattern" ? rows.length : hook.width, limit); // a pattern's numbers are shares of 1
       }
-    } else {
-      const limit = source.dtypes.some((dtype) => /^[UI]8$/.test(dtype)) ? QUANTISED : source.dtypes.some((dtype) => /16/.test(dtype)) ? HALF : REPEATED;
-      const wanted = await answers(cpu, source, "whole", graph, places, ragged);
-      for (const hook of places) note(hook.name, rows(first, hook), rows(wanted, hook), widthOf(hook), limit);
-      note("the last logits", first.rows["logits.last"], wanted.rows["logits.last"], source.vocabulary, limit);
+      if (stretch.last) note("the last logits", first.rows[LAST], wanted.rows[LAST], source.vocabulary, limit);
     }
-
-    const repeated = Math.max(REPEATED, allowed === TOLERANCE ? 0 : allowed);
-    const alone = ragged.length > 1 ? await answers(card, source, "whole", graph, places, ragged.slice(0, 1)) : undefined;
-    if (alone) for (const hook of places.filter(({ kind }) => kind !== "pattern")) {
-      note(`${hook.name}, a text alone`, rows(alone, hook), rows(first, hook).subarray(0, ragged[0].length * hook.width), hook.width, repeated);
+    const again = Math.max(REPEATED, built ? 0 : limit);
+    if (texts.length > 1) {
+      const alone = await answers(card, source, "whole", graph, places, texts.slice(0, 1));
+      for (const hook of places.filter(({ kind }) => kind !== "pattern")) note(`${hook.name}, a text alone`, rowsOf(alone, hook), rowsOf(first, hook).subarray(0, texts[0].length * hook.width), hook.width, again);
     }
-    const stream = all.find(({ kind, layer }) => kind === "resid_post" && layer === Math.min(blocks[1] ?? 0, 1));
-    if (stream && ragged[0].length > STEPS + 1) await stepwise(card, source, stream, ragged.slice(-2), decomposed, repeated, note);
-    return {
-      ...placed, difference, at, allowed, places: places_, tokens: ragged.reduce((sum, { length }) => sum + length, 0), blocks, milliseconds: performance.now() - begun,
-    };
+    const stream = places.find(({ kind, layer }) => kind === "resid_post" && layer === 0);
+    if (stream && texts.every(({ length }) => length > STEPS)) await stepwise(card, source, stream, first, texts, limit, note);
+    return { ...placed, ...most, places: compared, tokens: texts.reduce((sum, { length }) => sum + length, 0), blocks, milliseconds: performance.now() - begun, noPatterns };
   } finally {
     await card.close();
     await cpu.close();
@@ -116,7 +106,43 @@ export async function checkDevice(what: string, source: GraphSource, settings: R
   }
 }
 
-type Note = (name: string, found: Float32Array, wanted: Float32Array, width: number, limit: number) => void;
+const LAST = "logits.last";
+
+/** Graphs that are built here can be begun at any block: its stream is [N, width]. */
+const isBuilt = ({ head }: GraphSource): boolean => head !== undefined;
+const isOutside = (kind: HookKind): boolean => kind === "tok_embed" || kind === "embed" || kind === "final_norm";
+
+const limitOf = ({ dtypes }: GraphSource): number =>
+  dtypes.some((dtype) => /^[UI]8$/.test(dtype)) ? QUANTISED : dtypes.some((dtype) => dtype.endsWith("16")) ? HALF : REPEATED;
+
+/** A part of a pass that the CPU computes by itself. */
+interface Stretch {
+  /** The stream that it begins with; absent: the tokens. */
+  from?: HookRow;
+  hooks: HookRow[];
+  last?: boolean;
+}
+
+function stretches({ rows, anatomy: { layers } }: GraphSource, places: HookRow[], blocks: number[]): Stretch[] {
+  const stream = (layer: number): HookRow => rows.find((row) => row.kind === "resid_pre" && row.layer === layer)!;
+  return [
+    { hooks: places.filter(({ kind }) => kind === "tok_embed" || kind === "embed") },
+    ...blocks.map((block): Stretch => ({ from: stream(block), hooks: places.filter(({ kind, layer }) => layer === block && kind !== "resid_pre" && !isOutside(kind)) })),
+    { from: rows.find(({ kind, layer }) => kind === "resid_post" && layer === layers - 1)!, hooks: places.filter(({ kind }) => kind === "final_norm"), last: true },
+  ];
+}
+
+/** @param first the card's answers, whose stream it begins with */
+async function stretchOf(cpu: Runtime, source: GraphSource, { from, hooks, last = false }: Stretch, first: Answers, texts: Int32Array[]): Promise<Answers> {
+  // on the CPU attention is the operator that it has
+  const graph = source.build({ hooks: [...hooks, ...(from ? [from] : [])], last });
+  const outputs = [...new Set([...hooks.map((hook) => outputOf(graph, hook)), ...(last ? [LAST] : [])])];
+  const cut = { ...graph.model, outputs: outputs.map((name) => ({ name })) };
+  return answers(cpu, source, `from ${from?.name ?? "tokens"}`, { ...graph, model: from ? fedAt(cut, outputOf(graph, from)) : prune(cut) }, hooks, texts, last, from && { data: first.rows[from.name], dims: first.dims[from.name] });
+}
+
+const outputOf = ({ outputs, tensors }: Built, { name }: HookRow): string => outputs?.get(name) ?? tensors.get(name)!;
+const rowsOf = ({ pass, rows }: Answers, { name, kind, width }: HookRow): Float32Array => withoutPadding(rows[name], pass, kind === "pattern" ? width : undefined);
 
 /** Feeds that every graph of a source may ask for. */
 function feedsOf(source: GraphSource, pass: Pass, fed?: { data: Float32Array; dims: number[] }): (inputs: Value[]) => Record<string, Feed> {
@@ -131,51 +157,41 @@ function feedsOf(source: GraphSource, pass: Pass, fed?: { data: Float32Array; di
   };
 }
 
+/** @param last the logits of the last tokens too */
 async function answers(
-  engine: Runtime, source: GraphSource, key: string, graph: Built, hooks: HookRow[], texts: Int32Array[], { fed, last = true }: { fed?: { data: Float32Array; dims: number[] }; last?: boolean } = {},
+  engine: Runtime, source: GraphSource, key: string, graph: Built, hooks: HookRow[], texts: Int32Array[], last = true, fed?: { data: Float32Array; dims: number[] },
 ): Promise<Answers> {
   const pass = firstPass(texts);
-  const outputOf = ({ name }: HookRow): string => graph.outputs?.get(name) ?? graph.tensors.get(name)!;
   const made = await engine.run(prepare(key, graph.model), {
-    feeds: feedsOf(source, pass, fed), outputs: [...new Set([...hooks.map(outputOf), ...(last ? ["logits.last"] : [])])], cache: { pairs: batchOf(graph.cache, pass.batch) },
+    feeds: feedsOf(source, pass, fed), outputs: [...new Set([...hooks.map((hook) => outputOf(graph, hook)), ...(last ? [LAST] : [])])], cache: { pairs: batchOf(graph.cache, pass.batch) },
   });
-  return {
-    pass, rows: Object.fromEntries([...hooks.map((hook): [string, Float32Array] => [hook.name, made[outputOf(hook)].data]), ...(last ? [["logits.last", made["logits.last"].data] as [string, Float32Array]] : [])]),
-    dims: Object.fromEntries(hooks.map((hook) => [hook.name, made[outputOf(hook)].dims])),
-  };
+  const out: Answers = { pass, rows: last ? { [LAST]: made[LAST].data } : {}, dims: {} };
+  for (const hook of hooks) ({ data: out.rows[hook.name], dims: out.dims[hook.name] } = made[outputOf(graph, hook)]);
+  return out;
 }
 
 const batchOf = (pairs: CachePair[], batch: number): CachePair[] => pairs.map((pair) => ({ ...pair, dims: [batch, ...pair.dims.slice(1)] }));
 
-/** Texts read whole, and again with the last tokens one by one: the stream behind one of the first blocks. */
-async function stepwise(card: Runtime, source: GraphSource, stream: HookRow, texts: Int32Array[], decomposed: boolean, limit: number, note: Note): Promise<void> {
-  const asked = source.build({ hooks: [stream], cache: true, decomposed });
-  const output = asked.outputs?.get(stream.name) ?? asked.tensors.get(stream.name)!;
+/** The shorter texts again, the last tokens one by one with a cache: the stream behind the first block is to be what it was. */
+async function stepwise(card: Runtime, source: GraphSource, stream: HookRow, first: Answers, texts: Int32Array[], limit: number, note: Note): Promise<void> {
+  const asked = source.build({ hooks: [stream], cache: true, decomposed: isBuilt(source) });
+  const output = outputOf(asked, stream);
   const { model, cache } = cutTo(asked, [output]);
-  const whole = await run(card, source, model, cache, output, firstPass(texts));
-  const begun = texts.map((ids) => ids.subarray(0, ids.length - STEPS));
-  let pass = firstPass(begun);
-  await run(card, source, model, cache, output, pass, 1);
+  const run = async (pass: Pass): Promise<Float32Array> => {
+    const made = await card.run(prepare("steps", model), { feeds: feedsOf(source, pass), outputs: [output], cache: { id: 1, pairs: batchOf(cache, pass.batch) } });
+    return withoutPadding(made[output].data, pass);
+  };
+  const whole = rowsOf(first, stream);
+  const rows = texts.map((ids, b) => texts.slice(0, b).reduce((sum, { length }) => sum + length, 0) + ids.length - STEPS);
+  const some = texts.length > 2 ? [1, 2] : [texts.length - 1];
+  let pass = firstPass(some.map((b) => texts[b].subarray(0, texts[b].length - STEPS)));
+  await run(pass);
   for (let step = 0; step < STEPS; step++) {
-    pass = nextPass(pass, texts.map((ids, b) => [ids[begun[b].length + step]]), texts.map(() => false));
-    const found = await run(card, source, model, cache, output, pass, 1);
-    let row = 0;
-    const wanted = new Float32Array(texts.length * stream.width);
-    texts.forEach((ids, b) => {
-      const at = row + begun[b].length + step;
-      wanted.set(whole.subarray(at * stream.width, (at + 1) * stream.width), b * stream.width);
-      row += ids.length;
-    });
-    note(`${stream.name}, token by token`, found, wanted, stream.width, limit);
+    pass = nextPass(pass, some.map((b) => [texts[b].at(step - STEPS)!]), some.map(() => false));
+    const wanted = joined(some.map((b) => whole.subarray((rows[b] + step) * stream.width, (rows[b] + step + 1) * stream.width)));
+    note(`${stream.name}, token by token`, await run(pass), wanted, stream.width, limit);
   }
   card.forget(1);
-}
-
-async function run(engine: Runtime, source: GraphSource, model: OnnxModel, cache: CachePair[], output: string, pass: Pass, id?: number): Promise<Float32Array> {
-  // where the cache is not kept, the graph must not give it: an output that stays on the card is asked for by name
-  const made = await engine.run(prepare("steps", model), { feeds: feedsOf(source, pass), outputs: [output], cache: { id: id ?? 2, pairs: batchOf(cache, pass.batch) } });
-  if (id === undefined) engine.forget(2);
-  return withoutPadding(made[output].data, pass);
 }
 
 /** Where the operators of the first run went. */

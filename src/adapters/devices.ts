@@ -78,7 +78,7 @@ export function webgpuFacts(found: FoundGpu, machine: Hardware): DeviceFacts["we
 
 /** What TensorFlow's build for CUDA loads, each from a Python package of NVIDIA's beside it. */
 const CUDA_LIBRARIES: Record<string, string> = {
-  cuda_runtime: "libcudart.so.12", cublas: "libcublas.so.12", cudnn: "libcudnn.so.9", cufft: "libcufft.so.11", cusolver: "libcusolver.so.11", cusparse: "libcusparse.so.12",
+  cuda_runtime: "libcudart.so.12", cublas: "libcublas.so.12", cudnn: "libcudnn.so.9", cufft: "libcufft.so.11", cusparse: "libcusparse.so.12",
 };
 
 /** The TensorFlow that set-up put into the virtual environment; undefined where there is none. */
@@ -92,7 +92,11 @@ export function wheelFacts(venv: string | undefined, { list, read }: Files, root
     const cuda = /'is_cuda_build', True/.test(info) ? /'cuda_version', '([\d.]+)'/.exec(info)?.[1] ?? "" : undefined;
     if (cuda === undefined) return { version };
     const missing = Object.entries(CUDA_LIBRARIES).filter(([folder, library]) => !list(path.join(site, "nvidia", folder, "lib")).includes(library)).map(([, library]) => library);
-    return { version, cuda, ...(missing.length ? { missing, cure: `${pythonOf(venv)} -m pip install --no-deps -r ${path.join(root, "kernel-ext", "requirements-cuda.txt")}` } : {}) };
+    // TensorFlow does not look into cuSOLVER's own folder: set-up lays a link beside cuBLAS.
+    const solver = "libcusolver.so.11", folders = ["cusolver", "cublas"].map((folder) => list(path.join(site, "nvidia", folder, "lib")));
+    if (!folders[0].includes(solver)) missing.push(solver);
+    else if (!missing.length && !folders[1].includes(solver)) return { version, cuda, missing: [`${solver} (its link beside cuBLAS)`], cure: "npx saelab setup" };
+    return { version, cuda, ...(missing.length ? { missing, cure: `${pythonOf(venv)} -m pip install --no-deps -r ${path.join(root, "kernel-ext", "requirements-cuda.txt")} && npx saelab setup` } : {}) };
   }
   return undefined;
 }

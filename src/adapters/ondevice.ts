@@ -29,17 +29,20 @@ function findHere(asked: "auto" | Device): Promise<Found> {
  */
 export async function onDevice(
   what: string, source: GraphSource, settings: RuntimeSettings, asked: "auto" | Device, find = (): Promise<Found> => findHere(asked), check = checkDevice,
-): Promise<{ provider: Provider; device: ModelDevice }> {
-  if (asked === "cpu") return { provider: CPU, device: { device: "cpu", name: CPU.name, instead: [] } };
+): Promise<{ source: GraphSource; provider: Provider; device: ModelDevice }> {
+  if (asked === "cpu") return { source, provider: CPU, device: { device: "cpu", name: CPU.name, instead: [] } };
   let there = await find();
   for (;;) {
     const chosen = chooseDevice("harvest", there, asked);
     const provider = providerOf(chosen);
-    if (provider.device === "cpu") return { provider, device: deviceOf(chosen) };
+    if (provider.device === "cpu") return { source, provider, device: deviceOf(chosen) };
     let why: string;
     try {
       const checked = await check(what, source, { ...settings, provider });
-      if (checked.difference <= checked.allowed) return { provider, device: { ...deviceOf(chosen), checked: wordsOf(checked) } };
+      if (checked.difference <= checked.allowed) {
+        const offered = checked.noPatterns ? { ...source, rows: source.rows.map((row) => (row.kind === "pattern" && !row.missing ? { ...row, missing: NO_PATTERNS } : row)) } : source;
+        return { source: offered, provider, device: { ...deviceOf(chosen), checked: wordsOf(checked) } };
+      }
       why = `${checked.at} differs from the CPU's by ${share(checked.difference)} of a row's largest number, where rounding gives less than ${share(checked.allowed)}`;
       if (asked !== "auto") {
         throw new ModelError(
@@ -47,28 +50,36 @@ export async function onDevice(
           'something of this model, and does not say so. Open it with { device: "cpu" }.');
       }
     } catch (error) {
-      if (asked !== "auto" || !(error instanceof EngineError)) throw error;
-      why = error.message.split("ONNX Runtime: ").at(-1)!.split("\n")[0];
+      // it cannot run the model, or not hold it
+      if (asked !== "auto" || !(error instanceof EngineError || error instanceof ModelError)) throw error;
+      why = error.message.replace(`${what}: `, "").replace(/^ONNX Runtime: /, "").split("\n")[0].replace(/\.$/, "");
     }
     process.emitWarning(`${what}: not computed on ${chosen.name} (${chosen.device}): ${why}.`, "SaelabWarning");
     there = { ...there, [chosen.device]: { there: false, why: `${chosen.name}: ${why}` } };
   }
 }
 
+const NO_PATTERNS = "on a graphics card the operator of this file's graph does not give it: open the model with { device: \"cpu\" }, or its checkpoint in safetensors";
+
 const share = (ratio: number): string => (ratio < 0.01 ? ratio.toExponential(1) : ratio.toPrecision(2));
 
 const deviceOf = ({ device, name, instead, note }: Chosen): ModelDevice => ({ device: device as ModelDevice["device"], name, instead, ...(note ? { note } : {}) });
 
-/** With several cards, CUDA shows that one only which is meant: the library reads the variable when it is first used. */
+/** With several cards, CUDA shows that one only which is meant: the library reads the variable when it is first used. WebGPU tells no memory; NVIDIA's driver does. */
 function providerOf({ device, name }: Chosen): Provider {
-  if (device !== "cuda") return { device: device as Provider["device"], name };
+  const provider: Provider = { device: device as Provider["device"], name };
+  if (device === "cpu") return provider;
   const nvidia = readNvidia();
-  if (!nvidia.there) return { device, name };
+  if (!nvidia.there) return provider;
   const cards = nvidia.cards.map(({ index, name: called, uuid = "", memory = 0, free = 0, processes }): Card =>
     ({ index, name: called, uuid, memory, free, processes: processes.map((one) => ({ memory: 0, ...one })) }));
+  if (device === "webgpu") {
+    const same = cards.filter((card) => name.includes(card.name));
+    return same.length === 1 && same[0].free ? { ...provider, memory: same[0].free } : provider;
+  }
   const { visible, card } = chooseCard({ there: true, cards }, process.env);
   if (visible) process.env.CUDA_VISIBLE_DEVICES = visible;
-  return { device, name: card?.name ?? name, ...(card?.free ? { memory: card.free } : {}) };
+  return { ...provider, name: card?.name ?? name, ...(card?.free ? { memory: card.free } : {}) };
 }
 
 /** "197 tokens at 92 places of blocks 0, 1, 2 agree with the CPU's to 3.3e-6 of a row's largest number (5.2 s)" */

@@ -1,4 +1,4 @@
-import { existsSync, realpathSync } from "node:fs";
+import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { constants } from "node:os";
 import path from "node:path";
 
@@ -35,7 +35,10 @@ function load(folder: string): string | undefined {
   if (!existsSync(provider)) return `${provider} is not there: npx saelab setup --cuda installs it`;
   const home = path.resolve(path.dirname(realpathSync(provider)), "..", "..");
   if (!existsSync(path.join(home, "nvidia"))) return undefined;
+  const mapped = readFileSync("/proc/self/maps", "utf8");
   for (const name of LIBRARIES) {
+    // TensorFlow on CUDA has a cuDNN of this very name. A second one would mix its parts with the first one's: whichever came first serves both.
+    if (mapped.includes(`/${name}`)) continue;
     const file = FOLDERS.map((at) => path.join(home, at, name)).find(existsSync);
     if (!file) return `${name}: expected in ${home}, not found: npx saelab setup --cuda installs it`;
     try {

@@ -83,7 +83,8 @@ type Settings = Pick<RuntimeSettings, "threads" | "holding" | "memory"> & { aske
 
 /** The device comes last: whether it will do is a question about this model. */
 async function onItsDevice(name: string, folder: string, source: GraphSource, { asked, ...settings }: Settings): Promise<Model> {
-  return makeModel(name, folder, source, { ...settings, ...(await onDevice(`${source.family} model ${name}`, source, settings, asked)) });
+  const { source: offered, ...place } = await onDevice(`${source.family} model ${name}`, source, settings, asked);
+  return makeModel(name, folder, offered, { ...settings, ...place });
 }
 
 /** What a repository has, of what is asked for. */

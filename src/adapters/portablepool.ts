@@ -35,9 +35,13 @@ export function blankFloats(count: number): Float32Array {
     held -= array.byteLength;
     return array;
   }
-  const fresh = new Float32Array(count);
-  made.add(fresh);
-  return fresh;
+  try {
+    const fresh = new Float32Array(count);
+    made.add(fresh);
+    return fresh;
+  } catch {
+    throw new RangeError(`Array buffer allocation failed: ${count.toLocaleString("en")} numbers`); // V8's words, which are known as want of memory
+  }
 }
 
 /** Takes back what `blank` gave and nothing reads any more; other arrays, a caller's own, are left alone. */

@@ -1,4 +1,5 @@
 import { blankFloats } from "./portablepool";
+import { threaded, type Rows } from "./portablethreads";
 
 /**
  * Products of matrices without TensorFlow: a kernel of WebAssembly's 128-bit instructions, assembled here, or the same in
@@ -74,23 +75,31 @@ function pack(memory: Float32Array, at: number, { data, rows, columns, transpose
 
 /** What is used of it: Node's types name no values. */
 interface Assembly {
-  Memory: new (size: { initial: number }) => { buffer: ArrayBuffer };
+  Memory: new (size: { initial: number; maximum: number; shared: boolean }) => { buffer: SharedArrayBuffer };
   Module: new (bytes: Uint8Array) => object;
   Instance: new (module: object, imports: object) => { exports: Record<string, unknown> };
   CompileError: ErrorConstructor;
 }
+const assembly = (): Assembly | undefined => (globalThis as unknown as { WebAssembly?: Assembly }).WebAssembly; // none with node --jitless
+
+const PAGES = Math.ceil((4 * FLOATS) / 65536);
+
+/** The kernel of a module over a memory. */
+export function rowsOf(bytes: Uint8Array, memory: object): Rows {
+  const { Instance, Module } = assembly()!;
+  return new Instance(new Module(bytes), { host: { memory } }).exports.product as Rows;
+}
 
 /** The product by WebAssembly; undefined where the engine has none of its 128-bit instructions. */
 export function wasmProduct(): Product | undefined {
-  const { WebAssembly } = globalThis as unknown as { WebAssembly?: Assembly };
-  if (!WebAssembly) return undefined; // node --jitless
+  const found = assembly();
+  if (!found) return undefined;
   try {
-    const memory = new WebAssembly.Memory({ initial: Math.ceil((4 * FLOATS) / 65536) });
-    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(assembled()), { host: { memory } });
-    const product = exports.product as (n: number, m: number, innerBytes: number, outBytes: number) => void;
-    return tiled({ memory: new Float32Array(memory.buffer), run: ({ n, m, inner }) => product(n, m, 4 * inner, 4 * m) });
+    const memory = new found.Memory({ initial: PAGES, maximum: PAGES, shared: true });
+    const bytes = assembled();
+    return tiled({ memory: new Float32Array(memory.buffer), run: threaded(bytes, memory, rowsOf(bytes, memory)) });
   } catch (error) {
-    if (error instanceof WebAssembly.CompileError) return undefined;
+    if (error instanceof found.CompileError) return undefined;
     throw error;
   }
 }
@@ -121,21 +130,21 @@ export function plainProduct(): Product {
 }
 
 /**
- * A module that imports host.memory and exports product(n, m, innerBytes, outBytes): of 2 rows and 4 rows at a time the 8 sums
+ * A module that imports host.memory and exports product(from, n, m, innerBytes, outBytes), for rows from … n: of 2 rows and 4 rows at a time the 8 sums
  * of products, 4 numbers at once, whose parts are added up at the end. 11 registers; 3 × 4 and 4 × 4 were slower.
  * @see https://webassembly.github.io/spec/core/binary/: modules, instructions, vector instructions
  */
 function assembled(): Uint8Array<ArrayBuffer> {
   const R = 2, C = 4;
   const I32 = 0x7f, V128 = 0x7b;
-  let locals = 4;
+  let locals = 5;
   const local = (): number => locals++;
-  const [n, m, inner, outBytes] = [0, 1, 2, 3];
+  const [from, n, m, inner, outBytes] = [0, 1, 2, 3, 4];
   const i = local(), j = local(), p = local(), to = local();
   const left = Array.from({ length: R }, local), right = Array.from({ length: C }, local);
-  const integers = locals - 4;
+  const integers = locals - 5;
   const sums = Array.from({ length: R * C }, local), x = Array.from({ length: R }, local), y = local();
-  const vectors = locals - 4 - integers;
+  const vectors = locals - 5 - integers;
 
   const get = (of: number): number[] => [0x20, of];
   const set = (of: number): number[] => [0x21, of];
@@ -143,9 +152,9 @@ function assembled(): Uint8Array<ArrayBuffer> {
   const ADD = 0x6a, MULTIPLY = 0x6c, LESS = 0x49; // of i32, LESS without signs
   const LOAD = [0xfd, 0x00, 4, 0], F32X4_ADD = [0xfd, ...unsigned(0xe4)], F32X4_MULTIPLY = [0xfd, ...unsigned(0xe6)];
   const ZERO = [0xfd, 0x0c, ...new Array<number>(16).fill(0)];
-  /** Runs the body with a counter that grows by `step`, while it is below `end`; once at least. */
-  const loop = (counter: number, step: number, end: number, body: number[]): number[] => [
-    ...constant(0), ...set(counter), 0x03, 0x40, ...body, ...get(counter), ...constant(step), ADD, 0x22, counter, ...get(end), LESS, 0x0d, 0, 0x0b,
+  /** Runs the body with a counter that grows from `begin` by `step`, while it is below `end`; once at least. */
+  const loop = (counter: number, begin: number[], step: number, end: number, body: number[]): number[] => [
+    ...begin, ...set(counter), 0x03, 0x40, ...body, ...get(counter), ...constant(step), ADD, 0x22, counter, ...get(end), LESS, 0x0d, 0, 0x0b,
   ];
   /** base + (counter + offset)·innerBytes */
   const row = (base: number, counter: number, offset: number): number[] =>
@@ -163,13 +172,13 @@ function assembled(): Uint8Array<ArrayBuffer> {
     ...get(to), ...(at >= C ? [...get(outBytes), ADD] : []), ...sumOf(sum), 0x38, 2, 4 * (at % C), // R = 2: the second row is one further
   ]);
   const code = [
-    ...loop(j, C, m, [
+    ...loop(j, constant(0), C, m, [
       ...right.flatMap((base, c) => [...row(4 * SECOND, j, c), ...set(base)]),
-      ...loop(i, R, n, [
+      ...loop(i, get(from), R, n, [
         ...left.flatMap((base, r) => [...row(0, i, r), ...set(base)]),
         ...get(i), ...get(outBytes), MULTIPLY, ...get(j), ...constant(4), MULTIPLY, ADD, ...constant(4 * OUT), ADD, ...set(to),
         ...sums.flatMap((sum) => [...ZERO, ...set(sum)]),
-        ...loop(p, 16, inner, products),
+        ...loop(p, constant(0), 16, inner, products),
         ...stores,
       ]),
     ]),
@@ -180,8 +189,8 @@ function assembled(): Uint8Array<ArrayBuffer> {
   const text = (word: string): number[] => [word.length, ...Buffer.from(word)];
   return Uint8Array.from([
     0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0,
-    ...section(1, [1, 0x60, 4, I32, I32, I32, I32, 0]),
-    ...section(2, [1, ...text("host"), ...text("memory"), 2, 0, 1]),
+    ...section(1, [1, 0x60, 5, I32, I32, I32, I32, I32, 0]),
+    ...section(2, [1, ...text("host"), ...text("memory"), 2, 3, ...unsigned(PAGES), ...unsigned(PAGES)]), // shared
     ...section(3, [1, 0]),
     ...section(7, [1, ...text("product"), 0, 0]),
     ...section(10, [1, ...unsigned(body.length), ...body]),

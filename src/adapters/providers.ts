@@ -1,5 +1,7 @@
 import type { InferenceSession } from "onnxruntime-node";
+import { EngineError } from "../core/errors";
 import { ELEMENT, type OnnxModel } from "../core/onnx";
+import { loadOnnxCuda } from "./onnxcuda";
 
 /**
  * ONNX Runtime's execution providers: what each is told, and what its faults mean.
@@ -54,9 +56,15 @@ export function providerOptions({ device, card }: Provider, onCpu: string[], sta
   };
 }
 
-/** Before ONNX Runtime is loaded, from the main thread, whose environment is the process's: CUDA's products in float32, not in TF32. */
-export function prepareEnvironment({ device }: Provider): void {
-  if (device === "cuda") process.env.NVIDIA_TF32_OVERRIDE ??= "0";
+/**
+ * Before the first session, from the main thread, whose environment is the process's: CUDA's products in float32, not in TF32, and its libraries.
+ * @throws EngineError when one of them is missing
+ */
+export function prepareProcess({ device, name }: Provider): void {
+  if (device !== "cuda") return;
+  process.env.NVIDIA_TF32_OVERRIDE ??= "0";
+  const why = loadOnnxCuda();
+  if (why) throw new EngineError(`ONNX Runtime on ${name}: expected CUDA's libraries, found that one is missing: ${why}. Or open the model with { device: "webgpu" } or { device: "cpu" }.`);
 }
 
 /** What an error of ONNX Runtime says of the device: that it is gone, or that its memory is full. */

@@ -10,7 +10,7 @@ import { segments, type Edit } from "../core/splice";
 import { startEngine } from "./engine";
 import { interrupted } from "./interrupt";
 import type { Reply, Request } from "./model-worker";
-import { CPU, faultOf, leftToCpu, prepareEnvironment, providerOptions, type Provider } from "./providers";
+import { CPU, faultOf, leftToCpu, providerOptions, type Provider } from "./providers";
 
 /** Graphs → sessions on the worker: which are loaded, how their weights are held, how one with edits is run piece by piece. */
 
@@ -89,7 +89,6 @@ const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
  */
 export function runtime(what: string, options: RuntimeSettings, start = startEngine): Runtime {
   const { threads, holding, provider = CPU, profile } = options;
-  prepareEnvironment(provider);
   const sessions = new Map<string, { ready: Promise<unknown>; bytes: number }>();
   const tables = new Map<string, string>();
   const engine = start(what, () => {

@@ -69,7 +69,7 @@ export function saeValue(weights: SaeWeights, { hook, card = {}, curve, stored }
   const count = `${latents.toLocaleString("en")} latents`;
   const what = plain ? `A top-${k} SAE of ${count}` : `${describeKind(weights).replace(/^a/, "A")}, ${count}`;
   const { withoutFused } = card;
-  const trained = card.device === "wasm" ? " Trained without TensorFlow, in one thread."
+  const trained = card.device === "wasm" ? " Trained without TensorFlow."
     : typeof withoutFused === "string" ? ` Trained by TensorFlow's own kernels, without the fused ops: ${withoutFused}.` : "";
   const line = (): string => {
     const instead = withoutTensorflow();

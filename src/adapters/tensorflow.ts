@@ -46,7 +46,7 @@ export interface Engine {
   version: string;
   /** What computes, for messages and for what is remembered of a machine: "TensorFlow 2.21.0", "WebAssembly". */
   name: string;
-  /** "wasm" and "js": one thread, without TensorFlow (portable.ts). */
+  /** "wasm" and "js": without TensorFlow (portable.ts). */
   device: "cpu" | "cuda" | PortableDevice;
   /** Why it is not TensorFlow, where it is not. */
   instead?: Instead;
@@ -145,7 +145,7 @@ function portable(device: PortableDevice, instead: Instead): Engine {
   (tf.backend() as unknown as { firstUse: boolean }).firstUse = false; // or it recommends another package at length
   const made = engineOf(tf, portableBinding(device), device, instead);
   const { why, cure } = instead;
-  process.stderr.write(`saelab: ${made.name} computes instead of TensorFlow, in one thread and several times as slowly: ${why}.${cure ? ` To have it: ${cure}` : ""}\n`);
+  process.stderr.write(`saelab: ${made.name} computes instead of TensorFlow, several times as slowly: ${why}.${cure ? ` To have it: ${cure}` : ""}\n`);
   return made;
 }
 

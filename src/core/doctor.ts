@@ -172,8 +172,8 @@ function binding(facts: Facts): Line {
   const { engine } = facts, name = "binding";
   if (!engine.there) return line(name, "broken", "does not load", engine.why, engine.cure ?? setUp(facts));
   if (engine.device === "cpu" || engine.device === "cuda") return line(name, "ok", `TF.js on TensorFlow ${engine.version}, on the ${engine.device === "cuda" ? "card" : "CPU"}`);
-  const instead = `TF.js ${engine.version} in ${engine.device === "wasm" ? "WebAssembly" : "JavaScript"} instead`;
-  return isBuiltHere(facts) ? line(name, "worse", instead, `${engine.why ?? "TensorFlow's does not load"}; it computes in one thread, several times as slowly`, engine.cure ?? setUp(facts)) : line(name, "absent", instead);
+  const instead = `${engine.device === "wasm" ? "WebAssembly" : "JavaScript"} in its place`;
+  return isBuiltHere(facts) ? line(name, "worse", instead, `${engine.why ?? "TensorFlow's does not load"}; products take some ${engine.device === "wasm" ? 6 : 50} times as long`, engine.cure ?? setUp(facts)) : line(name, "absent", instead);
 }
 
 function ops(facts: Facts): Line {
@@ -239,7 +239,7 @@ function computed(purpose: Purpose, facts: Facts): JobReport {
     if (purpose === "harvest") return { runs: true, on };
     const { device } = on;
     if (device === "webgpu") on.note = `kinds ${facts.webgpuKinds.join(", ")}; others ${facts.engine.there ? `on ${DEVICE_WORDS[facts.engine.device === "js" ? "wasm" : facts.engine.device]}` : "not at all"}`;
-    return { runs: true, on, step: device === "webgpu" ? "webgpu" : device === "wasm" ? "plain" : device === "cpu" && facts.ops.there ? "fused" : "stock" };
+    return { runs: true, on, step: device === "webgpu" ? "webgpu" : device === "cpu" && facts.ops.there ? "fused" : "stock" };
   } catch {
     const found: Missing | { there: true } = purpose === "harvest" ? facts.onnx : facts.engine;
     return found.there ? { runs: false, why: "there is nothing that computes it" } : { runs: false, why: found.why, cure: found.cure ?? setUp(facts) };

@@ -135,8 +135,8 @@ function planPart(plan: DoctorPlan): Part {
           ...(short.includes("disk") ? [`${asked.dtype === "F32" ? "dtype=F16 halves the rows; " : ""}training on the model while it runs needs no rows on disk: saelab train MODEL TEXTS`] : []),
         ],
       },
-      ...time("training", training, "an estimate: the speed above, scaled by arithmetic and parameters"),
-      ...time("harvest", harvest, `an estimate: the speed above, scaled to ${millions(asked.parameters ?? 0)} parameters, to the last layer`),
+      ...time("training", training, "a rough estimate, scaled from the speed above"),
+      ...time("harvest", harvest, `a rough estimate, scaled from the speed above to all ${millions(asked.parameters ?? 0)} parameters`),
     ],
     ...(training === undefined ? { note: "No hours: nothing was measured on that device." } : {}),
   };

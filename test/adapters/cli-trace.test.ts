@@ -169,6 +169,7 @@ test("trace: what does not fit is said before the model runs, and nothing is lef
       [[model, "--ids", "1"], OptionError, /expected --hooks .* or --generate/],
       [[model, "--ids", "1", "--hooks", "layers.1"], OptionError, /expected --out/],
       [[model, "--ids", "1", "--generate", "2", "--out", out], OptionError, /--out: expected --hooks/],
+      [[model, "--ids", "1", "--generate", "1", "--device", "gpu"], OptionError, /--device: expected auto, cuda, webgpu or cpu, found gpu/],
       [[model, "--ids", "1", "--generate", "0"], OptionError, /--generate: expected a whole number from 1/],
       [[model, "--ids", "1", "--hooks", "layers.1", "--out", join(folder, "no", "t.safetensors")], OptionError, /expected the folder .*no, found none/],
       [[model, "--ids", "1", "--hooks", "layers.1", "--out", folder], OptionError, /found a folder/],

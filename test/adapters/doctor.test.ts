@@ -14,7 +14,7 @@ import { doctorText } from "../../src/core/doctortext";
 import { OptionError } from "../../src/core/errors";
 import { columns } from "../../src/core/html";
 import { freshFolders } from "./folders";
-import { BINDING, machine, MACHINES, ROOT } from "./machines";
+import { BINDING, machine, MACHINES, ROOT, solverLink } from "./machines";
 
 const PYTHON = `${ROOT}/.venv/bin/python`;
 
@@ -84,8 +84,11 @@ test("a GPU that another process uses: which one, how much, what ends it", async
 test("CUDA's libraries missing: which, and the command; not CUDA is never silent", async () => {
   const report = await look("CUDA libraries missing");
   assert.deepEqual(jobs(report), { notebooks: "yes", harvest: "cpu", training: "cpu fused" });
-  assert.equal(passed(report, "training")[0], `cuda: TensorFlow's build for CUDA 12.5.1 finds no card: libcudnn.so.9 is not installed → ${PYTHON} -m pip install --no-deps -r ${ROOT}/kernel-ext/requirements-cuda.txt`);
+  assert.equal(passed(report, "training")[0], `cuda: TensorFlow's build for CUDA 12.5.1 finds no card: libcudnn.so.9 is not installed → ${PYTHON} -m pip install --no-deps -r ${ROOT}/kernel-ext/requirements-cuda.txt && npx saelab setup`);
   assert.equal(passed(report, "harvest")[0], "cuda: ONNX Runtime's CUDA provider is not installed → npx saelab setup --cuda");
+  const { files, commands, probes } = MACHINES["RTX 4090"];
+  const unlinked = await examine(machine({ files: { ...files, [solverLink]: null }, commands, probes: { ...probes, engine: machine().probe.bind(null, "engine") as never } }), { quick: true });
+  assert.equal(passed(unlinked, "training")[0], "cuda: TensorFlow's build for CUDA 12.5.1 finds no card: libcusolver.so.11 (its link beside cuBLAS) is not installed → npx saelab setup");
   const cpu = await look("card, TensorFlow for the CPU");
   assert.deepEqual(jobs(cpu), { notebooks: "yes", harvest: "webgpu", training: "webgpu webgpu" });
   assert.deepEqual(passed(cpu, "training"), ["cuda: TensorFlow was installed for the CPU only → npx saelab setup --cuda"]);
@@ -103,7 +106,7 @@ test("a Mac without TensorFlow: WebGPU trains and harvests, and TensorFlow is no
   assert.ok(report.ok);
   assert.deepEqual(jobs(report), { notebooks: "yes", harvest: "webgpu", training: "webgpu webgpu" });
   assert.deepEqual(["TensorFlow", "binding", "fused ops"].map((name) => lineOf(report, name).status), ["absent", "absent", "absent"]);
-  assert.equal(lineOf(report, "binding").what, "TF.js 4.22.0 in WebAssembly instead");
+  assert.equal(lineOf(report, "binding").what, "WebAssembly in its place");
 });
 
 test("AMD: WebGPU is taken where Vulkan is there; where not, the command that brings it", async () => {
@@ -131,7 +134,7 @@ test("a binding that ends its process: training cannot run, harvesting can, the 
 
 test("without TensorFlow: told so to set-up, or taken away behind its back, each has its own cure", async () => {
   const told = await look("set up without TensorFlow");
-  assert.deepEqual([told.ok, jobs(told).training, lineOf(told, "binding").cure], [true, "wasm plain", "npx saelab setup --auto"]);
+  assert.deepEqual([told.ok, jobs(told).training, lineOf(told, "binding").cure], [true, "wasm stock", "npx saelab setup --auto"]);
   const gone = await look("TensorFlow taken away");
   assert.equal(lineOf(gone, "binding").cure, `rm ${ROOT}/.venv/.saelab-python && npx saelab setup`);
   assert.ok(passed(gone, "training").includes(`cpu: the binding is not there → rm ${ROOT}/.venv/.saelab-python && npx saelab setup`));
@@ -174,8 +177,8 @@ test("a damaged kernel.json, Python that does not start, a binding that gives We
   assert.match(lineOf(python, "Python").why!, /does not start: python: error while loading shared libraries/);
   assert.equal(lineOf(python, "Python").cure, `rm -r ${ROOT}/.venv && npx saelab setup`);
   const slow = await examine(machine({ probes: { engine: () => ({ there: true, engine: { there: true, version: "4.22.0", device: "wasm", why: "the binding does not load" }, ops: { there: false, why: "TensorFlow is not there" } }) } }), { quick: true });
-  assert.deepEqual(lineOf(slow, "binding"), { name: "binding", status: "worse", what: "TF.js 4.22.0 in WebAssembly instead", why: "the binding does not load; it computes in one thread, several times as slowly", cure: `rm ${BINDING} && npx saelab setup` });
-  assert.deepEqual(jobs(slow).training, "wasm plain");
+  assert.deepEqual(lineOf(slow, "binding"), { name: "binding", status: "worse", what: "WebAssembly in its place", why: "the binding does not load; products take some 6 times as long", cure: `rm ${BINDING} && npx saelab setup` });
+  assert.deepEqual(jobs(slow).training, "wasm stock");
 });
 
 test("every machine: nothing wider than a screen of 100 columns but commands, at most 45 lines; the card has the same words", async () => {

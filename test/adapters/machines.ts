@@ -108,9 +108,10 @@ export const CUDA_FILES: Record<string, string | null> = {
   "/usr/lib/x86_64-linux-gnu/libcuda.so.1": "",
   [`${ORT}/bin/napi-v6/linux/x64/libonnxruntime_providers_cuda.so`]: "",
   ...Object.fromEntries([
-    ["cuda_runtime", "libcudart.so.12"], ["cublas", "libcublas.so.12"], ["cudnn", "libcudnn.so.9"], ["cufft", "libcufft.so.11"], ["cusolver", "libcusolver.so.11"], ["cusparse", "libcusparse.so.12"],
+    ["cuda_runtime", "libcudart.so.12"], ["cublas", "libcublas.so.12"], ["cudnn", "libcudnn.so.9"], ["cufft", "libcufft.so.11"], ["cusolver", "libcusolver.so.11"], ["cublas", "libcusolver.so.11"], ["cusparse", "libcusparse.so.12"],
   ].map(([folder, library]) => [`${SITE}/nvidia/${folder}/lib/${library}`, ""])),
 };
+export const solverLink = `${SITE}/nvidia/cublas/lib/libcusolver.so.11`;
 export const cudnn = `${SITE}/nvidia/cudnn/lib/libcudnn.so.9`;
 
 const PCI = "/sys/bus/pci/devices/0000:01:00.0";
