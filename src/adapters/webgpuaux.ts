@@ -32,7 +32,7 @@ export function listed(list: Int32Array, tiles: Pick<Tile, "first" | "count">[])
 /** Workgroups of product.wgsl. */
 export const productGroups = (rows: number, columns: number, { T }: Shape): number => Math.ceil(rows / (T * T / 2)) * Math.ceil(columns / (T * T / 2));
 
-/** Of rebuild and outer in auxiliary.wgsl, width in fours. */
+/** Of dense.wgsl, width in fours. */
 export const denseGroups = (rows: number, width: number, { T }: Shape): number => Math.ceil(rows / (T * T / 2)) * Math.ceil(width / (T * T / 8));
 
 export interface Auxiliary {
@@ -66,12 +66,11 @@ export async function auxiliaryPass(
 ): Promise<Auxiliary> {
   const { d, dOut, latents } = state;
   const d4 = fours(d), D4 = fours(dOut);
-  const constants = { LEVELS: levels, MAIN: main, WEIGHTS: weights, T: shape.T, THREADS: shape.row };
-  const product = (W4: number, GATED: boolean) => compile("product", "product", { W4, T: shape.T, LISTED: true, GATED });
-  const kernel = (entry: string, W4 = D4) => compile("auxiliary", entry, { W4, ...constants });
-  const [encode, back, keep, rebuild, residual, outerDec, outerEnc, columnSums, join, totals] = await Promise.all([
-    product(d4, false), product(D4, true), compile("topk", "keep", { THREADS: shape.rank }), kernel("rebuild"), kernel("residual"), kernel("outer"), kernel("outer", d4),
-    kernel("column_sums"), kernel("join"), compile("batch", "totals", { W4: D4, THREADS: shape.rank, LANES: shape.lanes }),
+  const product = (GATED: boolean) => compile("product", "product", { T: shape.T, LISTED: true, GATED });
+  const dense = (entry: string) => compile("dense", entry, { T: shape.T });
+  const kernel = (entry: string) => compile("auxiliary", entry, { W4: D4, LEVELS: levels, MAIN: main, WEIGHTS: weights, THREADS: shape.row });
+  const [encode, back, keep, rebuild, outer, residual, columnSums, join, totals] = await Promise.all([
+    product(false), product(true), compile("topk", "keep", { THREADS: shape.rank }), dense("rebuild"), dense("outer"), kernel("residual"), kernel("column_sums"), kernel("join"), compile("batch", "totals", { W4: D4, THREADS: shape.rank, LANES: shape.lanes }),
   ]);
   const { run } = commands;
   let room: Room | undefined;
@@ -122,33 +121,33 @@ export async function auxiliaryPass(
       now = { list: list.slice(), dead };
     },
     run({ n, dead: { length }, auxWeight }, { xc, e }, losses, slot) {
-      const R = room!, { segments, padded } = now!.dead, width = padded.length;
+      const R = room!, { segments, padded } = now!.dead, among = padded.length;
       const { k, scale } = auxiliary(length, dOut, auxWeight);
       const { stats } = kept;
       for (let from = 0; from < n; from += R.piece) {
-        const rows = Math.min(R.piece, n - from), again = from > 0 ? 1 : 0, size = { rows, from_row: from, stride: width };
+        const rows = Math.min(R.piece, n - from), again = from > 0 ? 1 : 0, size = { rows, from_row: from, stride: among };
         for (const { tile, first, columns } of segments) {
           const { first: base, wEnc } = P.tiles[tile];
-          run(encode, productGroups(rows, columns, shape), { a: xc, b: wEnc.parameters, other: P.bEnc, list: R.list, out: R.v }, { ...size, columns, first, base });
+          run(encode, productGroups(rows, columns, shape), { a: xc, b: wEnc.parameters, other: P.bEnc, list: R.list, out: R.v }, { ...size, columns, first, base, width: d4 });
         }
-        run(keep, rows, { pre: R.v }, { rows, columns: width, stride: width, k });
+        run(keep, rows, { pre: R.v }, { rows, columns: among, stride: among, k });
         segments.forEach(({ tile, first, columns }, i) => {
           const { first: base, wDec } = P.tiles[tile];
-          run(rebuild, denseGroups(rows, D4, shape), { v: R.v, b: wDec.parameters, list: R.list, out: R.error }, { ...size, columns, first, base, again: i > 0 ? 1 : 0 });
+          run(rebuild, denseGroups(rows, D4, shape), { v: R.v, b: wDec.parameters, list: R.list, out: R.error }, { ...size, columns, first, base, again: i > 0 ? 1 : 0, width: D4 });
         });
         run(residual, rows, { out: R.error, e, stats, row_sums: R.rowSums }, { ...size, scale });
         for (const { tile, first, columns } of segments) {
           const { first: base, wDec } = P.tiles[tile];
-          run(back, productGroups(rows, columns, shape), { a: R.error, b: wDec.parameters, other: R.v, list: R.list, out: R.g }, { ...size, from_row: 0, columns, first, base });
+          run(back, productGroups(rows, columns, shape), { a: R.error, b: wDec.parameters, other: R.v, list: R.list, out: R.g }, { ...size, from_row: 0, columns, first, base, width: D4 });
         }
-        run(columnSums, Math.ceil(width / shape.row), { g: R.g, v_flat: R.v, sums: R.sums }, { ...size, again });
+        run(columnSums, Math.ceil(among / shape.row), { g: R.g, v: R.v, sums: R.sums }, { ...size, again });
         for (const { tile, first, columns } of segments) {
           const of = { ...size, columns, first, again };
-          run(outerDec, denseGroups(columns, D4, shape), { v: R.v, b: R.error, out: R.gradients[tile]!.wDec }, { ...of, from_row: 0 });
-          run(outerEnc, denseGroups(columns, d4, shape), { v: R.g, b: xc, out: R.gradients[tile]!.wEnc }, of);
+          run(outer, denseGroups(columns, D4, shape), { v: R.v, b: R.error, out: R.gradients[tile]!.wDec }, { ...of, from_row: 0, width: D4 });
+          run(outer, denseGroups(columns, d4, shape), { v: R.g, b: xc, out: R.gradients[tile]!.wEnc }, { ...of, width: d4 });
         }
       }
-      run(join, Math.ceil(width / shape.row), { list: R.list, sums: R.sums, latents: kept.latents }, { stride: width });
+      run(join, Math.ceil(among / shape.row), { list: R.list, sums: R.sums, latents: kept.latents }, { stride: among });
       run(totals, 1, { sums: losses, numbers: R.rowSums, stats }, { rows: n, stride: 1, slot, count: 1 });
     },
     gradients: (tile) => room!.gradients[tile] ?? { wEnc: kept.none, wDec: kept.none },

@@ -31,7 +31,7 @@ export function selecting({ kind, latents, k, widths }: StateSizes): Selecting |
   switch (kind) {
     case "topk": return { entry: "largest", columns: k, weights: [1], main: 0, fires: k, level: "0u" };
     case "groupmax": return { entry: "groups_largest", columns: k, weights: [1], main: 0, fires: k, level: "0u" };
-    case "multitopk": return { entry: "largest", columns: Math.min(4 * k, latents), weights: [1, 1 / 8], main: 0, fires: k, level: `select(1u, 0u, place < ${k}u)` };
+    case "multitopk": return { entry: "largest", columns: Math.min(4 * k, latents), weights: [1, 1 / 8], main: 0, fires: k, level: "select(1u, 0u, place < given.fires)" };
     case "batchtopk": return { columns: k, weights: [1], main: 0, fires: ALL, level: "0u" };
     case "matryoshka": {
       const ends = widths!.slice(0, -1).map((width) => `u32(latent >= ${width}u)`);
@@ -96,14 +96,13 @@ export async function passOf(
   const L = weights.length, d4 = fours(d), D4 = fours(dOut);
   const stride = 4 * fours(latents); // of a row of pre-activations
   const levelOf = `fn level_of(place: u32, latent: u32) -> u32 { return ${how.level}; }`;
-  const level = { LEVELS: L, FIRES: fires, level_of: levelOf };
-  const decoding = { W4: D4, ...level, THREADS: shape.row, WEIGHTS: constantOf("WEIGHTS", weights) };
-  const pairing = { ...level, THREADS: shape.rank, LANES: shape.lanes };
+  const decoding = { W4: D4, LEVELS: L, level_of: levelOf, THREADS: shape.row, WEIGHTS: constantOf("WEIGHTS", weights) };
+  const pairing = { level_of: levelOf, THREADS: shape.rank, LANES: shape.lanes };
   const rank = { THREADS: shape.rank };
   const small = (W4: number) => ({ W4, THREADS: shape.rank, LANES: shape.lanes });
   const moving = (DECODER: boolean) => ({ W4: DECODER ? D4 : d4, LEVELS: L, DECODER, THREADS: shape.lanes });
   const kernels = {
-    encode: compile("product", "product", { W4: d4, T: shape.T, LISTED: false, GATED: false }),
+    encode: compile("product", "product", { T: shape.T, LISTED: false, GATED: false }),
     choose: compile("topk", how.entry ?? "largest", rank), largest: compile("topk", "largest", rank),
     decode: compile("decode", "decode", decoding), errors: compile("decode", "errors", decoding), products: compile("decode", "products", decoding),
     tally: compile("pairs", "tally", pairing), allot: compile("pairs", "allot", pairing), fill: compile("pairs", "fill", pairing), order: compile("pairs", "order", pairing),
@@ -129,7 +128,7 @@ export async function passOf(
   const skip = P.wSkip && {
     state: P.wSkip, bias: await memory.make("no bias", 16 * D4), gradient: await memory.make("gradient of W_skip", 64 * D4 * d4),
     subtract: await compile("batch", "subtract", small(D4)), matrix: await compile("batch", "matrix", small(d4)),
-    outer: await compile("auxiliary", "outer", { W4: d4, LEVELS: L, MAIN: main, WEIGHTS: constantOf("WEIGHTS", weights), T: shape.T, THREADS: shape.row }),
+    outer: await compile("dense", "outer", { T: shape.T }),
   };
 
   let given = Infinity; // rows encoded at a time, as asked
@@ -182,7 +181,7 @@ export async function passOf(
       const count = Math.min(piece, n - from);
       for (const tile of P.tiles) {
         run("encode", productGroups(count, tile.count, shape), { a: xc, b: tile.wEnc.parameters, other: P.bEnc, list: none, out: pre }, {
-          rows: count, from_row: from, columns: tile.count, first: tile.first, stride, base: tile.first,
+          rows: count, from_row: from, columns: tile.count, first: tile.first, stride, base: tile.first, width: d4,
         });
       }
       choose(from, count);
@@ -221,7 +220,7 @@ export async function passOf(
       run("totals", 1, { sums: stats, numbers: B.rowSquares, stats: none }, { rows: n, stride: 1 });
 
       if (skip) {
-        run("encode", productGroups(n, dOut, shape), { a: B.x, b: skip.state, other: skip.bias, list: none, out: B.goal }, { rows: n, columns: dOut, stride: 4 * D4 });
+        run("encode", productGroups(n, dOut, shape), { a: B.x, b: skip.state, other: skip.bias, list: none, out: B.goal }, { rows: n, columns: dOut, stride: 4 * D4, width: d4 });
         run(skip.subtract, Math.ceil((n * D4) / shape.rank), { x: B.y, out: B.goal }, { rows: n });
       }
       const pairs = { values: B.values, indices: B.indices };
@@ -232,14 +231,14 @@ export async function passOf(
         encodePieces(B.xc, B.pre, n, piece, (from, count) => run("choose", count, { pre: B.pre, ...pairs }, { rows: count, from_row: from, columns: latents, stride, k: columns }));
       }
       const perTile = (name: "decode" | "products", buffers: Record<string, GPUBuffer>): void => {
-        for (const { first, count, wDec } of P.tiles) run(name, n, { ...pairs, w_dec: wDec.parameters, e: B.e, ...buffers }, { rows: n, columns, first, latents: count });
+        for (const { first, count, wDec } of P.tiles) run(name, n, { ...pairs, w_dec: wDec.parameters, e: B.e, ...buffers }, { rows: n, columns, fires, first, latents: count });
       };
       perTile("decode", {});
-      run("errors", n, { values: B.values, e: B.e, y: B.goal, b_dec: P.bDec, stats, row_sums: B.rowSums }, { rows: n, columns });
+      run("errors", n, { values: B.values, e: B.e, y: B.goal, b_dec: P.bDec, stats, row_sums: B.rowSums }, { rows: n, columns, fires });
       run("totals", 1, { sums: kept.losses, numbers: B.rowSums, stats }, { rows: n, stride: L + 1, slot: slot * (L + 2), count: L });
       perTile("products", { g: B.g });
 
-      const pairGroups = Math.ceil((n * columns) / shape.rank), which = { rows: n, columns, latents, counted: counted ? 1 : 0 };
+      const pairGroups = Math.ceil((n * columns) / shape.rank), which = { rows: n, columns, fires, latents, counted: counted ? 1 : 0 };
       run("tally", pairGroups, { ...pairs, counts: kept.counts }, which);
       run("allot", Math.ceil(latents / shape.rank), { counts: kept.counts, latents: kept.latents }, which);
       run("fill", pairGroups, { ...pairs, counts: kept.counts, latents: kept.latents, unordered: B.unordered }, which);
@@ -279,7 +278,7 @@ export async function passOf(
     },
     skipGradient(n) {
       const { e: v, x: b } = room!.buffers;
-      run(skip!.outer, denseGroups(4 * D4, d4, shape), { v, b, out: skip!.gradient }, { rows: n, columns: 4 * D4, stride: 4 * L * D4 });
+      run(skip!.outer, denseGroups(4 * D4, d4, shape), { v, b, out: skip!.gradient }, { rows: n, columns: 4 * D4, stride: 4 * L * D4, width: d4 });
       return skip!.gradient;
     },
     async encode(x, n, into, { count, listed }) {
@@ -289,7 +288,7 @@ export async function passOf(
       try {
         const rows = await make("rows", 16 * n * d4), xc = transcoder ? rows : await make("centred rows", 16 * n * d4);
         const pre = await make("pre-activations", 4 * piece * width);
-        const product = listed && (await compile("product", "product", { W4: d4, T: shape.T, LISTED: true, GATED: false }));
+        const product = listed && (await compile("product", "product", { T: shape.T, LISTED: true, GATED: false }));
         sendRows(memory, rows, x, d);
         centred(rows, xc, n);
         const chosen = (from: number, some: number): void =>
@@ -301,7 +300,7 @@ export async function passOf(
             for (const { tile, first, columns: size } of listed.segments) {
               const { first: base, wEnc } = P.tiles[tile];
               run(product, productGroups(some, size, shape), { a: xc, b: wEnc.parameters, other: P.bEnc, list: listed.buffer, out: pre }, {
-                rows: some, from_row: from, columns: size, first, stride: width, base,
+                rows: some, from_row: from, columns: size, first, stride: width, base, width: d4,
               });
             }
             chosen(from, some);

@@ -5,8 +5,8 @@
 //
 // W_dec lies in tiles of latents: `decode` and `products` are run once a tile, and meet the pairs that are in it.
 //
-// Given as constants: W4 (width in fours), LEVELS, WEIGHTS (w_l), FIRES (places of a row that count as firing), THREADS; and level_of.
-struct Given { rows: u32, columns: u32, first: u32, latents: u32 } // pairs a row; the tile
+// Given as constants: W4 (width in fours), LEVELS, WEIGHTS (w_l), THREADS; and level_of.
+struct Given { rows: u32, columns: u32, first: u32, latents: u32, fires: u32 } // pairs a row; the tile; places of a row that count as firing
 @group(0) @binding(0) var<uniform> given: Given;
 @group(0) @binding(1) var<storage, read> values: array<f32>; // [n, columns]
 @group(0) @binding(2) var<storage, read> indices: array<u32>;
@@ -93,7 +93,7 @@ fn errors(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: 
     if (thread == 0u) { row_sums[row * (LEVELS + 1u) + l] = sum; }
   }
   var fires = 0.0;
-  for (var p = thread; p < min(FIRES, given.columns); p += THREADS) { fires += f32(values[row * given.columns + p] > 0.0); }
+  for (var p = thread; p < min(given.fires, given.columns); p += THREADS) { fires += f32(values[row * given.columns + p] > 0.0); }
   let sum = total(thread, fires);
   if (thread == 0u) { row_sums[row * (LEVELS + 1u) + LEVELS] = sum; }
 }

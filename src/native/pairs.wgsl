@@ -1,8 +1,8 @@
 // The pairs of a batch with v > 0, by latent: tally, allot, fill, order, in that order. A latent's pairs lie in one piece of the list;
 // where the piece lies may differ from run to run, the order in it may not: by row, so that sums over it have the same bits.
 //
-// Given as constants: LEVELS, FIRES (places of a row that count as firing), THREADS, LANES; and level_of.
-struct Given { rows: u32, columns: u32, latents: u32, counted: u32 } // counted: 1 where silence is
+// Given as constants: THREADS, LANES; and level_of.
+struct Given { rows: u32, columns: u32, latents: u32, counted: u32, fires: u32 } // 1 where silence is counted; places of a row that count as firing
 struct Latent { start: u32, count: u32, g: f32, along: f32 } // of the list; Σ g = ∂b_enc, Σ v·g
 struct Pair { row: u32, level: u32, v: f32, g: f32 }
 @group(0) @binding(0) var<uniform> given: Given;
@@ -139,7 +139,7 @@ fn order(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: v
   }
   for (var p = thread; p < count; p += LANES) {
     let pair = unordered[start + p];
-    if (pair % given.columns < FIRES) { own.z = 1.0; }
+    if (pair % given.columns < given.fires) { own.z = 1.0; }
   }
   parts[thread] = own;
   workgroupBarrier();

@@ -8,10 +8,10 @@
 //
 // Row tiles are the inner index of workgroups: those at work together read the same part of b, which is the larger matrix.
 //
-// Given as constants: W4 (width in fours), T, LISTED (c is a place in `list`, whose latents' rows of b are meant), GATED.
+// Given as constants: T, LISTED (c is a place in `list`, whose latents' rows of b are meant), GATED.
 struct Given {
   rows: u32, from_row: u32, columns: u32, first: u32, // of `out`, and of `list`
-  stride: u32, base: u32, // of `out`; the latent of b's first row
+  stride: u32, base: u32, width: u32, // of `out`; the latent of b's first row; of a and b, in fours
 }
 @group(0) @binding(0) var<uniform> given: Given;
 @group(0) @binding(1) var<storage, read> a: array<vec4f>;
@@ -49,28 +49,28 @@ fn product(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
   let part = thread % STEP;
   let loads_a = first_row + mine < given.rows;
   var loads_b = first_column + mine < given.columns;
-  let a_at = (given.from_row + first_row + mine) * W4;
+  let a_at = (given.from_row + first_row + mine) * given.width;
   var b_at = 0u;
   if (loads_b) {
     let f = latent(first_column + mine);
     loads_b = f != NONE;
-    b_at = (f - given.base) * W4;
+    b_at = (f - given.base) * given.width;
   }
   var next_a = vec4f();
   var next_b = vec4f();
-  if (loads_a && part < W4) { next_a = a[a_at + part]; }
-  if (loads_b && part < W4) { next_b = b[b_at + part]; }
+  if (loads_a && part < given.width) { next_a = a[a_at + part]; }
+  if (loads_b && part < given.width) { next_b = b[b_at + part]; }
 
   var sums: array<f32, R * R>;
-  for (var k = 0u; k < W4; k += STEP) {
+  for (var k = 0u; k < given.width; k += STEP) {
     a_tile[mine * STRIDE + part] = next_a;
     b_tile[mine * STRIDE + part] = next_b;
     workgroupBarrier();
     let next = k + STEP + part;
     next_a = vec4f();
     next_b = vec4f();
-    if (loads_a && next < W4) { next_a = a[a_at + next]; }
-    if (loads_b && next < W4) { next_b = b[b_at + next]; }
+    if (loads_a && next < given.width) { next_a = a[a_at + next]; }
+    if (loads_b && next < given.width) { next_b = b[b_at + next]; }
     for (var s = 0u; s < STEP; s++) {
       var x: array<vec4f, R>;
       for (var i = 0u; i < R; i++) { x[i] = a_tile[(ty + T * i) * STRIDE + s]; }

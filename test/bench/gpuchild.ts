@@ -60,7 +60,7 @@ async function ours(): Promise<object> {
 /** The encoder's product alone, some rows at a time as in the step. */
 async function product(gpu: Gpu, shape: Shape, weights: Float32Array, x: Float32Array): Promise<{ run(): Promise<number>; end(): void }> {
   const memories = memory(gpu), queue = commands(gpu);
-  const kernel = await compiler(gpu)("product", "product", { W4: d / 4, T: shape.T, LISTED: false, GATED: false });
+  const kernel = await compiler(gpu)("product", "product", { T: shape.T, LISTED: false, GATED: false });
   const [a, b, other, list, out] = [
     await memories.make("rows", 4 * batch * d), await memories.make("weights", 4 * latents * d), await memories.make("bias", 4 * latents),
     await memories.make("nothing", 16), await memories.make("pre-activations", 4 * piece * latents),
@@ -73,7 +73,7 @@ async function product(gpu: Gpu, shape: Shape, weights: Float32Array, x: Float32
       for (let i = 0; i < times; i++) {
         for (let from = 0; from < batch; from += piece) {
           const rows = Math.min(piece, batch - from);
-          queue.run(kernel, productGroups(rows, latents, shape), { a, b, other, list, out }, { rows, from_row: from, columns: latents, stride: latents });
+          queue.run(kernel, productGroups(rows, latents, shape), { a, b, other, list, out }, { rows, from_row: from, columns: latents, stride: latents, width: d / 4 });
         }
         queue.submit();
       }
