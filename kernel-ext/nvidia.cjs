@@ -169,7 +169,7 @@ function judge(found, { what, binaries, ptx, driver, jit }) {
   if (!usable.length) return no(cards[0] ? cards[0].why : `driver ${found.driver} finds no card`, cards[0]?.cure);
   const notes = cards.filter((card) => !card.fits).map((card) => card.why);
   const compiled = usable.find((card) => card.compiled);
-  if (compiled) notes.push(`the first run on ${compiled.called} takes minutes longer: the driver compiles kernels, and keeps them`);
+  if (compiled) notes.push(`the first run on ${compiled.called} may take minutes longer: the driver compiles kernels, and keeps them`);
   return { ok: true, cards: usable.map((card) => card.index), ...(notes.length ? { note: notes.join("; ") } : {}) };
 }
 

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import process from "node:process";
@@ -16,6 +16,19 @@ function tensorflow() {
   return found ?? stop(`libtensorflow_cc.so.2: expected in ${lib}/*/site-packages/tensorflow, not found.`, `remove ${venv} and run the command again`);
 }
 
+/**
+ * TensorFlow's library looks for CUDA's in the folders of NVIDIA's packages (its RUNPATH), but not in cuSOLVER's; without that one it leaves the card
+ * unused. A link in a folder where it does look makes LD_LIBRARY_PATH unnecessary.
+ */
+function linkSolver(wheel) {
+  const [name, nvidia] = ["libcusolver.so.11", path.join(wheel, "..", "nvidia")];
+  const link = path.join(nvidia, "cublas", "lib", name);
+  if (existsSync(path.join(nvidia, "cusolver", "lib", name)) && existsSync(path.dirname(link)) && !existsSync(link)) {
+    rmSync(link, { force: true });
+    symlinkSync(path.join("..", "..", "cusolver", "lib", name), link);
+  }
+}
+
 /** Takes away what was compiled against a TensorFlow that is gone. */
 export function withoutTensorflow() {
   const files = [path.join(tfjs(), "lib", "napi-v8", "tfjs_binding.node"), path.join(root, "kernel-ext", "ops.node")];
@@ -25,6 +38,7 @@ export function withoutTensorflow() {
 export async function binding() {
   const package_ = tfjs();
   const wheel = tensorflow();
+  linkSolver(wheel);
   const out = path.join(package_, "lib", "napi-v8", "tfjs_binding.node");
   const sources = ["tfjs_backend.cc", "tfjs_binding.cc"].map((name) => path.join(package_, "binding", name));
   const headers = createRequire(path.join(root, "package.json"))("node-api-headers").include_dir;

@@ -3,12 +3,15 @@ import { readFileSync } from "node:fs";
 import { availableParallelism, cpus, homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { performance } from "node:perf_hooks";
+import { chooseCard } from "../core/cards";
+import { MemoryError } from "../core/errors";
 import { random } from "../core/random";
 import { forward, groupings, PADDING, type Choice } from "./coder";
 import { writeAtomic } from "./files";
 import { FUSED, fusedKernels, fusedOps } from "./fusedstep";
 import { HALVES } from "./ops";
-import type { Engine } from "./tensorflow";
+import { readNvidia } from "./nvidia";
+import { DT, type Engine, type Id } from "./tensorflow";
 
 /**
  * What is faster on this machine, measured once and remembered: the fused ops or TensorFlow's stock kernels; with these, how
@@ -29,7 +32,14 @@ export const choiceFile = (): string => join(process.env.XDG_CACHE_HOME || join(
 
 /** Names the machine as far as timings and rounding depend on it: products are cut by the number of threads. */
 export const machine = ({ device, name }: Engine): string =>
-  `${cpus()[0]?.model.trim() ?? "unknown"} × ${availableParallelism()}, ${device}, ${name}`;
+  `${cpus()[0]?.model.trim() ?? "unknown"} × ${availableParallelism()}, ${device}${device === "cuda" ? ` ${cardName()}` : ""}, ${name}`;
+
+let card: string | undefined;
+
+/** Of the card that is in use; asked once a process. */
+function cardName(): string {
+  return (card ??= chooseCard(readNvidia(), process.env).card?.name ?? "card");
+}
 
 /**
  * The remembered choice for these sizes, or a new one, which is then remembered. A cache that cannot be read or written is
@@ -102,13 +112,27 @@ const ROUNDS = 4;
 const STOCK = 1.25;
 
 const ROWS = 512; // enough to keep both cores busy; times grow with the rows alike
+const CARD_ROWS = 4096; // fewer do not keep a card busy
+const GATHERED = 2 ** 29; // bytes of decoder rows that are decoded at a time on a card, at most
 
 /**
  * Times the alternatives on random rows of these sizes: some tenths of a second for a small SAE, some seconds for a large
- * one.
+ * one. On as many rows as there is memory for.
+ * @param card as the step of a card computes, which is to be waited for
  */
-export function measureChoice(engine: Engine, { d, latents, k, batch }: Sizes, fused = false): Choice {
-  const { K, topK, encode, decode } = forward(engine);
+export function measureChoice(engine: Engine, sizes: Sizes, fused = false, card = engine.device === "cuda"): Choice {
+  for (let rows = Math.min(sizes.batch, card ? CARD_ROWS : ROWS); ; rows = Math.ceil(rows / 4)) {
+    try {
+      return measured(engine, sizes, rows, fused, card);
+    } catch (error) {
+      if (!(error instanceof MemoryError) || rows < 32) throw error;
+    }
+  }
+}
+
+function measured(engine: Engine, { d, latents, k }: Sizes, n: number, fused: boolean, card: boolean): Choice {
+  const sizesOfGroups = new Map<number, Id>();
+  const { K, topK, encode, decode } = forward(engine, card ? { type: DT.i64, number: (value) => sizesOfGroups.get(value)! } : undefined);
   const rng = random(0);
   const width = d + PADDING;
   const noise = (n: number): Float32Array => Float32Array.from({ length: n }, () => rng.uniform() - 0.5);
@@ -119,15 +143,20 @@ export function measureChoice(engine: Engine, { d, latents, k, batch }: Sizes, f
     for (let round = 0; round <= ROUNDS; round++) { // the first one warms caches and allocators
       candidates.forEach((candidate, i) => {
         const begun = performance.now();
-        engine.tidy(() => body(candidate));
+        engine.tidy(() => {
+          body(candidate);
+          if (card) engine.floats(K.add(one, one)); // comes when all before it is done
+        });
         if (round) times[i] = Math.min(times[i], performance.now() - begun);
       });
     }
     const weighed = times.map((time, i) => time * weight(candidates[i]));
     return candidates[weighed.indexOf(Math.min(...weighed))];
   };
+  let one: Id;
   return engine.tidy(() => {
-    const n = Math.min(batch, ROWS);
+    one = K.scalar(1);
+    if (card) for (const G of new Set(groupings(latents, k).flat())) sizesOfGroups.set(G, K.cast(K.int(G), DT.i32, DT.i64));
     const xa = engine.tensor(noise(n * width), [n, width]);
     const we = engine.tensor(noise(latents * width), [latents, width]);
     const wd = engine.tensor(noise(latents * d), [latents, d]);
@@ -135,8 +164,8 @@ export function measureChoice(engine: Engine, { d, latents, k, batch }: Sizes, f
     const pre = K.matMul(xa, we, { transposeB: true });
     const groups = fastest(groupings(latents, k), (candidate) => void topK(pre, n, latents, k, candidate));
     const chosen = topK(pre, n, latents, k, groups);
-    const chunks = [64, 128, 256].filter((c) => c <= Math.max(64, n));
-    const chunk = fastest(chunks, (c) => void decode(chosen, wd, target, K.scalar(1), { n, d, k, chunk: c }));
+    const chunks = card ? [128, 512, 2048].filter((c) => c === 128 || (c <= n && 4 * c * k * d <= GATHERED)) : [64, 128, 256].filter((c) => c <= Math.max(64, n));
+    const chunk = fastest(chunks, (c) => void decode(chosen, wd, target, one, { n, d, k, chunk: c }));
     const precisions = mayGainFromBfloat16(engine) ? (["f32", "bf16"] as const) : (["f32"] as const);
     const precision = fastest([...precisions], (p) => void encode(xa, we, { n, d, latents, k }, { precision: p, groups, chunk }));
     const stock: Choice = { precision, groups, chunk };
@@ -153,7 +182,7 @@ export function measureChoice(engine: Engine, { d, latents, k, batch }: Sizes, f
         ops.gradients([target, value, index, levels, e, g, eSum, tied], plain);
       } else {
         const { value, index } = encode(xa, we, { n, d, latents, k }, stock);
-        const { e, g } = decode({ value, index }, wd, target, K.scalar(1), { n, d, k, chunk });
+        const { e, g } = decode({ value, index }, wd, target, one, { n, d, k, chunk });
         const { entries, shape } = K.entries(index, n, k, latents);
         K.scatterProduct(entries, K.reshape(value, [n * k]), shape, e);
         K.scatterProduct(entries, K.reshape(g, [n * k]), shape, xa);

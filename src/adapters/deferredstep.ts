@@ -134,8 +134,15 @@ export function deferredStep(engine: Engine, initial: StepState, choice: Choice)
     const entries = (width: number): Id => K.pack([kept(`batch rows of ${width}`), firsts(index, width, DT.i64)], 1, DT.i64);
     const places = levels.map(({ columns: width }) => entries(width));
     const shape = kept("batch shape");
-    let dwd = levels.map(({ columns: width }, l) => K.scatterProduct(places[l], firsts(value, width, DT.f32), shape, errors[l])).reduce(K.add);
-    let dwe = K.scatterProduct(places[L - 1], K.reshape(g, [n * columns]), shape, xa);
+    /** A matrix made of others, which are as large and go. */
+    const from = (parts: Id[], make: () => Id): Id => {
+      const made = engine.tidy(make);
+      engine.free(...parts);
+      return made;
+    };
+    const ofLevels = levels.map(({ columns: width }, l) => engine.tidy(() => K.scatterProduct(places[l], firsts(value, width, DT.f32), shape, errors[l])));
+    let dwd = L === 1 ? ofLevels[0] : from(ofLevels, () => ofLevels.reduce(K.add));
+    let dwe = engine.tidy(() => K.scatterProduct(places[L - 1], K.reshape(g, [n * columns]), shape, xa));
     const squares = [L === 1 ? K.reshape(K.sum(K.square(decoded.e), [0, 1]), [1]) : K.sum(K.square(byLevel), [0, 2])];
     if (deadNow) {
       const { at, column, list } = deadNow, m = list.length;
@@ -145,8 +152,9 @@ export function deferredStep(engine: Engine, initial: StepState, choice: Choice)
         engine, ofDead, { n, dOut, dead: m, kept: keptOfDead, width: d + PADDING, most: step.rows },
         { xa, residual, factor: K.divide(auxFactor, variance) }, (v, c) => K.keepLargest(v, keptOfDead, c, true, scalar(0)));
       squares.push(K.reshape(extra.squares, [1]));
-      dwd = K.addToRows(dwd, column, extra.dwd, DT.i64);
-      dwe = K.addToRows(dwe, column, extra.dwe, DT.i64);
+      const [ownD, ownE] = [dwd, dwe];
+      dwd = from([ownD, extra.dwd], () => K.addToRows(ownD, column, extra.dwd, DT.i64));
+      dwe = from([ownE, extra.dwe], () => K.addToRows(ownE, column, extra.dwe, DT.i64));
     }
     const total = L === 1 ? decoded.e : K.sum(byLevel, [1]);
     let dbd = K.sum(total, [0]);
@@ -209,8 +217,8 @@ export function deferredStep(engine: Engine, initial: StepState, choice: Choice)
         const values = read(P);
         const done = engine.tidy(() => {
           const { gradients, numbers: made, best } = backward(sent, n, deadNow, values);
-          const along = K.sum(K.mul(gradients.wd, values.wd), [1], true);
-          gradients.wd = K.sub(gradients.wd, K.mul(values.wd, along));
+          const whole = gradients.wd, along = engine.tidy(() => K.sum(K.mul(whole, values.wd), [1], true));
+          gradients.wd = engine.tidy(() => K.sub(whole, K.mul(values.wd, along)));
           const latest = K.select(K.greater(best, scalar(0)), sent.numbers[6], last ?? kept("never"));
           return { ...gradients, made, latest };
         });

@@ -1,11 +1,11 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import path from "node:path";
-import { foundDevices, type DeviceFacts, type EngineFacts, type Found, type Missing, type OnnxFacts, type Purpose } from "../core/device";
+import { foundDevices, type Device, type DeviceFacts, type EngineFacts, type Found, type Missing, type OnnxFacts, type Purpose } from "../core/device";
 import { chooseCard } from "../core/cards";
 import { judgeNvidia, readNvidia, type NvidiaMachine } from "./nvidia";
-import { findVenv, packageRoot } from "./package";
-import { tensorflow, type Engine } from "./tensorflow";
+import { findVenv, packageRoot, pythonOf } from "./package";
+import { tensorflow } from "./tensorflow";
 import { findWebGpu, type FoundGpu } from "./webgpu";
 
 /** What this process could compute on. saelab doctor finds the same, but asks native code in children. */
@@ -82,7 +82,7 @@ const CUDA_LIBRARIES: Record<string, string> = {
 };
 
 /** The TensorFlow that set-up put into the virtual environment; undefined where there is none. */
-export function wheelFacts(venv: string | undefined, { list, read }: Files): DeviceFacts["wheel"] {
+export function wheelFacts(venv: string | undefined, { list, read }: Files, root = packageRoot): DeviceFacts["wheel"] {
   if (!venv) return undefined;
   for (const name of list(path.join(venv, "lib"))) {
     const site = path.join(venv, "lib", name, "site-packages");
@@ -92,7 +92,7 @@ export function wheelFacts(venv: string | undefined, { list, read }: Files): Dev
     const cuda = /'is_cuda_build', True/.test(info) ? /'cuda_version', '([\d.]+)'/.exec(info)?.[1] ?? "" : undefined;
     if (cuda === undefined) return { version };
     const missing = Object.entries(CUDA_LIBRARIES).filter(([folder, library]) => !list(path.join(site, "nvidia", folder, "lib")).includes(library)).map(([, library]) => library);
-    return { version, cuda, ...(missing.length ? { missing } : {}) };
+    return { version, cuda, ...(missing.length ? { missing, cure: `${pythonOf(venv)} -m pip install --no-deps -r ${path.join(root, "kernel-ext", "requirements-cuda.txt")}` } : {}) };
   }
   return undefined;
 }
@@ -124,7 +124,7 @@ function onnxFolder(root: string, files: Files): string | undefined {
 /** TensorFlow, or what computes in its place; loads it. */
 export function engineFacts(): EngineFacts | Missing {
   try {
-    const { version, device, instead } = tensorflow() as Engine & { instead?: { why: string; cure?: string } };
+    const { version, device, instead } = tensorflow();
     const asked = process.env.SAELAB_ENGINE ? "unset SAELAB_ENGINE" : undefined, cure = asked ?? instead?.cure;
     return { there: true, version, device, ...(instead ? { why: instead.why, ...(cure ? { cure } : {}) } : {}) };
   } catch (error) {
@@ -133,15 +133,17 @@ export function engineFacts(): EngineFacts | Missing {
 }
 
 /**
- * What there is for a purpose on this machine, for `chooseDevice`. Loads TensorFlow for training; of graphics cards it asks drivers in
+ * What there is for a purpose on this machine, for `chooseDevice`. Loads TensorFlow for training; drivers of graphics cards are asked in
  * children.
+ * @param asked "auto": where there is no graphics card Dawn is not asked for adapters in software, which would not be taken
  */
-export async function findDevices(purpose: Purpose): Promise<Found> {
+export async function findDevices(purpose: Purpose, asked?: "auto" | Device): Promise<Found> {
   const machine = hardware();
+  const none: FoundGpu = { there: false, why: "" };
   return foundDevices(purpose, {
     ...machine, ...cardFacts(machine), wheel: wheelFacts(findVenv(), disk),
     engine: purpose === "training" ? engineFacts() : { there: false, why: "not asked" },
-    webgpu: webgpuFacts(await findWebGpu(), machine),
+    webgpu: webgpuFacts(asked === "auto" && !hasGraphics(machine) ? none : await findWebGpu(), machine),
     onnx: onnxFacts(machine),
   });
 }

@@ -47,6 +47,7 @@ export async function examine(machine: Machine, { quick = false, plan, progress 
   progress("looking at what is installed");
   const facts = await gatherFacts(machine);
   const { jobs } = diagnose(facts);
+  if (plan) planDevice(plan, facts, jobs.training);
   const speeds = quick ? undefined : await measure(machine, jobs, progress);
   return diagnose(facts, speeds, plan && planHere(plan, machine, facts, jobs.training, speeds));
 }
@@ -63,14 +64,18 @@ async function measure(machine: Machine, { training, harvest }: Record<"training
   return { ...(trained.there ? { matmul: trained.matmul, training: trained.training } : { matmul: trained, training: trained }), harvest: harvested };
 }
 
-function planHere(plan: PlanRequest, machine: Machine, facts: Facts, training: JobReport, speeds?: Speeds): DoctorPlan {
+/** @throws OptionError for a device that is not there */
+function planDevice({ device }: PlanRequest, facts: Facts, training: JobReport): Device {
   const on = training.runs && training.on ? training.on.device : "cpu";
-  const found = foundDevices("training", facts);
-  const { device = on } = plan;
-  if (!found[device].there) throw new OptionError(`--plan: device: expected one that is here, found ${device}: ${(found[device] as Missing).why}.`);
+  const found = device && foundDevices("training", facts)[device];
+  if (found && !found.there) throw new OptionError(`plan: device: expected one that is here, found ${device}: ${found.why}.`);
+  return device ?? on;
+}
+
+function planHere(plan: PlanRequest, machine: Machine, facts: Facts, training: JobReport, speeds?: Speeds): DoctorPlan {
   return planFor(plan, {
-    device: on, step: (training.runs && training.step) || "stock",
-    free: { ...freeFor(device, machine, facts), ...(facts.disk ? { disk: facts.disk.free } : {}) }, moments: momentsFor,
+    device: training.runs && training.on ? training.on.device : "cpu", step: (training.runs && training.step) || "auto", moments: momentsFor,
+    free: { ...freeFor(planDevice(plan, facts, training), machine, facts), ...(facts.disk ? { disk: facts.disk.free } : {}) },
     ...(speeds?.training.there ? { training: speeds.training } : {}), ...(speeds?.harvest.there ? { harvest: speeds.harvest } : {}),
   });
 }

@@ -5,6 +5,7 @@ import { cardFacts, onnxFacts, webgpuFacts, wheelFacts } from "./devices";
 import type { Machine } from "./doctormachine";
 import type { Probes } from "./doctorprobe";
 import { pythonOf } from "./package";
+import { WEBGPU_KINDS } from "./webgpustep";
 
 /** What there is on a machine, gathered without judging it; nothing is changed, nothing downloaded. */
 export async function gatherFacts(machine: Machine): Promise<Facts> {
@@ -16,9 +17,9 @@ export async function gatherFacts(machine: Machine): Promise<Facts> {
   const own = {
     version, platform, arch, processor, threads, node, memory: machine.memory(), ...diskFacts(machine),
     wsl: /microsoft/i.test(files.read("/proc/version") ?? ""),
-    python, tools: missingTools(machine),
+    python, tools: missingTools(machine), webgpuKinds: WEBGPU_KINDS,
     kernels: looked.flatMap((folder) => kernelsIn(folder, machine)), extension: extensionIn(looked, machine),
-    ...cardFacts(machine), wheel: wheelFacts(venv, files),
+    ...cardFacts(machine), wheel: wheelFacts(venv, files, machine.root), stale: staleFacts(machine),
   };
   const [engine, onnx, webgpu] = await probes;
   return {
@@ -35,6 +36,17 @@ function onnxProbed(files: Facts["onnx"], probed: Probes["onnx"]["gives"] | Miss
   if (!files.there) return files;
   if (!probed.there) return probed;
   return { ...files, ...(probed.cuda ? { cuda: probed.cuda } : {}), webgpu: probed.providers.includes("webgpu") ? { there: true } : { there: false, why: "this build of ONNX Runtime has no WebGPU" } };
+}
+
+/** Files of set-up that it takes for finished work, though they may be what does not load. */
+function staleFacts({ root, venv, env, files }: Machine): Facts["stale"] {
+  const modules = [root, path.dirname(path.dirname(root))].map((folder) => path.join(folder, "node_modules"));
+  const binding = modules.map((folder) => path.join(folder, "@tensorflow", "tfjs-node-gpu", "lib", "napi-v8", "tfjs_binding.node")).find(files.exists);
+  const ops = path.join(root, "kernel-ext", "ops.node"), stamp = venv && path.join(venv, ".saelab-python");
+  return {
+    ...(binding ? { binding } : {}), ...(files.exists(ops) ? { ops } : {}), ...(stamp && files.exists(stamp) && !env.SAELAB_VENV ? { python: stamp } : {}),
+    withoutTensorflow: venv !== undefined && files.read(path.join(venv, ".saelab-device"))?.trim() === "none",
+  };
 }
 
 function diskFacts({ freeDisk, cwd }: Machine): Pick<Facts, "disk"> {
@@ -77,7 +89,7 @@ function findPython(machine: Machine): Facts["python"] {
     if (!answer) continue;
     const packages = Object.fromEntries(Object.entries(answer.packages).filter((entry): entry is [string, string] => entry[1] !== null));
     if (!inVenv && !packages.jupyter_client) return { there: false, why: `no virtual environment (.venv) was set up, and ${command} ${answer.version} has no Jupyter` };
-    return { there: true, path: command, version: answer.version, setUp: Boolean(inVenv), packages, jupyterPath: answer.path };
+    return { there: true, path: command, version: answer.version, packages, jupyterPath: answer.path };
   }
   return { there: false, why: "there is no python3" };
 }

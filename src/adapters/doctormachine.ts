@@ -47,7 +47,8 @@ export const thisMachine = (): Machine => ({
   probe: (name, options) => (name === "webgpu" ? findWebGpu().then((found) => ({ there: true, found }) as never) : inChild(name, options)),
 });
 
-const PATIENCE = 120_000; // ms: cold disks, drivers that compile
+/** Seconds that a probe may take: cold disks; of a measurement drivers that compile kernels first. */
+const PATIENCE = { look: 120, measure: 900 };
 
 /** Native code that crashes ends a child, not the doctor. What it gave before it crashed counts. */
 function inChild<K extends keyof Probes>(name: K, options: Probes[K]["asks"]): Promise<Probes[K]["gives"] | Missing> {
@@ -56,7 +57,11 @@ function inChild<K extends keyof Probes>(name: K, options: Probes[K]["asks"]): P
     let said = "", answered: Probes[K]["gives"] | Missing | undefined;
     child.stderr!.setEncoding("utf8").on("data", (text: string) => (said = (said + text).slice(-4000)));
     child.on("message", (answer) => (answered = answer as Probes[K]["gives"] | Missing));
-    const timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE);
+    const patience = name === "training" || name === "harvest" ? PATIENCE.measure : PATIENCE.look;
+    const timer = setTimeout(() => {
+      answered ??= { there: false, why: `it gave no answer in ${patience} s` };
+      child.kill("SIGKILL");
+    }, 1000 * patience);
     child.on("error", (error) => resolve({ there: false, why: `Node does not start: ${error.message}` }));
     child.on("close", (code, signal) => {
       clearTimeout(timer);

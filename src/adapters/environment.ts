@@ -1,7 +1,33 @@
-/** What libtensorflow, CUDA and cuBLAS read from the environment when they are loaded; what a user has set stays. */
-export function prepareEnvironment(env: NodeJS.ProcessEnv = process.env): void {
+import { existsSync, readdirSync } from "node:fs";
+import { chooseCard, type FoundCards } from "../core/cards";
+import { readNvidia } from "./nvidia";
+
+/**
+ * What libtensorflow, CUDA and cuBLAS read from the environment when they are loaded; what a user has set stays.
+ * @param find the cards; asked only where nobody has said which are visible
+ */
+export function prepareEnvironment(env: NodeJS.ProcessEnv = process.env, find: () => FoundCards = () => cards(env)): void {
   env.TF_ENABLE_ONEDNN_OPTS ??= "1"; // products are up to 1.4 times as fast
   env.TF_CPP_MIN_LOG_LEVEL ??= "2"; // no start-up notices on stderr
   env.NVIDIA_TF32_OVERRIDE ??= "0"; // float32 is float32: TF32 has 10 bits of fraction
   env.TF_FORCE_GPU_ALLOW_GROWTH ??= "true"; // not the whole card at once: others may be on it, ONNX Runtime of this process too
+  env.CUDA_DEVICE_ORDER ??= "PCI_BUS_ID"; // cards are numbered as nvidia-smi numbers them
+  if (env.CUDA_VISIBLE_DEVICES !== undefined) return;
+  // Of several cards TF.js' binding puts tensors on the last one and runs kernels on the first.
+  const { visible } = chooseCard(find(), env);
+  if (visible !== undefined) env.CUDA_VISIBLE_DEVICES = visible;
+}
+
+/** nvidia-smi takes a tenth of a second: it is asked only where there may be several. */
+function cards(env: NodeJS.ProcessEnv): FoundCards {
+  const several = env.SAELAB_NVIDIA_SMI !== undefined || existsSync("/dev/dxg") || listed("/proc/driver/nvidia/gpus") > 1;
+  return several ? readNvidia({ env }) : { there: false, why: "there are not several" };
+}
+
+function listed(folder: string): number {
+  try {
+    return readdirSync(folder).length;
+  } catch {
+    return 0;
+  }
 }

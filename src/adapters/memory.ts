@@ -5,7 +5,7 @@ import { runInNewContext } from "node:vm";
 import { chooseCard, othersOn, type Card } from "../core/cards";
 import type { Device } from "../core/device";
 import type { Free } from "../core/memoryplan";
-import { readNvidia, type Nvidia } from "./nvidia";
+import { judgeNvidia, readNvidia, type Nvidia } from "./nvidia";
 
 /** What the machine has left, and giving back what is not used any more. */
 
@@ -68,8 +68,9 @@ export function freeOn(device: Device, gpu?: { name: string; software: boolean }
 function ofNvidia({ nvidia, env, pid }: CardSource, name?: string): Omit<FreeMemory, "host"> {
   const found = nvidia();
   if (!found.there) return { card: Infinity, told: `its free memory is not known: ${found.why}` };
-  const same = name === undefined ? [] : found.cards.filter((card) => card.name === name);
-  const { card } = chooseCard(same.length ? { there: true, cards: same } : found, name === undefined ? env : {});
+  const able = name === undefined ? judgeNvidia(found).tensorflow.cards : found.cards.filter((card) => card.name === name).map(({ index }) => index);
+  const cards = able.length ? found.cards.filter(({ index }) => able.includes(index)) : found.cards;
+  const { card } = chooseCard({ there: true, cards }, name === undefined ? env : {});
   if (card?.free === undefined) return { card: Infinity, told: "the driver does not say how much memory is free" };
   const own = card.processes.find((process) => process.pid === pid)?.memory ?? 0; // TensorFlow keeps what it once had
   return { card: card.free + own, told: describe(card, pid) };

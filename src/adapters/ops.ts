@@ -8,6 +8,9 @@ import type { Engine } from "./tensorflow";
 /**
  * Brings the ops of src/native/ops.cc into the running TensorFlow, where they are then kernels like any other, run by name.
  * Set-up compiles them for the processor it runs on.
+ *
+ * For a card there are none: kernels in CUDA would be registered through the same C API, for the device "GPU" in place of "CPU", and be
+ * compiled where nvcc is; there was no card to run them on, and one must not train by what never ran. A card has deferredstep.ts.
  */
 
 export const OPS = join(packageRoot, "kernel-ext", "ops.node");

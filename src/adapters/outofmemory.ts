@@ -1,6 +1,6 @@
-import { MemoryError } from "../core/errors";
+import { DeviceLostError, MemoryError } from "../core/errors";
 
-/** How TensorFlow says that it has no memory, typed. */
+/** How TensorFlow says that it has no memory, or no card any more, typed. */
 
 const SIZES: Record<string, number> = { float: 4, int32: 4, double: 8, int64: 8, half: 2, bfloat16: 2, bool: 1, uint8: 1, int8: 1 };
 
@@ -24,6 +24,17 @@ export function memoryErrorOf(where: string, error: unknown): MemoryError | unde
     `${where}: expected ${wanted} ${card ? "on the card" : "of this machine"}, found it exhausted. ` +
     `End what else uses it${card ? " (nvidia-smi lists it)" : ""}, or take a smaller batch or fewer latents.`,
     { intact: true, bytes, cause: error });
+}
+
+/** CUDA's errors after which a process gets nothing more from the card (cudaError_enum in cuda.h). */
+const LOST = /CUDA_ERROR_(ILLEGAL_ADDRESS|LAUNCH_FAILED|LAUNCH_TIMEOUT|ECC_UNCORRECTABLE|NVLINK_UNCORRECTABLE|HARDWARE_STACK_ERROR|DEVICE_UNAVAILABLE|CONTEXT_IS_DESTROYED|UNKNOWN)\b/;
+
+/** @returns nothing where the card is still there */
+export function lostErrorOf(where: string, error: unknown): DeviceLostError | undefined {
+  const [said] = LOST.exec(String((error as Error)?.message ?? error)) ?? [];
+  return said === undefined ? undefined : new DeviceLostError(
+    `${where}: expected the card, found it lost (${said}), and with it what lay in its memory. ` +
+    "Look for `NVRM: Xid` in `dmesg`, start this process again, and go on from the last checkpoint.", { cause: error });
 }
 
 /**

@@ -7,14 +7,13 @@ import type { HarvestSpeed, Measured, Meanwhile, Speeds, TrainingSpeed } from ".
 import { expectedTensors, readArchitecture } from "../core/families";
 import { random } from "../core/random";
 import { writeSafetensors } from "../core/safetensors";
-import { choiceFor, withMoments } from "./choice";
-import { fusedOps, fusedStep } from "./fusedstep";
 import { harvest } from "./harvest";
 import { openModel } from "./open";
-import { freshState, stockStep, type Step, type StepState } from "./step";
+import { freshState, type Step, type StepState } from "./step";
 import { kernels, tensorflow } from "./tensorflow";
+import { stepFor } from "./trainstep";
+import { planSae, planShared } from "./trainplan";
 import { openWebGpu } from "./webgpu";
-import { webgpuStep } from "./webgpustep";
 
 /** What the doctor times: a product, a training step, a harvest, at sizes that are the same everywhere. Each runs in a process of its own. */
 
@@ -84,9 +83,11 @@ async function engineProduct(device: Device, n: number, seconds: number): Promis
   const rng = random(0);
   const data = Float32Array.from({ length: n * n }, () => rng.uniform() - 0.5);
   const [a, b] = [engine.tensor(data, [n, n]), engine.tensor(data.slice(), [n, n])];
+  const made = new Set([a, b]);
   const rate = async (dtype: "f32" | "bf16"): Promise<number> => {
     const type = ({ f32: 1, bf16: 14 } as const)[dtype];
     const [x, y] = dtype === "f32" ? [a, b] : [a, b].map((id) => K.cast(id, 1, type));
+    made.add(x).add(y);
     const time = await timed(() => engine.tidy(() => {
       const product = K.slice(K.matMul(x, y, { dtype: type }), [0, 0], [1, 1], type);
       return engine.floats(dtype === "f32" ? product : K.cast(product, type, 1));
@@ -95,6 +96,7 @@ async function engineProduct(device: Device, n: number, seconds: number): Promis
   };
   const float32 = await rate("f32");
   const half = engine.device === "cpu" || engine.device === "cuda" ? { bfloat16: await rate("bf16") } : {};
+  engine.free(...made);
   const name = engine.device === "cpu" || engine.device === "cuda" ? "TensorFlow" : "TF.js";
   return { device, name, threads: availableParallelism(), n, float32, ...half };
 }
@@ -105,11 +107,12 @@ async function webgpuProduct(n: number, seconds: number): Promise<Product> {
   const tf = require("@tensorflow/tfjs-core") as typeof import("@tensorflow/tfjs-core");
   const { WebGPUBackend } = require("@tensorflow/tfjs-backend-webgpu") as typeof import("@tensorflow/tfjs-backend-webgpu");
   Object.defineProperty(globalThis, "navigator", { value: { gpu: device }, configurable: true }); // the backend asks whether there is any
-  tf.registerBackend("webgpu of the doctor", () => new WebGPUBackend(device));
-  await tf.setBackend("webgpu of the doctor");
+  if (tf.findBackendFactory("webgpu")) tf.removeBackend("webgpu"); // its kernels go by this name
+  tf.registerBackend("webgpu", () => new WebGPUBackend(device));
+  await tf.setBackend("webgpu");
   const [a, b] = [0, 1].map((seed) => tf.randomUniform<import("@tensorflow/tfjs-core").Rank.R2>([n, n], -0.5, 0.5, "float32", seed));
   const time = await timed(async () => {
-    const read = tf.tidy(() => tf.matMul(a, b).slice([0, 0], [1, 1]));
+    const read = tf.tidy(() => tf.slice(tf.matMul(a, b), [0, 0], [1, 1]));
     await read.data();
     read.dispose();
   }, seconds);
@@ -125,13 +128,12 @@ function startOf({ d, latents, k }: { d: number; latents: number; k: number }): 
   return initial;
 }
 
-/** The step that a training of these sizes takes with `step: "auto"`. */
+/** The step that a training of these sizes takes where nobody says which. */
 async function stepOn(device: Device, sizes: Sizes): Promise<Step> {
-  if (device === "webgpu") return webgpuStep(await openWebGpu(), startOf(sizes));
-  const engine = tensorflow();
-  const fused = fusedOps(engine);
-  const choice = withMoments(await choiceFor(engine, sizes, undefined, "id" in fused ? fused.id : undefined), { ...sizes, dOut: sizes.d });
-  return choice.step === "fused" ? fusedStep(engine, startOf(sizes), choice) : stockStep(engine, startOf(sizes), choice);
+  const { d, latents, k, batch } = sizes;
+  const plan = planSae({ latents, k }, planShared({ tokens: batch, batch }, undefined, "rows"), [{ hook: "rows", width: d }]);
+  const gpu = device === "webgpu" ? { gpu: await openWebGpu() } : {};
+  return (await stepFor(tensorflow(), plan, startOf(sizes), undefined, undefined, gpu)).step;
 }
 
 /** Whole updates on random rows, of two batch sizes in turns: what a step costs by itself, and what a row adds. */
@@ -148,8 +150,8 @@ async function trainingSpeed(device: Device, sizes: Sizes, seconds: number): Pro
     };
     const whole = (await timed(() => updates(rows), 0.6 * seconds)) / step.stride;
     const part = (await timed(() => updates(few), 0.2 * seconds)) / step.stride;
-    const perRow = Math.max((whole - part) / (0.75 * batch), 0);
-    return { device, step: step.kind, ...sizes, tokensPerSecond: batch / whole, perStep: Math.max(whole - batch * perRow, 0), perRow };
+    const perRow = Math.min(Math.max((whole - part) / (0.75 * batch), 0), whole / batch); // timings waver
+    return { device, step: step.kind, ...sizes, tokensPerSecond: batch / whole, perStep: whole - batch * perRow, perRow };
   } finally {
     step.dispose();
   }

@@ -45,7 +45,7 @@ export function stockState(engine: Engine, initial: StepState) {
     move(gradients: Tensors, hyper: (name: keyof Tensors) => Id[], tiny: Id): void {
       for (const name of Object.keys(P) as (keyof Tensors)[]) K.adam(P[name]!, M[name]!, V[name]!, gradients[name]!, hyper(name));
       const moved = K.read(P.wd);
-      const norms = K.rsqrt(K.add(K.sum(K.square(moved), [1], true), tiny));
+      const norms = engine.tidy(() => K.rsqrt(K.add(K.sum(K.square(moved), [1], true), tiny)));
       K.assign(P.wd, K.mul(moved, norms));
     },
     settle(): void {

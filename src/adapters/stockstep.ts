@@ -64,8 +64,10 @@ export function stockStep(
         { xa, residual: residual(), factor: K.scalar((2 * scale) / variance) });
       const at = engine.tensor(dead, [m, 1]);
       aux = engine.floats(extra.squares)[0] * (variance / (4 * scale));
+      const alone = [dwd, dwe];
       dwd = K.addToRows(dwd, at, extra.dwd);
       dwe = K.addToRows(dwe, at, extra.dwe);
+      engine.free(...alone); // as large as the weights
       along = K.addToRows(along, at, extra.along);
     }
     let dbd = K.sum(total, [0]);

@@ -2,7 +2,7 @@ import { EngineError, OptionError } from "../core/errors";
 import { fromBfloat16, toBfloat16 } from "../core/safetensors";
 import { DT, type Dtype } from "./dtype";
 import { prepareEnvironment } from "./environment";
-import { memoryErrorOf } from "./outofmemory";
+import { lostErrorOf, memoryErrorOf } from "./outofmemory";
 import { portableBinding, type PortableDevice } from "./portable";
 
 export { DT, type Dtype } from "./dtype";
@@ -161,12 +161,12 @@ export function engineOf(tf: TfModule, binding: Binding, device?: PortableDevice
     scopes.at(-1)?.add(id as Id);
     return id as Id;
   };
-  /** @throws MemoryError in place of what the binding throws for want of memory */
+  /** @throws MemoryError, DeviceLostError, or EngineError in place of what the binding throws */
   const typed = <T>(what: string, body: () => T): T => {
     try {
       return body();
     } catch (error) {
-      throw memoryErrorOf(`${name}, ${what}`, error) ?? new EngineError(`${name}, ${what}: ${firstLine(error, STATUS)}`);
+      throw memoryErrorOf(`${name}, ${what}`, error) ?? lostErrorOf(`${name}, ${what}`, error) ?? new EngineError(`${name}, ${what}: ${firstLine(error, STATUS)}`);
     }
   };
   const upload = (data: Float32Array | Int32Array, shape: number[]): Id =>

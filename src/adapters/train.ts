@@ -12,9 +12,9 @@ import { checkTarget } from "./saevalue";
 import { loadSae } from "./loadsae";
 import { tensorflow } from "./tensorflow";
 import { train } from "./trainloop";
-import { checkDevice, trainingDevice } from "./traindevice";
+import { checkDevice, rowsFor, trainingDevice } from "./traindevice";
 import { checkStep } from "./trainstep";
-import { checkMemory, planSae, planShared, recipeOf, type Place, type Plan } from "./trainplan";
+import { planSae, planShared, recipeOf, type Place, type Plan } from "./trainplan";
 import type { Task } from "./trainsofar";
 import { dataOf, LIVE_OPTIONS, type LiveOptions } from "./trainsource";
 import { checkCheckpoints, openCheckpoints, type Checkpoints } from "./trainstate";
@@ -177,13 +177,14 @@ async function trainAll(source: Store | Model, saes: SaeOptions[], options: Shar
   const places = (hooks: string | string[] | undefined): Place[] => [hooks].flat().map((name) => data.place(name));
   const plans = saes.map((one) => planSae(one, shared, places(one.hook), one.target === undefined ? undefined : places(one.target)));
   const hooks = [...new Set(plans.flatMap((plan) => [...plan.hooks, ...(plan.targets ?? [])]))];
-  checkMemory(plans, data.held(hooks.reduce((sum, hook) => sum + data.place(hook).width, 0)));
   const engine = tensorflow();
   const device = await trainingDevice(options.device, engine);
   saes.forEach((one, i) => {
     checkDevice(device, plans[i], one);
     checkStep(engine, plans[i], one.choice);
   });
+  const held = data.held(hooks.reduce((sum, hook) => sum + data.place(hook).width, 0));
+  const rows = await rowsFor(device, engine, plans, saes, held, data.rows);
 
   const recipe = recipeOf(shared, plans, data.identity);
   const run = createHash("sha256").update(JSON.stringify(recipe)).digest("hex");
@@ -205,7 +206,7 @@ async function trainAll(source: Store | Model, saes: SaeOptions[], options: Shar
     }
     for (const [i, one] of saes.entries()) if (one.folder !== undefined) await requireSpace(one.folder, 4 * sizeOf(plans[i]) + 1e6);
     if (checkpoints) await requireSpace(checkpoints.folder, 3 * 12 * plans.reduce((sum, plan) => sum + sizeOf(plan), 0)); // two are kept while a third is written
-    const task: Task = { data, hooks, engine, device, saes, plans, shared, options, checkpoints, run };
+    const task: Task = { data, hooks, engine, device, saes, plans, shared, options, rows, checkpoints, run };
     const trained = await train(task);
     checkpoints?.close(true);
     return trained;

@@ -2,11 +2,14 @@ import { availableParallelism, cpus } from "node:os";
 import { chooseDevice, type Chosen, type Device } from "../core/device";
 import { EngineError, OptionError } from "../core/errors";
 import { findDevices } from "./devices";
+import { fusedOps } from "./fusedstep";
+import { freeOn } from "./memory";
 import type { Engine } from "./tensorflow";
 import type { SaeOptions } from "./train";
-import type { Plan } from "./trainplan";
+import { checkMemory, type Plan } from "./trainplan";
 import type { Computed } from "./trainstep";
-import { openWebGpu, type Gpu } from "./webgpu";
+import { findWebGpu, openWebGpu, type Gpu } from "./webgpu";
+import { MOST_COLUMNS } from "./webgpupass";
 import { WEBGPU_KINDS } from "./webgpustep";
 
 /** Where a training computes: TensorFlow, on the processor or on an NVIDIA card, or a card through WebGPU. Never elsewhere in silence. */
@@ -34,19 +37,44 @@ export async function trainingDevice(said: "auto" | Device | undefined, engine: 
   }
 }
 
+type Suiting = Pick<Plan, "kind" | "latents" | "k" | "skip">;
+
 /** Why WebGPU has no step for an SAE, as option and reason; nothing where it has one. */
-function unsuited({ kind }: Pick<Plan, "kind">, { step, choice }: Pick<SaeOptions, "step" | "choice">): [option: string, expected: string, found: unknown] | undefined {
+function unsuited({ kind, latents, k, skip }: Suiting, { step, choice }: Pick<SaeOptions, "step" | "choice">): [option: string, expected: string, found: unknown] | undefined {
+  const columns = kind === "multitopk" ? Math.min(4 * k, latents) : k;
   if (!WEBGPU_KINDS.includes(kind)) return ["kind", `one of ${WEBGPU_KINDS.join(", ")}, for which WebGPU has a step`, kind];
+  if (skip) return ["skip", "none, as WebGPU's step has no skip connection", skip];
+  if (columns > MOST_COLUMNS && kind !== "groupmax") return ["k", `at most ${Math.floor((MOST_COLUMNS * k) / columns)}, as WebGPU's step has it`, k];
   if (step !== undefined && step !== "auto") return ["step", '"auto", as WebGPU has a step of its own', step];
   return choice === undefined ? undefined : ["choice", "none, as WebGPU leaves nothing to choose", choice];
 }
 
 /** @throws OptionError when WebGPU is asked for by name and has no step for this SAE */
-export function checkDevice({ asked }: TrainingDevice, plan: Pick<Plan, "kind">, options: Pick<SaeOptions, "step" | "choice">): void {
+export function checkDevice({ asked }: TrainingDevice, plan: Suiting, options: Pick<SaeOptions, "step" | "choice">): void {
   const why = asked === "webgpu" ? unsuited(plan, options) : undefined;
   if (!why) return;
   const [option, expected, found] = why;
   throw new OptionError(`trainSae: ${option}: expected ${expected}, found ${JSON.stringify(found)}. Leave it out, or train on the processor: { device: "cpu" }.`);
+}
+
+/** Where an SAE of a run that begins is trained: the chosen device, or what TensorFlow is on where that has no step for it. */
+export const deviceFor = ({ chosen: { device } }: TrainingDevice, engine: Engine, plan: Suiting, options: Pick<SaeOptions, "step" | "choice">): Device =>
+  (device === "webgpu" && unsuited(plan, options) ? deviceOf(engine) : device);
+
+/**
+ * Whether a pass fits into the memory of where it is trained.
+ * @returns rows to encode at a time so that it does
+ * @throws OptionError that says what would fit
+ */
+export async function rowsFor(device: TrainingDevice, engine: Engine, plans: Plan[], saes: SaeOptions[], held: number, rows: number | undefined): Promise<number> {
+  let least = Infinity;
+  for (const place of ["cuda", "webgpu", "cpu", "wasm"] as const) {
+    const here = plans.filter((plan, i) => deviceFor(device, engine, plan, saes[i]) === place);
+    if (!here.length) continue;
+    const gpu = place === "webgpu" ? await findWebGpu() : undefined;
+    least = Math.min(least, checkMemory(here, held, { device: place, rows, fusedOps: place === "cpu" && "id" in fusedOps(engine), ...(gpu?.there ? { free: freeOn(place, gpu) } : {}) }));
+  }
+  return least;
 }
 
 /** What an SAE's steps run on. */
@@ -64,7 +92,7 @@ export interface Road {
  * @throws OptionError when the device of a run that goes on is not there and no other was asked for
  */
 export async function roadOf(
-  { asked, said, chosen }: TrainingDevice, engine: Engine, plan: Pick<Plan, "kind">, options: Pick<SaeOptions, "step" | "choice">, held: Partial<Computed> | undefined,
+  { asked, said, chosen }: TrainingDevice, engine: Engine, plan: Suiting, options: Pick<SaeOptions, "step" | "choice">, held: Partial<Computed> | undefined,
 ): Promise<Road> {
   const own = deviceOf(engine), before = said ? undefined : held?.device;
   const fail = (found: string): never => {

@@ -1,6 +1,7 @@
 import { DeviceLostError, MemoryError } from "../core/errors";
 import { collectGarbage } from "./memory";
 import type { SourceState } from "./rows";
+import { lessMemory } from "./trainplan";
 import { keep, saesSoFar, takeAll, type Going } from "./trainsofar";
 import type { Run } from "./training";
 import { fewerRows } from "./trainstep";
@@ -94,12 +95,13 @@ export async function failed(going: Going, error: MemoryError | DeviceLostError)
   const again = kept
     ? `resume: true goes on from ${checkpoints!.folder}, after ${kept.step} steps${lost ? ': on the same device once it is back, with { device: "cpu" } on the processor' : ""}.`
     : "No checkpoint was written: it can only begin anew.";
-  const remedy = lost ? "" : ` ${remedyFor(runs)}`;
+  const remedy = lost ? "" : ` ${remedyFor(going)}`;
   error.message += ` (The training was at step ${done + 1} of ${steps}. ${again}${remedy})`;
   throw Object.assign(error, await saesSoFar(going).catch(() => ({ sae: undefined, saes: [] })));
 }
 
-function remedyFor(runs: Run[]): string {
+function remedyFor({ runs, task: { data, plans, hooks } }: Going): string {
   const rows = Math.min(...runs.map(({ step, plan: { batch } }) => Math.min(step.rows, batch)));
-  return `With ${rows} rows encoded at a time it did not fit: take ${runs.length > 1 ? "fewer SAEs at once, " : ""}fewer latents or a smaller batch, or close other programs.`;
+  const held = data.held(hooks.reduce((sum, hook) => sum + data.place(hook).width, 0));
+  return `With ${rows} rows encoded at a time it did not fit. ${lessMemory(plans, runs[0].computed.device, held)}`;
 }

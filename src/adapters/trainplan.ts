@@ -1,6 +1,6 @@
 import type { Device } from "../core/device";
 import { OptionError } from "../core/errors";
-import { fits, rowsThatFit, runMemory, whatFits, type Change, type RunShape } from "../core/memoryplan";
+import { fits, LEAST_ROWS, rowsThatFit, runMemory, whatFits, type Change, type Free, type RunShape } from "../core/memoryplan";
 import { defaultBatch, defaultDeadAfter, defaultLearningRate } from "../core/schedule";
 import type { TrainKind } from "../core/types";
 import { isChoice, momentsFor } from "./choice";
@@ -8,7 +8,6 @@ import { groupings } from "./coder";
 import type { SaeOptions, SharedOptions, TrainOptions } from "./train";
 import { L0_WEIGHT } from "./jumprelu";
 import { freeOn, type FreeMemory } from "./memory";
-import type { Engine } from "./tensorflow";
 
 /** Options of a training with their defaults, checked before any work. */
 
@@ -157,12 +156,16 @@ export interface Room {
   device?: Device; // "cpu"
   /** Different rows of the source, where that is known. */
   rows?: number;
+  /** Whether this machine has the fused ops, where that is known. */
+  fusedOps?: boolean;
   free?: FreeMemory; // of this machine, now
 }
 
 /** The SAEs of a pass as core/memoryplan counts them. */
-const shapes = (plans: Plan[], device: Device): RunShape[] => plans.map(({ kind, d, dOut, latents, k, widths, skip, targets, batch, step, moments, auxK }): RunShape =>
-  ({ kind, d, dOut, latents, k, widths, skip, transcoder: targets !== undefined, batch, step, moments, auxK, device }));
+const shapes = (plans: Plan[], device: Device, fusedOps?: boolean): RunShape[] => plans.map(({ kind, d, dOut, latents, k, widths, skip, targets, batch, step, moments, auxK }): RunShape => ({
+  kind, d, dOut, latents, k, widths, skip, transcoder: targets !== undefined, batch, step, auxK, device, fusedOps,
+  moments: step === "auto" && fusedOps ? momentsFor({ d, dOut, latents }) : moments,
+}));
 
 /**
  * Whether a pass fits into the memory that is free, before anything is begun.
@@ -170,8 +173,8 @@ const shapes = (plans: Plan[], device: Device): RunShape[] => plans.map(({ kind,
  * @returns rows to encode at a time so that it does: the batch where that may be encoded at once
  * @throws OptionError that says what is missing, who else has it where a card's driver tells, and what would fit
  */
-export function checkMemory(plans: Plan[], held: number, { device = "cpu", rows: there, free = freeOn(device) }: Room = {}): number {
-  const run = shapes(plans, device), source = { held, rows: there };
+export function checkMemory(plans: Plan[], held: number, { device = "cpu", rows: there, fusedOps, free = freeOn(device) }: Room = {}): number {
+  const run = shapes(plans, device, fusedOps), source = { held, rows: there };
   const rows = rowsThatFit(run, free, source);
   const needed = runMemory(run.map((one) => ({ ...one, rows })), source);
   if (fits(needed, free)) return rows;
@@ -188,27 +191,20 @@ export function checkMemory(plans: Plan[], held: number, { device = "cpu", rows:
 
 const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
 
+/** For a run that ran out of memory after all: what takes it, and what would take a quarter less, rows being cut as far as they may. */
+export function lessMemory(plans: Plan[], device: Device, held: number): string {
+  const run = shapes(plans, device), need = runMemory(run.map((one) => ({ ...one, rows: Math.min(one.batch, LEAST_ROWS) })), { held });
+  const free: Free = { host: 0.75 * need.host, card: 0.75 * need.card };
+  const [{ what, bytes }] = need.parts;
+  return `Such a run takes about ${gigabytes(need.host + need.card)} (${what} ${gigabytes(bytes)}). ${remedyOf(whatFits(run, free, { held }), need.card > 0)}`;
+}
+
 function remedyOf(changes: Change[], ofCard: boolean): string {
   const others = ofCard ? "end what else runs on the card" : "close other programs";
   if (!changes.length) return `Train fewer or smaller SAEs, or ${others}.`;
   const words = changes.map(({ bytes, latents, saes, moments, ...option }) => `${
     latents !== undefined ? `about ${latents.toLocaleString("en")} latents` : saes !== undefined ? `${saes} of the SAEs at once`
-    : moments !== undefined ? 'a choice with moments: "bf16"' : JSON.stringify(option).replace(/^\{"(\w+)":(.*)\}$/, "$1: $2")} would fit (${gigabytes(bytes)})`);
+    : moments !== undefined ? 'a choice with moments: "bf16"' : JSON.stringify(option).replace(/^\{"(\w+)":(.*)\}$/, "{ $1: $2 }")} would fit (${gigabytes(bytes)})`);
   const text = words.join("; ");
   return `${text[0].toUpperCase()}${text.slice(1)}; or ${others}.`;
-}
-
-/**
- * Whether TensorFlow is on the device that was chosen. WebGPU needs it only for the start.
- * @throws OptionError
- */
-export function checkDevice(device: "auto" | Device, engine: Pick<Engine, "device">): void {
-  const here: Device = engine.device === "cuda" || engine.device === "cpu" ? engine.device : "wasm";
-  if (device === "auto" || device === "webgpu" || device === here) return;
-  const remedy = device === "cuda" ? "This TensorFlow has no NVIDIA GPU at hand: npx saelab doctor says why."
-    : device === "cpu" && here === "cuda" ? "Hide the GPU before start: CUDA_VISIBLE_DEVICES=-1."
-    : "SAELAB_ENGINE says which is loaded.";
-  throw new OptionError(
-    `trainSae: device: expected "auto" or "${here}" (what TensorFlow runs on here), found ${JSON.stringify(device)}. ` +
-    remedy);
 }

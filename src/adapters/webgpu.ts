@@ -116,7 +116,7 @@ const instances = new WeakMap<GPUDevice, GPU>();
 async function opened(): Promise<Gpu> {
   const answer = await findWebGpu(); // also so that nothing is written to stderr where there is no driver
   if (!answer.there) throw new EngineError(`WebGPU: expected a card, found none: ${answer.why}. ${answer.cure ?? ""} Or train on the CPU: { device: "cpu" }.`);
-  const gpu = dawn().create([]);
+  const gpu = dawn().create(["disable-dawn-features=timestamp_quantization"]); // which hides from web pages what a kernel took
   const adapter = await gpu.requestAdapter(PREFERENCE);
   if (!adapter) throw new EngineError(`WebGPU: expected ${answer.name}, which was there before, found no card. Is its driver being changed? Start Node again.`);
   const wanted: GPUFeatureName[] = ["timestamp-query", "shader-f16"];

@@ -1,7 +1,7 @@
 import { auxiliary } from "../core/schedule";
 import type { StateSizes } from "../core/trained";
 import type { Gpu } from "./webgpu";
-import type { Commands, Compile } from "./webgpukernels";
+import type { Commands, Compile, Shape } from "./webgpukernels";
 import type { Memory } from "./webgpumemory";
 import type { BatchGiven } from "./webgpupass";
 import { fours, type Resident, type Tile } from "./webgpuparameters";
@@ -30,10 +30,10 @@ export function listed(list: Int32Array, tiles: Pick<Tile, "first" | "count">[])
 }
 
 /** Workgroups of product.wgsl. */
-export const productGroups = (rows: number, columns: number, outputs: number): number => Math.ceil(rows / (16 * outputs)) * Math.ceil(columns / (16 * outputs));
+export const productGroups = (rows: number, columns: number, { T }: Shape): number => Math.ceil(rows / (T * T / 2)) * Math.ceil(columns / (T * T / 2));
 
-/** Of rebuild and outer in auxiliary.wgsl, whose tiles are 128 × 128. */
-const denseGroups = (rows: number, width: number): number => Math.ceil(rows / 128) * Math.ceil(width / 32);
+/** Of rebuild and outer in auxiliary.wgsl, width in fours. */
+const denseGroups = (rows: number, width: number, { T }: Shape): number => Math.ceil(rows / (T * T / 2)) * Math.ceil(width / (T * T / 8));
 
 export interface Auxiliary {
   /** @param pieceOf rows at a time, of that many numbers each. @throws MemoryError; then nothing has changed */
@@ -60,18 +60,18 @@ interface Room {
 
 export async function auxiliaryPass(
   gpu: Gpu, memory: Memory, commands: Commands, compile: Compile,
-  { state, P, kept, weights, levels, main, outputs }: {
-    state: StateSizes; P: Resident; kept: Record<"latents" | "places" | "stats" | "none", GPUBuffer>; weights: string; levels: number; main: number; outputs: number;
+  { state, P, kept, weights, levels, main, shape }: {
+    state: StateSizes; P: Resident; kept: Record<"latents" | "places" | "stats" | "none", GPUBuffer>; weights: string; levels: number; main: number; shape: Shape;
   },
 ): Promise<Auxiliary> {
   const { d, dOut, latents } = state;
   const d4 = fours(d), D4 = fours(dOut);
-  const constants = { LEVELS: levels, MAIN: main, WEIGHTS: weights };
-  const product = (W4: number, GATED: boolean) => compile("product", "product", { W4, R: outputs, LISTED: true, GATED });
+  const constants = { LEVELS: levels, MAIN: main, WEIGHTS: weights, T: shape.T, THREADS: shape.row };
+  const product = (W4: number, GATED: boolean) => compile("product", "product", { W4, T: shape.T, LISTED: true, GATED });
   const kernel = (entry: string, W4 = D4) => compile("auxiliary", entry, { W4, ...constants });
   const [encode, back, keep, rebuild, residual, outerDec, outerEnc, columnSums, join, totals] = await Promise.all([
-    product(d4, false), product(D4, true), compile("topk", "keep"), kernel("rebuild"), kernel("residual"), kernel("outer"), kernel("outer", d4),
-    kernel("column_sums"), kernel("join"), compile("batch", "totals", { W4: D4 }),
+    product(d4, false), product(D4, true), compile("topk", "keep", { THREADS: shape.rank }), kernel("rebuild"), kernel("residual"), kernel("outer"), kernel("outer", d4),
+    kernel("column_sums"), kernel("join"), compile("batch", "totals", { W4: D4, THREADS: shape.rank, LANES: shape.lanes }),
   ]);
   const { run } = commands;
   let room: Room | undefined;
@@ -124,33 +124,32 @@ export async function auxiliaryPass(
     run({ n, dead: { length }, auxWeight }, { xc, e }, losses, slot) {
       const R = room!, { segments, padded } = now!.dead, width = padded.length;
       const { k, scale } = auxiliary(length, dOut, auxWeight);
-      const { none, stats } = kept;
+      const { stats } = kept;
       for (let from = 0; from < n; from += R.piece) {
-        const rows = Math.min(R.piece, n - from), again = from > 0 ? 1 : 0, shape = { rows, from_row: from, stride: width };
+        const rows = Math.min(R.piece, n - from), again = from > 0 ? 1 : 0, size = { rows, from_row: from, stride: width };
         for (const { tile, first, columns } of segments) {
           const { first: base, wEnc } = P.tiles[tile];
-          run(encode, productGroups(rows, columns, outputs), { a: xc, b: wEnc.parameters, other: P.bEnc, list: R.list, out: R.v }, { ...shape, columns, first, base });
+          run(encode, productGroups(rows, columns, shape), { a: xc, b: wEnc.parameters, other: P.bEnc, list: R.list, out: R.v }, { ...size, columns, first, base });
         }
         run(keep, rows, { pre: R.v }, { rows, columns: width, stride: width, k });
         segments.forEach(({ tile, first, columns }, i) => {
           const { first: base, wDec } = P.tiles[tile];
-          run(rebuild, denseGroups(rows, D4), { v: R.v, b: wDec.parameters, list: R.list, out: R.error }, { ...shape, columns, first, base, again: i > 0 ? 1 : 0 });
+          run(rebuild, denseGroups(rows, D4, shape), { v: R.v, b: wDec.parameters, list: R.list, out: R.error }, { ...size, columns, first, base, again: i > 0 ? 1 : 0 });
         });
-        run(residual, rows, { out: R.error, e, stats, row_sums: R.rowSums }, { ...shape, scale });
+        run(residual, rows, { out: R.error, e, stats, row_sums: R.rowSums }, { ...size, scale });
         for (const { tile, first, columns } of segments) {
           const { first: base, wDec } = P.tiles[tile];
-          run(back, productGroups(rows, columns, outputs), { a: R.error, b: wDec.parameters, other: R.v, list: R.list, out: R.g }, { ...shape, from_row: 0, columns, first, base });
+          run(back, productGroups(rows, columns, shape), { a: R.error, b: wDec.parameters, other: R.v, list: R.list, out: R.g }, { ...size, from_row: 0, columns, first, base });
         }
-        run(columnSums, Math.ceil(width / 64), { g: R.g, v_flat: R.v, sums: R.sums }, { ...shape, again });
+        run(columnSums, Math.ceil(width / shape.row), { g: R.g, v_flat: R.v, sums: R.sums }, { ...size, again });
         for (const { tile, first, columns } of segments) {
-          const of = { ...shape, columns, first, again };
-          run(outerDec, denseGroups(columns, D4), { v: R.v, b: R.error, out: R.gradients[tile]!.wDec }, { ...of, from_row: 0 });
-          run(outerEnc, denseGroups(columns, d4), { v: R.g, b: xc, out: R.gradients[tile]!.wEnc }, of);
+          const of = { ...size, columns, first, again };
+          run(outerDec, denseGroups(columns, D4, shape), { v: R.v, b: R.error, out: R.gradients[tile]!.wDec }, { ...of, from_row: 0 });
+          run(outerEnc, denseGroups(columns, d4, shape), { v: R.g, b: xc, out: R.gradients[tile]!.wEnc }, of);
         }
       }
-      run(join, Math.ceil(width / 64), { list: R.list, sums: R.sums, latents: kept.latents }, { stride: width });
+      run(join, Math.ceil(width / shape.row), { list: R.list, sums: R.sums, latents: kept.latents }, { stride: width });
       run(totals, 1, { sums: losses, numbers: R.rowSums, stats }, { rows: n, stride: 1, slot, count: 1 });
-      void none;
     },
     gradients: (tile) => room!.gradients[tile] ?? { wEnc: kept.none, wDec: kept.none },
   };

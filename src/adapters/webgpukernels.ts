@@ -40,17 +40,39 @@ function source(file: string): Source {
   return found;
 }
 
+/** Threads of a workgroup, by what they share. */
+export interface Shape {
+  T: 8 | 16; // each way in a dense product, whose tiles are T²/2 outputs each way
+  rank: number; // of a row of pre-activations
+  row: number; // of a row of width dOut
+  lanes: number; // of a latent
+}
+
+/** As cards have it, and as a driver in software has it easier: there a barrier costs as much as it has threads. */
+export const CARD: Shape = { T: 16, rank: 256, row: 128, lanes: 64 };
+export const SOFTWARE: Shape = { T: 8, rank: 16, row: 8, lanes: 8 };
+
 const constant = ([name, value]: [string, Constants[string]]): string =>
   typeof value === "string" ? value : `const ${name}${typeof value === "boolean" ? "" : ": u32"} = ${value}${typeof value === "boolean" ? "" : "u"};`;
 
+const compilers = new WeakMap<GPUDevice, Compile>();
+
 /**
- * Compiles on demand, each kernel once.
+ * Compiles on demand, each kernel once a device.
  * @returns a function that gives the kernel of an entry point, whose file is compiled with these constants
  */
-export function compiler({ device, name }: Gpu) {
+export function compiler(gpu: Gpu): Compile {
+  let compile = compilers.get(gpu.device);
+  if (!compile) compilers.set(gpu.device, (compile = compilerOf(gpu)));
+  return compile;
+}
+
+export type Compile = (file: string, entry: string, constants?: Constants) => Promise<Kernel>;
+
+function compilerOf({ device, name }: Gpu): Compile {
   const modules = new Map<string, GPUShaderModule>();
   const kernels = new Map<string, Promise<Kernel>>();
-  return (file: string, entry: string, constants: Constants = {}): Promise<Kernel> => {
+  return (file, entry, constants = {}) => {
     const head = Object.entries(constants).map(constant).join("\n");
     const key = `${file}\n${head}`;
     const label = `${file}.${entry}`;
@@ -72,8 +94,6 @@ export function compiler({ device, name }: Gpu) {
   };
 }
 
-export type Compile = ReturnType<typeof compiler>;
-
 const SLOT = 256; // bytes, as uniform buffers are aligned
 const SLOTS = 256; // kernels in one submission
 
@@ -91,8 +111,15 @@ export interface Commands {
   dispose(): void;
 }
 
-/** Records kernels for the device, which runs them in order, each after what the one before has written. */
-export function commands({ device, limits }: Gpu): Commands {
+/** Receives how long a kernel ran on the card. */
+export type Trace = (kernel: string, milliseconds: number) => void;
+
+/**
+ * Records kernels for the device, which runs them in order, each after what the one before has written.
+ * @param trace slows a little: each kernel is then measured, where the card has a clock
+ */
+export function commands({ device, limits }: Gpu, trace?: Trace): Commands {
+  const clock = trace && device.features.has("timestamp-query") ? clockOf(device, trace) : undefined;
   const uniforms = device.createBuffer({ label: "given", size: SLOT * SLOTS, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
   const written = new ArrayBuffer(SLOT * SLOTS);
   const numbers = new WeakMap<object, number>();
@@ -113,8 +140,10 @@ export function commands({ device, limits }: Gpu): Commands {
   const submit = (): void => {
     endPass();
     if (!encoder) return;
+    const told = clock?.resolve(encoder);
     if (slot) device.queue.writeBuffer(uniforms, 0, written, 0, slot * SLOT);
     device.queue.submit([encoder.finish()]);
+    told?.();
     encoder = undefined;
     slot = 0;
   };
@@ -136,7 +165,8 @@ export function commands({ device, limits }: Gpu): Commands {
         });
         groupsMade.set(key, group);
       }
-      pass ??= recording().beginComputePass();
+      if (clock) endPass();
+      pass ??= recording().beginComputePass(clock?.measures(kernel.label));
       pass.setPipeline(kernel.pipeline);
       pass.setBindGroup(0, group);
       const down = Math.ceil(groups / limits.maxComputeWorkgroupsPerDimension);
@@ -152,6 +182,40 @@ export function commands({ device, limits }: Gpu): Commands {
       recording().clearBuffer(buffer);
     },
     submit,
-    dispose: () => uniforms.destroy(),
+    dispose() {
+      uniforms.destroy();
+      clock?.dispose();
+    },
+  };
+}
+
+/** Two times for each kernel of a submission, read when they are there. */
+function clockOf(device: GPUDevice, trace: Trace) {
+  const times = device.createQuerySet({ type: "timestamp", count: 2 * SLOTS });
+  const resolved = device.createBuffer({ label: "times", size: 16 * SLOTS, usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC });
+  let labels: string[] = [];
+  return {
+    measures(label: string): GPUComputePassDescriptor {
+      const at = 2 * (labels.push(label) - 1);
+      return { timestampWrites: { querySet: times, beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 } };
+    },
+    /** @returns what is to be done when it was submitted */
+    resolve(encoder: GPUCommandEncoder): (() => void) | undefined {
+      if (!labels.length) return undefined;
+      const mine = labels, size = 16 * mine.length;
+      labels = [];
+      const staging = device.createBuffer({ label: "times", size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+      encoder.resolveQuerySet(times, 0, 2 * mine.length, resolved, 0);
+      encoder.copyBufferToBuffer(resolved, 0, staging, 0, size);
+      return () => void staging.mapAsync(GPUMapMode.READ).then(() => {
+        const at = new BigUint64Array(staging.getMappedRange().slice(0));
+        staging.destroy();
+        mine.forEach((label, i) => trace(label, Number(at[2 * i + 1] - at[2 * i]) / 1e6));
+      }, () => undefined); // a device that is lost measures nothing
+    },
+    dispose() {
+      times.destroy();
+      resolved.destroy();
+    },
   };
 }

@@ -25,10 +25,10 @@ export function memory(gpu: Gpu): Memory {
   const { device, limits, name } = gpu;
   const buffers = new Set<GPUBuffer>();
   const most = Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
-  const scoped = async <T>(what: string, bytes: number, make: () => T): Promise<T> => {
+  const scoped = async (what: string, bytes: number, make: () => GPUBuffer): Promise<GPUBuffer> => {
     device.pushErrorScope("validation");
     device.pushErrorScope("out-of-memory");
-    let made: T | undefined, thrown: unknown;
+    let made: GPUBuffer | undefined, thrown: unknown;
     try {
       made = make();
     } catch (error) {
@@ -36,6 +36,7 @@ export function memory(gpu: Gpu): Memory {
     }
     const scopes = [device.popErrorScope(), device.popErrorScope()];
     const [short, invalid] = await settled(gpu, Promise.all(scopes));
+    if (short || invalid) made?.destroy();
     if (short || thrown instanceof RangeError) {
       throw new MemoryError(
         `WebGPU on ${name}: ${what}: expected ${inMegabytes(bytes)} of the card's memory, found less left. Take fewer latents or a smaller batch, or end what else uses the card.`,

@@ -1,9 +1,10 @@
 import { MemoryError } from "../core/errors";
 import type { StateSizes } from "../core/trained";
+import type { Sparse } from "../core/types";
 import { auxiliaryPass, productGroups, type Auxiliary, type Listed } from "./webgpuaux";
 import type { Gpu } from "./webgpu";
 import { BETA1, BETA2 } from "./tensorflow";
-import type { Commands, Compile, Kernel } from "./webgpukernels";
+import type { Commands, Compile, Kernel, Shape } from "./webgpukernels";
 import type { Memory } from "./webgpumemory";
 import { fours, sendRows, type Resident } from "./webgpuparameters";
 
@@ -12,21 +13,31 @@ import { fours, sendRows, type Resident } from "./webgpuparameters";
  * runs on what. n rows of width d in and dOut out, F latents, `columns` pairs a row, L levels. Nothing is read back in it.
  */
 
-/** What a kind chooses in a row, as far as that needs no look at other rows. */
+/** What a kind chooses, and what its loss is made of. */
 export interface Selecting {
-  entry: "largest" | "groups_largest";
-  columns: number; // pairs of a row
+  /** Of a row alone, on the card; else webgpuchoice.ts chooses over the batch. */
+  entry?: "largest" | "groups_largest";
+  columns: number; // pairs of a row; of a choice over the batch, at first
   weights: number[]; // w_l
   main: number;
   fires: number; // places of a row that count as firing
+  /** Level of the pair at a place of its row: WGSL. */
+  level: string;
 }
 
-export function selecting({ kind, latents, k }: StateSizes): Selecting | undefined {
+const ALL = 0xffffffff;
+
+export function selecting({ kind, latents, k, widths }: StateSizes): Selecting | undefined {
   switch (kind) {
-    case "topk": return { entry: "largest", columns: k, weights: [1], main: 0, fires: k };
-    case "groupmax": return { entry: "groups_largest", columns: k, weights: [1], main: 0, fires: k };
-    case "multitopk": return { entry: "largest", columns: Math.min(4 * k, latents), weights: [1, 1 / 8], main: 0, fires: k };
-    default: return undefined;
+    case "topk": return { entry: "largest", columns: k, weights: [1], main: 0, fires: k, level: "0u" };
+    case "groupmax": return { entry: "groups_largest", columns: k, weights: [1], main: 0, fires: k, level: "0u" };
+    case "multitopk": return { entry: "largest", columns: Math.min(4 * k, latents), weights: [1, 1 / 8], main: 0, fires: k, level: `select(1u, 0u, place < ${k}u)` };
+    case "batchtopk": return { columns: k, weights: [1], main: 0, fires: ALL, level: "0u" };
+    case "matryoshka": {
+      const ends = widths!.slice(0, -1).map((width) => `u32(latent >= ${width}u)`);
+      return { columns: k, weights: widths!.map(() => 1 / widths!.length), main: widths!.length - 1, fires: ALL, level: ends.join(" + ") || "0u" };
+    }
+    case "jumprelu": return undefined;
   }
 }
 
@@ -49,10 +60,13 @@ export interface BatchGiven {
 type Sized = Record<"x" | "xc" | "y" | "pre" | "values" | "indices" | "g" | "unordered" | "pairs" | "e" | "rowSums" | "rowSquares" | "blocks", GPUBuffer>;
 
 export interface Pass {
-  /** What an update of n rows needs beyond the parameters. @throws MemoryError; then nothing has changed */
-  prepare(n: number, dead: Int32Array): Promise<void>;
-  /** Losses into a slot, gradients as far as they are sparse; `counted` where it makes latents silent. To be prepared before. */
-  forward(batch: BatchGiven, slot: number, counted: boolean): void;
+  /** What an update of n rows needs beyond the parameters. @param columns pairs of a row. @throws MemoryError; then nothing has changed */
+  prepare(n: number, dead: Int32Array, columns?: number): Promise<void>;
+  /**
+   * Losses into a slot, gradients as far as they are sparse; `counted` where it makes latents silent. To be prepared before.
+   * @param chosen of a kind that chooses over the batch
+   */
+  forward(batch: BatchGiven, slot: number, counted: boolean, chosen?: Sparse): void;
   /** Changes the parameters. @param t the step's number, from 1 */
   apply(n: number, learningRate: number, t: number): void;
   /** ∂ of a parameter as it is after `forward`, in a buffer of its own, rows padded. */
@@ -61,6 +75,8 @@ export interface Pass {
   /** The `count` largest latents of rows, of all or those listed; of all, by the kind's own choice without a count. */
   encode(x: Float32Array, n: number, into: { values: GPUBuffer; indices: GPUBuffer }, options: { count?: number; listed?: Listed & { buffer: GPUBuffer } }): Promise<void>;
   /** Σ v·W_dec + b_dec of pairs into `out` [n, dOut padded]. */
+  /** Rows of the pre-activations [n, F] into `read`, some at a time. */
+  preActivations(x: Float32Array, n: number, read: (pre: Float32Array, rows: number) => void): Promise<void>;
   rebuild(n: number, columns: number, pairs: { values: GPUBuffer; indices: GPUBuffer }, out: GPUBuffer): void;
   /** [slots, L + 2]: FVU by level, latents above 0, the auxiliary loss. */
   losses: GPUBuffer;
@@ -71,24 +87,28 @@ export interface Pass {
 }
 
 export async function passOf(
-  gpu: Gpu, memory: Memory, commands: Commands, compile: Compile, state: StateSizes, P: Resident, how: Selecting, slots: number, outputs: number,
+  gpu: Gpu, memory: Memory, commands: Commands, compile: Compile, state: StateSizes, P: Resident, how: Selecting, slots: number, shape: Shape,
 ): Promise<Pass> {
   const { d, dOut, latents, transcoder } = state;
-  const { columns, weights, main, fires } = how;
+  const { weights, main, fires } = how;
   const L = weights.length, d4 = fours(d), D4 = fours(dOut);
   const stride = 4 * fours(latents); // of a row of pre-activations
-  const levelOf = `fn level_of(place: u32, latent: u32) -> u32 { return ${L === 1 ? "0u" : `select(1u, 0u, place < ${fires}u)`}; }`;
-  const shared = { LEVELS: L, FIRES: fires, level_of: levelOf };
-  const decoding = { W4: D4, ...shared, WEIGHTS: constantOf("WEIGHTS", weights) };
+  const levelOf = `fn level_of(place: u32, latent: u32) -> u32 { return ${how.level}; }`;
+  const level = { LEVELS: L, FIRES: fires, level_of: levelOf };
+  const decoding = { W4: D4, ...level, THREADS: shape.row, WEIGHTS: constantOf("WEIGHTS", weights) };
+  const pairing = { ...level, THREADS: shape.rank, LANES: shape.lanes };
+  const rank = { THREADS: shape.rank };
+  const small = (W4: number) => ({ W4, THREADS: shape.rank, LANES: shape.lanes });
+  const moving = (DECODER: boolean) => ({ W4: DECODER ? D4 : d4, LEVELS: L, DECODER, THREADS: shape.lanes });
   const kernels = {
-    encode: compile("product", "product", { W4: d4, R: outputs, LISTED: false, GATED: false }),
-    choose: compile("topk", how.entry), largest: compile("topk", "largest"),
+    encode: compile("product", "product", { W4: d4, T: shape.T, LISTED: false, GATED: false }),
+    choose: compile("topk", how.entry ?? "largest", rank), largest: compile("topk", "largest", rank),
     decode: compile("decode", "decode", decoding), errors: compile("decode", "errors", decoding), products: compile("decode", "products", decoding),
-    tally: compile("pairs", "tally", shared), allot: compile("pairs", "allot", shared), fill: compile("pairs", "fill", shared), order: compile("pairs", "order", shared),
-    encoder: compile("update", "update", { W4: d4, LEVELS: L, DECODER: false }), decoder: compile("update", "update", { W4: D4, LEVELS: L, DECODER: true }),
-    centre: compile("batch", "centre", { W4: d4 }), through: compile("batch", "through", { W4: d4 }),
-    blockSums: compile("batch", "block_sums", { W4: D4 }), mean: compile("batch", "mean", { W4: D4 }), squares: compile("batch", "squares", { W4: D4 }),
-    totals: compile("batch", "totals", { W4: D4 }), bDec: compile("batch", "b_dec", { W4: D4 }), bEnc: compile("batch", "b_enc", { W4: D4 }),
+    tally: compile("pairs", "tally", pairing), allot: compile("pairs", "allot", pairing), fill: compile("pairs", "fill", pairing), order: compile("pairs", "order", pairing),
+    encoder: compile("update", "update", moving(false)), decoder: compile("update", "update", moving(true)),
+    centre: compile("batch", "centre", small(d4)), through: compile("batch", "through", small(d4)),
+    blockSums: compile("batch", "block_sums", small(D4)), mean: compile("batch", "mean", small(D4)), squares: compile("batch", "squares", small(D4)),
+    totals: compile("batch", "totals", small(D4)), bDec: compile("batch", "b_dec", small(D4)), bEnc: compile("batch", "b_enc", small(D4)),
   };
   type Name = keyof typeof kernels;
   const K = Object.fromEntries(await Promise.all(Object.entries(kernels).map(async ([name, kernel]) => [name, await kernel]))) as Record<Name, Kernel>;
@@ -106,12 +126,13 @@ export async function passOf(
   const { none, stats } = kept;
 
   let given = Infinity; // rows encoded at a time, as asked
-  let room: { n: number; piece: number; buffers: Sized } | undefined;
+  let room: { n: number; columns: number; piece: number; buffers: Sized } | undefined;
+  let columns = how.columns; // of the batch
   const pieceOf = (n: number, width = stride): number => Math.max(1, Math.min(n, given, Math.floor(Math.min(most, PRE_BYTES) / (4 * width))));
 
   const makeRoom = async (n: number): Promise<void> => {
     const piece = pieceOf(n);
-    if (room && room.n === n && room.piece === piece) return;
+    if (room && room.n === n && room.piece === piece && room.columns >= columns) return;
     if (room) memory.free(...new Set(Object.values(room.buffers)));
     room = undefined;
     const made: GPUBuffer[] = [];
@@ -124,9 +145,10 @@ export async function passOf(
       const x = await make("rows", 16 * n * d4);
       const xc = transcoder ? x : await make("centred rows", 16 * n * d4);
       const y = transcoder ? await make("targets", 16 * n * D4) : x;
-      const pairs = n * columns;
+      const most = how.entry ? columns : Math.min(latents, Math.ceil(1.25 * columns)); // another number in each batch
+      const pairs = n * most;
       room = {
-        n, piece,
+        n, columns: most, piece,
         buffers: {
           x, xc, y, pre: await make("pre-activations", 4 * piece * stride),
           values: await make("values", 4 * pairs), indices: await make("indices", 4 * pairs), g: await make("gradients of values", 4 * pairs),
@@ -144,7 +166,7 @@ export async function passOf(
   /** Σ over rows of an array [n, stride] in fours, by blocks. */
   const rowBlocks = (x: GPUBuffer, n: number, rowStride: number, out: GPUBuffer): number => {
     const blocks = Math.ceil(n / BLOCK_ROWS);
-    run("blockSums", blocks * Math.ceil(D4 / 64), { x, out }, { rows: n, stride: rowStride, block: BLOCK_ROWS });
+    run("blockSums", blocks * Math.ceil(D4 / shape.lanes), { x, out }, { rows: n, stride: rowStride, block: BLOCK_ROWS });
     return blocks;
   };
 
@@ -152,7 +174,7 @@ export async function passOf(
     for (let from = 0; from < n; from += piece) {
       const count = Math.min(piece, n - from);
       for (const tile of P.tiles) {
-        run("encode", productGroups(count, tile.count, outputs), { a: xc, b: tile.wEnc.parameters, other: P.bEnc, list: none, out: pre }, {
+        run("encode", productGroups(count, tile.count, shape), { a: xc, b: tile.wEnc.parameters, other: P.bEnc, list: none, out: pre }, {
           rows: count, from_row: from, columns: tile.count, first: tile.first, stride, base: tile.first,
         });
       }
@@ -161,7 +183,7 @@ export async function passOf(
   };
 
   const centred = (x: GPUBuffer, out: GPUBuffer, n: number): void => {
-    if (!transcoder) run("centre", Math.ceil((n * d4) / 256), { x, row: P.bDec, out }, { rows: n });
+    if (!transcoder) run("centre", Math.ceil((n * d4) / shape.rank), { x, row: P.bDec, out }, { rows: n });
   };
 
   let aux: Auxiliary | undefined;
@@ -172,27 +194,31 @@ export async function passOf(
     sized: () => room!.buffers,
     get rows() { return given; },
     set rows(rows) { given = rows; },
-    async prepare(n, list) {
+    async prepare(n, list, count = how.columns) {
+      columns = count;
       await makeRoom(n);
       if (!list.length) return;
-      aux ??= await auxiliaryPass(gpu, memory, commands, compile, { state, P, kept, weights: constantOf("WEIGHTS", weights), levels: L, main, outputs });
+      aux ??= await auxiliaryPass(gpu, memory, commands, compile, { state, P, kept, weights: constantOf("WEIGHTS", weights), levels: L, main, shape });
       await aux.prepare(n, list, pieceOf);
     },
-    forward(batch, slot, counted) {
+    forward(batch, slot, counted, chosen) {
       const { n } = batch, B = room!.buffers, { piece } = room!;
       sendRows(memory, B.x, batch.x, d);
       if (transcoder) sendRows(memory, B.y, batch.target!, dOut);
       centred(B.x, B.xc, n);
       // V
       const blocks = rowBlocks(B.y, n, D4, B.blocks);
-      run("mean", Math.ceil(D4 / 64), { x: B.blocks, out: kept.mean }, { rows: n, count: blocks });
+      run("mean", Math.ceil(D4 / shape.lanes), { x: B.blocks, out: kept.mean }, { rows: n, count: blocks });
       run("squares", n, { x: B.y, row: kept.mean, sums: B.rowSquares }, { rows: n });
       run("totals", 1, { sums: stats, numbers: B.rowSquares, stats: none }, { rows: n, stride: 1 });
 
-      encodePieces(B.xc, B.pre, n, piece, (from, count) =>
-        run("choose", count, { pre: B.pre, values: B.values, indices: B.indices }, { rows: count, from_row: from, columns: latents, stride, k: columns }));
-
       const pairs = { values: B.values, indices: B.indices };
+      if (chosen) {
+        memory.write(B.values, chosen.value);
+        memory.write(B.indices, chosen.index);
+      } else {
+        encodePieces(B.xc, B.pre, n, piece, (from, count) => run("choose", count, { pre: B.pre, ...pairs }, { rows: count, from_row: from, columns: latents, stride, k: columns }));
+      }
       const perTile = (name: "decode" | "products", buffers: Record<string, GPUBuffer>): void => {
         for (const { first, count, wDec } of P.tiles) run(name, n, { ...pairs, w_dec: wDec.parameters, e: B.e, ...buffers }, { rows: n, columns, first, latents: count });
       };
@@ -201,9 +227,9 @@ export async function passOf(
       run("totals", 1, { sums: kept.losses, numbers: B.rowSums, stats }, { rows: n, stride: L + 1, slot: slot * (L + 2), count: L });
       perTile("products", { g: B.g });
 
-      const pairGroups = Math.ceil((n * columns) / 256), which = { rows: n, columns, latents, counted: counted ? 1 : 0 };
+      const pairGroups = Math.ceil((n * columns) / shape.rank), which = { rows: n, columns, latents, counted: counted ? 1 : 0 };
       run("tally", pairGroups, { ...pairs, counts: kept.counts }, which);
-      run("allot", Math.ceil(latents / 256), { counts: kept.counts, latents: kept.latents }, which);
+      run("allot", Math.ceil(latents / shape.rank), { counts: kept.counts, latents: kept.latents }, which);
       run("fill", pairGroups, { ...pairs, counts: kept.counts, latents: kept.latents, unordered: B.unordered }, which);
       run("order", latents, {
         values: B.values, g: B.g, counts: kept.counts, latents: kept.latents, unordered: B.unordered, pairs: B.pairs, silent: kept.silent,
@@ -216,8 +242,8 @@ export async function passOf(
       const hyper = { rate: learningRate / (1 - BETA1 ** t), root: 1 / Math.sqrt(1 - BETA2 ** t) };
       const blocks = rowBlocks(B.e, n, L * D4, B.blocks);
       const through = backThrough();
-      run("bDec", Math.ceil(D4 / 64), { x: B.blocks, row: kept.through, state: P.bDec }, { rows: blocks, count: through, tied: transcoder ? 0 : 1, ...hyper });
-      run("bEnc", Math.ceil(fours(latents) / 256), { latents: kept.latents, state: P.bEnc }, { rows: latents, count: fours(latents), ...hyper });
+      run("bDec", Math.ceil(D4 / shape.lanes), { x: B.blocks, row: kept.through, state: P.bDec }, { rows: blocks, count: through, tied: transcoder ? 0 : 1, ...hyper });
+      run("bEnc", Math.ceil(fours(latents) / shape.rank), { latents: kept.latents, state: P.bEnc }, { rows: latents, count: fours(latents), ...hyper });
       P.tiles.forEach(({ first, count, wEnc, wDec }, number) => {
         const of = { latents: kept.latents, pairs: B.pairs, places: kept.places };
         const moved = { first, latents: count, ...hyper, dead: dead.length };
@@ -236,7 +262,7 @@ export async function passOf(
     bDecGradient(n, out) {
       const B = room!.buffers;
       const blocks = rowBlocks(B.e, n, L * D4, B.blocks);
-      run(gradientOf.bDec, Math.ceil(D4 / 64), { x: B.blocks, row: kept.through, out }, { rows: blocks, count: backThrough(), tied: transcoder ? 0 : 1 });
+      run(gradientOf.bDec, Math.ceil(D4 / shape.lanes), { x: B.blocks, row: kept.through, out }, { rows: blocks, count: backThrough(), tied: transcoder ? 0 : 1 });
     },
     async encode(x, n, into, { count, listed }) {
       const among = listed?.padded.length ?? latents;
@@ -245,18 +271,18 @@ export async function passOf(
       try {
         const rows = await make("rows", 16 * n * d4), xc = transcoder ? rows : await make("centred rows", 16 * n * d4);
         const pre = await make("pre-activations", 4 * piece * width);
-        const product = listed && (await compile("product", "product", { W4: d4, R: outputs, LISTED: true, GATED: false }));
+        const product = listed && (await compile("product", "product", { W4: d4, T: shape.T, LISTED: true, GATED: false }));
         sendRows(memory, rows, x, d);
         centred(rows, xc, n);
         const chosen = (from: number, some: number): void =>
-          run(count === undefined ? "choose" : "largest", some, { pre, ...into }, { rows: some, from_row: from, columns: among, stride: width, k: count ?? columns });
+          run(count === undefined ? "choose" : "largest", some, { pre, ...into }, { rows: some, from_row: from, columns: among, stride: width, k: count ?? how.columns });
         if (!product) encodePieces(xc, pre, n, piece, chosen);
         else {
           for (let from = 0; from < n; from += piece) {
             const some = Math.min(piece, n - from);
             for (const { tile, first, columns: size } of listed.segments) {
               const { first: base, wEnc } = P.tiles[tile];
-              run(product, productGroups(some, size, outputs), { a: xc, b: wEnc.parameters, other: P.bEnc, list: listed.buffer, out: pre }, {
+              run(product, productGroups(some, size, shape), { a: xc, b: wEnc.parameters, other: P.bEnc, list: listed.buffer, out: pre }, {
                 rows: some, from_row: from, columns: size, first, stride: width, base,
               });
             }
@@ -268,6 +294,27 @@ export async function passOf(
         memory.free(...made); // the device keeps them until it has used them
       }
     },
+    async preActivations(x, n, read) {
+      const piece = pieceOf(n), made: GPUBuffer[] = [];
+      const make = async (what: string, bytes: number): Promise<GPUBuffer> => (made.push(await memory.make(what, bytes)), made.at(-1)!);
+      try {
+        const rows = await make("rows", 16 * piece * d4), xc = transcoder ? rows : await make("centred rows", 16 * piece * d4);
+        const pre = await make("pre-activations", 4 * piece * stride);
+        for (let from = 0; from < n; from += piece) {
+          const count = Math.min(piece, n - from);
+          sendRows(memory, rows, x.subarray(from * d, (from + count) * d), d);
+          centred(rows, xc, count);
+          encodePieces(xc, pre, count, count, () => undefined);
+          commands.submit();
+          const padded = new Float32Array(await memory.read(pre, 0, 4 * count * stride));
+          const whole = stride === latents ? padded : new Float32Array(count * latents);
+          if (whole !== padded) for (let r = 0; r < count; r++) whole.set(padded.subarray(r * stride, r * stride + latents), r * latents);
+          read(whole, count);
+        }
+      } finally {
+        memory.free(...made);
+      }
+    },
     rebuild(n, width, pairs, out) {
       for (const { first, count, wDec } of P.tiles) run(plain.decode, n, { ...pairs, w_dec: wDec.parameters, e: out }, { rows: n, columns: width, first, latents: count });
       commands.submit();
@@ -275,8 +322,8 @@ export async function passOf(
   };
 
   const gradientOf = {
-    wEnc: await compile("update", "gradient", { W4: d4, LEVELS: L, DECODER: false }), wDec: await compile("update", "gradient", { W4: D4, LEVELS: L, DECODER: true }),
-    bDec: await compile("batch", "b_dec_alone", { W4: D4 }),
+    wEnc: await compile("update", "gradient", moving(false)), wDec: await compile("update", "gradient", moving(true)),
+    bDec: await compile("batch", "b_dec_alone", small(D4)),
   };
   const plain = { decode: await compile("decode", "decode", { ...decoding, LEVELS: 1, level_of: "fn level_of(place: u32, latent: u32) -> u32 { return 0u; }" }) };
 
@@ -285,7 +332,7 @@ export async function passOf(
     if (transcoder) return 0;
     let blocks = 0;
     P.tiles.forEach(({ first, count, wEnc }, number) => {
-      run("through", throughBlocks[number] * Math.ceil(d4 / 64), { x: wEnc.parameters, latents: kept.latents, out: kept.through }, {
+      run("through", throughBlocks[number] * Math.ceil(d4 / shape.lanes), { x: wEnc.parameters, latents: kept.latents, out: kept.through }, {
         rows: count, block: BLOCK_LATENTS, from_block: blocks, first,
       });
       blocks += throughBlocks[number];

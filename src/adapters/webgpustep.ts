@@ -1,15 +1,17 @@
 import { firstOf } from "../core/batchtopk";
 import { DeviceLostError, EngineError, MemoryError, OptionError } from "../core/errors";
 import { measuring } from "../core/measure";
-import { wholeRows } from "../core/sae";
+import { encode, wholeRows } from "../core/sae";
 import { sizesOf, type Parameters, type StepState } from "../core/trained";
-import type { Sparse, TrainKind } from "../core/types";
+import type { SaeWeights, Sparse, TrainKind } from "../core/types";
 import { checkBatch } from "./batch";
 import { encodeChunks } from "./coder";
+import { movedThreshold } from "./kinds";
 import type { Losses, Step, Taken, UpdateOptions } from "./step";
 import type { Gpu } from "./webgpu";
 import { listed } from "./webgpuaux";
-import { commands, compiler } from "./webgpukernels";
+import { chosenOfBatch, joined, rowsAt, type Chosen } from "./webgpuchoice";
+import { CARD, commands, compiler, SOFTWARE, type Shape, type Trace } from "./webgpukernels";
 import { memory, type Memory } from "./webgpumemory";
 import { fours, resident } from "./webgpuparameters";
 import { MOST_COLUMNS, passOf, requireRow, selecting, type BatchGiven } from "./webgpupass";
@@ -19,13 +21,13 @@ import { MOST_COLUMNS, passOf, requireRow, selecting, type BatchGiven } from "./
  * `stride` updates. All in float32, sums in an order of their own: two runs on a card give the same bits, two cards need not.
  */
 
-export const WEBGPU_KINDS: TrainKind[] = ["topk", "groupmax", "multitopk"];
+export const WEBGPU_KINDS: TrainKind[] = ["topk", "groupmax", "multitopk", "batchtopk", "matryoshka"];
 
 export interface WebGpuOptions {
   rows?: number; // encoded at a time; as many as 256 MB of pre-activations hold
-  stride?: number; // 8 updates between two readings
-  /** Outputs of a thread each way in dense products: 8 for cards, 2 for small sizes and drivers in software. No bit depends on it. */
-  outputs?: 2 | 4 | 8;
+  stride?: number; // 8 updates between two readings; of a kind that chooses over the batch always 1, as it reads each
+  shape?: Shape; // CARD, or SOFTWARE where the CPU computes
+  trace?: Trace; // none; measures each kernel
 }
 
 const STRIDE = 8;
@@ -38,22 +40,22 @@ const plainText = (error: unknown): string => String((error as Error)?.message ?
  * @throws OptionError for what it has not got: other kinds, a skip connection, k above 1024; MemoryError when the state does not fit,
  *   DeviceLostError
  */
-export async function webgpuStep(gpu: Gpu, initial: StepState, { rows = Infinity, stride = STRIDE, outputs }: WebGpuOptions = {}): Promise<Step> {
+export async function webgpuStep(gpu: Gpu, initial: StepState, { rows = Infinity, stride: asked = STRIDE, shape = gpu.software ? SOFTWARE : CARD, trace }: WebGpuOptions = {}): Promise<Step> {
   const sizes = sizesOf(initial);
   const { kind, d, dOut, latents, k } = sizes;
   const how = selecting(sizes);
+  const stride = how?.entry ? asked : 1;
   const elsewhere = 'Train it on the CPU: { device: "cpu" }.';
   if (!how) throw new OptionError(`kind: expected one that WebGPU has (${WEBGPU_KINDS.join(", ")}), found ${kind}. ${elsewhere}`);
   if (initial.parameters.wSkip) throw new OptionError(`skip: expected none on WebGPU, found a skip connection. ${elsewhere}`);
-  if (kind !== "groupmax" && how.columns > MOST_COLUMNS) {
+  if (how.entry !== "groups_largest" && how.columns > MOST_COLUMNS) {
     throw new OptionError(`k: expected at most ${Math.floor((MOST_COLUMNS * k) / how.columns)} on WebGPU, found ${k}. Take a smaller k. ${elsewhere}`);
   }
   requireRow(gpu, latents);
-  const memories = memory(gpu), queue = commands(gpu), compile = compiler(gpu);
-  const small = gpu.software || latents < 1024;
+  const memories = memory(gpu), queue = commands(gpu, trace), compile = compiler(gpu);
   try {
     const P = await resident(gpu, memories, initial);
-    const pass = await passOf(gpu, memories, queue, compile, sizes, P, how, SLOTS + 1, outputs ?? (small ? 2 : 8));
+    const pass = await passOf(gpu, memories, queue, compile, sizes, P, how, SLOTS + 1, shape);
     pass.rows = rows;
     const fault = gpu.lost() ?? gpu.fault();
     if (fault) throw fault;
@@ -61,7 +63,8 @@ export async function webgpuStep(gpu: Gpu, initial: StepState, { rows = Infinity
 
     function stepOf(): Step {
       const L = how!.weights.length, width = L + 2;
-      let steps = initial.steps, sent = 0, applied = 0, disposed = false;
+      let { steps, threshold } = initial;
+      let sent = 0, applied = 0, disposed = false;
       let withAux: boolean[] = [];
       /** What ended the updates that were sent since the last taking; what ended the step. */
       let failure: Error | undefined, broken: Error | undefined;
@@ -115,10 +118,12 @@ export async function webgpuStep(gpu: Gpu, initial: StepState, { rows = Infinity
             if (failure || disposed) return;
             try {
               requireWhole();
-              await pass.prepare(batch.n, batch.dead);
-              pass.forward(batch, slot, true);
+              const chosen = how!.entry ? undefined : await chooses(batch);
+              await pass.prepare(batch.n, batch.dead, chosen?.pairs.k);
+              pass.forward(batch, slot, true, chosen?.pairs);
               pass.apply(batch.n, options.learningRate, steps + slot + 1);
               queue.submit();
+              threshold = movedThreshold(threshold, chosen?.least);
               applied++;
             } catch (error) {
               failure = applied > 0 && error instanceof MemoryError ? new MemoryError(error.message, { intact: false, bytes: error.bytes, cause: error }) : error as Error;
@@ -146,12 +151,13 @@ export async function webgpuStep(gpu: Gpu, initial: StepState, { rows = Infinity
           const batch = batchOf(x, options);
           return behind(async () => {
             const { n } = batch;
-            await pass.prepare(n, batch.dead);
-            pass.forward(batch, SLOTS, false);
+            const chosen = how!.entry ? undefined : (await chooses(batch)).pairs;
+            await pass.prepare(n, batch.dead, chosen?.k);
+            pass.forward(batch, SLOTS, false, chosen);
             queue.submit();
             const numbers = new Float32Array(await memories.read(pass.losses, 0, 4 * width * (SLOTS + 1)));
             const { values, indices } = pass.sized();
-            const pairs = await readPairs(memories, { values, indices }, n, how!.columns);
+            const pairs = chosen ?? (await readPairs(memories, { values, indices }, n, how!.columns));
             const latent = new Float32Array(await memories.read(pass.latents, 0, 16 * latents));
             const gradient: Parameters = {
               wEnc: await matrix("wEnc", d), wDec: await matrix("wDec", dOut), bEnc: Float32Array.from({ length: latents }, (_, f) => latent[4 * f + 2]),
@@ -162,7 +168,8 @@ export async function webgpuStep(gpu: Gpu, initial: StepState, { rows = Infinity
         },
         encodeTopK: (x, options = {}) => {
           const { k: count = k, only } = options;
-          const ranked = kind !== "groupmax" || options.k !== undefined || only !== undefined;
+          const ranked = ["topk", "multitopk"].includes(kind) || options.k !== undefined || only !== undefined;
+          if (!ranked && !how!.entry) return behind(() => passing(x, threshold ?? 0));
           if (ranked && count > MOST_COLUMNS) throw new OptionError(`k: expected at most ${MOST_COLUMNS} on WebGPU, found ${count}. Choose fewer.`);
           const n = wholeRows(x, d);
           const check = (part: (from: number, rows: number) => Sparse): Sparse => {
@@ -207,10 +214,10 @@ export async function webgpuStep(gpu: Gpu, initial: StepState, { rows = Infinity
           }
           return tally.result();
         },
-        sizes: () => ({ ...sizes, steps: steps + sent }),
+        sizes: () => ({ ...sizes, steps: steps + sent, ...(threshold === undefined ? {} : { threshold }) }),
         state: () => {
-          const now = step.sizes();
-          return behind(async () => ({ ...now, parameters: await P.read("parameters"), m: await P.read("m"), v: await P.read("v") }));
+          const now = steps + sent;
+          return behind(async () => ({ ...step.sizes(), steps: now, parameters: await P.read("parameters"), m: await P.read("m"), v: await P.read("v") }));
         },
         live: () => step.state(),
         part: (set, name, from, to) => behind(() => P.part(set, name, from, to)),
@@ -223,6 +230,22 @@ export async function webgpuStep(gpu: Gpu, initial: StepState, { rows = Infinity
           });
         },
       };
+
+      /** Latents above a threshold, as rows filled up with zeros. */
+      async function passing(x: Float32Array, above: number): Promise<Sparse> {
+        const parts: Sparse[] = [];
+        // the rule of core/sae.ts, whose product and biases are the card's already
+        const weights: SaeWeights = {
+          d, latents, k: latents, kind: "batchtopk", threshold: above, wEnc: new Float32Array(0), bEnc: new Float32Array(latents), wDec: new Float32Array(0), bDec: new Float32Array(d),
+        };
+        await pass.preActivations(x, wholeRows(x, d), (pre, rows) => parts.push(encode(weights, new Float32Array(rows * d), () => pre)));
+        return joined(parts);
+      }
+
+      const chooses = ({ x, n }: BatchGiven): Promise<Chosen> => chosenOfBatch(sizes, n, {
+        largest: (count) => encoded(x, n, count, count),
+        positive: (rows) => passing(rowsAt(x, rows, d), 0),
+      });
 
       /** What a kernel writes into a buffer that is there for it alone. */
       async function held(bytes: number, write: (out: GPUBuffer) => void): Promise<Float32Array> {

@@ -17,6 +17,7 @@ export type FoundCards = { there: true; cards: Card[] } | { there: false; why: s
 
 /**
  * What CUDA_VISIBLE_DEVICES is to be before TensorFlow loads: of several cards the one with the most free memory.
+ * @param found those that can be used: judgeNvidia tells which are too old
  * @returns no `visible` where the variable is to be left as it is; `card` that a training will run on, where that is known
  */
 export function chooseCard(found: FoundCards, env: Record<string, string | undefined>): { visible?: string; why: string; card?: Card } {

@@ -98,8 +98,8 @@ export interface DeviceFacts {
   nvidia: NvidiaFacts;
   /** Of the card and its driver: whether TensorFlow and ONNX Runtime could use them. */
   judged: Record<"tensorflow" | "onnx", { ok: boolean; cards: number[]; why?: string; cure?: string; note?: string }>;
-  /** The TensorFlow that was installed; `cuda`: of which it is built, where it is; `missing`: libraries of it that are not beside it. */
-  wheel?: { version: string; cuda?: string; missing?: string[] };
+  /** The TensorFlow that was installed; `cuda`: of which it is built, where it is; `missing`: libraries of it that are not beside it, and what brings them. */
+  wheel?: { version: string; cuda?: string; missing?: string[]; cure?: string };
   engine: EngineFacts | Missing;
   webgpu: { there: true; name: string; software: boolean } | Missing;
   onnx: OnnxFacts | Missing;
@@ -159,7 +159,7 @@ export function foundDevices(purpose: Purpose, facts: DeviceFacts): Found {
     cuda: engine.there && engine.device === "cuda" ? card(facts, "tensorflow") : withoutCard(facts, "tensorflow") ?? cudaBuild(facts),
     webgpu: adapter(facts),
     cpu: engine.there && engine.device === "cpu" ? { there: true, name: processor } : absent,
-    wasm: plain ? { there: true, name: plain.device === "wasm" ? "WebAssembly" : "JavaScript", note: `without TensorFlow: some ${plain.device === "wasm" ? 6 : 50} times slower than with it` }
+    wasm: plain ? { there: true, name: plain.device === "wasm" ? "WebAssembly" : "JavaScript", note: `without TensorFlow: some ${plain.device === "wasm" ? 6 : 40} times slower than with it` }
       : engine.there ? { there: false, why: "TensorFlow is here, and faster" } : engine,
   };
 }
@@ -184,7 +184,7 @@ function cudaBuild({ wheel, engine }: DeviceFacts): Missing {
   if (!engine.there) return engine;
   if (wheel?.cuda === undefined) return { there: false, why: "TensorFlow was installed for the CPU only", cure: CUDA_SETUP };
   const what = wheel.missing?.length ? `${wheel.missing.join(", ")} ${wheel.missing.length > 1 ? "are" : "is"} not installed` : "a library of CUDA does not load";
-  return { there: false, why: `TensorFlow's build for CUDA ${wheel.cuda} finds no card: ${what}`, cure: CUDA_SETUP };
+  return { there: false, why: `TensorFlow's build for CUDA ${wheel.cuda} finds no card: ${what}`, cure: wheel.cure ?? CUDA_SETUP };
 }
 
 function card({ nvidia, judged, meant }: DeviceFacts, by: "tensorflow" | "onnx"): Availability {

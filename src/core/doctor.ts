@@ -31,7 +31,7 @@ export type JobReport = { runs: true; on?: Chosen; step?: string } | { runs: fal
 
 export interface DoctorReport {
   version: string;
-  machine: { platform: string; arch: string; processor: string; threads: number; memory: { total: number; free: number }; disk?: { folder: string; free: number } };
+  machine: { platform: string; wsl?: true; arch: string; processor: string; threads: number; memory: { total: number; free: number }; disk?: { folder: string; free: number } };
   lines: Line[];
   jobs: Record<Job, JobReport>;
   /** Absent where nothing was measured. */
@@ -60,11 +60,15 @@ export interface Facts extends DeviceFacts {
   wsl: boolean;
   memory: { total: number; free: number };
   disk?: { folder: string; free: number };
-  /** The virtual environment of set-up, or the Python that has Jupyter. `setUp`: set-up made it. */
-  python: { there: true; path: string; version: string; setUp: boolean; packages: Record<string, string>; jupyterPath: string[] } | Missing;
+  /** Set-up's virtual environment, or a Python that has Jupyter. */
+  python: { there: true; path: string; version: string; packages: Record<string, string>; jupyterPath: string[] } | Missing;
   /** What set-up needs of the system and does not find: packages by Debian's names. */
   tools: string[];
   kernels: KernelFacts[];
+  /** Finished work of set-up, as files that it does not make again while they are there; and whether it was told to do without TensorFlow. */
+  stale: { binding?: string; ops?: string; python?: string; withoutTensorflow: boolean };
+  /** Kinds of SAE that WebGPU has a step for. */
+  webgpuKinds: string[];
   /** Of the JupyterLab extension: where it is, and whether it is this package's. */
   extension: { there: true; folder: string; current: boolean } | Missing;
   ops: { there: true; id: string; halves: string[] } | Missing;
@@ -77,16 +81,17 @@ export const gigabytes = (bytes: number): string => (bytes >= 1e12 ? `${(bytes /
 const gibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`; // as NVIDIA counts
 
 /** @param speeds, plan what was measured, and what was asked of a run */
-export function diagnose(facts: Facts, speeds?: Speeds, plan?: DoctorPlan): DoctorReport {
+export function diagnose(given: Facts, speeds?: Speeds, plan?: DoctorPlan): DoctorReport {
+  const facts = withCures(given);
   const harvest = computed("harvest", facts), training = computed("training", facts);
   const lines = [
     node(facts), python(facts), jupyter(facts), kernel(facts), extension(facts), tensorflow(facts), binding(facts), ops(facts),
     ...nvidia(facts), webgpu(facts, [harvest, training]), onnx(facts),
   ];
-  const { version, platform, arch, processor, threads, memory, disk } = facts;
+  const { version, platform, wsl, arch, processor, threads, memory, disk } = facts;
   const jobs = { notebooks: notebooks(lines), harvest, training };
   return {
-    version, machine: { platform, arch, processor, threads, memory, ...(disk ? { disk } : {}) }, lines, jobs,
+    version, machine: { platform, ...(wsl ? { wsl } : {}), arch, processor, threads, memory, ...(disk ? { disk } : {}) }, lines, jobs,
     ...(speeds ? { speeds } : {}), ...(plan ? { plan } : {}),
     ok: Object.values(jobs).every(({ runs }) => runs) && (plan?.fits ?? true),
   };
@@ -98,6 +103,19 @@ const line = (name: string, status: Status, what: string, why?: string, cure?: s
 /** Linux on x86-64: where TensorFlow's binding and the fused ops are built. */
 const isBuiltHere = ({ platform, arch }: DeviceFacts): boolean => platform === "linux" && arch === "x64";
 
+/** What is to be done where TensorFlow or the fused ops do not load: set-up, once that is gone which it would take for finished. */
+function withCures(facts: Facts): Facts {
+  const { engine, ops, stale, wheel } = facts;
+  const again = (file?: string): string => `${file ? `rm ${file} && ` : ""}${setUp(facts)}`;
+  const amiss = !engine.there || engine.why !== undefined;
+  const ours = amiss && isBuiltHere(facts) && !/^unset /.test(engine.cure ?? "");
+  const cure = stale.withoutTensorflow ? `${SETUP} --auto` : wheel ? again(stale.binding) : again(stale.python);
+  return {
+    ...facts, ...(ours ? { engine: { ...engine, cure } } : {}),
+    ...(ops.there ? {} : { ops: { ...ops, cure: again(/does not load/.test(ops.why) ? stale.ops : undefined) } }),
+  };
+}
+
 /** Set-up, with what it needs first. */
 const setUp = ({ tools, platform }: Facts): string =>
   (!tools.length ? SETUP : platform === "linux" ? `sudo apt-get install ${tools.join(" ")} && ${SETUP}` : `brew install ${tools.includes("python3") ? "python@3.12" : "gcc"} && ${SETUP}`);
@@ -105,7 +123,7 @@ const setUp = ({ tools, platform }: Facts): string =>
 function node({ node: version }: Facts): Line {
   const [major, minor] = version.split(".").map(Number);
   const old = major < LEAST_NODE[0] || (major === LEAST_NODE[0] && minor < LEAST_NODE[1]);
-  return old ? line("Node", "broken", version, "20.19 or newer is needed", "nvm install 22") : line("Node", "ok", version);
+  return old ? line("Node", "broken", version, "20.19 or newer is needed", "install Node 22: nvm install 22, or https://nodejs.org") : line("Node", "ok", version);
 }
 
 function python(facts: Facts): Line {
@@ -146,7 +164,8 @@ function tensorflow(facts: Facts): Line {
   const { wheel } = facts, name = "TensorFlow";
   if (wheel) return line(name, "ok", `${wheel.version}, ${wheel.cuda === undefined ? "for the CPU" : `for CUDA ${wheel.cuda}`}`);
   if (!isBuiltHere(facts)) return line(name, "absent", `not used on ${facts.platform} ${facts.arch}: TF.js computes instead`);
-  return line(name, facts.engine.there ? "absent" : "broken", "not installed", undefined, setUp(facts));
+  const { engine } = facts;
+  return line(name, engine.there ? "absent" : "broken", "not installed", undefined, engine.there ? undefined : engine.cure);
 }
 
 function binding(facts: Facts): Line {
@@ -154,7 +173,7 @@ function binding(facts: Facts): Line {
   if (!engine.there) return line(name, "broken", "does not load", engine.why, engine.cure ?? setUp(facts));
   if (engine.device === "cpu" || engine.device === "cuda") return line(name, "ok", `TF.js on TensorFlow ${engine.version}, on the ${engine.device === "cuda" ? "card" : "CPU"}`);
   const instead = `${engine.device === "wasm" ? "WebAssembly" : "JavaScript"} in its place`;
-  return isBuiltHere(facts) ? line(name, "worse", instead, `${engine.why ?? "TensorFlow's does not load"}; products take some ${engine.device === "wasm" ? 6 : 50} times as long`, engine.cure ?? setUp(facts)) : line(name, "absent", instead);
+  return isBuiltHere(facts) ? line(name, "worse", instead, `${engine.why ?? "TensorFlow's does not load"}; products take some ${engine.device === "wasm" ? 6 : 40} times as long`, engine.cure ?? setUp(facts)) : line(name, "absent", instead);
 }
 
 function ops(facts: Facts): Line {
@@ -184,7 +203,7 @@ function nvidia({ nvidia: found, judged, hidden, meant }: Facts): Line[] {
     const used = card.processes.length ? `in use by ${card.processes.map(user).join(", ")}` : undefined;
     if (used && meant !== undefined && meant !== card.index) return line(called, "absent", what, `${used}; card ${meant} is taken`);
     if (used) return line(called, "worse", what, used, `wait for it, or end it: kill ${card.processes.map(({ pid }) => pid).join(" ")}`);
-    return line(called, "ok", what, judged.tensorflow.note);
+    return line(called, "ok", what);
   });
 }
 
@@ -219,6 +238,7 @@ function computed(purpose: Purpose, facts: Facts): JobReport {
     const on = chooseDevice(purpose, foundDevices(purpose, facts));
     if (purpose === "harvest") return { runs: true, on };
     const { device } = on;
+    if (device === "webgpu") on.note = `kinds ${facts.webgpuKinds.join(", ")}; others ${facts.engine.there ? `on ${DEVICE_WORDS[facts.engine.device === "js" ? "wasm" : facts.engine.device]}` : "not at all"}`;
     return { runs: true, on, step: device === "webgpu" ? "webgpu" : device === "cpu" && facts.ops.there ? "fused" : "stock" };
   } catch {
     const found: Missing | { there: true } = purpose === "harvest" ? facts.onnx : facts.engine;

@@ -47,9 +47,9 @@ function oneOfEach(parts: Part[]): Part[] {
 
 const ofLine = ({ name, status, what, why, cure }: Line): Row => ({ name, status, what, more: why ? [why] : [], ...(cure ? { cure } : {}) });
 
-export function headWords({ version, machine: { platform, arch, processor, threads, memory, disk } }: DoctorReport): string[] {
+export function headWords({ version, machine: { platform, wsl, arch, processor, threads, memory, disk } }: DoctorReport): string[] {
   return [
-    `saelab ${version}`, `${platform} ${arch}`, `${processor} × ${threads}`, `${gigabytes(memory.free)} of ${gigabytes(memory.total)} memory free`,
+    `saelab ${version}`, `${platform} ${arch}${wsl ? " (WSL)" : ""}`, `${processor} × ${threads}`, `${gigabytes(memory.free)} of ${gigabytes(memory.total)} memory free`,
     ...(disk ? [`${gigabytes(disk.free)} of disk free in ${disk.folder}`] : []),
   ];
 }

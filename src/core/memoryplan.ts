@@ -1,38 +1,18 @@
 import type { Device } from "./device";
 import { OptionError } from "./errors";
 import { defaultBatch } from "./schedule";
-import type { TrainKind } from "./types";
+import { F32, sizesOf, stateOf, workingOf, type RunShape } from "./stepmemory";
+
+export type { RunShape, SaeShape } from "./stepmemory";
 
 /**
- * What a training takes: memory of the machine and of the card, disk, arithmetic; and what would fit where it does not. F latents,
- * rows of width d read and dOut rebuilt, n rows a batch; P = F·(d + dOut) numbers are in the two matrices. cards.ts says which card.
+ * What a training takes: memory of the machine and of the card, disk, arithmetic; and what would fit where it does not. stepmemory.ts has
+ * the part of the step, cards.ts says which card.
  *
- * Factors are counted in the steps' code and held against the peaks of real runs (test/adapters/memoryruns.test.ts): on the CPU the
- * sum lies within −10 % and +25 % of what a run takes beyond the engine itself. On a card they are counted only.
+ * Factors are counted in the code and held against the peaks of real runs (test/adapters/memoryruns.test.ts). On the CPU the sum lies
+ * within −10 % and +25 % of what a run takes, give or take 32 MB, where its auxiliary loss revives as many latents as was said. Of WebGPU
+ * the buffers are counted one by one. What else a card's driver takes, and TensorFlow on CUDA, was never measured on a card.
  */
-
-export interface SaeShape {
-  d: number;
-  latents: number;
-  k: number;
-  kind?: TrainKind; // "topk"
-  dOut?: number; // d
-  transcoder?: boolean; // false
-  skip?: boolean; // false
-  widths?: number[]; // of matryoshka
-}
-
-/** One SAE as it is to be trained. */
-export interface RunShape extends SaeShape {
-  batch: number;
-  device: Device;
-  /** "auto": the one of them that needs more memory is counted, and the measurement that chooses. */
-  step: "fused" | "stock" | "plain" | "webgpu" | "auto";
-  moments?: "f32" | "bf16"; // f32
-  /** Rows encoded at a time: all. */
-  rows?: number;
-  auxK?: number; // 1
-}
 
 /** Bytes, in all and by what they are for. */
 export interface Memory {
@@ -81,75 +61,24 @@ export interface Change {
   bytes: number;
 }
 
-const F32 = 4;
 const MB = 1e6;
-
 const ENGINE = 110 * MB; // what TensorFlow takes by being there, its libraries' files aside
-const DRIVER = 600 * MB; // of a card: CUDA's context and its libraries. Not measured on a card of ours
+const DRIVER = { cuda: 600 * MB, webgpu: 200 * MB }; // of a card: context and libraries. A guess
 const SNAPSHOT = 2 ** 26; // bytes of weights of which the loop keeps the last sound ones
 const SAMPLE = 32768; // rows from which a run's start is computed, or as many as there are latents
 const WHITENED = 2048; // width up to which they are whitened
-const DEAD = 0.25; // of the latents: as many as an auxiliary loss is expected to revive at once
+const WHITENING = 60; // bytes a number of the covariance: itself and its eigenvectors, in float64 too; TensorFlow keeps what it once had
+const CHOOSING = 3.3; // matrices' bytes that TensorFlow keeps of the measurement that chooses a step
 const STRIDE = 8; // batches on their way to a card
 
-interface Sizes extends Required<Pick<RunShape, "d" | "dOut" | "latents" | "k" | "kind" | "batch" | "rows" | "auxK">> {
-  P: number;
-  /** Numbers of biases, thresholds and a skip connection. */
-  small: number;
-  columns: number;
-  levels: number;
-}
-
-function sizes({ d, dOut = d, latents, k, kind = "topk", batch, rows = batch, auxK = 1, skip, widths }: RunShape): Sizes {
-  const byBatch = kind === "batchtopk" || kind === "matryoshka";
-  return {
-    d, dOut, latents, k, kind, batch, rows: Math.min(rows, batch), auxK, P: latents * (d + dOut),
-    small: latents * (kind === "jumprelu" ? 2 : 1) + dOut + (skip ? d * dOut : 0),
-    columns: Math.min(latents, kind === "multitopk" ? 4 * k : byBatch ? 2 * k : k),
-    levels: kind === "multitopk" ? 2 : kind === "matryoshka" ? widths?.length ?? 5 : 1,
-  };
-}
-
-const parametersOf = ({ P, small }: Sizes): number => F32 * (P + small);
-
-const momentsOf = ({ P, small }: Sizes, moments: RunShape["moments"]): number => 2 * ((moments === "bf16" ? 2 : F32) * P + F32 * small);
-
-/** Rows as they are read and rebuilt, their errors, and the chosen pairs with their lists. */
-const batchOf = ({ batch, d, dOut, columns, levels }: Sizes): number => F32 * batch * (3 * d + (2 + levels) * dOut + 12 * columns);
-
-/** The auxiliary loss is dense over the dead latents: their pre-activations, values and gradients [rows, D], their rows and their gradients [D, …]. */
-function revivingOf({ auxK, latents, rows, d, dOut }: Sizes): number {
-  const dead = Math.ceil(DEAD * latents);
-  return auxK > 0 ? F32 * dead * (6.5 * rows + 3.5 * (d + dOut)) : 0;
-}
-
-/** What a step needs beside parameters and moments, by what it is for. */
-function workingOf(shape: RunShape, step: RunShape["step"]): { what: string; bytes: number }[] {
-  const own = sizes(shape);
-  const { P, latents, batch, rows, kind } = own;
-  const pre = F32 * rows * latents;
-  const common = [{ what: "a batch and its chosen latents", bytes: batchOf(own) }, { what: "the auxiliary loss", bytes: revivingOf(own) }];
-  switch (step) {
-    // Gradients are used up while they are in the cache; but for group-max no pre-activations are kept.
-    case "fused": return [...common, { what: "pre-activations", bytes: kind === "groupmax" ? 1.25 * pre : F32 * batch * (4 * own.columns + 400) }];
-    // Gradients, their projection and the normalised rows are whole, and TensorFlow keeps some more that it does not join again.
-    case "stock": return [
-      ...common, { what: "gradients", bytes: 4.5 * F32 * P },
-      { what: "pre-activations", bytes: kind === "jumprelu" ? 2.5 * F32 * batch * latents : 1.25 * pre }];
-    // TF.js keeps every intermediate tensor of a step.
-    case "plain": return [{ what: "gradients and intermediate tensors", bytes: 23 * F32 * P }, { what: "pre-activations and masks", bytes: 26 * F32 * batch * latents }];
-    case "webgpu": return [...common, { what: "pre-activations", bytes: pre }];
-    default: throw new RangeError(`step: expected one that computes, found ${step}`);
-  }
-}
-
 /** The steps that "auto" may come to mean. */
-function candidates({ step, device, kind }: RunShape): Exclude<RunShape["step"], "auto">[] {
+function candidates({ step, device, kind, fusedOps }: RunShape): Exclude<RunShape["step"], "auto">[] {
   if (device === "webgpu") return ["webgpu"];
   if (device === "wasm") return [step === "plain" ? "plain" : "stock"];
   if (device === "cuda") return [step === "plain" ? "plain" : "stock"];
   if (step !== "auto") return [step === "fused" && kind === "jumprelu" ? "stock" : step];
-  return kind === "jumprelu" ? ["stock"] : ["fused", "stock"];
+  if (kind === "jumprelu" || fusedOps === false) return ["stock"];
+  return fusedOps ? ["fused"] : ["fused", "stock"];
 }
 
 const onCard = (device: Device): boolean => device === "cuda" || device === "webgpu";
@@ -159,57 +88,64 @@ const onCard = (device: Device): boolean => device === "cuda" || device === "web
  * @param saes of one pass; the batch and the device are theirs together
  */
 export function runMemory(saes: RunShape[], source: Source = {}): Memory {
-  const all = product(saes.map((sae) => candidates(sae).map((step) => ({ sae, step })))).map((chosen) => memoryOf(chosen, source));
-  return all.reduce((most, one) => (one.host + one.card > most.host + most.card ? one : most));
+  const all = alternatives(saes.map((sae) => candidates(sae).map((step) => ({ sae, step })))).map((chosen) => memoryOf(chosen, source));
+  return all.reduce((a, b) => (b.host + b.card > a.host + a.card ? b : a));
 }
 
-/** One candidate of each SAE: the same of all, as sizes of one pass are seldom far apart. */
-const product = <T>(lists: T[][]): T[][] => Array.from({ length: Math.max(...lists.map(({ length }) => length)) }, (_, i) => lists.map((list) => list[Math.min(i, list.length - 1)]));
+/** One candidate of each SAE: the first of all of them, the second of all. */
+const alternatives = <T>(lists: T[][]): T[][] => Array.from({ length: Math.max(...lists.map(({ length }) => length)) }, (_, i) => lists.map((list) => list[Math.min(i, list.length - 1)]));
 
 const sum = (parts: { bytes: number }[]): number => parts.reduce((total, { bytes }) => total + bytes, 0);
 const most = (numbers: number[]): number => numbers.reduce((a, b) => Math.max(a, b), 0);
 
-function memoryOf(saes: { sae: RunShape; step: RunShape["step"] }[], { held = 0, rows: there = Infinity }: Source): Memory {
-  const { device } = saes[0].sae;
-  const card = onCard(device), on = card ? "card" as const : "host" as const;
-  const each = saes.map(({ sae, step }) => {
-    const own = sizes(sae), parameters = parametersOf(own);
-    return { own, step, parameters, state: parameters + momentsOf(own, step === "fused" ? sae.moments : "f32"), working: workingOf(sae, step) };
-  });
-  const matrices = each.map(({ own: { P } }) => F32 * P);
-  const largest = each.reduce((a, b) => (sum(b.working) > sum(a.working) ? b : a));
-  // Covariance and eigenvectors, in float64 too; TensorFlow keeps what it once had.
-  const whitening = 60 * most(each.map(({ own: { d, dOut } }) => (Math.max(d, dOut) <= WHITENED ? Math.max(d, dOut) ** 2 : 0)));
-  const choosing = saes.some(({ sae, step }) => sae.step === "auto" && step === "fused") ? 3.3 * most(matrices) : 0;
-  const snapshots = 3 * matrices.filter((bytes) => bytes <= SNAPSHOT).reduce((a, b) => a + b, 0);
-  const sample = F32 * Math.min(there, Math.max(SAMPLE, ...each.map(({ own }) => own.latents))) * most(each.map(({ own: { d, dOut } }, i) => d + (saes[i].sae.transcoder ? dOut : 0)));
-  const parameters = each.reduce((total, one) => total + one.parameters, 0), state = each.reduce((total, one) => total + one.state, 0);
-  const batches = card ? (STRIDE + 3) * F32 * largest.own.batch * (largest.own.d + largest.own.dOut) : 0;
+interface Chosen {
+  sae: RunShape;
+  step: RunShape["step"];
+}
 
-  const kept: Part[] = [
-    { what: "rows that are held", on: "host", bytes: held }, { what: "TensorFlow itself", on: "host", bytes: ENGINE },
-    { what: "computing the start", on: card && device === "cuda" ? "card" : "host", bytes: whitening },
-    ...(card ? [{ what: "driver and libraries", on: "card" as const, bytes: DRIVER }] : []),
-  ];
-  const start: Part[] = [
-    ...kept, { what: "a sample of the rows", on: "host", bytes: 2 * sample },
-    { what: "first weights", on: "host", bytes: (saes.length > 1 && !card ? parameters : 0) + most(matrices) + (saes.some(({ sae }) => sae.step === "auto") ? choosing + most(matrices) : 0) },
-  ];
-  const making: Part[] = [...kept, { what: "first weights", on: "host", bytes: (card ? 0 : parameters) + most(matrices) + (saes.length > 1 ? sample : 0) }, { what: "choosing the step", on: "host", bytes: choosing }];
-  const step: Part[] = [
-    ...kept, { what: "parameters", on, bytes: parameters }, { what: "Adam's moments", on, bytes: state - parameters }, ...largest.working.map((part) => ({ ...part, on })),
-    { what: "batches on their way", on: "host", bytes: batches }, { what: "the last sound weights", on: "host", bytes: snapshots }, { what: "choosing the step", on: "host", bytes: choosing },
-  ];
-  // Weights as arrays, and their copies that encode the rows held out; what TensorFlow had for the steps it keeps.
-  const pooled = !card && largest.step !== "fused" ? sum(largest.working) + state : 0;
-  const end: Part[] = [
-    ...kept, { what: "parameters and moments", on: "host", bytes: card ? 0 : pooled || state - each[0].state + parameters },
-    { what: "weights as arrays", on: "host", bytes: 1.5 * most(matrices) + (pooled ? 0 : 32 * MB) }, { what: "choosing the step", on: "host", bytes: choosing },
-  ];
-  const of = (parts: Part[], where: Part["on"]): Part[] => parts.filter((part) => part.on === where && part.bytes > 0);
-  const fullest = [start, making, step, end].map((parts) => of(parts, "host")).reduce((a, b) => (sum(b) > sum(a) ? b : a));
-  const parts = [...fullest, ...of(step, "card")].sort((a, b) => b.bytes - a.bytes);
-  return { host: sum(fullest), card: sum(of(step, "card")), parts };
+function memoryOf(saes: Chosen[], source: Source): Memory {
+  const on = (parts: Part[], where: Part["on"]): Part[] => parts.filter((part) => part.on === where && part.bytes > 0);
+  const { kept, steps, others } = phasesOf(saes, source);
+  const fullest = [steps, ...others].map((parts) => on(parts, "host")).reduce((a, b) => (sum(b) > sum(a) ? b : a));
+  const host = [...on(kept, "host"), ...fullest], card = [...on(kept, "card"), ...on(steps, "card")];
+  return { host: sum(host), card: sum(card), parts: [...host, ...card].sort((a, b) => b.bytes - a.bytes) };
+}
+
+/** What there is at all times, in the steps, and in the other phases: the start's sample, the first weights, the end's measuring. */
+function phasesOf(saes: Chosen[], { held = 0, rows: there = Infinity }: Source): { kept: Part[]; steps: Part[]; others: Part[][] } {
+  const { device } = saes[0].sae, card = onCard(device), several = saes.length > 1;
+  const host = (what: string, bytes: number): Part => ({ what, on: "host", bytes });
+  const placed = (what: string, bytes: number): Part => ({ what, on: card ? "card" : "host", bytes });
+  const each = saes.map(({ sae, step }) => {
+    const own = sizesOf(sae);
+    return { own, step, ...stateOf(own, step, sae.moments), working: workingOf(own, step), matrices: F32 * own.P };
+  });
+  const total = (bytes: (one: (typeof each)[number]) => number): number => each.reduce((all, one) => all + bytes(one), 0);
+  const largest = each.reduce((a, b) => (sum(b.working) > sum(a.working) ? b : a));
+  const widest = most(each.map(({ own: { d, dOut } }) => Math.max(d, dOut)));
+  const matrices = most(each.map((one) => one.matrices));
+  const parameters = total((one) => one.parameters), state = parameters + total((one) => one.moments);
+  const choosing = saes.some(({ sae, step }) => sae.step === "auto" && step === "fused") ? CHOOSING * matrices : 0;
+  const sample = F32 * Math.min(there, Math.max(SAMPLE, ...each.map(({ own }) => own.latents))) * most(each.map(({ own: { d, dOut, transcoder } }) => d + (transcoder ? dOut : 0)));
+  /** What TensorFlow had for the steps it keeps until the end. */
+  const pool = !card && largest.step !== "fused" ? state + sum(largest.working) : 0;
+  return {
+    kept: [
+      host("rows that are held", held), host("TensorFlow itself", ENGINE), host("choosing the step", choosing),
+      { what: "computing the start", on: device === "cuda" ? "card" : "host", bytes: widest <= WHITENED ? WHITENING * widest ** 2 : 0 },
+      placed("driver and libraries", device === "cuda" || device === "webgpu" ? DRIVER[device] : 0),
+    ],
+    steps: [
+      placed("parameters", parameters), placed("Adam's moments", state - parameters), ...largest.working.map(({ what, bytes }) => placed(what, bytes)),
+      host("batches on their way", card ? (STRIDE + 3) * F32 * largest.own.batch * (largest.own.d + largest.own.dOut) : 0),
+      host("the last sound weights", 3 * total((one) => (one.matrices <= SNAPSHOT ? one.matrices : 0))),
+    ],
+    others: [
+      [host("a sample of the rows", 2 * sample), host("first weights", matrices + (several && !card ? parameters : 0))],
+      [host("first weights", matrices + (choosing ? 1.5 * matrices : card ? matrices : parameters)), host("a sample of the rows", several ? sample : 0)],
+      [host("parameters and moments", pool || (card ? 0 : state - each[0].parameters - each[0].moments)), host("weights, and their copies that measure", (pool ? 1.5 : 2.5) * matrices + 32 * MB)],
+    ],
+  };
 }
 
 /** Whether it fits; what the card shares with the machine is counted once for both. */
@@ -317,7 +253,7 @@ export function planRun({ tokens, dtype = "F32", hooks = 1, rows: stored = token
   if (width === undefined) throw new OptionError(`plan: dtype: expected "F32" or "F16", found ${JSON.stringify(dtype)}. It is how harvest writes rows.`);
   const batch = options.batch ?? Math.min(defaultBatch(tokens), tokens);
   const run: RunShape = { ...options, k, device, step, batch };
-  const own = sizes(run);
+  const own = sizesOf(run);
   const { d, dOut, latents, columns, P, small, auxK } = own;
   const encoder = 2 * batch * latents * d;
   const pairs = 2 * batch * columns * (2 * dOut + d + dOut); // decoding, g, and both matrices' gradients

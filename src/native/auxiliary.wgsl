@@ -4,7 +4,8 @@
 //
 //   error = 2s/V · (v·W_dec[dead] + r)     r = ŷ − y     loss = s·Σ‖…‖²/V     ∂W_dec[dead] = vᵀ·error     ∂W_enc[dead] = gᵀ·x
 //
-// Given as constants: W4 (width in fours), LEVELS, MAIN (the level whose residual it is), WEIGHTS.
+// Given as constants: W4 (width in fours), LEVELS, MAIN (the level whose residual it is), WEIGHTS, T (threads each way in
+// products, 8 or 16), THREADS.
 struct Given {
   rows: u32, from_row: u32, columns: u32, first: u32, stride: u32,
   base: u32, again: u32, scale: f32, slot: u32, // the tile's first latent; 1 to add to what is there; s
@@ -24,14 +25,13 @@ struct Latent { start: u32, count: u32, g: f32, along: f32 }
 @group(0) @binding(11) var<storage, read_write> latents: array<Latent>;
 
 const NONE = 0xffffffffu;
-const T = 16u; // threads each way
-const R = 8u; // outputs of a thread downwards
-const Q = 2u; // fours of them to the right
+const R = T / 2u; // outputs of a thread downwards
+const Q = T / 8u; // fours of them to the right
 const DOWN = T * R;
 const ACROSS = T * Q; // fours
-const STEP = 8u;
-var<workgroup> a_tile: array<vec4f, 384>; // rebuild: [DOWN, 2 + 1] along the latents; outer: [STEP, DOWN / 4]
-var<workgroup> b_tile: array<vec4f, 256>; // [STEP, ACROSS]
+const STEP = 8u; // T·T = STEP·ACROSS = 2·DOWN: each thread loads four numbers of each tile
+var<workgroup> a_tile: array<vec4f, 3u * DOWN>; // rebuild: [DOWN, 2 + 1] along the latents; outer: [STEP, DOWN / 4]
+var<workgroup> b_tile: array<vec4f, STEP * ACROSS>; // [STEP, ACROSS]
 
 fn stores(i: u32, j: u32, row: u32, c: u32, value: vec4f, rows: u32) {
   if (row >= rows || c >= W4) { return; }
@@ -40,7 +40,7 @@ fn stores(i: u32, j: u32, row: u32, c: u32, value: vec4f, rows: u32) {
 }
 
 /** out[r] (+)= Σ_j v[r, first + j]·b[list[first + j]]: [rows, width]. */
-@compute @workgroup_size(256)
+@compute @workgroup_size(T * T)
 fn rebuild(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
   let number = group.x + group.y * groups.x;
   let row_tiles = (given.rows + DOWN - 1u) / DOWN;
@@ -87,7 +87,7 @@ fn rebuild(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
 }
 
 /** out[j] (+)= Σ_r v[r, first + j]·b[from_row + r]: [columns, width]. */
-@compute @workgroup_size(256)
+@compute @workgroup_size(T * T)
 fn outer(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
   let number = group.x + group.y * groups.x;
   let row_tiles = (given.columns + DOWN - 1u) / DOWN;
@@ -109,18 +109,16 @@ fn outer(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: v
     b_tile[thread] = bv;
     workgroupBarrier();
     for (var s = 0u; s < STEP; s++) {
-      let x0 = a_tile[s * ACROSS + ty];
-      let x1 = a_tile[s * ACROSS + T + ty];
-      for (var j = 0u; j < Q; j++) {
-        let y = b_tile[s * ACROSS + tx + T * j];
-        acc[0u * Q + j] = fma(vec4f(x0.x), y, acc[0u * Q + j]);
-        acc[1u * Q + j] = fma(vec4f(x0.y), y, acc[1u * Q + j]);
-        acc[2u * Q + j] = fma(vec4f(x0.z), y, acc[2u * Q + j]);
-        acc[3u * Q + j] = fma(vec4f(x0.w), y, acc[3u * Q + j]);
-        acc[4u * Q + j] = fma(vec4f(x1.x), y, acc[4u * Q + j]);
-        acc[5u * Q + j] = fma(vec4f(x1.y), y, acc[5u * Q + j]);
-        acc[6u * Q + j] = fma(vec4f(x1.z), y, acc[6u * Q + j]);
-        acc[7u * Q + j] = fma(vec4f(x1.w), y, acc[7u * Q + j]);
+      for (var i = 0u; i < R / 4u; i++) {
+        let x = a_tile[s * ACROSS + T * i + ty];
+        for (var j = 0u; j < Q; j++) {
+          let y = b_tile[s * ACROSS + tx + T * j];
+          let at = 4u * i * Q + j;
+          acc[at] = fma(vec4f(x.x), y, acc[at]);
+          acc[at + Q] = fma(vec4f(x.y), y, acc[at + Q]);
+          acc[at + 2u * Q] = fma(vec4f(x.z), y, acc[at + 2u * Q]);
+          acc[at + 3u * Q] = fma(vec4f(x.w), y, acc[at + 3u * Q]);
+        }
       }
     }
     workgroupBarrier();
@@ -131,11 +129,10 @@ fn outer(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: v
   }
 }
 
-const THREADS = 128u;
 var<workgroup> parts: array<f32, THREADS>;
 
 /** out = 2s/V·(out + r), and the row's part of the loss; a workgroup a row. */
-@compute @workgroup_size(128)
+@compute @workgroup_size(THREADS)
 fn residual(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
   let r = group.x + group.y * groups.x;
   if (r >= given.rows) { return; }
@@ -161,9 +158,9 @@ fn residual(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups
 }
 
 /** sums (+)= Σ over rows of g and of v·g; a thread a column. */
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn column_sums(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
-  let c = (group.x + group.y * groups.x) * 64u + thread;
+  let c = (group.x + group.y * groups.x) * THREADS + thread;
   if (c >= given.stride) { return; }
   var sum = vec2f();
   if (given.again == 1u) { sum = sums[c]; }
@@ -175,9 +172,9 @@ fn column_sums(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) gro
 }
 
 /** Adds them to what the main loss gave. */
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn join(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
-  let c = (group.x + group.y * groups.x) * 64u + thread;
+  let c = (group.x + group.y * groups.x) * THREADS + thread;
   if (c >= given.stride || list[c] == NONE) { return; }
   latents[list[c]].g += sums[c].x;
   latents[list[c]].along += sums[c].y;

@@ -1,7 +1,7 @@
 // What is small beside the matrices: x − b_dec, the batch's variance, losses, and the biases' update. Sums go over blocks of rows or
 // latents first and over the blocks then, both in order.
 //
-// Given as constants: W4 (width in fours).
+// Given as constants: W4 (width in fours), THREADS, LANES.
 struct Given {
   rows: u32, stride: u32, block: u32, from_block: u32, // stride in fours, or numbers
   slot: u32, count: u32, rate: f32, root: f32, tied: u32, first: u32,
@@ -17,12 +17,10 @@ struct Latent { start: u32, count: u32, g: f32, along: f32 }
 @group(0) @binding(7) var<storage, read_write> state: array<vec4f>; // a bias, its m, its w, one behind the other
 @group(0) @binding(8) var<storage, read> stats: array<f32>; // V, Σ of the auxiliary errors' squares times its share of the loss / V
 
-const LANES = 64u;
-const THREADS = 256u;
 var<workgroup> parts: array<f32, THREADS>;
 
 /** out = x − row, of [rows, width]. */
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS)
 fn centre(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
   let at = (group.x + group.y * groups.x) * THREADS + thread;
   if (at < given.rows * W4) { out[at] = x[at] - row[at % W4]; }
@@ -31,7 +29,7 @@ fn centre(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: 
 const COLUMNS = (W4 + LANES - 1u) / LANES; // workgroups that share a block
 
 /** out[block] = Σ over the block's rows. */
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn block_sums(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
   let number = group.x + group.y * groups.x;
   let block = number / COLUMNS;
@@ -43,7 +41,7 @@ fn block_sums(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) grou
 }
 
 /** out[from_block + block] = Σ ∂b_enc[f]·W_enc[f] over the block's latents: x is a tile of W_enc whose first latent is `first`. */
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn through(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
   let number = group.x + group.y * groups.x;
   let block = number / COLUMNS;
@@ -58,7 +56,7 @@ fn through(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
 }
 
 /** out = Σ of the blocks / rows. */
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn mean(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let c = group.x * LANES + thread;
   if (c >= W4) { return; }
@@ -80,7 +78,7 @@ fn total(thread: u32, part: f32) -> f32 {
 }
 
 /** sums[r] = ‖x_r − row‖². */
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS)
 fn squares(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
   let r = group.x + group.y * groups.x;
   if (r >= given.rows) { return; }
@@ -94,7 +92,7 @@ fn squares(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
 }
 
 /** sums[slot + i] = Σ_r numbers[r, i], of [rows, stride]; the first `count` of them divided by V. */
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS)
 fn totals(@builtin(local_invocation_index) thread: u32) {
   for (var i = 0u; i < given.stride; i++) {
     var part = 0.0;
@@ -129,20 +127,20 @@ fn b_dec_gradient(c: u32) -> vec4f {
 }
 
 /** x has the blocks' sums of e [rows], `row` those of `through` [count]. */
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn b_dec(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let c = group.x * LANES + thread;
   if (c < W4) { adam(c, W4, b_dec_gradient(c)); }
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn b_dec_alone(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let c = group.x * LANES + thread;
   if (c < W4) { out[c] = b_dec_gradient(c); }
 }
 
 /** `count` fours of latents, `rows` latents. */
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS)
 fn b_enc(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
   let at = (group.x + group.y * groups.x) * THREADS + thread;
   if (at >= given.count) { return; }

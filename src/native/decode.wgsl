@@ -5,7 +5,7 @@
 //
 // W_dec lies in tiles of latents: `decode` and `products` are run once a tile, and meet the pairs that are in it.
 //
-// Given as constants: W4 (width in fours), LEVELS, WEIGHTS (w_l), FIRES (places of a row that count as firing); and level_of.
+// Given as constants: W4 (width in fours), LEVELS, WEIGHTS (w_l), FIRES (places of a row that count as firing), THREADS; and level_of.
 struct Given { rows: u32, columns: u32, first: u32, latents: u32 } // pairs a row; the tile
 @group(0) @binding(0) var<uniform> given: Given;
 @group(0) @binding(1) var<storage, read> values: array<f32>; // [n, columns]
@@ -18,7 +18,6 @@ struct Given { rows: u32, columns: u32, first: u32, latents: u32 } // pairs a ro
 @group(0) @binding(8) var<storage, read> stats: array<f32>; // V
 @group(0) @binding(9) var<storage, read_write> row_sums: array<f32>; // [n, LEVELS + 1]: ‖r_l‖², then latents that fire
 
-const THREADS = 128u;
 var<workgroup> value: array<f32, THREADS>;
 var<workgroup> latent: array<u32, THREADS>;
 var<workgroup> level: array<u32, THREADS>;
@@ -37,7 +36,7 @@ fn total(thread: u32, part: f32) -> f32 {
   return sum;
 }
 
-@compute @workgroup_size(128)
+@compute @workgroup_size(THREADS)
 fn decode(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
   let row = group.x + group.y * groups.x;
   if (row >= given.rows) { return; }
@@ -67,7 +66,7 @@ fn decode(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: 
   }
 }
 
-@compute @workgroup_size(128)
+@compute @workgroup_size(THREADS)
 fn errors(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
   let row = group.x + group.y * groups.x;
   if (row >= given.rows) { return; }
@@ -99,10 +98,10 @@ fn errors(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: 
   if (thread == 0u) { row_sums[row * (LEVELS + 1u) + LEVELS] = sum; }
 }
 
-const LANES = 32u; // threads that make one of the products together
+const LANES = min(32u, THREADS); // threads that make one of the products together
 const TEAMS = THREADS / LANES;
 
-@compute @workgroup_size(128)
+@compute @workgroup_size(THREADS)
 fn products(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
   let row = group.x + group.y * groups.x;
   if (row >= given.rows) { return; }

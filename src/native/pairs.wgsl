@@ -1,7 +1,7 @@
 // The pairs of a batch with v > 0, by latent: tally, allot, fill, order, in that order. A latent's pairs lie in one piece of the list;
 // where the piece lies may differ from run to run, the order in it may not: by row, so that sums over it have the same bits.
 //
-// Given as constants: LEVELS, FIRES (places of a row that count as firing); and level_of.
+// Given as constants: LEVELS, FIRES (places of a row that count as firing), THREADS, LANES; and level_of.
 struct Given { rows: u32, columns: u32, latents: u32, counted: u32 } // counted: 1 where silence is
 struct Latent { start: u32, count: u32, g: f32, along: f32 } // of the list; Σ g = ∂b_enc, Σ v·g
 struct Pair { row: u32, level: u32, v: f32, g: f32 }
@@ -15,17 +15,16 @@ struct Pair { row: u32, level: u32, v: f32, g: f32 }
 @group(0) @binding(7) var<storage, read_write> pairs: array<Pair>;
 @group(0) @binding(8) var<storage, read_write> silent: array<u32>; // [F] updates since the latent fired, of those counted
 
-const THREADS = 256u;
 var<workgroup> sums: array<u32, THREADS>;
 var<workgroup> base: u32;
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS)
 fn tally(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
   let pair = (group.x + group.y * groups.x) * THREADS + thread;
   if (pair < given.rows * given.columns && values[pair] > 0.0) { atomicAdd(&counts[indices[pair]], 1u); }
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS)
 fn allot(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
   let f = (group.x + group.y * groups.x) * THREADS + thread;
   var count = 0u;
@@ -47,7 +46,7 @@ fn allot(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: v
   if (f < given.latents) { latents[f] = Latent(base + sums[thread] - count, count, 0.0, 0.0); }
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS)
 fn fill(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
   let pair = (group.x + group.y * groups.x) * THREADS + thread;
   if (pair < given.rows * given.columns && values[pair] > 0.0) {
@@ -57,8 +56,7 @@ fn fill(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 }
 
 // A row has a latent once at most. Few pairs are ranked by counting; many by a bit for each row, as many rows at a time as fit.
-const LANES = 64u;
-const WORDS = 1024u;
+const WORDS = 16u * LANES;
 const OWN = WORDS / LANES;
 var<workgroup> bits: array<atomic<u32>, WORDS>;
 var<workgroup> before: array<u32, WORDS>; // bits in the words before
@@ -72,7 +70,7 @@ fn put(pair: u32, f: u32, at: u32) {
 }
 
 /** A workgroup a latent. */
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn order(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
   let f = group.x + group.y * groups.x;
   if (f >= given.latents) { return; }

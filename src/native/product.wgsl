@@ -1,13 +1,14 @@
 // Products of rows with rows: out[r, first + c] = a[from + r]·b[c], both row-major, r < rows, c < columns. Of the encoder plus its
 // bias; of the auxiliary loss' gradient only where what it belongs to is above 0.
 //
-// A workgroup of 16 × 16 threads makes TILE × TILE outputs, a thread R × R of them, which lie 16 apart: neighbouring threads then read
+// A workgroup of T × T threads makes TILE × TILE outputs, a thread R × R of them, which lie T apart: neighbouring threads then read
 // neighbouring rows of the tiles, whose stride is odd, and no two of them the same bank. 2·R loads of four numbers feed 4·R·R
-// multiplications; the next part of the tiles is fetched while one is multiplied. Each sum runs over the width in order, whatever R is.
+// multiplications; the next part of the tiles is fetched while one is multiplied. Each sum runs over the width in order, whatever T is.
+// T = 16 gives tiles of 128 × 128.
 //
 // Row tiles are the inner index of workgroups: those at work together read the same part of b, which is the larger matrix.
 //
-// Given as constants: W4 (width in fours), R, LISTED (c is a place in `list`, whose latents' rows of b are meant), GATED.
+// Given as constants: W4 (width in fours), T, LISTED (c is a place in `list`, whose latents' rows of b are meant), GATED.
 struct Given {
   rows: u32, from_row: u32, columns: u32, first: u32, // of `out`, and of `list`
   stride: u32, base: u32, // of `out`; the latent of b's first row
@@ -19,9 +20,9 @@ struct Given {
 @group(0) @binding(4) var<storage, read> list: array<u32>;
 @group(0) @binding(5) var<storage, read_write> out: array<f32>;
 
-const T = 16u;
+const R = T / 2u;
 const TILE = T * R;
-const STEP = 2u; // fours of the width at a time
+const STEP = 2u; // fours of the width at a time: T·T = STEP·TILE, each thread loads one of each tile
 const STRIDE = STEP + 1u;
 const NONE = 0xffffffffu; // a place in the list that is empty
 const LEAST = -3.4e38;
@@ -34,7 +35,7 @@ fn latent(c: u32) -> u32 {
   return given.base + c;
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(T * T)
 fn product(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
   let number = group.x + group.y * groups.x;
   let row_tiles = (given.rows + TILE - 1u) / TILE;
@@ -46,9 +47,8 @@ fn product(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
 
   let mine = thread / STEP; // the row of both tiles that this thread loads
   let part = thread % STEP;
-  let loads = thread < TILE * STEP;
-  let loads_a = loads && first_row + mine < given.rows;
-  var loads_b = loads && first_column + mine < given.columns;
+  let loads_a = first_row + mine < given.rows;
+  var loads_b = first_column + mine < given.columns;
   let a_at = (given.from_row + first_row + mine) * W4;
   var b_at = 0u;
   if (loads_b) {
@@ -63,10 +63,8 @@ fn product(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
 
   var sums: array<f32, R * R>;
   for (var k = 0u; k < W4; k += STEP) {
-    if (loads) {
-      a_tile[mine * STRIDE + part] = next_a;
-      b_tile[mine * STRIDE + part] = next_b;
-    }
+    a_tile[mine * STRIDE + part] = next_a;
+    b_tile[mine * STRIDE + part] = next_b;
     workgroupBarrier();
     let next = k + STEP + part;
     next_a = vec4f();

@@ -3,13 +3,14 @@
 // The k largest are exact. Floats are compared as unsigned integers of the same order (−0 is 0). The k-th largest key is found 11, 11
 // and 10 bits at a time: keys that agree in what is known already are counted by their next bits, and the bin is taken that has the one
 // looked for. It ends early where all of a bin are taken. Of keys that equal the k-th, those of the smallest columns are taken.
+//
+// Given as constants: THREADS, which divides 1024.
 struct Given { rows: u32, from_row: u32, columns: u32, stride: u32, k: u32 }
 @group(0) @binding(0) var<uniform> given: Given;
 @group(0) @binding(1) var<storage, read_write> pre: array<f32>;
 @group(0) @binding(2) var<storage, read_write> values: array<f32>; // [n, k], after ReLU
 @group(0) @binding(3) var<storage, read_write> indices: array<u32>; // [n, k]
 
-const THREADS = 256u;
 const MOST = 1024u; // k, where they are put in order
 var<workgroup> bins: array<atomic<u32>, 2048>; // later the chosen, unordered: key and column of each
 var<workgroup> sums: array<u32, THREADS>;
@@ -98,7 +99,7 @@ fn bound_of(start: u32, thread: u32) -> Bound {
 }
 
 /** Larger first, ties by smaller index; k ≤ MOST. */
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS)
 fn largest(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
   let row = group.x + group.y * groups.x;
   if (row >= given.rows) { return; }
@@ -132,7 +133,7 @@ fn largest(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
 }
 
 /** In place: 0 but for the k largest, after ReLU. */
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS)
 fn keep(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
   let row = group.x + group.y * groups.x;
   if (row >= given.rows) { return; }
@@ -145,7 +146,7 @@ fn keep(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 }
 
 /** The largest of each of k groups of neighbours, the first of equal ones. */
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS)
 fn groups_largest(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
   let row = group.x + group.y * groups.x;
   if (row >= given.rows) { return; }

@@ -5,7 +5,7 @@
 //
 // Rows of W_dec go back to unit norm. `gradient` writes ∂ alone, without the projection.
 //
-// Given as constants: W4 (width in fours), LEVELS (of `rows`: of x 1), DECODER.
+// Given as constants: W4 (width in fours), LEVELS (of `rows`: of x 1), DECODER, THREADS.
 struct Given { first: u32, latents: u32, rate: f32, root: f32, dead: u32 } // lr/(1 − β₁ᵗ), 1/√(1 − β₂ᵗ), latents of the auxiliary loss
 struct Latent { start: u32, count: u32, g: f32, along: f32 }
 struct Pair { row: u32, level: u32, v: f32, g: f32 }
@@ -24,7 +24,6 @@ const BETA1 = 0.9;
 const BETA2 = 0.999;
 const EPSILON = 1e-8;
 const TINY = 1e-30; // a row of zeros stays one
-const THREADS = 64u;
 var<workgroup> parts: array<f32, THREADS>;
 
 fn gradient_at(f: u32, c: u32) -> vec4f {
@@ -46,7 +45,7 @@ fn gradient_at(f: u32, c: u32) -> vec4f {
   return sum;
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn update(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
   let number = group.x + group.y * groups.x;
   if (number >= given.latents) { return; }
@@ -77,7 +76,7 @@ fn update(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: 
   }
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(THREADS)
 fn gradient(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) thread: u32) {
   let number = group.x + group.y * groups.x;
   if (number >= given.latents) { return; }

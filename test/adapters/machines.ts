@@ -12,6 +12,8 @@ const DATA = `${VENV}/share/jupyter`;
 const MAIN = `${ROOT}/build/kernel-ext/kernel/main.js`;
 const ORT = `${ROOT}/node_modules/onnxruntime-node`;
 
+export const BINDING = `${ROOT}/node_modules/@tensorflow/tfjs-node-gpu/lib/napi-v8/tfjs_binding.node`;
+
 type Given = { [K in keyof Probes]: (options: Probes[K]["asks"]) => Probes[K]["gives"] | Missing };
 
 export interface Described {
@@ -36,6 +38,8 @@ const FILES: Record<string, string> = {
   [`${ROOT}/kernel-ext/lab/labextension/package.json`]: manifest("static/remoteEntry.1.js"),
   [`${SITE}/tensorflow/python/platform/build_info.py`]: "build_info = collections.OrderedDict([('is_cuda_build', False), ('is_rocm_build', False)])",
   [`${SITE}/tensorflow_cpu-2.21.0.dist-info/METADATA`]: "",
+  [`${VENV}/.saelab-python`]: "stamp",
+  [BINDING]: "",
   [`${ORT}/package.json`]: JSON.stringify({ version: "1.30.0" }),
   ...Object.fromEntries(["linux/x64", "linux/arm64", "darwin/arm64", "win32/x64"].map((platform) => [`${ORT}/bin/napi-v6/${platform}/onnxruntime_binding.node`, ""])),
 };
@@ -141,10 +145,18 @@ export const MACHINES: Record<string, Described> = {
   "a server's picture": { files: inSlot("0x1a03") },
   SwiftShader: { probes: adapter("SwiftShader Device (LLVM 10.0.0)", true) },
   "broken binding": { probes: { engine: () => ({ there: false, why: "the process that tried it was ended by SIGSEGV" }), training: () => ({ there: false, why: "not to be asked" }) }, commands: {} },
+  "set up without TensorFlow": {
+    files: { [`${VENV}/.saelab-device`]: "none\n", [BINDING]: null, [`${SITE}/tensorflow/python/platform/build_info.py`]: null },
+    probes: { engine: () => ({ there: true, engine: { there: true, version: "4.22.0", device: "wasm", why: "the binding is not there", cure: "npx saelab setup" }, ops: { there: false, why: "TensorFlow is not there" } }) },
+  },
+  "TensorFlow taken away": {
+    files: { [BINDING]: null, [`${SITE}/tensorflow/python/platform/build_info.py`]: null },
+    probes: { engine: () => ({ there: true, engine: { there: true, version: "4.22.0", device: "wasm", why: "the binding is not there", cure: "npx saelab setup" }, ops: { there: false, why: "TensorFlow is not there" } }) },
+  },
   "no Jupyter": { commands: { python: pythonSays({}) }, files: { [`${DATA}/kernels/saelab/kernel.json`]: null } },
   "nothing set up": {
     more: { venv: undefined, node: "18.20.4" },
-    files: Object.fromEntries(Object.keys(FILES).filter((file) => file.startsWith(VENV) || file.startsWith(ORT)).map((file) => [file, null])),
+    files: Object.fromEntries(Object.keys(FILES).filter((file) => file.startsWith(VENV) || file.startsWith(ORT) || file === BINDING).map((file) => [file, null])),
     commands: { python3: () => ({ status: null }), python: () => ({ status: null }), "g++": () => ({ status: null }) },
     probes: { engine: () => ({ there: false, why: "@tensorflow/tfjs-node-gpu: expected its native binding, found: Cannot find module" }), onnx: () => ({ there: false, why: "Cannot find module 'onnxruntime-node'" }) },
   },

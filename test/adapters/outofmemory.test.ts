@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { EngineError, MemoryError } from "../../src/core/errors";
+import { DeviceLostError, EngineError, MemoryError } from "../../src/core/errors";
 import { DEFERRED } from "../../src/adapters/deferredstep";
-import { changing, memoryErrorOf } from "../../src/adapters/outofmemory";
+import { changing, lostErrorOf, memoryErrorOf } from "../../src/adapters/outofmemory";
 import { stockStep, type Step, type StepNow } from "../../src/adapters/step";
 import { fusedStep } from "../../src/adapters/fusedstep";
 import { DT, type Engine } from "../../src/adapters/tensorflow";
@@ -31,6 +31,13 @@ test("TensorFlow's words: the size, and whose memory it is, are named", () => {
   const half = memoryErrorOf("x", new Error("Invalid TF_Status: 8\nMessage: OOM when allocating tensor with shape[7,3] and type bfloat16 on device:GPU:0"))!;
   assert.equal(half.bytes, 42);
   assert.throws(() => changing(() => { throw error; }), (e: Error) => e instanceof MemoryError && !e.intact && e.message === error.message);
+});
+
+test("CUDA's words for a card that is gone", () => {
+  const error = lostErrorOf("TensorFlow 2.21.0, kernel MatMul", new Error("Invalid TF_Status: 13\nMessage: Failed to enqueue async memcpy from device to host: CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory access was encountered"))!;
+  assert.ok(error instanceof DeviceLostError);
+  assert.match(error.message, /kernel MatMul: expected the card, found it lost \(CUDA_ERROR_ILLEGAL_ADDRESS\).*go on from the last checkpoint/);
+  assert.equal(lostErrorOf("x", new Error("CUDA_ERROR_OUT_OF_MEMORY: out of memory")), undefined);
 });
 
 /** An engine that runs out of memory at the number-th kernel, upload or reading from when it is armed. */

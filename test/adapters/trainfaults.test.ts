@@ -14,6 +14,7 @@ import { DeviceLostError, InterruptError, MemoryError, StoreError, TrainError } 
 import type { Sae, SaeWeights } from "../../src/core/types";
 import { memoryStore, planted } from "../planted";
 import { deferred, type Fault } from "./deferred";
+import { fakeDocuments, fakeModel } from "./fake-model";
 
 const scratch = mkdtempSync(join(tmpdir(), "saelab-faults-"));
 process.env.XDG_CACHE_HOME = join(scratch, "cache");
@@ -164,7 +165,7 @@ test("broken in the first stride it begins again; broken without a checkpoint it
   same(begun, inStrides);
   assert.match((begun.card.warnings as string[])[0], /at step 4 of 150 in the middle of an update: it was gone on from the beginning, 32 rows/);
   const error = await fails<MemoryError & TrainFailure>(trainSae(store, options), MemoryError);
-  assert.match(error.message, /^fake device: .* \(The training was at step 68 of 150\. No checkpoint was written: it can only begin anew\. With 64 rows encoded at a time it did not fit: take fewer latents or a smaller batch/);
+  assert.match(error.message, /^fake device: .* \(The training was at step 68 of 150\. No checkpoint was written: it can only begin anew\. With 64 rows encoded at a time it did not fit\. Such a run takes about [\d.]+ GB \(.*\)\. /);
   assert.equal(error.sae!.card.steps, 60); // the newest weights whose next loss was sound
 });
 
@@ -233,4 +234,27 @@ test("of several SAEs the one that runs out of memory goes on with fewer rows; o
   onDevice(t, 4, [], [{ at: 67, when: "send", what: "memory", above: 40 }]);
   assert.deepEqual(await weights(), want);
   assert.deepEqual(warnings.slice(2), Array(2).fill(["memory ran out at step 67 of 150: from there on 32 rows are encoded at a time (SAE 2)"]));
+});
+
+test("a model's rows: interrupted within a stride, short of memory, back at a checkpoint, it ends in the same bits", async (t) => {
+  const documents = fakeDocuments(150), settings = {
+    documents, hook: "layers.1", latents: 32, k: 2, tokens: 3200, batch: 32, deadAfter: 200, choice: FUSED, evaluate: false, context: 32, batchTokens: 64, buffer: 32 * 8 * 20, progress: () => {},
+  } satisfies TrainOptions;
+  onDevice(t, 4, [], [], [{ at: 67, what: "broken", above: 16 }], [], [{ at: 42, when: "send", what: "memory", above: 16 }]);
+  const want = await trainSae(fakeModel(), settings);
+  const folder = join(scratch, "model"), all = { ...settings, folder, checkpoint: { steps: 12 } };
+  let runs = 0, since = -1;
+  const stopping = fakeModel({ onRun: () => {
+    if (since >= 0 && runs++ === since) throw new InterruptError("Interrupted within a pass of the model.");
+  } });
+  const interrupt = await fails<TrainInterrupt>(trainSae(stopping, { ...all, onPoint: ({ step }) => void (since = step === 48 ? 1 : since) }), InterruptError);
+  const at = interrupt.sae.card.steps as number;
+  assert.ok(at > 48 && at % 4 !== 0, `stopped within a stride: after ${at} steps`);
+  assert.deepEqual(generations(folder), [at, 48]);
+  const back = await trainSae(fakeModel(), { ...all, resume: true });
+  same(back, want);
+  assert.deepEqual(back.card.warnings, [`memory ran out at step 68 of 100 in the middle of an update: it was gone on from the checkpoint after ${at} steps, 16 rows encoded at a time`]);
+  const short = await trainSae(fakeModel(), { ...all, folder: join(scratch, "model-short"), onPoint: ({ step }) => void (step === 48 && assert.deepEqual(generations(join(scratch, "model-short")), [44, 36])) });
+  same(short, want);
+  assert.deepEqual(short.card.warnings, ["memory ran out at step 42 of 100: from there on 16 rows are encoded at a time"]); // kept after 44: rows on their way are in no checkpoint
 });

@@ -5,6 +5,7 @@ import { execFileSync } from "node:child_process";
 import { packageRoot } from "../../src/adapters/package";
 import { benchBrowser } from "./browser";
 import { benchCollect } from "./collect";
+import { benchGpu } from "./gpu";
 import { benchHarvest } from "./harvest";
 import { benchKernel } from "./kernel";
 import { benchMixing } from "./mixing";
@@ -18,14 +19,14 @@ import { benchTables } from "./tables";
 import { benchTrain } from "./train";
 
 /**
- * npm run bench [-- train quality harvest collect kernel model mixing onepass saes scores tables browser portable] [--record] [--rounds=N] [--peers] [--setting=A] [--seed=0]: one JSON line each. Ours and
+ * npm run bench [-- train quality harvest collect kernel model mixing onepass saes scores tables browser gpu portable] [--record] [--rounds=N] [--peers] [--setting=A] [--seed=0]: one JSON line each. Ours and
  * its physical limit (kernel and model: their peers) take turns in one run, so that the share travels from machine to machine although the rates do not. --record appends a
  * row to RESULTS.md; --rounds is the kernel's (30, some eight minutes), the model's (5, some five), training's (15), onepass' (3) and those of saes (7); --setting is training's:
- * A, B or C, quality's: planted or real, that of scores and tables: small or whole, collect's: quick, small or issue, browser's: quick or issue, portable's: small, A or B; --seed is quality's; --peers installs the model's peer first (1 GB).
+ * A, B, C or (for a card) D, quality's: planted or real, that of scores and tables: small or whole, collect's: quick, small or issue, browser's: quick or issue, gpu's: D, B or T, portable's: small, A or B; --seed is quality's; --peers installs the model's peer first (1 GB).
  */
 const BENCHES: Record<string, (options: { rounds?: number; peers?: boolean; setting?: string; seed?: number }) => Promise<object>> = {
   train: benchTrain, quality: benchQuality, harvest: () => benchHarvest(), collect: benchCollect, kernel: benchKernel, model: benchModel, mixing: benchMixing,
-  onepass: benchOnePass, saes: benchSaes, scores: benchScores, tables: benchTables, browser: benchBrowser, portable: benchPortable,
+  onepass: benchOnePass, saes: benchSaes, scores: benchScores, tables: benchTables, browser: benchBrowser, gpu: benchGpu, portable: benchPortable,
 };
 
 async function main(): Promise<void> {

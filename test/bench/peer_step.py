@@ -1,12 +1,13 @@
 """Training steps of a top-k SAE in PyTorch, to stand beside ours.
 
-torch     the fastest plain PyTorch we know on a CPU: no autograd, gathers for the value gradients, sparse CSR products for the row gradients, one fused
+torch     the fastest plain PyTorch we know: no autograd, gathers for the value gradients, sparse CSR products for the row gradients, one fused
           Adam, decoder rows to unit norm. The same arithmetic as the stock step, float32
 torch-bf16  the same with its encoder product in bfloat16
 sparsify  the body of Trainer.fit's hook and optimizer step for one SAE (eai-sparsify 1.3.3, its default: schedule-free sign SGD), without a language model
 saelens   SAETrainer.step (sae-lens 6.54.12): forward pass, backward, gradient clipping, Adam, scheduler
 
-usage: python peer_step.py TOOL ROWS D LATENTS K BATCH DEAD     ROWS: raw float32 rows; needs torch (tried with 2.13.0)
+usage: python peer_step.py TOOL ROWS D LATENTS K BATCH DEAD [DEVICE]     ROWS: raw float32 rows; needs torch (tried with 2.13.0)
+DEVICE: cpu, or of the first two tools cuda (never run there yet): float32 without TF32, rows on the card beforehand.
 DEAD: how many latents an auxiliary loss revives (sparsify only; 0: it is inactive).
 Prints "ready <version>"; then answers each line "n" with the milliseconds of n more steps, and after them the processor's, separated by spaces."""
 import contextlib
@@ -24,22 +25,26 @@ import torch.nn.functional as functional
 
 tool, path = sys.argv[1:3]
 d, F, k, B, dead = map(int, sys.argv[3:8])
-X = torch.from_numpy(numpy.fromfile(path, dtype=numpy.float32).reshape(-1, d))
+device = sys.argv[8] if len(sys.argv) > 8 else "cpu"
+if device != "cpu" and not torch.cuda.is_available():
+    print("missing a card that torch sees", flush=True)
+    sys.exit()
 
 
 def tuned(half):
     torch.set_grad_enabled(False)
-    W = torch.randn(F, d, generator=torch.Generator().manual_seed(0))
+    W = torch.randn(F, d, generator=torch.Generator().manual_seed(0)).to(device)
     W /= W.norm(dim=1, keepdim=True)
-    We, be, Wd, bd = parameters = [W / 3**0.5, torch.zeros(F), W.clone(), X.mean(0)]
+    We, be, Wd, bd = parameters = [W / 3**0.5, torch.zeros(F, device=device), W.clone(), X.mean(0)]
     adam = torch.optim.Adam(parameters, lr=1e-3, fused=True)
-    row_of = torch.arange(B).repeat_interleave(k)
-    pre = torch.empty(B, F)
+    row_of = torch.arange(B, device=device).repeat_interleave(k)
+    pre = torch.empty(B, F, device=device)
+    some_rows = 64 if device == "cpu" else 512
 
     def step(x):
         xc = x - bd
         if half:
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast(device, torch.bfloat16):
                 some = functional.linear(xc, We, be)
             v, i = torch.topk(some, k, sorted=False)
             v = v.float().relu()
@@ -52,19 +57,19 @@ def tuned(half):
         fvu = e.pow(2).sum() / variance
         e *= 2 / variance
         g = torch.empty_like(v)
-        for s in range(0, B, 64):
-            g[s:s + 64] = torch.bmm(Wd[i[s:s + 64]], e[s:s + 64].unsqueeze(2)).squeeze(2)
-        along = torch.zeros(F).index_add_(0, i.flatten(), (v * g).flatten())
+        for s in range(0, B, some_rows):
+            g[s:s + some_rows] = torch.bmm(Wd[i[s:s + some_rows]], e[s:s + some_rows].unsqueeze(2)).squeeze(2)
+        along = torch.zeros(F, device=device).index_add_(0, i.flatten(), (v * g).flatten())
         g *= v > 0
         f = i.flatten()
         order = torch.argsort(f)
-        starts = torch.zeros(F + 1, dtype=torch.int64)
+        starts = torch.zeros(F + 1, dtype=torch.int64, device=device)
         starts[1:] = torch.bincount(f, minlength=F).cumsum(0)
 
         def rows(weights, dense):
             return torch.sparse_csr_tensor(starts, row_of[order], weights.flatten()[order], (F, B), check_invariants=False) @ dense
 
-        dbe = torch.zeros(F).index_add_(0, f, g.flatten())
+        dbe = torch.zeros(F, device=device).index_add_(0, f, g.flatten())
         We.grad, be.grad, Wd.grad, bd.grad = rows(g, xc), dbe, rows(v, e) - along[:, None] * Wd, e.sum(0) - dbe @ We
         adam.step()
         Wd.div_(Wd.norm(dim=1, keepdim=True))
@@ -129,6 +134,8 @@ def saelens():
     return step, "sae-lens " + version("sae-lens")
 
 
+torch.backends.cuda.matmul.allow_tf32 = False
+X = torch.from_numpy(numpy.fromfile(path, dtype=numpy.float32).reshape(-1, d)).to(device)
 try:
     step, version = {"torch": lambda: tuned(False), "torch-bf16": lambda: tuned(True), "sparsify": sparsify, "saelens": saelens}[tool]()
 except ImportError as error:

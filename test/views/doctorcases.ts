@@ -11,8 +11,8 @@ const SAELAB = "/home/ada/saelab";
 
 const card: Facts = {
   version: "0.5.0", platform: "linux", arch: "x64", processor: "AMD Ryzen 7 5800X 8-Core Processor", threads: 16, node: "22.20.0", wsl: false,
-  memory: { total: 33.5e9, free: 28.1e9 }, disk: { folder: SAELAB, free: 212e9 }, tools: [],
-  python: { there: true, path: `${SAELAB}/.venv/bin/python`, version: "3.12.4", setUp: true, packages: { jupyterlab: "4.6.6", notebook: "7.6.5", nbconvert: "7.17.2", jupyter_client: "8.10.0" }, jupyterPath: [] },
+  memory: { total: 33.5e9, free: 28.1e9 }, disk: { folder: SAELAB, free: 212e9 }, tools: [], stale: { withoutTensorflow: false }, webgpuKinds: ["topk", "groupmax"],
+  python: { there: true, path: `${SAELAB}/.venv/bin/python`, version: "3.12.4", packages: { jupyterlab: "4.6.6", notebook: "7.6.5", nbconvert: "7.17.2", jupyter_client: "8.10.0" }, jupyterPath: [] },
   kernels: [{ folder: `${SAELAB}/.venv/share/jupyter/kernels/saelab`, name: "saelab", node: "/usr/bin/node", main: "", nodeThere: true, mainThere: true, own: true }],
   extension: { there: true, folder: `${SAELAB}/.venv/share/jupyter/labextensions/saelab`, current: true },
   nvidia: { there: true, driver: "580.95.05", cuda: "13.0", cards: [{ index: 0, name: "NVIDIA GeForce RTX 4090", memory: 24_564 * 2 ** 20, free: 23_901 * 2 ** 20, capability: "8.9", processes: [] }] },
