@@ -173,7 +173,7 @@ function binding(facts: Facts): Line {
   if (!engine.there) return line(name, "broken", "does not load", engine.why, engine.cure ?? setUp(facts));
   if (engine.device === "cpu" || engine.device === "cuda") return line(name, "ok", `TF.js on TensorFlow ${engine.version}, on the ${engine.device === "cuda" ? "card" : "CPU"}`);
   const instead = `${engine.device === "wasm" ? "WebAssembly" : "JavaScript"} in its place`;
-  return isBuiltHere(facts) ? line(name, "worse", instead, `${engine.why ?? "TensorFlow's does not load"}; products take some ${engine.device === "wasm" ? 6 : 50} times as long`, engine.cure ?? setUp(facts)) : line(name, "absent", instead);
+  return isBuiltHere(facts) ? line(name, "worse", instead, `${engine.why ?? "TensorFlow's does not load"}; products take some ${engine.device === "wasm" ? 6 : 40} times as long`, engine.cure ?? setUp(facts)) : line(name, "absent", instead);
 }
 
 function ops(facts: Facts): Line {

@@ -54,6 +54,23 @@ test("SAELAB_ENGINE: cpu is TensorFlow or nothing, wasm and js do without it, ot
   assert.match(withModule("", { SAELAB_ENGINE: "gpu" }).stdout, /^OptionError: SAELAB_ENGINE: expected cpu, wasm or js, found "gpu"/);
 });
 
+test("what packages get that ask for tfjs-node is the TF.js that computes here, and none of the binding where it is not wanted", () => {
+  const shim = join(__dirname, "../../../kernel-ext/tfjs-node/index.js");
+  const backend = (engine: string, ...preload: string[]): string => {
+    const { stdout, stderr } = spawnSync(process.execPath, [...preload, "-e", `
+      const tf = require(${JSON.stringify(shim)});
+      const { tensorflow } = require(${JSON.stringify(ADAPTER)});
+      const loaded = Object.keys(require.cache).some((file) => file.includes("tfjs-node-gpu"));
+      console.log(tensorflow().tf === tf, tf.getBackend(), loaded);
+    `], { encoding: "utf8", env: { ...process.env, SAELAB_ENGINE: engine } });
+    return stdout.trim() || stderr;
+  };
+  assert.equal(backend(""), "true tensorflow true");
+  assert.equal(backend("wasm"), "true cpu false");
+  assert.equal(backend("", "-r", join(__dirname, "../withoutbinding.js")), "true cpu false");
+  assert.match(backend("cpu", "-r", join(__dirname, "../withoutbinding.js")), /tfjs_binding\.node/);
+});
+
 test("importing the adapter does not load TensorFlow", () => {
   const said = execFileSync(process.execPath, ["-e", `require(${JSON.stringify(ADAPTER)}); console.log(Object.keys(require.cache).filter((f) => f.includes("tfjs")).length)`], { encoding: "utf8" });
   assert.equal(said.trim(), "0");
