@@ -22,7 +22,7 @@
  * Proxies and mirrors are the package clients' own: npm and pip read their settings as always.
  */
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, lstatSync, readFileSync, readdirSync, rmSync, statSync, statfsSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, readFileSync, readdirSync, rmSync, statSync, statfsSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import process from "node:process";
@@ -120,10 +120,8 @@ function bundle(modules) {
   danfo.dependencies["@tensorflow/tfjs-node"] = JSON.parse(readFileSync(path.join(shim, "package.json"), "utf8")).version;
   writeFileSync(manifest, `${JSON.stringify(danfo, null, 2)}\n`);
   const link = path.join(modules, "@tensorflow", "tfjs-node");
-  if (lstatSync(link).isSymbolicLink()) {
-    rmSync(link);
-    cpSync(shim, link, { recursive: true });
-  }
+  rmSync(link, { recursive: true, force: true });
+  cpSync(shim, link, { recursive: true });
 }
 
 /** Paths, sizes and times of all sources: cheaper than reading them. */

@@ -114,9 +114,9 @@ export type { DoctorReport } from "./core/doctor";
 export type { DoctorPlan, PlanRequest } from "./core/doctorplan";
 export type { TrainingState } from "./core/trainingview";
 export type {
-  Activation, ChatMessage, ChatOptions, Document, EditPlace, Example, Feature, GeneratedDocument, GenerateOptions, Generation, HeadOutput, HeadRows, Hook, HookKind, HookRow, Model, Origin, Piece, Positions,
+  Activation, ChatMessage, ChatOptions, Document, EditPlace, Example, Feature, GeneratedDocument, GenerateOptions, Generation, HeadOutput, HeadRows, Hook, HookKind, HookRow, Model, ModelDevice, Origin, Piece, Positions,
   Progress, RunOptions, Sae, SaeFormat, SaeParts, SaeWeights, SaveOptions, Span, Sparse, Store, StoreManifest, Tokenizer, Tokens, TrainingPoint, TrainKind, Write,
 } from "./core/types";
 export {
-  CheckpointError, DiskError, EngineError, FormatError, HookError, HubError, InterruptError, ModelError, OptionError, ProviderError, StoreError, TextError, TrainError,
+  CheckpointError, DeviceLostError, DiskError, EngineError, FormatError, HookError, HubError, InterruptError, MemoryError, ModelError, OptionError, ProviderError, StoreError, TextError, TrainError,
 } from "./core/errors";

@@ -4,7 +4,7 @@ import { EngineError, ModelError, OptionError } from "../core/errors";
 import type { Model, ModelDevice } from "../core/types";
 import { checkDevice, type Checked } from "./devicecheck";
 import { cardFacts, findDevices, hardware, hasGraphics, onnxFacts, webgpuFacts } from "./devices";
-import { readNvidia } from "./nvidia";
+import { judgeNvidia, readNvidia } from "./nvidia";
 import { CPU, type Provider } from "./providers";
 import type { RuntimeSettings } from "./runtime";
 import type { GraphSource } from "./source";
@@ -77,7 +77,8 @@ function providerOf({ device, name }: Chosen): Provider {
     const same = cards.filter((card) => name.includes(card.name));
     return same.length === 1 && same[0].free ? { ...provider, memory: same[0].free } : provider;
   }
-  const { visible, card } = chooseCard({ there: true, cards }, process.env);
+  const able = judgeNvidia(nvidia).onnx.cards;
+  const { visible, card } = chooseCard({ there: true, cards: cards.filter(({ index }) => able.includes(index)) }, process.env);
   if (visible) process.env.CUDA_VISIBLE_DEVICES = visible;
   return { ...provider, name: card?.name ?? name, ...(card?.free ? { memory: card.free } : {}) };
 }

@@ -23,11 +23,14 @@ export interface TrainingDevice {
 /** What TensorFlow, or what is in its place, computes on. */
 export const deviceOf = ({ device }: Engine): Device => (device === "cuda" || device === "cpu" ? device : "wasm");
 
-/** @throws OptionError when what is asked for is not there, with the reason and the cure */
+/**
+ * @param said by the caller; SAELAB_DEVICE=cpu: no card, where nothing is
+ * @throws OptionError when what is asked for is not there, with the reason and the cure
+ */
 export async function trainingDevice(said: "auto" | Device | undefined, engine: Engine): Promise<TrainingDevice> {
-  const asked = said ?? "auto", device = deviceOf(engine);
+  const device = deviceOf(engine), asked = said ?? (process.env.SAELAB_DEVICE === "cpu" && device !== "cuda" ? device : "auto");
   if (asked === device && device !== "cuda") { // no need to ask drivers
-    return { asked, said: true, chosen: { device, name: `${cpus()[0]?.model.trim() ?? "CPU"} × ${availableParallelism()}`, instead: [] } };
+    return { asked, said: said !== undefined, chosen: { device, name: `${cpus()[0]?.model.trim() ?? "CPU"} × ${availableParallelism()}`, instead: [] } };
   }
   const found = await findDevices("training");
   try {
