@@ -32,8 +32,8 @@ const disk = {
 
 const MIB = 2 ** 20;
 const WSL_SMI = "/usr/lib/wsl/lib/nvidia-smi";
-const WSL_DRIVER = "install NVIDIA's newest driver in Windows (https://www.nvidia.com/drivers), run `wsl --shutdown` there, then set up again";
-const LINUX_DRIVER = "install NVIDIA's newest driver (Ubuntu: sudo ubuntu-drivers install; others: https://www.nvidia.com/drivers), restart the machine, then set up again";
+const WSL_DRIVER = "install NVIDIA's newest driver in Windows (https://www.nvidia.com/drivers), run `wsl --shutdown` there, then npx saelab setup";
+const LINUX_DRIVER = "install NVIDIA's newest driver (Ubuntu: sudo ubuntu-drivers install; others: https://www.nvidia.com/drivers), restart the machine, then npx saelab setup";
 const driverCure = (wsl) => (wsl ? WSL_DRIVER : LINUX_DRIVER);
 
 /**

@@ -3,6 +3,7 @@ import { availableParallelism, cpus } from "node:os";
 import path from "node:path";
 import { foundDevices, type Device, type DeviceFacts, type EngineFacts, type Found, type Missing, type OnnxFacts, type Purpose } from "../core/device";
 import { chooseCard } from "../core/cards";
+import { OptionError } from "../core/errors";
 import { judgeNvidia, readNvidia, type NvidiaMachine } from "./nvidia";
 import { findVenv, packageRoot, pythonOf } from "./package";
 import { tensorflow } from "./tensorflow";
@@ -64,14 +65,19 @@ const MAKERS = ["0x1002", "0x10de", "0x8086"];
 /** Whether there is a graphics card, with or without a driver. */
 export function hasGraphics({ platform, files }: Hardware): boolean {
   if (platform !== "linux") return true;
-  if (files.exists("/dev/dxg") || files.list("/dev/dri").some((name) => name.startsWith("renderD"))) return true;
+  if (files.exists("/dev/dxg") || files.exists("/dev/nvidiactl") || files.list("/dev/dri").some((name) => name.startsWith("renderD"))) return true;
   const pci = "/sys/bus/pci/devices";
   return files.list(pci).some((slot) => (files.read(`${pci}/${slot}/class`) ?? "").startsWith("0x03") && MAKERS.includes((files.read(`${pci}/${slot}/vendor`) ?? "").trim()));
 }
 
+const NO_VULKAN = "NVIDIA's driver offers no Vulkan here";
+const NVIDIA_VULKAN = "in a container: start it with NVIDIA_DRIVER_CAPABILITIES=all; else sudo apt-get install libvulkan1";
+
 /** What Dawn said, with a cure that is a command, and only where there is something to cure. */
-export function webgpuFacts(found: FoundGpu, machine: Hardware): DeviceFacts["webgpu"] {
+export function webgpuFacts(found: FoundGpu, machine: Hardware, nvidia: DeviceFacts["nvidia"]): DeviceFacts["webgpu"] {
   if (found.there) return { there: true, name: found.name, software: found.software };
+  // A container may have a card to compute on, and neither its node in /dev/dri nor the driver's Vulkan; Mesa has none for it.
+  if (nvidia.there && !machine.files.exists("/dev/dxg")) return { there: false, why: NO_VULKAN, cure: NVIDIA_VULKAN };
   if (!hasGraphics(machine)) return { there: false, why: "there is no graphics card" };
   return { there: false, why: found.why.replace(/^WebGPU (?=finds)/, "").replace(/^WebGPU's/, "its"), cure: machine.platform === "linux" ? "sudo apt-get install libvulkan1 mesa-vulkan-drivers" : found.cure };
 }
@@ -132,7 +138,8 @@ export function engineFacts(): EngineFacts | Missing {
     const asked = process.env.SAELAB_ENGINE ? "unset SAELAB_ENGINE" : undefined, cure = asked ?? instead?.cure;
     return { there: true, version, device, ...(instead ? { why: instead.why, ...(cure ? { cure } : {}) } : {}) };
   } catch (error) {
-    return { there: false, why: (error as Error).message.split("\n")[0], cure: "npx saelab setup" };
+    const [why] = (error as Error).message.split("\n");
+    return error instanceof OptionError ? { there: false, why: why.split(". ")[0], cure: "unset SAELAB_ENGINE" } : { there: false, why, cure: "npx saelab setup" };
   }
 }
 
@@ -142,12 +149,12 @@ export function engineFacts(): EngineFacts | Missing {
  * @param asked "auto": where there is no graphics card Dawn is not asked for adapters in software, which would not be taken
  */
 export async function findDevices(purpose: Purpose, asked?: "auto" | Device): Promise<Found> {
-  const machine = hardware();
+  const machine = hardware(), cards = cardFacts(machine);
   const none: FoundGpu = { there: false, why: "" };
   return foundDevices(purpose, {
-    ...machine, ...cardFacts(machine), wheel: wheelFacts(findVenv(), disk),
+    ...machine, ...cards, wheel: wheelFacts(findVenv(), disk),
     engine: purpose === "training" ? engineFacts() : { there: false, why: "not asked" },
-    webgpu: webgpuFacts(asked === "auto" && !hasGraphics(machine) ? none : await findWebGpu(), machine),
+    webgpu: webgpuFacts(asked === "auto" && !hasGraphics(machine) ? none : await findWebGpu(), machine, cards.nvidia),
     onnx: onnxFacts(machine),
   });
 }

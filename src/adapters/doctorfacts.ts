@@ -26,7 +26,7 @@ export async function gatherFacts(machine: Machine): Promise<Facts> {
     ...own,
     engine: engine.there ? engine.engine : engine,
     ops: engine.there ? engine.ops : { there: false, why: "TensorFlow's binding does not load" },
-    webgpu: webgpuFacts(webgpu.there ? webgpu.found : webgpu, machine),
+    webgpu: webgpuFacts(webgpu.there ? webgpu.found : webgpu, machine, own.nvidia),
     onnx: onnxProbed(onnxFacts(machine, machine.root), onnx),
   };
 }

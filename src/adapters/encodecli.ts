@@ -1,4 +1,3 @@
-import { parseArgs } from "node:util";
 import type { CheckpointFormat } from "../core/checkpoint";
 import { FormatError, OptionError } from "../core/errors";
 import { fvu } from "../core/measure";
@@ -6,6 +5,7 @@ import { addSkip, describeKind } from "../core/sae";
 import { readFloats, readHeader, writeSafetensors, type ByteSource, type SafetensorsHeader, type TensorInfo } from "../core/safetensors";
 import type { Sae, Sparse } from "../core/types";
 import { fileSource, writeAtomic } from "./files";
+import { parsed } from "./harvestcli";
 import { loadSae } from "./loadsae";
 
 export const ENCODE_USAGE = `  saelab encode SAE --in X.safetensors --out Y.safetensors
@@ -22,7 +22,9 @@ const ROWS = 4096; // encoded at a time
  * @throws OptionError, FormatError for a file without rows of the SAE's width, and what loadSae throws
  */
 export async function encodeCommand(args: string[]): Promise<number> {
-  const { values, positionals: [source, ...more] } = parsed(args);
+  const { values, positionals: [source, ...more] } = parsed("encode", args, {
+    in: { type: "string" }, out: { type: "string" }, hook: { type: "string" }, format: { type: "string" }, offline: { type: "boolean" },
+  });
   const usage = "saelab encode SAE --in X.safetensors --out Y.safetensors";
   if (!source || more.length) throw new OptionError(`encode: expected one SAE, found ${[source, ...more].filter(Boolean).join(" ") || "none"}: ${usage}.`);
   for (const name of ["in", "out"] as const) if (!values[name]) throw new OptionError(`--${name}: expected it, found none: ${usage}.`);
@@ -48,17 +50,6 @@ export async function encodeCommand(args: string[]): Promise<number> {
     return 0;
   } finally {
     file.close();
-  }
-}
-
-function parsed(args: string[]) {
-  try {
-    return parseArgs({
-      args, allowPositionals: true,
-      options: { in: { type: "string" }, out: { type: "string" }, hook: { type: "string" }, format: { type: "string" }, offline: { type: "boolean" } },
-    });
-  } catch (error) {
-    throw new OptionError(`encode: expected the options that saelab --help lists, found: ${(error as Error).message}`);
   }
 }
 

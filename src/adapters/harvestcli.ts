@@ -112,7 +112,9 @@ export function parsed<Options extends NonNullable<NonNullable<Parameters<typeof
   try {
     return parseArgs({ args, options, allowPositionals: true });
   } catch (error) {
-    throw new OptionError(`${verb}: expected the options that saelab --help lists, found: ${(error as Error).message}`);
+    // of an unknown option Node also says how to pass it as a file's name, which nobody meant
+    const found = (error as Error).message.split(". ")[0].replace(/\.$/, "");
+    throw new OptionError(`${verb}: expected the options ${Object.keys(options).map((name) => `--${name}`).join(", ")}, found: ${found}. saelab ${verb} --help says what they mean.`);
   }
 }
 

@@ -17,8 +17,8 @@ let found: Promise<Found> | undefined;
 function findHere(asked: "auto" | Device): Promise<Found> {
   const machine = hardware();
   if (asked !== "auto" || hasGraphics(machine)) return (found ??= findDevices("harvest"));
-  const missing: Missing = { there: false, why: "not asked" };
-  return Promise.resolve(foundDevices("harvest", { ...machine, ...cardFacts(machine), engine: missing, webgpu: webgpuFacts(missing, machine), onnx: onnxFacts(machine) }));
+  const missing: Missing = { there: false, why: "not asked" }, cards = cardFacts(machine);
+  return Promise.resolve(foundDevices("harvest", { ...machine, ...cards, engine: missing, webgpu: webgpuFacts(missing, machine, cards.nvidia), onnx: onnxFacts(machine) }));
 }
 
 /**

@@ -173,7 +173,7 @@ function binding(facts: Facts): Line {
   if (!engine.there) return line(name, "broken", "does not load", engine.why, engine.cure ?? setUp(facts));
   if (engine.device === "cpu" || engine.device === "cuda") return line(name, "ok", `TF.js on TensorFlow ${engine.version}, on the ${engine.device === "cuda" ? "card" : "CPU"}`);
   const instead = `${engine.device === "wasm" ? "WebAssembly" : "JavaScript"} in its place`;
-  return isBuiltHere(facts) ? line(name, "worse", instead, `${engine.why ?? "TensorFlow's does not load"}; products take some ${engine.device === "wasm" ? 6 : 40} times as long`, engine.cure ?? setUp(facts)) : line(name, "absent", instead);
+  return isBuiltHere(facts) ? line(name, "worse", instead, `${engine.why ?? "TensorFlow's does not load"}; products take some ${engine.device === "wasm" ? 4 : 33} times as long`, engine.cure ?? setUp(facts)) : line(name, "absent", instead);
 }
 
 function ops(facts: Facts): Line {
@@ -196,12 +196,13 @@ function nvidia({ nvidia: found, judged, hidden, meant }: Facts): Line[] {
     const called = several ? `${name} ${card.index}` : name;
     const usable = judged.tensorflow.cards.includes(card.index) || judged.onnx.cards.includes(card.index);
     if (hidden) return line(called, "worse", what, hides(hidden).why, hides(hidden).cure);
+    const passedBy = card.processes.length > 0 && meant !== undefined && meant !== card.index;
+    const used = card.processes.length ? `in use by ${card.processes.map(user).join(", ")}${passedBy ? `; card ${meant} is taken` : ""}` : undefined;
     if (!usable || (i === 0 && problems.length)) {
       const whys = [...new Set((problems.length ? problems : [judged.tensorflow]).flatMap(({ why, note }) => why ?? note ?? []))];
-      return line(called, "worse", what, whys.join("; "), problems.find(({ cure }) => cure)?.cure);
+      return line(called, "worse", what, [...whys, ...(used ? [used] : [])].join("; "), problems.find(({ cure }) => cure)?.cure);
     }
-    const used = card.processes.length ? `in use by ${card.processes.map(user).join(", ")}` : undefined;
-    if (used && meant !== undefined && meant !== card.index) return line(called, "absent", what, `${used}; card ${meant} is taken`);
+    if (passedBy) return line(called, "absent", what, used);
     if (used) return line(called, "worse", what, used, `wait for it, or end it: kill ${card.processes.map(({ pid }) => pid).join(" ")}`);
     return line(called, "ok", what);
   });

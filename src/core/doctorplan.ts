@@ -36,6 +36,7 @@ const CHOICES: Partial<Record<(typeof TEXTS)[number], readonly string[]>> = {
   dtype: ["F16", "F32"], device: DEVICES, step: ["auto", "fused", "stock", "plain"], moments: ["f32", "bf16"],
   kind: ["topk", "batchtopk", "multitopk", "groupmax", "matryoshka", "jumprelu"],
 };
+const EXAMPLE = "--plan latents=65536 d=1536 tokens=100M";
 const SCALES: Record<string, number> = { "": 1, k: 1e3, m: 1e6, b: 1e9, g: 1e9 };
 
 /**
@@ -47,11 +48,11 @@ export function parsePlan(words: string[]): PlanRequest {
   const names: readonly string[] = [...NUMBERS, ...TEXTS];
   for (const word of words) {
     const [, name, text] = /^([A-Za-z]+)=(.*)$/.exec(word) ?? [];
-    if (!names.includes(name)) throw new OptionError(`--plan: expected NAME=VALUE with a name of ${names.join(", ")}, found ${word}.`);
+    if (!names.includes(name)) throw new OptionError(`--plan: expected NAME=VALUE with a name of ${names.join(", ")}, found ${word}. At least: ${EXAMPLE}.`);
     plan[name] = (NUMBERS as readonly string[]).includes(name) ? numberOf(name, text) : textOf(name as (typeof TEXTS)[number], text);
   }
   const missing = ["latents", "d", "tokens"].filter((name) => plan[name] === undefined);
-  if (missing.length) throw new OptionError(`--plan: expected ${missing.join(", ")}, found none: --plan latents=65536 d=1536 tokens=100M. d is the width of the rows (a model's hidden size).`);
+  if (missing.length) throw new OptionError(`--plan: expected ${missing.join(", ")}, found none: ${EXAMPLE}. d is the width of the rows (a model's hidden size).`);
   return { k: 32, ...plan } as unknown as PlanRequest;
 }
 

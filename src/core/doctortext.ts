@@ -60,7 +60,7 @@ function jobRow(job: Job, report: JobReport, said?: JobReport): Row {
   if (!report.runs) return { name, status: "broken", what: "cannot run here", more: [report.why], ...(report.cure ? { cure: report.cure } : {}) };
   if (!report.on) return { name, status: "ok", what: "run here", more: [] };
   const { device, name: called, instead, note } = report.on;
-  const what = `on ${DEVICE_WORDS[device]} (${called})${report.step ? `, by the ${report.step} step` : ""}`;
+  const what = `on ${device === "wasm" ? called : `${DEVICE_WORDS[device]} (${called})`}${report.step ? `, by the ${report.step} step` : ""}`;
   const checked = job === "harvest" && device !== "cpu" ? ["each model is compared with the CPU when it is opened"] : [];
   const same = said?.runs && said.on && JSON.stringify(said.on.instead) === JSON.stringify(instead);
   const why = same && instead.length ? [`${instead.map(({ device: other }) => `not ${DEVICE_WORDS[other]}`).join(", ")}: as above`] : merged(instead);

@@ -14,7 +14,7 @@ import { doctorText } from "../../src/core/doctortext";
 import { OptionError } from "../../src/core/errors";
 import { columns } from "../../src/core/html";
 import { freshFolders } from "./folders";
-import { BINDING, machine, MACHINES, ROOT, solverLink } from "./machines";
+import { BINDING, machine, MACHINES, ROOT, RTX_4090, smi, solverLink } from "./machines";
 
 const PYTHON = `${ROOT}/.venv/bin/python`;
 
@@ -79,6 +79,22 @@ test("a GPU that another process uses: which one, how much, what ends it", async
     name: "NVIDIA GPU", status: "worse", what: "NVIDIA GeForce RTX 4090, 24.0 GiB (2.1 GiB free), driver 580.95.05, up to CUDA 13.0",
     why: "in use by process 4242 (python3, 21.5 GiB)", cure: "wait for it, or end it: kill 4242",
   });
+});
+
+test("two GPUs and a driver that is old for one engine: who uses the first is said beside that", async () => {
+  const { commands } = MACHINES["two GPUs"];
+  const old = { ...commands, "nvidia-smi": smi("570.10", "12.8", { ...RTX_4090, free: 2_100, uses: [{ pid: 4242, name: "/usr/bin/python3", memory: 22_000 }] }, { ...RTX_4090, free: 24_100 }) };
+  const report = await examine(machine({ ...MACHINES["two GPUs"], commands: old }), { quick: true });
+  assert.match(lineOf(report, "NVIDIA GPU 0").why!, /570\.10 is too old for ONNX Runtime .*; in use by process 4242 \(python3, 21\.5 GiB\); card 1 is taken$/);
+});
+
+test("an NVIDIA card whose driver brings no Vulkan: it is a card, and Mesa's drivers are not its cure", async () => {
+  const report = await look("card in a container");
+  assert.deepEqual(lineOf(report, "WebGPU"), {
+    name: "WebGPU", status: "worse", what: "no adapter", why: "NVIDIA's driver offers no Vulkan here",
+    cure: "in a container: start it with NVIDIA_DRIVER_CAPABILITIES=all; else sudo apt-get install libvulkan1",
+  });
+  assert.ok(hasGraphics(machine(MACHINES["card in a container"])));
 });
 
 test("CUDA's libraries missing: which, and the command; not CUDA is never silent", async () => {
@@ -177,8 +193,9 @@ test("a damaged kernel.json, Python that does not start, a binding that gives We
   assert.match(lineOf(python, "Python").why!, /does not start: python: error while loading shared libraries/);
   assert.equal(lineOf(python, "Python").cure, `rm -r ${ROOT}/.venv && npx saelab setup`);
   const slow = await examine(machine({ probes: { engine: () => ({ there: true, engine: { there: true, version: "4.22.0", device: "wasm", why: "the binding does not load" }, ops: { there: false, why: "TensorFlow is not there" } }) } }), { quick: true });
-  assert.deepEqual(lineOf(slow, "binding"), { name: "binding", status: "worse", what: "WebAssembly in its place", why: "the binding does not load; products take some 6 times as long", cure: `rm ${BINDING} && npx saelab setup` });
+  assert.deepEqual(lineOf(slow, "binding"), { name: "binding", status: "worse", what: "WebAssembly in its place", why: "the binding does not load; products take some 4 times as long", cure: `rm ${BINDING} && npx saelab setup` });
   assert.deepEqual(jobs(slow).training, "wasm stock");
+  assert.match(doctorText(slow, false), /training +on WebAssembly, by the stock step\n[^]*a step takes some 12 times as long as its fused one/);
 });
 
 test("every machine: nothing wider than a screen of 100 columns but commands, at most 45 lines; the card has the same words", async () => {
@@ -257,8 +274,16 @@ test("saelab doctor: text, JSON, a plan; mistakes before any work", async () => 
     assert.match(said, pattern);
   };
   await wrong(/--plan: expected d, tokens, found none/, "--plan", "latents=65536");
-  await wrong(/found latent=65536/, "--plan", "latent=65536", "d=1536", "tokens=100M");
+  await wrong(/found latent=65536\. At least: --plan latents=65536 d=1536 tokens=100M\./, "--plan", "latent=65536", "d=1536", "tokens=100M");
   await wrong(/expected options only, found quick/, "quick");
+  await wrong(/expected the options --json, --quick, --plan, found: Unknown option '--jsn'\. saelab doctor --help/, "--jsn");
+});
+
+test("a SAELAB_ENGINE that means nothing: leaving it unset is the cure, not building again", async () => {
+  const { stdout } = await run(process.execPath, [cli, "doctor", "--quick", "--json"], { env: { ...process.env, SAELAB_ENGINE: "nonsense" } }).catch((error: { stdout: string }) => error);
+  assert.deepEqual(lineOf(JSON.parse(stdout) as DoctorReport, "binding"), {
+    name: "binding", status: "broken", what: "does not load", why: 'SAELAB_ENGINE: expected cpu, wasm or js, found "nonsense"', cure: "unset SAELAB_ENGINE",
+  });
 });
 
 test("a plan: free memory of the card that is meant; a device that is not there is refused before anything is measured", async () => {

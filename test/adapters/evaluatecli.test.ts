@@ -68,7 +68,7 @@ test("bad words are refused by name; the exit code says so", async () => {
   await refuses([TOPK, "--store", STORE, "--tokens", "9"], OptionError, /--tokens: expected --model beside it/);
   await refuses([TOPK, "--store", STORE, "--rows", "x"], OptionError, /--rows: expected a whole number from 1, found x/);
   await refuses([TOPK, "--store", STORE, "--hook", "layers.1", "--split", "some"], OptionError, /split: expected "heldout", "train" or "all", found "some"/);
-  await refuses([TOPK, "--store", STORE, "--frobnicate"], OptionError, /expected the options that saelab --help lists/);
+  await refuses([TOPK, "--store", STORE, "--frobnicate"], OptionError, /expected the options --store, .*Unknown option '--frobnicate'/);
   await refuses([TOPK, "--store", join(scratch, "none")], StoreError, /no such folder/);
   writeFileSync(join(scratch, "cfg.json"), "{}");
   await refuses([join(scratch, "nothing-here"), "--store", STORE], Error, /nothing-here/);

@@ -133,6 +133,7 @@ export const MACHINES: Record<string, Described> = {
   "GPU in use": { files: withCard, commands: driver("580.95.05", "13.0", { ...RTX_4090, free: 2_100, uses: [{ pid: 4242, name: "/usr/bin/python3", memory: 22_000 }] }), probes: onCuda },
   "CUDA libraries missing": { files: { ...withCard, [cudnn]: null, [`${ORT}/bin/napi-v6/linux/x64/libonnxruntime_providers_cuda.so`]: null }, commands: driver("580.95.05", "13.0", RTX_4090) },
   "card, TensorFlow for the CPU": { files: { ...inSlot("0x10de"), "/usr/lib/x86_64-linux-gnu/libcuda.so.1": "" }, commands: driver("580.95.05", "13.0", RTX_4090), probes: adapter("NVIDIA GeForce RTX 4090") },
+  "card in a container": { files: { "/dev/nvidiactl": "", "/usr/lib/x86_64-linux-gnu/libcuda.so.1": "" }, commands: driver("580.95.05", "13.0", RTX_4090) },
   "Mac without TensorFlow": {
     more: { platform: "darwin", arch: "arm64", processor: "Apple M3 Pro", threads: 12, venv: VENV },
     files: { "/proc/version": null, [`${SITE}/tensorflow/python/platform/build_info.py`]: null, [`${SITE}/tensorflow_cpu-2.21.0.dist-info/METADATA`]: null },

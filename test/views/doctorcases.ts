@@ -44,7 +44,7 @@ const poor: Facts = {
   kernels: [], extension: { there: false, why: "it was not built", cure: "npx saelab setup" },
   nvidia: { there: true, driver: "470.256.02", cuda: "11.4", cards: [{ index: 0, name: "NVIDIA GeForce GTX 1060 6GB", memory: 6144 * 2 ** 20, free: 812 * 2 ** 20, capability: "6.1", processes: [] }] },
   judged: {
-    tensorflow: { ok: false, cards: [], why: "driver 470.256.02 is too old for TensorFlow (CUDA 12.5): 525.60.13 or newer is needed", cure: "install NVIDIA's newest driver (Ubuntu: sudo ubuntu-drivers install; others: https://www.nvidia.com/drivers), restart the machine, then set up again" },
+    tensorflow: { ok: false, cards: [], why: "driver 470.256.02 is too old for TensorFlow (CUDA 12.5): 525.60.13 or newer is needed", cure: "install NVIDIA's newest driver (Ubuntu: sudo ubuntu-drivers install; others: https://www.nvidia.com/drivers), restart the machine, then npx saelab setup" },
     onnx: { ok: false, cards: [], why: "driver 470.256.02 is too old for ONNX Runtime (CUDA 13): 580.65.06 or newer is needed" },
   },
   meant: undefined, wheel: undefined, engine: { there: false, why: "@tensorflow/tfjs-node-gpu: expected its native binding, found: Cannot find module '<script>alert(1)</script>'." },
