@@ -40,13 +40,12 @@ export async function trainingDevice(said: "auto" | Device | undefined, engine: 
   }
 }
 
-type Suiting = Pick<Plan, "kind" | "latents" | "k" | "skip">;
+type Suiting = Pick<Plan, "kind" | "latents" | "k">;
 
 /** Why WebGPU has no step for an SAE, as option and reason; nothing where it has one. */
-function unsuited({ kind, latents, k, skip }: Suiting, { step, choice }: Pick<SaeOptions, "step" | "choice">): [option: string, expected: string, found: unknown] | undefined {
+function unsuited({ kind, latents, k }: Suiting, { step, choice }: Pick<SaeOptions, "step" | "choice">): [option: string, expected: string, found: unknown] | undefined {
   const columns = kind === "multitopk" ? Math.min(4 * k, latents) : k;
   if (!WEBGPU_KINDS.includes(kind)) return ["kind", `one of ${WEBGPU_KINDS.join(", ")}, for which WebGPU has a step`, kind];
-  if (skip) return ["skip", "none, as WebGPU's step has no skip connection", skip];
   if (columns > MOST_COLUMNS && kind !== "groupmax") return ["k", `at most ${Math.floor((MOST_COLUMNS * k) / columns)}, as WebGPU's step has it`, k];
   if (step !== undefined && step !== "auto") return ["step", '"auto", as WebGPU has a step of its own', step];
   return choice === undefined ? undefined : ["choice", "none, as WebGPU leaves nothing to choose", choice];

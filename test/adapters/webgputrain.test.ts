@@ -76,5 +76,13 @@ test("trainSae on WebGPU: saved like any other; lost, killed and resumed it ends
   assert.ok(Math.abs(near - wanted) < 0.02 * wanted, `FVU ${near}, on WebGPU ${wanted}`);
   assert.ok(want.card.metrics.fvu < 1 && want.card.metrics.rows > 0, "measured on rows held out");
   assert.equal((await loadSae(whole)).weights.latents, 128);
+
+  const skipping = join(root, "skip");
+  assert.deepEqual(await child({ store: path, options: { ...options, hook: "layers.1", target: "layers.1.mlp", skip: true, tokens: 256, folder: skipping } }), ["begun", "done"]);
+  assert.deepEqual([saved(skipping).card.device, saved(skipping).card.step], ["webgpu", "webgpu"]);
+  const { weights } = await loadSae(skipping);
+  assert.ok(weights.wSkip?.some((value) => value !== 0), "W_skip is trained");
+  const same = await trainSae(store, { ...options, hook: "layers.1", target: "layers.1.mlp", skip: true, tokens: 256, device: deviceOf(tensorflow()) });
+  assert.ok(weights.wSkip!.every((value, i) => Math.abs(value - same.weights.wSkip![i]) < 0.01), "as on the processor");
   store.close();
 });
