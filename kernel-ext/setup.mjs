@@ -22,7 +22,7 @@
  * Proxies and mirrors are the package clients' own: npm and pip read their settings as always.
  */
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, readFileSync, readdirSync, rmSync, statSync, statfsSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, existsSync, readFileSync, readdirSync, rmSync, statSync, statfsSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import process from "node:process";
@@ -142,6 +142,8 @@ async function build() {
     await run(process.execPath, [path.join(root, "node_modules", "typescript", "bin", "tsc"), "--project", root], { cure: "mend the type errors above" });
     return "src, kernel, tests";
   });
+  // npx makes it so when it first links it, and not again for one that was built anew.
+  chmodSync(path.join(root, "build", "src", "adapters", "cli.js"), 0o755);
 }
 
 /** Renderers of our outputs for JupyterLab and Notebook: type-checked, then bundled by JupyterLab's own builder, which needs no network and no Python. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
@@ -229,6 +229,10 @@ test("of two libraries of one name the first that was loaded serves: a second co
   const code = `try { process.dlopen({ exports: {} }, ${JSON.stringify(path.join(first, "libcudart.so.13"))}, 0x1001); } catch {}
     process.stdout.write(String(require(${JSON.stringify(path.join(packageRoot, "build", "src", "adapters", "onnxcuda.js"))}).loadOnnxCuda(${JSON.stringify(capi)})))`;
   assert.match(spawnSync(process.execPath, ["-e", code], { encoding: "utf8" }).stdout, /libnvJitLink\.so\.13: expected/, "on to the next one");
+});
+
+test("the command that set-up built can be run by name", { skip: !existsSync(path.join(packageRoot, "build", ".saelab-build")) }, () => {
+  accessSync(path.join(packageRoot, "build", "src", "adapters", "cli.js"), constants.X_OK);
 });
 
 test("this installation: the provider is absent, or its libraries load", () => {
