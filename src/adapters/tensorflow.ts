@@ -3,6 +3,7 @@ import { fromBfloat16, toBfloat16 } from "../core/safetensors";
 import { DT, type Dtype } from "./dtype";
 import { prepareEnvironment } from "./environment";
 import { lostErrorOf, memoryErrorOf } from "./outofmemory";
+import { leftOutTensorflow } from "./package";
 import { portableBinding, type PortableDevice } from "./portable";
 
 export { DT, type Dtype } from "./dtype";
@@ -107,8 +108,9 @@ function load(): Engine {
   } catch (error) {
     if (!(error instanceof EngineError)) throw error;
     const made = process.platform === "linux" && process.arch === "x64";
+    if (made && leftOutTensorflow()) return portable("wasm", { why: "set-up was told to leave TensorFlow out (--no-tensorflow)", cure: "npx saelab setup --auto" });
     return portable("wasm", {
-      why: made ? error.message.replace(` ${REMEDY}`, "").replace(/\.+$/, "") : `TensorFlow's binding is made on Linux x64 only, this is ${process.platform} ${process.arch}`,
+      why: made ? error.message.replace(` ${REMEDY}`, "").replace(/[.\s]+$/, "") : `TensorFlow's binding is made on Linux x64 only, this is ${process.platform} ${process.arch}`,
       ...(made ? { cure: "npx saelab setup" } : {}),
     });
   }

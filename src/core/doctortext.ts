@@ -138,7 +138,8 @@ function planPart(plan: DoctorPlan): Part {
       ...time("training", training, "a rough estimate, scaled from the speed above"),
       ...time("harvest", harvest, `a rough estimate, scaled from the speed above to all ${millions(asked.parameters ?? 0)} parameters`),
     ],
-    ...(training === undefined ? { note: "No hours: nothing was measured on that device." } : {}),
+    ...(training === undefined ? { note: `No hours: no speed was measured on ${DEVICE_WORDS[asked.device]}.` }
+      : asked.parameters === undefined ? { note: "The harvest's hours too: add parameters=1.5B, or as many as the model has." } : {}),
   };
 }
 

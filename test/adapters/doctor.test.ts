@@ -292,7 +292,9 @@ test("a plan: free memory of the card that is meant; a device that is not there 
   assert.deepEqual([free!.asked.device, free!.asked.step, free!.free.card, free!.fits, ok], ["cuda", "stock", 23_901 * 2 ** 20, true, true]);
   const used = await examine(machine(MACHINES["GPU in use"]), { quick: true, plan });
   assert.deepEqual([used.plan!.short.includes("memory on the card"), used.ok], [true, false]);
-  assert.match(doctorText(used, false), /✗ card .* of 2\.2 GB free/);
+  assert.match(doctorText(used, false), /✗ card .* of 2\.2 GB free[^]*No hours: no speed was measured on CUDA\./);
+  const measured = doctorText(await examine(machine(), { plan }), false);
+  assert.match(measured, /✓ training +about [^]*The harvest's hours too: add parameters=1\.5B/);
   const asked: string[] = [];
   const { probe } = machine();
   await assert.rejects(examine(machine({ more: { probe: (name, options) => (asked.push(name), probe(name, options)) } }), { plan: { ...plan, device: "cuda" } }), (error: Error) =>

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { kernels, tensorflow } from "../../src/adapters/tensorflow";
@@ -31,8 +33,21 @@ test("without the binding WebAssembly computes, and says so, why and how to have
   assert.equal(said.length, 1, stderr);
   assert.ok(said[0].includes("WebAssembly computes instead of TensorFlow") && said[0].includes(instead.why) && !stderr.includes("Please run"), said[0]);
   if (process.platform === "linux" && process.arch === "x64") {
-    assert.match(instead.why, /expected its native binding, found: .*tfjs_binding\.node/);
-    assert.match(said[0], /npx saelab setup$/);
+    assert.match(instead.why, /expected its native binding, found: .*tfjs_binding\.node.* at path: x$/);
+    assert.match(said[0], /at path: x\. To have it: npx saelab setup$/);
+  }
+});
+
+test("where set-up was told to leave TensorFlow out, that is the reason, and its cure not the set-up that would leave it out again", { skip: process.platform !== "linux" || process.arch !== "x64" }, () => {
+  const venv = mkdtempSync(join(tmpdir(), "saelab-venv-"));
+  try {
+    mkdirSync(join(venv, "bin"));
+    writeFileSync(join(venv, "bin", "python"), "");
+    writeFileSync(join(venv, ".saelab-device"), "none\n");
+    const { stdout } = withModule(MISSING, { SAELAB_VENV: venv });
+    assert.deepEqual((JSON.parse(stdout) as { instead: object }).instead, { why: "set-up was told to leave TensorFlow out (--no-tensorflow)", cure: "npx saelab setup --auto" });
+  } finally {
+    rmSync(venv, { recursive: true });
   }
 });
 
