@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { freemem, totalmem } from "node:os";
 import { setFlagsFromString } from "node:v8";
@@ -16,9 +17,21 @@ import { judgeNvidia, readNvidia, type Nvidia } from "./nvidia";
  * @param found free: of the machine, page cache included; total; limit: of the container, 0 or beyond `total` for none;
  *   own: resident memory of this process
  */
-export function freeMemory(found = { free: freemem(), total: totalmem(), limit: containerLimit(), own: process.memoryUsage.rss() }): number {
+export function freeMemory(found = { free: unusedMemory(), total: totalmem(), limit: containerLimit(), own: process.memoryUsage.rss() }): number {
   const { free, total, limit, own } = found;
   return Math.max(0, Math.min(free, (limit > 0 ? Math.min(limit, total) : total) - own));
+}
+
+/**
+ * Memory that nobody needs, page cache included, bytes. Of macOS Node tells only the pages that nothing was ever in, a hundred megabytes
+ * mostly: `vm_stat` knows those too which give way.
+ * @see https://github.com/libuv/libuv/issues/3897
+ */
+export function unusedMemory(platform: string = process.platform, ask = (): string => spawnSync("vm_stat", { encoding: "utf8", timeout: 5000 }).stdout ?? ""): number {
+  if (platform !== "darwin") return freemem();
+  const text = ask(), page = Number(/page size of (\d+) bytes/.exec(text)?.[1]);
+  const pages = ["free", "inactive", "speculative"].map((kind) => Number(new RegExp(`^Pages ${kind}: +(\\d+)\\.`, "m").exec(text)?.[1]));
+  return page * pages.reduce((sum, count) => sum + count, 0) || freemem();
 }
 
 const containerLimit = (): number => (process as { constrainedMemory?: () => number | undefined }).constrainedMemory?.() ?? 0;
