@@ -61,11 +61,13 @@ const isSoftware = ({ isFallbackAdapter, architecture, description }: GPUAdapter
 
 const PREFERENCE: GPURequestAdapterOptions = { powerPreference: "high-performance" };
 
-/** What a child prints for findWebGpu, as JSON on its last line. */
+const ANSWER = "saelab: ";
+
+/** What a child prints for findWebGpu, as JSON on a line that begins so. */
 async function tell(): Promise<void> {
   const adapter = await dawn().create([]).requestAdapter(PREFERENCE);
   const found = adapter && { name: nameOf(adapter.info), software: isSoftware(adapter.info), limits: numbers(adapter.limits) };
-  process.stdout.write(`\n${JSON.stringify(found)}\n`);
+  process.stdout.write(`\n${ANSWER}${JSON.stringify(found)}\n`);
 }
 
 const TIMEOUT = 60_000; // ms: the first start of a driver compiles things
@@ -89,7 +91,7 @@ export function findWebGpu(): Promise<FoundGpu> {
     const absent = (why: string): void => resolve({ there: false, why, ...(cure ? { cure } : {}) });
     execFile(process.execPath, [__filename], { timeout: TIMEOUT, encoding: "utf8" }, (error, stdout, stderr) => {
       const said = stderr.split("\n").find((line) => /\S/.test(line) && !/^\s+at /.test(line))?.trim();
-      const last = stdout.trimEnd().split("\n").at(-1);
+      const last = stdout.split("\n").find((line) => line.startsWith(ANSWER))?.slice(ANSWER.length); // drivers may write there too
       if (error || !last) return absent(`WebGPU's driver did not answer (${said ?? error?.message.split("\n")[0] ?? "it said nothing"})`);
       const answer = JSON.parse(last) as { name: string; software: boolean; limits: Limits } | null;
       if (!answer) return absent(`WebGPU finds no card${said ? ` (${said.replace(/^Warning: /, "")})` : ""}`);
