@@ -78,7 +78,7 @@ function providerOf({ device, name }: Chosen): Provider {
     return same.length === 1 && same[0].free ? { ...provider, memory: same[0].free } : provider;
   }
   const able = judgeNvidia(nvidia).onnx.cards;
-  const { visible, card } = chooseCard({ there: true, cards: cards.filter(({ index }) => able.includes(index)) }, process.env);
+  const { visible, card } = chooseCard({ there: true, cards: cards.filter(({ index }) => able.includes(index)) }, process.env, cards.length);
   if (visible) process.env.CUDA_VISIBLE_DEVICES = visible;
   return { ...provider, name: card?.name ?? name, ...(card?.free ? { memory: card.free } : {}) };
 }
