@@ -82,5 +82,5 @@ test("what cannot be published is refused in words", () => {
   const { status, stderr } = saelab("publish", "nowhere.ipynb");
   assert.equal(status, 1);
   assert.match(stderr, /nowhere\.ipynb: expected a notebook/);
-  assert.match(saelab("frobnicate").stderr, /expected a verb \(setup, install, uninstall, publish, harvest, merge, train, encode, evaluate, trace, hooks, demo\), found frobnicate/);
+  assert.match(saelab("frobnicate").stderr, /expected a verb \(setup, install, uninstall, doctor, publish, harvest, merge, train, encode, evaluate, trace, hooks, demo\), found frobnicate/);
 });

@@ -20,6 +20,7 @@ import { deferred, type Fault } from "./deferred";
 
 const scratch = mkdtempSync(join(tmpdir(), "saelab-device-"));
 process.env.XDG_CACHE_HOME = join(scratch, "cache");
+delete process.env.SAELAB_DEVICE; // which says that no card is to be taken
 after(() => rmSync(scratch, { recursive: true, force: true }));
 
 const d = 16;
@@ -139,4 +140,13 @@ test("a card without room for a batch at once encodes half of it, and so on; wit
   assert.deepEqual(sae.card.warnings, ["memory does not do for a batch of 64 rows at once: 16 are encoded at a time"]);
   card(t, [], 1);
   await refuses(trainSae(store, options), MemoryError, /^card: expected room, found none/);
+});
+
+test("SAELAB_DEVICE=cpu: no card where nobody says a device; said, it is taken", async (t) => {
+  machine(t, { webgpu: radeon });
+  card(t);
+  process.env.SAELAB_DEVICE = "cpu";
+  t.after(() => delete process.env.SAELAB_DEVICE);
+  assert.equal((await trainSae(store, options)).card.device, own);
+  assert.equal((await trainSae(store, { ...options, device: "auto" })).card.device, "webgpu");
 });
