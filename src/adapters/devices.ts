@@ -52,9 +52,10 @@ export function cardFacts({ env, files, run }: Hardware): Pick<DeviceFacts, "nvi
   const usable = nvidia.there ? nvidia.cards.filter(({ index }) => judged.tensorflow.cards.includes(index)) : [];
   const { card } = chooseCard({ there: true, cards: usable.map((one) => ({ uuid: "", memory: 0, free: 0, ...one, processes: [] })) }, env);
   const visible = env.CUDA_VISIBLE_DEVICES;
-  // CUDA takes the numbers up to the first that is none
-  const hidden: DeviceFacts["hidden"] = visible !== undefined && (visible.trim() === "" || /^-/.test(visible.trim()))
-    ? { setting: `CUDA_VISIBLE_DEVICES=${visible}`, from: "all" } : env.SAELAB_ENGINE === "cpu" ? { setting: "SAELAB_ENGINE=cpu", from: "tensorflow" } : undefined;
+  // CUDA takes the numbers up to the first that is none. SAELAB_ENGINE=cpu makes that -1 when TensorFlow is loaded, which hides cards from all.
+  const none = visible !== undefined && (visible.trim() === "" || /^-/.test(visible.trim()));
+  const hidden: DeviceFacts["hidden"] = env.SAELAB_ENGINE === "cpu" && (visible === undefined || none)
+    ? { setting: "SAELAB_ENGINE=cpu", from: none ? "all" : "tensorflow" } : none ? { setting: `CUDA_VISIBLE_DEVICES=${visible}`, from: "all" } : undefined;
   return { nvidia, judged, ...(hidden ? { hidden } : {}), ...(card ? { meant: card.index } : {}) };
 }
 
