@@ -81,13 +81,16 @@ export function freeOn(device: Device, gpu?: { name: string; software: boolean }
 function ofNvidia({ nvidia, env, pid }: CardSource, name?: string): Omit<FreeMemory, "host"> {
   const found = nvidia();
   if (!found.there) return { card: Infinity, told: `its free memory is not known: ${found.why}` };
-  const able = name === undefined ? judgeNvidia(found).tensorflow.cards : found.cards.filter((card) => card.name === name).map(({ index }) => index);
+  const able = name === undefined ? judgeNvidia(found).tensorflow.cards : found.cards.filter((card) => dashed(card.name) === dashed(name)).map(({ index }) => index);
   const cards = able.length ? found.cards.filter(({ index }) => able.includes(index)) : found.cards;
   const { card } = chooseCard({ there: true, cards }, name === undefined ? env : {});
   if (card?.free === undefined) return { card: Infinity, told: "the driver does not say how much memory is free" };
   const own = card.processes.find((process) => process.pid === pid)?.memory ?? 0; // TensorFlow keeps what it once had
   return { card: card.free + own, told: describe(card, pid) };
 }
+
+/** A card's name as WebGPU gives it, whose driver may follow in brackets: "nvidia-geforce-rtx-4090 (NVIDIA: 580.65.06)". */
+const dashed = (name: string): string => name.replace(/ \(.*$/, "").toLowerCase().replace(/[^a-z0-9]+/g, "-");
 
 function describe(card: Card, pid: number): string {
   const others = othersOn(card, pid);

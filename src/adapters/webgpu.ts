@@ -51,9 +51,16 @@ function dawn(): Dawn {
 
 const numbers = (limits: GPUSupportedLimits): Limits => Object.fromEntries(LIMITS.map((name) => [name, limits[name]])) as Limits;
 
-/** The driver's own name of it, as far as it gives one. */
-const nameOf = ({ vendor, architecture, device, description }: GPUAdapterInfo): string =>
-  description || [vendor, architecture, device].filter(Boolean).join(" ") || "unnamed";
+type Told = Pick<GPUAdapterInfo, "vendor" | "architecture" | "device" | "description">;
+
+/**
+ * The card and its driver, on both of which rounding depends: "nvidia-geforce-rtx-4090 (NVIDIA: 580.65.06)". Dawn has the card's name in
+ * `device`, in small letters with dashes, and the driver's in `description`.
+ */
+export function nameOf({ vendor, architecture, device, description }: Told): string {
+  const card = device || [vendor, architecture].filter(Boolean).join(" ") || "unnamed";
+  return description ? `${card} (${description})` : card;
+}
 
 /** Dawn calls the adapter a fallback where the driver says that it is a CPU: SwiftShader, lavapipe. */
 const isSoftware = ({ isFallbackAdapter, architecture, description }: GPUAdapterInfo): boolean =>
@@ -100,16 +107,16 @@ export function findWebGpu(): Promise<FoundGpu> {
   }));
 }
 
-let open: Promise<Gpu> | undefined;
+let open: Promise<Gpu | undefined> = Promise.resolve(undefined);
 
 /**
  * The one device of this process, with the card's own limits; a new one after a loss.
  * @throws EngineError when there is no card, naming the cure
  */
-export async function openWebGpu(): Promise<Gpu> {
-  const before = await open?.catch(() => undefined);
-  if (!before || before.lost()) open = opened();
-  return open!;
+export function openWebGpu(): Promise<Gpu> {
+  const one = open.catch(() => undefined).then((before) => (before && !before.lost() ? before : opened())); // one behind the other
+  open = one;
+  return one;
 }
 
 /** Devices keep it: Dawn ends with its last reference, and Node does not wait for it. */

@@ -100,6 +100,9 @@ test("a card that the environment hides says so", async () => {
   const report = await examine(machine({ files, commands, probes, more: { env: { CUDA_VISIBLE_DEVICES: "-1" } } }), { quick: true });
   assert.deepEqual(lineOf(report, "NVIDIA GPU").cure, "unset CUDA_VISIBLE_DEVICES");
   assert.equal(passed(report, "training")[0], "cuda: CUDA_VISIBLE_DEVICES=-1 hides the card → unset CUDA_VISIBLE_DEVICES");
+  const loaded = { SAELAB_ENGINE: "cpu", CUDA_VISIBLE_DEVICES: "-1" }; // which is what SAELAB_ENGINE=cpu makes of it
+  const engine = await examine(machine({ files, commands, probes, more: { env: loaded } }), { quick: true });
+  assert.equal(passed(engine, "training")[0], "cuda: SAELAB_ENGINE=cpu hides the card → unset SAELAB_ENGINE");
 });
 
 test("a command that cures names paths with spaces as one word: rm -r takes away nothing else", async () => {

@@ -49,6 +49,7 @@ test("free memory of a card: what its driver says, who else is on it", () => {
 test("free memory for WebGPU: of NVIDIA's and AMD's cards; others share the machine's, or do not say", () => {
   const found = machine(nvidia({ ...rtx(0, 9 * GB), name: "NVIDIA A2" }, rtx(1, 3 * GB)));
   assert.equal(freeOn("webgpu", { name: "NVIDIA GeForce RTX 4090", software: false }, found, 5).card, 3 * GB);
+  assert.equal(freeOn("webgpu", { name: "nvidia-geforce-rtx-4090 (NVIDIA: 580.65.06)", software: false }, found, 5).card, 3 * GB); // as Dawn tells it
   const radeon = { name: "AMD Radeon RX 7900 XTX (RADV NAVI31)", software: false };
   assert.deepEqual(freeOn("webgpu", radeon, machine(none, amd(24 * GB, 4 * GB)), 5), { host: 5, card: 20 * GB, told: "a card with 24.0 GB" });
   assert.equal(freeOn("webgpu", radeon, machine(none, amd(0.5 * GB, 0)), 5).shared, true); // part of a processor
