@@ -46,7 +46,7 @@ function findPython() {
     tried.push(`${name}: ${found ?? "absent, or without venv"}`);
   }
   return stop(`Python 3.10 to 3.13 with venv: expected, found ${tried.join("; ")}.`,
-    "sudo apt-get install python3 python3-venv, or set PYTHON=/path/to/python3.12");
+    `${process.platform === "darwin" ? "brew install python@3.12" : "sudo apt-get install python3 python3-venv"}, or set PYTHON=/path/to/python3.12`);
 }
 
 /** Looks at the machine; changes nothing. */

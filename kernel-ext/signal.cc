@@ -30,6 +30,16 @@ static void on_signal(int number, siginfo_t *info, void *context) {
   errno = saved;
 }
 
+// As pipe2 would, which macOS has not.
+static bool make_pipe() {
+  if (pipe(ends) != 0) return false;
+  for (int end : ends) {
+    fcntl(end, F_SETFL, O_NONBLOCK);
+    fcntl(end, F_SETFD, FD_CLOEXEC);
+  }
+  return true;
+}
+
 // install(Int32Array, whether such a script runs) → the pipe's end to read from. Again after something else has taken the signal;
 // otherwise it changes nothing.
 static napi_value install(napi_env env, napi_callback_info info) {
@@ -47,7 +57,7 @@ static napi_value install(napi_env env, napi_callback_info info) {
     return nullptr;
   }
   if (ends[0] < 0) {
-    if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0) {
+    if (!make_pipe()) {
       napi_throw_error(env, nullptr, "install: no pipe could be made");
       return nullptr;
     }

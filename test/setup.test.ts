@@ -183,6 +183,25 @@ test("the two builds of TensorFlow, and ONNX Runtime and its provider, are of on
   for (const file of ["requirements-cuda.txt", "requirements-onnx-cuda.txt"]) for (const each of packages(file)) assert.match(each, /^[\w-]+==[\d.]+$/, "pinned");
 });
 
+test("as on a Mac: set-up does without TensorFlow, and cures with what a Mac has", () => {
+  const mac = path.join(folder("mac"), "mac.cjs");
+  writeFileSync(mac, 'Object.defineProperty(process, "platform", { value: "darwin" }); Object.defineProperty(process, "arch", { value: "arm64" });');
+  const env = { NODE_OPTIONS: `--require ${JSON.stringify(mac)}` };
+  const got = printed([], env);
+  assert.deepEqual([got.tensorflow, stepOf(got, "binding"), stepOf(got, "ops")], ["none", undefined, undefined]);
+  assert.match(line(got, "engine")?.text ?? "", /^no TensorFlow for darwin arm64: the kernel, models, and training/);
+  assert.match(line(plan(undefined, { platform: "darwin", arch: "x64" } as object), "engine")?.text ?? "", /Models do not run/);
+  const { status, stderr } = spawnSync(process.execPath, [path.join(packageRoot, "kernel-ext", "setup.mjs"), "--plan"], { encoding: "utf8", env: { ...env, PATH: mac } });
+  assert.equal(status, 1);
+  assert.match(stderr, /cure: brew install python@3\.12/);
+});
+
+test("the handler of SIGINT asks for nothing that only Linux has: a Mac compiles it too", { skip: process.platform !== "linux" }, () => {
+  const { include_dir: headers } = require("node-api-headers") as { include_dir: string };
+  const { status, stderr } = spawnSync("g++", ["-std=c++17", "-fsyntax-only", "-U_GNU_SOURCE", "-D_POSIX_C_SOURCE=200809L", `-I${headers}`, path.join(packageRoot, "kernel-ext", "signal.cc")], { encoding: "utf8" });
+  assert.equal(status, 0, stderr);
+});
+
 // CUDA's libraries for ONNX Runtime. The real ones are some GB; what matters here is what is said of them.
 
 test("the provider's libraries: none installed, one missing, one broken", () => {

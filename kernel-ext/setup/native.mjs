@@ -92,7 +92,7 @@ export async function signal({ plan }) {
     const names = process.platform === "darwin" ? ["-undefined", "dynamic_lookup"] : []; // Node-API's are found when it is loaded
     try {
       await run("g++", ["-O2", "-std=c++17", "-shared", "-fPIC", "-DNAPI_VERSION=8", ...names, `-I${headers}`, source, "-o", half],
-        { cure: "sudo apt-get install g++ make (a g++ of 2018 or later)" });
+        { cure: process.platform === "darwin" ? "xcode-select --install" : "sudo apt-get install g++ make (a g++ of 2018 or later)" });
     } catch (error) {
       if (plan.tensorflow !== "none") throw error;
       return { failed: `not built, SIGINT waits for a pause (the interrupt button does not): ${error.message.split("\n")[0]}` };

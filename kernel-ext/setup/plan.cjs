@@ -58,7 +58,9 @@ function choosePlan({ options, platform, arch, python, found, judged, before = {
   const system = `${platform} ${arch}`;
   if (platform !== "linux" || arch !== "x64") {
     if (asked === "cuda") throw new Error(`${askedHow(options)}: expected Linux on x86-64, found ${system}.`);
-    say("engine", `no TensorFlow for ${system}: the kernel, models, and training on WebGPU work; encoding and scores run in WebAssembly`);
+    const models = system === "darwin x64" ? "" : " models,"; // of ONNX Runtime there is nothing for a Mac with Intel's processor
+    say("engine", `no TensorFlow for ${system}: the kernel,${models} and training on WebGPU work; encoding and scores run in WebAssembly` +
+      `${models ? "" : ". Models do not run: ONNX Runtime has nothing for it"}`);
     return { tensorflow: "none", onnx: "cpu", lines, disk: DISK.none };
   }
   if (found.there) {

@@ -62,7 +62,7 @@ export async function pip(machine) {
   const inputs = [readFileSync(REQUIREMENTS), ...engine(machine.plan.tensorflow), ...["pyproject.toml", "saelab_papermill.py"].map((file) => readFileSync(path.join(PAPERMILL, file))), venv];
   await step("python", path.join(venv, ".saelab-python"), inputs, () => existsSync(python), async () => {
     const [[python3, ...words], ...commands] = pythonCommands(machine);
-    await run(python3, words, { cure: `sudo apt-get install python3-venv, or remove ${venv} and try again` });
+    await run(python3, words, { cure: `${process.platform === "darwin" ? "" : "sudo apt-get install python3-venv, or "}remove ${venv} and try again` });
     return `${path.relative(process.cwd(), venv) || venv}, of which network ${(await runPip(commands)).toFixed(1)} s`;
   });
 }

@@ -4,6 +4,7 @@ import path from "node:path";
 import { foundDevices, type Device, type DeviceFacts, type EngineFacts, type Found, type Missing, type OnnxFacts, type Purpose } from "../core/device";
 import { chooseCard } from "../core/cards";
 import { OptionError } from "../core/errors";
+import { shellWord } from "../core/shell";
 import { judgeNvidia, readNvidia, type NvidiaMachine } from "./nvidia";
 import { findVenv, packageRoot, pythonOf } from "./package";
 import { tensorflow } from "./tensorflow";
@@ -38,24 +39,31 @@ export interface Hardware {
   files: Files;
   processor: string;
   threads: number;
+  /** Of this process, which is no stranger on a card. */
+  pid?: number;
   /** Of nvidia-smi; this machine's own where it is left out. */
   run?: NvidiaMachine["run"];
 }
 
 export const hardware = (): Hardware => ({
-  platform: process.platform, arch: process.arch, env: process.env, files: disk, processor: cpus()[0]?.model.trim() || "CPU", threads: availableParallelism(),
+  platform: process.platform, arch: process.arch, pid: process.pid, env: process.env, files: disk, processor: cpus()[0]?.model.trim() || "CPU", threads: availableParallelism(),
 });
 
 /** NVIDIA's cards, what can use them, and whether the environment hides them. */
-export function cardFacts({ env, files, run }: Hardware): Pick<DeviceFacts, "nvidia" | "judged" | "hidden" | "meant"> {
+export function cardFacts({ platform, arch, env, files, run, pid }: Hardware): Pick<DeviceFacts, "nvidia" | "judged" | "hidden" | "meant"> {
   const nvidia = readNvidia({ env, files, ...(run ? { run } : {}) });
-  const judged = judgeNvidia(nvidia);
+  if (nvidia.there) for (const card of nvidia.cards) card.processes = card.processes.filter((process) => process.pid !== pid);
+  const made = platform === "linux" && arch === "x64" || !nvidia.there;
+  const unmade = { ok: false, cards: [], why: `TensorFlow and ONNX Runtime for CUDA are made for Linux on x86-64, this is ${platform} ${arch}` };
+  const judged: DeviceFacts["judged"] = made ? judgeNvidia(nvidia) : { tensorflow: unmade, onnx: unmade };
   const usable = nvidia.there ? nvidia.cards.filter(({ index }) => judged.tensorflow.cards.includes(index)) : [];
   const { card } = chooseCard({ there: true, cards: usable.map((one) => ({ uuid: "", memory: 0, free: 0, ...one, processes: [] })) }, env);
   const visible = env.CUDA_VISIBLE_DEVICES;
   // CUDA takes the numbers up to the first that is none
-  const hidden: DeviceFacts["hidden"] = visible !== undefined && (visible.trim() === "" || /^-/.test(visible.trim()))
-    ? { setting: `CUDA_VISIBLE_DEVICES=${visible}`, from: "all" } : env.SAELAB_ENGINE === "cpu" ? { setting: "SAELAB_ENGINE=cpu", from: "tensorflow" } : undefined;
+  const none = visible !== undefined && (visible.trim() === "" || /^-/.test(visible.trim()));
+  // what sets that variable itself once TensorFlow is loaded
+  const setting = env.SAELAB_ENGINE === "cpu" ? "SAELAB_ENGINE=cpu" : env.SAELAB_DEVICE === "cpu" && (none || visible === undefined) ? "SAELAB_DEVICE=cpu" : undefined;
+  const hidden: DeviceFacts["hidden"] = none ? { setting: setting ?? `CUDA_VISIBLE_DEVICES=${visible}`, from: "all" } : setting ? { setting, from: "tensorflow" } : undefined;
   return { nvidia, judged, ...(hidden ? { hidden } : {}), ...(card ? { meant: card.index } : {}) };
 }
 
@@ -102,7 +110,7 @@ export function wheelFacts(venv: string | undefined, { list, read }: Files, root
     const solver = "libcusolver.so.11", folders = ["cusolver", "cublas"].map((folder) => list(path.join(site, "nvidia", folder, "lib")));
     if (!folders[0].includes(solver)) missing.push(solver);
     else if (!missing.length && !folders[1].includes(solver)) return { version, cuda, missing: [`${solver} (its link beside cuBLAS)`], cure: "npx saelab setup" };
-    return { version, cuda, ...(missing.length ? { missing, cure: `${pythonOf(venv)} -m pip install --no-deps -r ${path.join(root, "kernel-ext", "requirements-cuda.txt")} && npx saelab setup` } : {}) };
+    return { version, cuda, ...(missing.length ? { missing, cure: `${shellWord(pythonOf(venv))} -m pip install --no-deps -r ${shellWord(path.join(root, "kernel-ext", "requirements-cuda.txt"))} && npx saelab setup` } : {}) };
   }
   return undefined;
 }
@@ -113,7 +121,7 @@ export function onnxFacts({ platform, arch, files }: Hardware, root = packageRoo
   const manifest = folder && files.read(path.join(folder, "package.json"));
   if (!manifest) return { there: false, why: "the npm package onnxruntime-node is not installed" };
   const binaries = path.join(folder, "bin", "napi-v6", platform, arch);
-  if (!files.exists(path.join(binaries, "onnxruntime_binding.node"))) return { there: false, why: `onnxruntime-node has nothing for ${platform} ${arch}` };
+  if (!files.exists(path.join(binaries, "onnxruntime_binding.node"))) return { there: false, why: `onnxruntime-node has nothing for ${platform} ${arch}`, cure: "take a machine that it is made for: Linux, Windows, a Mac with Apple's processor" };
   return {
     there: true, version: (JSON.parse(manifest) as { version: string }).version,
     webgpu: platform === "linux" && arch === "arm64" ? { there: false, why: "ONNX Runtime has no WebGPU on Linux arm64" } : { there: true },

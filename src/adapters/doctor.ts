@@ -1,3 +1,4 @@
+import { homedir } from "node:os";
 import { foundDevices, type Device, type Missing } from "../core/device";
 import { diagnose, type DoctorReport, type Facts, type JobReport } from "../core/doctor";
 import { doctorHtml } from "../core/doctorhtml";
@@ -6,6 +7,7 @@ import type { Speeds } from "../core/doctorspeeds";
 import { doctorText } from "../core/doctortext";
 import { OptionError } from "../core/errors";
 import type { Free } from "../core/memoryplan";
+import { withoutHome } from "../core/shell";
 import { momentsFor } from "./choice";
 import { gatherFacts } from "./doctorfacts";
 import { thisMachine, type Machine } from "./doctormachine";
@@ -34,11 +36,23 @@ export async function doctor(options: DoctorOptions = {}): Promise<Doctor> {
   return shownReport(await examine(thisMachine(), options));
 }
 
-const shownReport = (report: DoctorReport): Doctor => showing({ json: report, ok: report.ok }, () => ({
-  "application/vnd.saelab.doctor.v1+json": { version: 1, report },
-  "text/html": doctorHtml(report),
-  "text/plain": doctorText(report, colored()),
-}));
+/** What is shown goes into notebooks and pages that others read: the home folder, with the user's name, is ~ there. */
+function shownReport(report: DoctorReport): Doctor {
+  const shown = textsOf(report, (text) => withoutHome(text, homedir()));
+  return showing({ json: report, ok: report.ok }, () => ({
+    "application/vnd.saelab.doctor.v1+json": { version: 1, report: shown },
+    "text/html": doctorHtml(shown),
+    "text/plain": doctorText(shown, colored()),
+  }));
+}
+
+/** The same value with all of its texts changed. */
+function textsOf<T>(value: T, change: (text: string) => string): T {
+  if (typeof value === "string") return change(value) as T;
+  if (Array.isArray(value)) return value.map((one) => textsOf(one as unknown, change)) as T;
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, textsOf(one as unknown, change)])) as T;
+}
 
 /** The same for any machine: tests describe others. */
 export async function examine(machine: Machine, { quick = false, plan, progress = () => undefined }: DoctorOptions = {}): Promise<DoctorReport> {

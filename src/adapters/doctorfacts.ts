@@ -1,6 +1,7 @@
 import path from "node:path";
 import type { Missing } from "../core/device";
 import type { Facts, KernelFacts } from "../core/doctor";
+import { shellWord } from "../core/shell";
 import { cardFacts, onnxFacts, webgpuFacts, wheelFacts } from "./devices";
 import type { Machine } from "./doctormachine";
 import type { Probes } from "./doctorprobe";
@@ -17,7 +18,7 @@ export async function gatherFacts(machine: Machine): Promise<Facts> {
   const own = {
     version, platform, arch, processor, threads, node, memory: machine.memory(), ...diskFacts(machine),
     wsl: /microsoft/i.test(files.read("/proc/version") ?? ""),
-    python, tools: missingTools(machine), webgpuKinds: WEBGPU_KINDS,
+    python, tools: missingTools(machine), webgpuKinds: WEBGPU_KINDS, ...(machine.env.SAELAB_DEVICE === "cpu" ? { asked: "cpu" as const } : {}),
     kernels: looked.flatMap((folder) => kernelsIn(folder, machine)), extension: extensionIn(looked, machine),
     ...cardFacts(machine), wheel: wheelFacts(venv, files, machine.root), stale: staleFacts(machine),
   };
@@ -78,13 +79,13 @@ print(json.dumps({"version": sys.version.split()[0], "path": path, "packages": {
 
 /** Set-up's virtual environment; without one, a python3 that has Jupyter. */
 function findPython(machine: Machine): Facts["python"] {
-  const { venv, run } = machine;
+  const { venv, run, env } = machine;
   const inVenv = venv && pythonOf(venv);
   for (const command of inVenv ? [inVenv] : ["python3"]) {
     const { status, stdout, stderr } = run(command, ["-c", QUESTION]);
     const answer = status === 0 ? (JSON.parse(stdout.trim().split("\n").at(-1)!) as { version: string; path: string[]; packages: Record<string, string | null> }) : undefined;
     if (inVenv && !answer) {
-      return { there: false, why: `${inVenv} does not start${stderr.trim() ? `: ${stderr.trim().split("\n").at(-1)}` : ""}`, cure: `rm -r ${venv} && npx saelab setup` };
+      return { there: false, why: `${inVenv} does not start${stderr.trim() ? `: ${stderr.trim().split("\n").at(-1)}` : ""}`, cure: env.SAELAB_VENV ? "unset SAELAB_VENV" : `rm -r ${shellWord(venv)} && npx saelab setup` };
     }
     if (!answer) continue;
     const packages = Object.fromEntries(Object.entries(answer.packages).filter((entry): entry is [string, string] => entry[1] !== null));

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { freemem, totalmem } from "node:os";
 import { setFlagsFromString } from "node:v8";
@@ -16,9 +17,21 @@ import { judgeNvidia, readNvidia, type Nvidia } from "./nvidia";
  * @param found free: of the machine, page cache included; total; limit: of the container, 0 or beyond `total` for none;
  *   own: resident memory of this process
  */
-export function freeMemory(found = { free: freemem(), total: totalmem(), limit: containerLimit(), own: process.memoryUsage.rss() }): number {
+export function freeMemory(found = { free: unusedMemory(), total: totalmem(), limit: containerLimit(), own: process.memoryUsage.rss() }): number {
   const { free, total, limit, own } = found;
   return Math.max(0, Math.min(free, (limit > 0 ? Math.min(limit, total) : total) - own));
+}
+
+/**
+ * Memory that nobody needs, page cache included, bytes. Of macOS Node tells only the pages that nothing was ever in, a hundred megabytes
+ * mostly: `vm_stat` knows those too which give way.
+ * @see https://github.com/libuv/libuv/issues/3897
+ */
+export function unusedMemory(platform: string = process.platform, ask = (): string => spawnSync("vm_stat", { encoding: "utf8", timeout: 5000 }).stdout ?? ""): number {
+  if (platform !== "darwin") return freemem();
+  const text = ask(), page = Number(/page size of (\d+) bytes/.exec(text)?.[1]);
+  const pages = ["free", "inactive", "speculative"].map((kind) => Number(new RegExp(`^Pages ${kind}: +(\\d+)\\.`, "m").exec(text)?.[1]));
+  return page * pages.reduce((sum, count) => sum + count, 0) || freemem();
 }
 
 const containerLimit = (): number => (process as { constrainedMemory?: () => number | undefined }).constrainedMemory?.() ?? 0;
@@ -68,13 +81,16 @@ export function freeOn(device: Device, gpu?: { name: string; software: boolean }
 function ofNvidia({ nvidia, env, pid }: CardSource, name?: string): Omit<FreeMemory, "host"> {
   const found = nvidia();
   if (!found.there) return { card: Infinity, told: `its free memory is not known: ${found.why}` };
-  const able = name === undefined ? judgeNvidia(found).tensorflow.cards : found.cards.filter((card) => card.name === name).map(({ index }) => index);
+  const able = name === undefined ? judgeNvidia(found).tensorflow.cards : found.cards.filter((card) => dashed(card.name) === dashed(name)).map(({ index }) => index);
   const cards = able.length ? found.cards.filter(({ index }) => able.includes(index)) : found.cards;
   const { card } = chooseCard({ there: true, cards }, name === undefined ? env : {});
   if (card?.free === undefined) return { card: Infinity, told: "the driver does not say how much memory is free" };
   const own = card.processes.find((process) => process.pid === pid)?.memory ?? 0; // TensorFlow keeps what it once had
   return { card: card.free + own, told: describe(card, pid) };
 }
+
+/** A card's name as WebGPU gives it, whose driver may follow in brackets: "nvidia-geforce-rtx-4090 (NVIDIA: 580.65.06)". */
+const dashed = (name: string): string => name.replace(/ \(.*$/, "").toLowerCase().replace(/[^a-z0-9]+/g, "-");
 
 function describe(card: Card, pid: number): string {
   const others = othersOn(card, pid);

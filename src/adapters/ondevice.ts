@@ -78,7 +78,7 @@ function providerOf({ device, name }: Chosen): Provider {
     return same.length === 1 && same[0].free ? { ...provider, memory: same[0].free } : provider;
   }
   const able = judgeNvidia(nvidia).onnx.cards;
-  const { visible, card } = chooseCard({ there: true, cards: cards.filter(({ index }) => able.includes(index)) }, process.env);
+  const { visible, card } = chooseCard({ there: true, cards: cards.filter(({ index }) => able.includes(index)) }, process.env, cards.length);
   if (visible) process.env.CUDA_VISIBLE_DEVICES = visible;
   return { ...provider, name: card?.name ?? name, ...(card?.free ? { memory: card.free } : {}) };
 }
@@ -98,7 +98,9 @@ export function deviceNamed(word: string | undefined): "auto" | ModelDevice["dev
   throw new OptionError(`--device: expected auto, cuda, webgpu or cpu, found ${word}.`);
 }
 
-/** Of a card, in a line before the work: what computes, and how that compares with the CPU. */
+/** In lines before the work: of a card, how it compares with the CPU; and what would make a better device of what there is, which is not to be missed in silence. */
 export function tellDevice({ device }: Model, tell = (line: string): void => void process.stderr.write(`${line}\n`)): void {
-  if (device && device.device !== "cpu") tell(`Computed on ${device.name} (${device.device}). ${device.checked ?? ""}`.trim());
+  if (!device) return;
+  if (device.device !== "cpu") tell(`Computed on ${device.name} (${device.device}). ${device.checked ?? ""}`.trim());
+  for (const { device: better, why, cure } of device.instead) if (cure) tell(`Computed on "${device.device}" and not on "${better}": ${why}. To cure it: ${cure}`);
 }

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { freemem, totalmem } from "node:os";
+import { totalmem } from "node:os";
 import { dirname, relative, sep } from "node:path";
 import type { InferenceSession } from "onnxruntime-node";
 import { product, type CachePair } from "../core/build";
@@ -9,6 +9,7 @@ import { ELEMENT, writeOnnx, type Initializer, type OnnxModel, type Value } from
 import { segments, type Edit } from "../core/splice";
 import { startEngine } from "./engine";
 import { interrupted } from "./interrupt";
+import { unusedMemory } from "./memory";
 import type { Reply, Request } from "./model-worker";
 import { CPU, faultOf, leftToCpu, providerOptions, type Provider } from "./providers";
 
@@ -70,12 +71,12 @@ const packedBytes = (model: OnnxModel): number =>
 
 /** Memory that can still be had, bytes: what the system calls available, or what a container leaves. */
 export function availableMemory(): number {
-  let free = freemem();
+  let free = unusedMemory();
   try {
     const kilobytes = /^MemAvailable:\s+(\d+) kB/m.exec(readFileSync("/proc/meminfo", "utf8"))?.[1];
     if (kilobytes) free = Number(kilobytes) * 1024;
   } catch {
-    // not Linux: what is free is all that is known
+    // not Linux
   }
   const limit = process.constrainedMemory();
   return limit && limit < totalmem() ? Math.min(free, Math.max(0, limit - process.memoryUsage().rss)) : free;

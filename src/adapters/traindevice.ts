@@ -104,7 +104,12 @@ export async function roadOf(
   };
   const device = before ?? chosen.device;
   if (device !== "webgpu") return before === undefined || before === own ? { device: own } : fail(`"${own}".`);
-  const why = before === undefined && asked === "auto" ? unsuited(plan, options) : undefined;
+  const why = asked === "webgpu" ? undefined : unsuited(plan, options);
+  if (why && before) {
+    throw new OptionError(
+      `trainSae: ${why[0]}: expected ${why[1]} (${held!.machine}, on which the run began), found ${JSON.stringify(why[2])}. ` +
+      `Leave it out, or go on elsewhere: { device: "${own}", resume: true }.`);
+  }
   if (why) return { device: own, remark: `trained on "${own}" and not on ${chosen.name} (WebGPU): ${why[0]}: expected ${why[1]}, found ${JSON.stringify(why[2])}` };
   try {
     return { device, gpu: await openWebGpu() };

@@ -106,7 +106,7 @@ function requireHeld(held: Computed, here: string, id: string | undefined): void
   const fail = (name: string, expected: string, found: string): never => {
     throw new OptionError(
       `trainSae: ${name}: expected ${expected}, with which the run began, found ${found}. ` +
-      'It would go on to other bits. { step: "auto", resume: true } (or "fused", "stock") goes on all the same.');
+      `It would go on to other bits. { step: "auto", resume: true }${held.step === "webgpu" ? "" : ' (or "fused", "stock")'} goes on all the same.`);
   };
   if (held.machine !== here) fail("machine", held.machine, here);
   if (held.step === "fused" && held.fusedOps !== id) fail("fused ops", `build ${held.fusedOps}`, id === undefined ? "none" : `build ${id}`);

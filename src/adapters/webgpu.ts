@@ -51,9 +51,16 @@ function dawn(): Dawn {
 
 const numbers = (limits: GPUSupportedLimits): Limits => Object.fromEntries(LIMITS.map((name) => [name, limits[name]])) as Limits;
 
-/** The driver's own name of it, as far as it gives one. */
-const nameOf = ({ vendor, architecture, device, description }: GPUAdapterInfo): string =>
-  description || [vendor, architecture, device].filter(Boolean).join(" ") || "unnamed";
+type Told = Pick<GPUAdapterInfo, "vendor" | "architecture" | "device" | "description">;
+
+/**
+ * The card and its driver, on both of which rounding depends: "nvidia-geforce-rtx-4090 (NVIDIA: 580.65.06)". Dawn has the card's name in
+ * `device`, in small letters with dashes, and the driver's in `description`.
+ */
+export function nameOf({ vendor, architecture, device, description }: Told): string {
+  const card = device || [vendor, architecture].filter(Boolean).join(" ") || "unnamed";
+  return description ? `${card} (${description})` : card;
+}
 
 /** Dawn calls the adapter a fallback where the driver says that it is a CPU: SwiftShader, lavapipe. */
 const isSoftware = ({ isFallbackAdapter, architecture, description }: GPUAdapterInfo): boolean =>
@@ -61,11 +68,13 @@ const isSoftware = ({ isFallbackAdapter, architecture, description }: GPUAdapter
 
 const PREFERENCE: GPURequestAdapterOptions = { powerPreference: "high-performance" };
 
-/** What a child prints for findWebGpu, as JSON on its last line. */
+const ANSWER = "saelab: ";
+
+/** What a child prints for findWebGpu, as JSON on a line that begins so. */
 async function tell(): Promise<void> {
   const adapter = await dawn().create([]).requestAdapter(PREFERENCE);
   const found = adapter && { name: nameOf(adapter.info), software: isSoftware(adapter.info), limits: numbers(adapter.limits) };
-  process.stdout.write(`\n${JSON.stringify(found)}\n`);
+  process.stdout.write(`\n${ANSWER}${JSON.stringify(found)}\n`);
 }
 
 const TIMEOUT = 60_000; // ms: the first start of a driver compiles things
@@ -89,7 +98,7 @@ export function findWebGpu(): Promise<FoundGpu> {
     const absent = (why: string): void => resolve({ there: false, why, ...(cure ? { cure } : {}) });
     execFile(process.execPath, [__filename], { timeout: TIMEOUT, encoding: "utf8" }, (error, stdout, stderr) => {
       const said = stderr.split("\n").find((line) => /\S/.test(line) && !/^\s+at /.test(line))?.trim();
-      const last = stdout.trimEnd().split("\n").at(-1);
+      const last = stdout.split("\n").find((line) => line.startsWith(ANSWER))?.slice(ANSWER.length); // drivers may write there too
       if (error || !last) return absent(`WebGPU's driver did not answer (${said ?? error?.message.split("\n")[0] ?? "it said nothing"})`);
       const answer = JSON.parse(last) as { name: string; software: boolean; limits: Limits } | null;
       if (!answer) return absent(`WebGPU finds no card${said ? ` (${said.replace(/^Warning: /, "")})` : ""}`);
@@ -98,16 +107,16 @@ export function findWebGpu(): Promise<FoundGpu> {
   }));
 }
 
-let open: Promise<Gpu> | undefined;
+let open: Promise<Gpu | undefined> = Promise.resolve(undefined);
 
 /**
  * The one device of this process, with the card's own limits; a new one after a loss.
  * @throws EngineError when there is no card, naming the cure
  */
-export async function openWebGpu(): Promise<Gpu> {
-  const before = await open?.catch(() => undefined);
-  if (!before || before.lost()) open = opened();
-  return open!;
+export function openWebGpu(): Promise<Gpu> {
+  const one = open.catch(() => undefined).then((before) => (before && !before.lost() ? before : opened())); // one behind the other
+  open = one;
+  return one;
 }
 
 /** Devices keep it: Dawn ends with its last reference, and Node does not wait for it. */

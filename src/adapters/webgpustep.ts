@@ -137,13 +137,27 @@ export async function webgpuStep(gpu: Gpu, initial: StepState, { rows = Infinity
           const failed = failure;
           failure = undefined;
           if (failed && !(failed instanceof MemoryError)) broken ??= failed;
+          const clear = (): void => {
+            queue.clear(pass.silent);
+            queue.submit();
+          };
+          if (failed) {
+            return behind(async () => {
+              clear();
+              throw failed;
+            });
+          }
           return behind(async () => {
             const numbers = new Float32Array(await memories.read(pass.losses, 0, 4 * width * Math.max(1, count)));
             const silent = new Int32Array(await memories.read(pass.silent, 0, 4 * latents));
-            queue.clear(pass.silent);
-            queue.submit();
-            if (failed) throw failed;
+            clear();
             return { losses: Array.from({ length: count }, (_, i) => lossesAt(numbers, i, ns[i], aux[i])), silent };
+          }).catch((error: unknown) => {
+            if (error instanceof MemoryError && sent === 0) { // nothing was read: they can be taken again
+              [sent, applied, withAux, rowsSent] = [count, count, aux, ns];
+              steps -= count;
+            }
+            throw error;
           });
         },
         gradients: (x, options = {}) => {

@@ -18,13 +18,15 @@ export type FoundCards = { there: true; cards: Card[] } | { there: false; why: s
 /**
  * What CUDA_VISIBLE_DEVICES is to be before TensorFlow loads: of several cards the one with the most free memory.
  * @param found those that can be used: judgeNvidia tells which are too old
+ * @param seen cards that the library would see, those that cannot be used among them
  * @returns no `visible` where the variable is to be left as it is; `card` that a training will run on, where that is known
  */
-export function chooseCard(found: FoundCards, env: Record<string, string | undefined>): { visible?: string; why: string; card?: Card } {
+export function chooseCard(found: FoundCards, env: Record<string, string | undefined>, seen = found.there ? found.cards.length : 0): { visible?: string; why: string; card?: Card } {
   if (!found.there) return { why: found.why };
   const { cards } = found, set = env.CUDA_VISIBLE_DEVICES;
   if (set !== undefined) return { why: `CUDA_VISIBLE_DEVICES is ${JSON.stringify(set)}`, card: named(cards, set) };
-  if (cards.length < 2) return { why: cards.length ? "it is the only card" : "there is no card", card: cards[0] };
+  if (!cards.length || seen < 2) return { why: cards.length ? "it is the only card" : "there is no card", card: cards[0] };
+  if (cards.length === 1) return { visible: cards[0].uuid ?? String(cards[0].index), card: cards[0], why: `card ${cards[0].index} of ${seen}, the only one that can be used` };
   const card = cards.reduce((best, one) => ((one.free ?? 0) > (best.free ?? 0) ? one : best));
   const told = cards.map(({ index, name, free }) => `${index}: ${name}${free === undefined ? "" : `, ${(free / 1e9).toFixed(1)} GB free`}`).join("; ");
   const why = card.free === undefined ? "the first, as nobody tells their free memory" : "the one with the most free memory";

@@ -2,6 +2,7 @@ import { chooseDevice, foundDevices, hides, type Chosen, type Device, type Devic
 import type { DoctorPlan } from "./doctorplan";
 import type { Speeds } from "./doctorspeeds";
 import { count } from "./html";
+import { shellWord } from "./shell";
 
 /**
  * What a machine can do for saelab, what it cannot, why, and what would cure it: facts that probes gathered → a report.
@@ -62,6 +63,8 @@ export interface Facts extends DeviceFacts {
   disk?: { folder: string; free: number };
   /** Set-up's virtual environment, or a Python that has Jupyter. */
   python: { there: true; path: string; version: string; packages: Record<string, string>; jupyterPath: string[] } | Missing;
+  /** SAELAB_DEVICE=cpu: no card is taken where nobody names one. */
+  asked?: "cpu";
   /** What set-up needs of the system and does not find: packages by Debian's names. */
   tools: string[];
   kernels: KernelFacts[];
@@ -106,7 +109,7 @@ const isBuiltHere = ({ platform, arch }: DeviceFacts): boolean => platform === "
 /** What is to be done where TensorFlow or the fused ops do not load: set-up, once that is gone which it would take for finished. */
 function withCures(facts: Facts): Facts {
   const { engine, ops, stale, wheel } = facts;
-  const again = (file?: string): string => `${file ? `rm ${file} && ` : ""}${setUp(facts)}`;
+  const again = (file?: string): string => `${file ? `rm ${shellWord(file)} && ` : ""}${setUp(facts)}`;
   const amiss = !engine.there || engine.why !== undefined;
   const ours = amiss && isBuiltHere(facts) && !/^unset /.test(engine.cure ?? "");
   const cure = stale.withoutTensorflow ? `${SETUP} --auto` : wheel ? again(stale.binding) : again(stale.python);
@@ -118,7 +121,7 @@ function withCures(facts: Facts): Facts {
 
 /** Set-up, with what it needs first. */
 const setUp = ({ tools, platform }: Facts): string =>
-  (!tools.length ? SETUP : platform === "linux" ? `sudo apt-get install ${tools.join(" ")} && ${SETUP}` : `brew install ${tools.includes("python3") ? "python@3.12" : "gcc"} && ${SETUP}`);
+  (platform === "linux" && tools.length ? `sudo apt-get install ${tools.join(" ")} && ${SETUP}` : tools.includes("python3") ? `brew install python@3.12 && ${SETUP}` : SETUP);
 
 function node({ node: version }: Facts): Line {
   const [major, minor] = version.split(".").map(Number);
@@ -140,7 +143,7 @@ function jupyter(facts: Facts): Line {
   const has = Object.entries(JUPYTERS).filter(([name]) => packages[name]).map(([name, called]) => `${called} ${packages[name]}`);
   const reads = packages.jupyterlab ?? packages.notebook;
   if (reads && packages.jupyter_client) return line("Jupyter", "ok", has.slice(0, -1).join(", "));
-  return line("Jupyter", "broken", has.join(", ") || "not installed", `${path} has no ${packages.jupyter_client ? "JupyterLab" : "Jupyter"}`, `${path} -m pip install jupyterlab`);
+  return line("Jupyter", "broken", has.join(", ") || "not installed", `${path} has no ${packages.jupyter_client ? "JupyterLab" : "Jupyter"}`, `${shellWord(path)} -m pip install jupyterlab`);
 }
 
 function kernel(facts: Facts): Line {
@@ -236,7 +239,8 @@ function notebooks(lines: Line[]): JobReport {
 
 function computed(purpose: Purpose, facts: Facts): JobReport {
   try {
-    const on = chooseDevice(purpose, foundDevices(purpose, facts));
+    const on = chooseDevice(purpose, foundDevices(purpose, facts), askedOf(purpose, facts));
+    on.instead = on.instead.map((one) => (/ was asked for$/.test(one.why) ? { ...one, why: "SAELAB_DEVICE=cpu asks for none", cure: "unset SAELAB_DEVICE" } : one));
     if (purpose === "harvest") return { runs: true, on };
     const { device } = on;
     if (device === "webgpu") on.note = `kinds ${facts.webgpuKinds.join(", ")}; others ${facts.engine.there ? `on ${DEVICE_WORDS[facts.engine.device === "js" ? "wasm" : facts.engine.device]}` : "not at all"}`;
@@ -245,6 +249,12 @@ function computed(purpose: Purpose, facts: Facts): JobReport {
     const found: Missing | { there: true } = purpose === "harvest" ? facts.onnx : facts.engine;
     return found.there ? { runs: false, why: "there is nothing that computes it" } : { runs: false, why: found.why, cure: found.cure ?? setUp(facts) };
   }
+}
+
+/** As a training and openModel read SAELAB_DEVICE where no device is named. */
+function askedOf(purpose: Purpose, { asked, engine }: Facts): "auto" | Device {
+  if (!asked || purpose === "harvest") return asked ?? "auto";
+  return !engine.there || engine.device === "cpu" ? "cpu" : engine.device === "cuda" ? "auto" : "wasm";
 }
 
 /** How one calls a device in a sentence: "on the CPU". */

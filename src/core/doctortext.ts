@@ -184,7 +184,7 @@ function wrapped(text: string, indent: number, first = indent): string[] {
 }
 
 /** Commands stay on one line, so that they can be copied. */
-export const isCommand = (cure: string): boolean => /^(\/|(npx|sudo|rm|export|unset|nvm|brew|start with) )/.test(cure);
+export const isCommand = (cure: string): boolean => /^('?[/~]|(npx|sudo|rm|export|unset|nvm|brew|start with) )/.test(cure);
 
 const COLOURS: Record<Status, string> = { ok: "32", worse: "33;1", broken: "31;1", absent: "2" };
 

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { inspect, promisify } from "node:util";
 import { doctor, examine } from "../../src/adapters/doctor";
 import { thisMachine } from "../../src/adapters/doctormachine";
 import { hasGraphics, wheelFacts } from "../../src/adapters/devices";
+import { packageRoot } from "../../src/adapters/package";
 import { DISPLAY } from "../../src/adapters/show";
 import { tensorflow } from "../../src/adapters/tensorflow";
 import type { DoctorReport, Line } from "../../src/core/doctor";
@@ -14,7 +15,7 @@ import { doctorText } from "../../src/core/doctortext";
 import { OptionError } from "../../src/core/errors";
 import { columns } from "../../src/core/html";
 import { freshFolders } from "./folders";
-import { BINDING, machine, MACHINES, ROOT, RTX_4090, smi, solverLink } from "./machines";
+import { BINDING, inSlot, machine, MACHINES, ROOT, RTX_4090, smi, solverLink } from "./machines";
 
 const PYTHON = `${ROOT}/.venv/bin/python`;
 
@@ -115,6 +116,74 @@ test("a card that the environment hides says so", async () => {
   const report = await examine(machine({ files, commands, probes, more: { env: { CUDA_VISIBLE_DEVICES: "-1" } } }), { quick: true });
   assert.deepEqual(lineOf(report, "NVIDIA GPU").cure, "unset CUDA_VISIBLE_DEVICES");
   assert.equal(passed(report, "training")[0], "cuda: CUDA_VISIBLE_DEVICES=-1 hides the card → unset CUDA_VISIBLE_DEVICES");
+  const loaded = { SAELAB_ENGINE: "cpu", CUDA_VISIBLE_DEVICES: "-1" }; // which is what SAELAB_ENGINE=cpu makes of it
+  const engine = await examine(machine({ files, commands, probes, more: { env: loaded } }), { quick: true });
+  assert.equal(passed(engine, "training")[0], "cuda: SAELAB_ENGINE=cpu hides the card → unset SAELAB_ENGINE");
+});
+
+test("a command that cures names paths with spaces as one word: rm -r takes away nothing else", async () => {
+  const { lines } = await examine(machine({ more: { venv: "/home/ada/my lab/.venv" }, commands: { python: () => ({ status: 127 }) } }), { quick: true });
+  assert.equal(lines.find(({ name }) => name === "Python")!.cure, "rm -r '/home/ada/my lab/.venv' && npx saelab setup");
+  const shared = await examine(machine({ more: { env: { SAELAB_VENV: "/opt/shared" } }, commands: { python: () => ({ status: 127 }) } }), { quick: true });
+  assert.equal(lineOf(shared, "Python").cure, "unset SAELAB_VENV"); // others' environment
+});
+
+test("the notebook's own process is no stranger on the card: nobody is told to end it", async () => {
+  const report = await examine(machine({ ...MACHINES["GPU in use"], more: { pid: 4242 } }), { quick: true });
+  assert.equal(lineOf(report, "NVIDIA GPU").status, "ok");
+});
+
+test("SAELAB_DEVICE=cpu: what is said is where it will be computed, and what takes the setting away", async () => {
+  const { files, commands, probes } = MACHINES["RTX 4090"];
+  const onCpu = { ...probes, engine: machine().probe.bind(null, "engine") as never };
+  for (const env of [{ SAELAB_DEVICE: "cpu" }, { SAELAB_DEVICE: "cpu", CUDA_VISIBLE_DEVICES: "-1" }]) { // TensorFlow once loaded has set that
+    const report = await examine(machine({ files, commands, probes: onCpu, more: { env } }), { quick: true });
+    assert.deepEqual(jobs(report), { notebooks: "yes", harvest: "cpu", training: "cpu fused" });
+    assert.ok(passed(report, "training").every((each) => each.endsWith("→ unset SAELAB_DEVICE")), JSON.stringify(passed(report, "training")));
+    assert.ok(passed(report, "harvest").every((each) => each.endsWith("→ unset SAELAB_DEVICE")), JSON.stringify(passed(report, "harvest")));
+    assert.equal(lineOf(report, "NVIDIA GPU").cure, "unset SAELAB_DEVICE");
+  }
+  const engine = await examine(machine({ files, commands, probes: onCpu, more: { env: { SAELAB_ENGINE: "cpu", CUDA_VISIBLE_DEVICES: "-1" } } }), { quick: true });
+  assert.equal(lineOf(engine, "NVIDIA GPU").cure, "unset SAELAB_ENGINE");
+});
+
+test("SAELAB_ENGINE that is no engine: that is to be unset, not set-up to be run", async () => {
+  const code = `process.stdout.write(JSON.stringify(require(${JSON.stringify(join(__dirname, "../../src/adapters/devices.js"))}).engineFacts()))`;
+  const { stdout } = await run(process.execPath, ["-e", code], { env: { ...process.env, SAELAB_ENGINE: "gpu" } });
+  const facts = JSON.parse(stdout) as { there: false; why: string; cure: string };
+  assert.match(facts.why, /SAELAB_ENGINE: expected cpu, wasm or js/);
+  const report = await examine(machine({ probes: { engine: () => ({ there: true, engine: facts, ops: { there: false, why: "TensorFlow is not there" } }) } }), { quick: true });
+  assert.equal(lineOf(report, "binding").cure, "unset SAELAB_ENGINE");
+});
+
+test("an NVIDIA card on arm64, and a Mac with Intel's processor: no command is offered that could not help", async () => {
+  const { commands } = MACHINES["RTX 4090"];
+  const engine = () => ({ there: true, engine: { there: true, version: "4.22.0", device: "wasm", why: "TensorFlow's binding is made on Linux x64 only" }, ops: { there: false, why: "TensorFlow is not there" } }) as const;
+  const spark = await examine(machine({ commands, probes: { engine, onnx: () => ({ there: true, providers: ["cpu"] }) }, files: inSlot("0x10de"), more: { arch: "arm64" } }), { quick: true });
+  const why = "TensorFlow and ONNX Runtime for CUDA are made for Linux on x86-64, this is linux arm64";
+  assert.deepEqual([passed(spark, "training")[0], passed(spark, "harvest")[0], lineOf(spark, "NVIDIA GPU").why], [`cuda: ${why}`, `cuda: ${why}`, why]);
+  assert.equal(lineOf(spark, "NVIDIA GPU").cure, undefined);
+  const { probes, files, more } = MACHINES["Mac without TensorFlow"];
+  const intel = await examine(machine({ probes, files, more: { ...more, arch: "x64" } }), { quick: true });
+  assert.match(lineOf(intel, "ONNX Runtime").cure!, /^take a machine/);
+  assert.ok(!intel.jobs.harvest.runs && /nothing for darwin x64/.test(intel.jobs.harvest.why));
+  // what set-up would not use is not to be installed first: gcc of Homebrew is called otherwise, and nothing needs it
+  const bare = await examine(machine({ probes, files: { ...files, [`${ROOT}/.venv/share/jupyter/kernels/saelab/kernel.json`]: null }, more: { ...more, venv: undefined }, commands: { "g++": () => ({ status: null }), make: () => ({ status: null }), python3: () => ({ status: 1 }) } }), { quick: true });
+  assert.equal(lineOf(bare, "Python").cure, "brew install python@3.12 && npx saelab setup");
+});
+
+test("what is shown in a notebook does not tell the home folder; json does", async () => {
+  const { HOME } = process.env;
+  process.env.HOME = dirname(packageRoot);
+  try {
+    const value = await doctor({ quick: true });
+    const bundle = value[DISPLAY]();
+    assert.ok(JSON.stringify(value.json).includes(`${process.env.HOME}/`));
+    for (const [type, content] of Object.entries(bundle)) assert.ok(!JSON.stringify(content).includes(`${process.env.HOME}/`), type);
+    assert.match(bundle["text/plain"] as string, /~\//);
+  } finally {
+    if (HOME === undefined) delete process.env.HOME; else process.env.HOME = HOME;
+  }
 });
 
 test("a Mac without TensorFlow: WebGPU trains and harvests, and TensorFlow is not missed", async () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { freeOn, type CardSource } from "../../src/adapters/memory";
+import { freeOn, unusedMemory, type CardSource } from "../../src/adapters/memory";
 import type { Nvidia, NvidiaCard } from "../../src/adapters/nvidia";
 import { checkMemory, planSae, planShared, type Plan, type Room } from "../../src/adapters/trainplan";
 import { OptionError } from "../../src/core/errors";
@@ -16,6 +16,20 @@ const machine = (found: Nvidia, files: Record<string, string> = {}, rest: Partia
 });
 const amd = (total: number, used: number): Record<string, string> =>
   ({ "/sys/class/drm/card1/device/mem_info_vram_total": `${total}\n`, "/sys/class/drm/card1/device/mem_info_vram_used": `${used}\n`, "/sys/class/drm/card1-DP-1/status": "connected\n" });
+
+test("memory on macOS: pages that give way count, of which Node does not tell", () => {
+  const said = `Mach Virtual Memory Statistics: (page size of 16384 bytes)
+Pages free:                                4096.
+Pages active:                            310342.
+Pages inactive:                          300000.
+Pages speculative:                         3524.
+Pages wired down:                        121213.
+"Translation faults":                1103947212.
+`;
+  assert.equal(unusedMemory("darwin", () => said), 16384 * (4096 + 300000 + 3524));
+  assert.ok(unusedMemory("darwin", () => "") > 0);
+  assert.ok(unusedMemory("linux", () => assert.fail("not asked")) > 0);
+});
 
 test("free memory of a card: what its driver says, who else is on it", () => {
   const busy = machine(nvidia(rtx(0, 2 * GB, [{ pid: 99, name: "python3", memory: 21 * GB }]), rtx(1, 1 * GB)));
@@ -35,6 +49,7 @@ test("free memory of a card: what its driver says, who else is on it", () => {
 test("free memory for WebGPU: of NVIDIA's and AMD's cards; others share the machine's, or do not say", () => {
   const found = machine(nvidia({ ...rtx(0, 9 * GB), name: "NVIDIA A2" }, rtx(1, 3 * GB)));
   assert.equal(freeOn("webgpu", { name: "NVIDIA GeForce RTX 4090", software: false }, found, 5).card, 3 * GB);
+  assert.equal(freeOn("webgpu", { name: "nvidia-geforce-rtx-4090 (NVIDIA: 580.65.06)", software: false }, found, 5).card, 3 * GB); // as Dawn tells it
   const radeon = { name: "AMD Radeon RX 7900 XTX (RADV NAVI31)", software: false };
   assert.deepEqual(freeOn("webgpu", radeon, machine(none, amd(24 * GB, 4 * GB)), 5), { host: 5, card: 20 * GB, told: "a card with 24.0 GB" });
   assert.equal(freeOn("webgpu", radeon, machine(none, amd(0.5 * GB, 0)), 5).shared, true); // part of a processor

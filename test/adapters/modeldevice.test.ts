@@ -126,6 +126,11 @@ test("an unknown device is an error before anything is opened; words of a comman
   const lines: string[] = [];
   tellDevice({ device: { device: "cpu", name: "CPU", instead: [] } } as unknown as Model, (line) => lines.push(line));
   tellDevice({ device: { device: "cuda", name: "Card Two", instead: [], checked: "All agrees." } } as unknown as Model, (line) => lines.push(line));
+  // a card that could be used: never the CPU in silence
+  const instead = [{ device: "cuda", why: "driver 470.1 is too old", cure: "install a new one" }, { device: "webgpu", why: "there is no graphics card" }];
+  const told: string[] = [];
+  tellDevice({ device: { device: "cpu", name: "CPU", instead } } as unknown as Model, (line) => told.push(line));
+  assert.deepEqual(told, ['Computed on "cpu" and not on "cuda": driver 470.1 is too old. To cure it: install a new one']);
   assert.deepEqual(lines, ["Computed on Card Two (cuda). All agrees."]);
 });
 

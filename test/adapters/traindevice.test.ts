@@ -60,6 +60,13 @@ test("a graphics card is taken where there is one; the card of the SAE says so, 
   const here = await trainSae(store, { ...options, device: own });
   assert.equal(here.card.device, own);
   assert.ok(Math.abs(here.curve!.at(-1)!.fvu - sae.curve!.at(-1)!.fvu) < 0.02);
+  process.env.SAELAB_DEVICE = "cpu";
+  try {
+    assert.equal((await trainSae(store, options)).card.device, own); // where nobody says anything
+    assert.equal((await trainSae(store, { ...options, device: "auto" })).card.device, "webgpu");
+  } finally {
+    delete process.env.SAELAB_DEVICE;
+  }
 });
 
 test("a better device that could be had is told of, with its cure; where there is nothing to cure, nothing is", async (t) => {
@@ -109,6 +116,7 @@ test("lost in the middle: it goes on where it was, not elsewhere in silence; on 
   assert.deepEqual([moved.card.device, (moved.card.resumed as { steps: number; from: { device: string; machine: string } }[])[0].from.device], [own, "webgpu"]);
   assert.ok(Math.abs(moved.curve!.at(-1)!.fvu - want.curve!.at(-1)!.fvu) < 0.02);
   card(t); // it is back, and is taken although nobody says so
+  await refuses(trainSae(store, { ...all, step: "stock", resume: true }), OptionError, /step: expected "auto", as WebGPU has a step of its own \(AMD Radeon RX 7900, on which the run began\), found "stock".*device: "cpu", resume: true/);
   const back = await trainSae(store, { ...all, resume: true });
   assert.deepEqual(back.weights, want.weights);
   assert.deepEqual(back.card.resumed, [{ steps: 40 }]);
@@ -140,13 +148,4 @@ test("a card without room for a batch at once encodes half of it, and so on; wit
   assert.deepEqual(sae.card.warnings, ["memory does not do for a batch of 64 rows at once: 16 are encoded at a time"]);
   card(t, [], 1);
   await refuses(trainSae(store, options), MemoryError, /^card: expected room, found none/);
-});
-
-test("SAELAB_DEVICE=cpu: no card where nobody says a device; said, it is taken", async (t) => {
-  machine(t, { webgpu: radeon });
-  card(t);
-  process.env.SAELAB_DEVICE = "cpu";
-  t.after(() => delete process.env.SAELAB_DEVICE);
-  assert.equal((await trainSae(store, options)).card.device, own);
-  assert.equal((await trainSae(store, { ...options, device: "auto" })).card.device, "webgpu");
 });

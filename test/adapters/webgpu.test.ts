@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { before, test } from "node:test";
-import { findWebGpu } from "../../src/adapters/webgpu";
+import { findWebGpu, nameOf } from "../../src/adapters/webgpu";
 import { gpuEnvironment, softwareGpu } from "../swiftshader";
+import { freshFolders } from "./folders";
 import { cases } from "./webgpucases";
 
 /** WebGPU's step on the card of this machine, or on SwiftShader: one child runs all cases, as one process opens one card. */
@@ -48,7 +50,21 @@ async function found(environment: NodeJS.ProcessEnv): Promise<{ found: Awaited<R
 test("a card is found, named, and known to be software", async () => {
   const { found: gpu, stderr } = await found({ ...process.env, ...softwareGpu() });
   assert.equal(stderr, "");
-  assert.ok(gpu.there && gpu.software && /SwiftShader/.test(gpu.name) && gpu.limits.maxBufferSize >= 2 ** 28, JSON.stringify(gpu));
+  assert.ok(gpu.there && gpu.software && /^swiftshader-device.* \(SwiftShader driver/.test(gpu.name) && gpu.limits.maxBufferSize >= 2 ** 28, JSON.stringify(gpu));
+});
+
+test("a card is called by its own name and its driver's: two cards with one driver are two", () => {
+  const told = { vendor: "nvidia", architecture: "lovelace", device: "nvidia-geforce-rtx-4090", description: "NVIDIA: 580.65.06" };
+  assert.equal(nameOf(told), "nvidia-geforce-rtx-4090 (NVIDIA: 580.65.06)");
+  assert.notEqual(nameOf({ ...told, device: "nvidia-a2" }), nameOf(told));
+  assert.equal(nameOf({ vendor: "apple", architecture: "metal-3", device: "", description: "" }), "apple metal-3");
+});
+
+test("a driver that writes to stdout, behind the answer too, is no answer", async () => {
+  const chatter = join(freshFolders("webgpu").root, "chatter.cjs");
+  writeFileSync(chatter, 'if (/webgpu\\.js$/.test(process.argv[1] ?? "")) process.on("exit", () => process.stdout.write("driver: freed 3 objects\\n"));');
+  const { found: gpu } = await found({ ...process.env, ...softwareGpu(), NODE_OPTIONS: `--require ${JSON.stringify(chatter)}` });
+  assert.ok(gpu.there && gpu.software, JSON.stringify(gpu));
 });
 
 test("no driver: why, and what cures it, without a word on stderr", { skip: process.platform !== "linux" }, async () => {

@@ -396,6 +396,29 @@ check("a card that has no memory left: which buffer, how much, and nothing kept"
   }
 });
 
+check("no memory to read what updates gave: they are not lost, and are taken when there is", async () => {
+  const gpu = await openWebGpu(), { device } = gpu, { createBuffer } = device;
+  const initial = stateOf(SMALL, 23), rng = random(24), batches = Array.from({ length: 3 }, () => normals(N * SMALL.d, rng));
+  const [want, step] = [await webgpuStep(gpu, initial), await webgpuStep(gpu, initial)];
+  for (const one of [want, step]) for (const x of batches.slice(0, 2)) one.send(x, { learningRate: 0.01 });
+  const first = await want.taken();
+  let failures = 2; // the losses, then the silence
+  for (let at = 0; failures > 0; failures--, at = 0) {
+    const fails = 3 - failures;
+    device.createBuffer = (descriptor) => {
+      if (descriptor.label === "reading" && ++at === fails) throw new RangeError("createBuffer: no room to map");
+      return createBuffer.call(device, descriptor);
+    };
+    await assert.rejects(step.taken(), (error: Error) => error instanceof MemoryError && error.intact).finally(() => (device.createBuffer = createBuffer));
+    assert.equal(step.sizes().steps, 2);
+  }
+  assert.deepEqual(await step.taken(), first);
+  for (const one of [want, step]) one.send(batches[2], { learningRate: 0.01 });
+  assert.deepEqual(await step.taken(), await want.taken());
+  assert.deepEqual(await step.state(), await want.state());
+  for (const one of [want, step]) one.dispose();
+});
+
 check("a fault that nobody asked about fails the step", async () => {
   const gpu = await openWebGpu(), step = await webgpuStep(gpu, stateOf(SMALL, 25)), x = normals(N * SMALL.d, random(26));
   step.send(x, { learningRate: 0.01 });
@@ -435,8 +458,9 @@ check("a lost device is said by all that wait for it and all that come after; th
   assert.throws(() => step.send(x, { learningRate: 0.01 }), lost);
   step.dispose();
   await assert.rejects(webgpuStep(gpu, stateOf(SMALL, 28)), lost);
-  const next = await openWebGpu();
+  const [next, same] = await Promise.all([openWebGpu(), openWebGpu()]);
   assert.notEqual(next, gpu);
+  assert.equal(same, next);
   const buffer = next.device.createBuffer({ size: 16, usage: GPUBufferUsage.STORAGE });
   await next.device.queue.onSubmittedWorkDone();
   assert.deepEqual([next.lost(), next.fault()], [undefined, undefined]);

@@ -25,6 +25,13 @@ test("one card, none, no driver, or cards whose memory nobody tells", () => {
   assert.match(why, /the first, as nobody tells/);
 });
 
+test("one card that can be used among others: the library sees it alone, as it would take the others too", () => {
+  const { visible, why, card: chosen } = chooseCard({ there: true, cards: [two[1]] }, {}, 2);
+  assert.deepEqual([visible, chosen?.index], ["GPU-1aaaaaaa-bbbb", 1]);
+  assert.match(why, /card 1 of 2, the only one that can be used/);
+  assert.equal(chooseCard({ there: true, cards: [two[1]] }, { CUDA_VISIBLE_DEVICES: "0" }, 2).visible, undefined);
+});
+
 test("CUDA_VISIBLE_DEVICES is left as it is; the card is the first that it names", () => {
   const named = (list: string) => chooseCard({ there: true, cards: two }, { CUDA_VISIBLE_DEVICES: list });
   for (const [list, index] of [["0", 0], ["1,0", 1], ["GPU-1aaa", 1], ["-1", undefined], ["", undefined], ["7,0", undefined], ["MIG-GPU-x", undefined]] as const) {
