@@ -1,6 +1,6 @@
 import { EngineError } from "../core/errors";
 import { random } from "../core/random";
-import { referenceGradients, referenceUpdate } from "../core/referencestep";
+import { far, referenceGradients, referenceUpdate } from "../core/referencestep";
 import { freshState, type Parameters, type StepState } from "../core/trained";
 import type { TrainKind } from "../core/types";
 import type { Choice } from "./coder";
@@ -43,27 +43,16 @@ export function differsFromReference(make: (initial: StepState, choice: Choice) 
     try {
       const got = step.gradients(x, { dead });
       if (got.chosen.index.some((f, i) => f !== want.chosen.index[i])) return `the chosen latents (${what})`;
-      if (far([got.fvu, got.aux, got.extra], [want.fvu, want.aux, want.extra])) return `the loss (${what})`;
-      for (const name of NAMES) if (far(got.gradient[name], want.gradient[name])) return `the gradient of ${name} (${what})`;
+      if (far([got.fvu, got.aux, got.extra], [want.fvu, want.aux, want.extra], TOLERANCE)) return `the loss (${what})`;
+      for (const name of NAMES) if (far(got.gradient[name], want.gradient[name], TOLERANCE)) return `the gradient of ${name} (${what})`;
       step.send(x, { learningRate: 0.003, dead });
       const end = step.state().parameters, wanted = referenceUpdate(initial, want.gradient, 0.003);
-      for (const name of NAMES) if (far(end[name], wanted[name])) return `${name} after an update (${what})`;
+      for (const name of NAMES) if (far(end[name], wanted[name], TOLERANCE)) return `${name} after an update (${what})`;
     } finally {
       step.dispose();
     }
   }
   return undefined;
-}
-
-function far(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
-  let largest = 0, worst = 0;
-  for (let i = 0; i < b.length; i++) {
-    largest = Math.max(largest, Math.abs(b[i]));
-    const difference = Math.abs(a[i] - b[i]);
-    if (Number.isNaN(difference)) return true;
-    worst = Math.max(worst, difference);
-  }
-  return worst > TOLERANCE * largest;
 }
 
 let sound = false;

@@ -1,5 +1,6 @@
 import { OptionError } from "../core/errors";
 import { random } from "../core/random";
+import { far } from "../core/referencestep";
 import { auxiliary } from "../core/schedule";
 import { fromBfloat16, toBfloat16 } from "../core/safetensors";
 import { freshState, madeOnDemand, partLengths, sizesOf, type FreshOptions, type Parameters, type StateSizes, type StepState } from "../core/trained";
@@ -329,16 +330,4 @@ function bfloat16s(values: Float32Array): Float32Array {
   const halves = new Uint16Array(values.length);
   toBfloat16(values, halves);
   return fromBfloat16(new Uint8Array(halves.buffer));
-}
-
-/** Whether max|a − b| > tolerance·max|b|, or something is NaN. */
-function far(a: ArrayLike<number>, b: ArrayLike<number>, tolerance: number): boolean {
-  let largest = 0, worst = 0;
-  for (let i = 0; i < b.length; i++) {
-    largest = Math.max(largest, Math.abs(b[i]));
-    const difference = Math.abs(a[i] - b[i]);
-    if (Number.isNaN(difference)) return true;
-    worst = Math.max(worst, difference);
-  }
-  return worst > tolerance * largest;
 }

@@ -60,7 +60,7 @@ export function checkDevice({ asked }: TrainingDevice, plan: Suiting, options: P
 }
 
 /** Where an SAE of a run that begins is trained: the chosen device, or what TensorFlow is on where that has no step for it. */
-export const deviceFor = ({ chosen: { device } }: TrainingDevice, engine: Engine, plan: Suiting, options: Pick<SaeOptions, "step" | "choice">): Device =>
+const deviceFor = ({ chosen: { device } }: TrainingDevice, engine: Engine, plan: Suiting, options: Pick<SaeOptions, "step" | "choice">): Device =>
   (device === "webgpu" && unsuited(plan, options) ? deviceOf(engine) : device);
 
 /**

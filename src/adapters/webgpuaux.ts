@@ -14,7 +14,7 @@ export interface Listed {
   segments: { tile: number; first: number; columns: number }[];
 }
 
-export const EMPTY = 0xffffffff;
+const EMPTY = 0xffffffff;
 
 /** @param list ascending */
 export function listed(list: Int32Array, tiles: Pick<Tile, "first" | "count">[]): Listed {

@@ -4,8 +4,8 @@ import type { Memory } from "./webgpumemory";
 
 /** Parameters and moments in a card's memory: rows padded to fours, matrices in tiles of latents where one buffer cannot hold them. */
 
-export const SETS = ["parameters", "m", "v"] as const;
-export type SetName = (typeof SETS)[number];
+const SETS = ["parameters", "m", "v"] as const;
+type SetName = (typeof SETS)[number];
 
 export const fours = (count: number): number => Math.ceil(count / 4);
 
@@ -32,7 +32,7 @@ export interface Resident {
 }
 
 /** How many latents' rows of both matrices fit into one buffer each. */
-export function tileLatents({ limits }: Pick<Gpu, "limits">, { d, dOut, latents }: Pick<StateSizes, "d" | "dOut" | "latents">): number {
+function tileLatents({ limits }: Pick<Gpu, "limits">, { d, dOut, latents }: Pick<StateSizes, "d" | "dOut" | "latents">): number {
   const most = Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
   const fit = Math.max(1, Math.floor(most / (16 * Math.max(fours(d), fours(dOut)))));
   return Math.ceil(latents / Math.ceil(latents / fit)); // of about the same size

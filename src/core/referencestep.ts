@@ -104,3 +104,15 @@ export function referenceUpdate(state: StepState, gradient: Parameters, learning
   }
   return out;
 }
+
+/** Whether max|a − b| > tolerance·max|b|, or something is NaN. */
+export function far(a: ArrayLike<number>, b: ArrayLike<number>, tolerance: number): boolean {
+  let largest = 0, worst = 0;
+  for (let i = 0; i < b.length; i++) {
+    largest = Math.max(largest, Math.abs(b[i]));
+    const difference = Math.abs(a[i] - b[i]);
+    if (Number.isNaN(difference)) return true;
+    worst = Math.max(worst, difference);
+  }
+  return worst > tolerance * largest;
+}
