@@ -2,6 +2,7 @@ import type { Device } from "../core/device";
 import { MemoryError, OptionError } from "../core/errors";
 import { LEAST_ROWS } from "../core/memoryplan";
 import type { StepState } from "../core/trained";
+import { requireSoundLater } from "./cardcheck";
 import { choiceFor, machine, withMoments } from "./choice";
 import type { Choice } from "./coder";
 import { FUSED, fusedOps, fusedStep, requireProduct } from "./fusedstep";
@@ -42,13 +43,16 @@ export interface On {
  * its own.
  * @param given a choice to repeat
  * @param held what computed the run so far, where it must stay the same
- * @throws OptionError when the fused ops are asked for and not there, or what is held cannot be had; MemoryError of a card
+ * @throws OptionError when the fused ops are asked for and not there, or what is held cannot be had; MemoryError of a card, EngineError of one
+ *   that computes something else
  */
 export async function stepFor(
   engine: Engine, plan: Plan, initial: StepState, given?: Choice, held?: Computed, { gpu, rows }: On = {},
 ): Promise<{ step: Step; computed: Computed }> {
   if (gpu) {
     if (held) requireHeld(held, gpu.name, undefined);
+    // a driver in software is there for tests, which hold it against more than this
+    if (!gpu.software) await requireSoundLater(`WebGPU on ${gpu.name}`, plan.kind, (small) => webgpuStep(gpu, small));
     const step = await onCard(gpu, initial, plan.batch, rows);
     return { step, computed: { step: step.kind, choice: step.choice, device: "webgpu", machine: gpu.name } };
   }

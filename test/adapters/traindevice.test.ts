@@ -38,7 +38,7 @@ const machine = (t: TestContext, found: Partial<Found>): void => {
 
 /** A card whose steps are read every fourth update. @param memory rows above which it has no room for a step */
 function card(t: TestContext, faults: Fault[] = [], memory = Infinity, name = "AMD Radeon RX 7900"): void {
-  t.mock.method(webgpu, "openWebGpu", async () => ({ name }));
+  t.mock.method(webgpu, "openWebGpu", async () => ({ name, software: true })); // which is not held against plain loops first
   t.mock.method(webgpustep, "webgpuStep", async (...[, initial, { rows = Infinity } = {}]: Parameters<typeof webgpustep.webgpuStep>) => {
     if (Math.min(rows, options.batch) > memory) throw new MemoryError("card: expected room, found none.");
     return { ...deferred(stockStep(tensorflow(), initial), 4, faults), rows, kind: "webgpu" };
@@ -148,4 +148,25 @@ test("a card without room for a batch at once encodes half of it, and so on; wit
   assert.deepEqual(sae.card.warnings, ["memory does not do for a batch of 64 rows at once: 16 are encoded at a time"]);
   card(t, [], 1);
   await refuses(trainSae(store, options), MemoryError, /^card: expected room, found none/);
+});
+
+test("a card that computes something else, by little, is refused before anything is trained on it", async (t) => {
+  machine(t, { webgpu: radeon });
+  card(t);
+  t.mock.method(webgpu, "openWebGpu", async () => ({ name: "AMD Radeon RX 7900", software: false }));
+  const told: number[] = [];
+  const train = () => trainSae(store, { ...options, progress: ({ done }) => void told.push(done) });
+  const whole = webgpustep.webgpuStep;
+  const by = (factor: number): void => void t.mock.method(webgpustep, "webgpuStep", async (...given: Parameters<typeof webgpustep.webgpuStep>) => {
+    const step = await whole(...given);
+    return { ...step, gradients: async (...batch: Parameters<typeof step.gradients>) => {
+      const found = await step.gradients(...batch);
+      return { ...found, gradient: { ...found.gradient, bEnc: found.gradient.bEnc.map((value) => factor * value) } };
+    } };
+  });
+  by(1.0001);
+  await refuses(train(), EngineError, /WebGPU on AMD Radeon RX 7900: expected the card to compute what the processor computes, found a difference in the gradient of bEnc \(topk, 6 dead latents\)\. Nothing was trained/);
+  assert.deepEqual(told.filter((done) => done > 0), []);
+  by(1);
+  assert.equal((await train()).card.device, "webgpu");
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { differsLater } from "../../src/adapters/cardcheck";
 import { plainStep } from "../../src/adapters/plainstep";
 import { freshState, type Step, type StepNow, type StepState, type UpdateOptions } from "../../src/adapters/step";
 import { stockStep } from "../../src/adapters/stockstep";
@@ -465,4 +466,9 @@ check("a lost device is said by all that wait for it and all that come after; th
   await next.device.queue.onSubmittedWorkDone();
   assert.deepEqual([next.lost(), next.fault()], [undefined, undefined]);
   buffer.destroy();
+});
+
+check("the check of a card before it trains finds nothing here", async () => {
+  const gpu = await openWebGpu();
+  assert.equal(await differsLater("topk", (initial) => webgpuStep(gpu, initial)), undefined);
 });
