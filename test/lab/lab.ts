@@ -76,7 +76,7 @@ export async function startLab(): Promise<Lab> {
       const kernelspec = { name: kernel, display_name: kernel, language: "typescript" };
       writeFileSync(join(work, name), JSON.stringify({ cells, metadata: { kernelspec, language_info: { name: "typescript" } }, nbformat: 4, nbformat_minor: 5 }));
     },
-    read: (name) => JSON.parse(readFileSync(join(work, name), "utf8")) as { cells: { outputs: Output[] }[] },
+    read: (name) => whole(join(work, name)) as { cells: { outputs: Output[] }[] },
     async open(name, { app = "lab", theme, width = 1200, height = 900, reducedMotion, windowing = "none" } = {}) {
       setting("@jupyterlab/apputils-extension:themes", theme ? { theme } : {});
       setting("@jupyterlab/notebook-extension:tracker", { windowingMode: windowing });
@@ -111,4 +111,15 @@ function listening(server: ChildProcess): Promise<string> {
     }
     server.once("exit", (code) => fail(new Error(`jupyter notebook: expected a server, found it ended with code ${code}:\n${said}`)));
   });
+}
+
+/** A notebook that Jupyter may just be writing: it is empty or cut short then, and is read again. */
+function whole(file: string, tries = 40): unknown {
+  try {
+    return JSON.parse(readFileSync(file, "utf8"));
+  } catch (error) {
+    if (!(error instanceof SyntaxError) || tries === 0) throw error;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50); // the server is another process: it writes meanwhile
+    return whole(file, tries - 1);
+  }
 }
