@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from "node:fs";
 import { chooseCard, type FoundCards } from "../core/cards";
-import { judgeNvidia, readNvidia } from "./nvidia";
+import { judgeNvidia, readNvidia, usableCards } from "./nvidia";
 
 /**
  * What libtensorflow, CUDA and cuBLAS read from the environment when they are loaded; what a user has set stays.
@@ -24,8 +24,8 @@ export function prepareEnvironment(env: NodeJS.ProcessEnv = process.env, find: (
 function cards(env: NodeJS.ProcessEnv): FoundCards & { seen?: number } {
   const several = env.SAELAB_NVIDIA_SMI !== undefined || existsSync("/dev/dxg") || listed("/proc/driver/nvidia/gpus") > 1;
   if (!several) return { there: false, why: "there are not several" };
-  const found = readNvidia({ env }), able = judgeNvidia(found).tensorflow.cards;
-  return found.there && able.length ? { ...found, cards: found.cards.filter(({ index }) => able.includes(index)), seen: found.cards.length } : found;
+  const found = readNvidia({ env });
+  return found.there ? { ...found, cards: usableCards(found, judgeNvidia(found).tensorflow), seen: found.cards.length } : found;
 }
 
 function listed(folder: string): number {

@@ -1,12 +1,12 @@
 import { spawnSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
 import { freemem, totalmem } from "node:os";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { chooseCard, othersOn, type Card } from "../core/cards";
+import { chooseCard, othersOn, sameName, type Card } from "../core/cards";
 import type { Device } from "../core/device";
 import type { Free } from "../core/memoryplan";
-import { judgeNvidia, readNvidia, type Nvidia } from "./nvidia";
+import { disk } from "./devices";
+import { judgeNvidia, readNvidia, usableCards, type Nvidia } from "./nvidia";
 
 /** What the machine has left, and giving back what is not used any more. */
 
@@ -54,12 +54,7 @@ export interface CardSource {
 
 const machine: CardSource = {
   nvidia: () => readNvidia(), platform: process.platform, env: process.env, pid: process.pid,
-  read(path) {
-    try { return readFileSync(path, "utf8"); } catch { return undefined; }
-  },
-  list(folder) {
-    try { return readdirSync(folder); } catch { return []; }
-  },
+  read: disk.read, list: disk.list,
 };
 
 /**
@@ -81,16 +76,13 @@ export function freeOn(device: Device, gpu?: { name: string; software: boolean }
 function ofNvidia({ nvidia, env, pid }: CardSource, name?: string): Omit<FreeMemory, "host"> {
   const found = nvidia();
   if (!found.there) return { card: Infinity, told: `its free memory is not known: ${found.why}` };
-  const able = name === undefined ? judgeNvidia(found).tensorflow.cards : found.cards.filter((card) => dashed(card.name) === dashed(name)).map(({ index }) => index);
-  const cards = able.length ? found.cards.filter(({ index }) => able.includes(index)) : found.cards;
+  const same = name === undefined ? [] : found.cards.filter((card) => sameName(card.name, name));
+  const cards = name === undefined ? usableCards(found, judgeNvidia(found).tensorflow) : same.length ? same : found.cards;
   const { card } = chooseCard({ there: true, cards }, name === undefined ? env : {});
   if (card?.free === undefined) return { card: Infinity, told: "the driver does not say how much memory is free" };
   const own = card.processes.find((process) => process.pid === pid)?.memory ?? 0; // TensorFlow keeps what it once had
   return { card: card.free + own, told: describe(card, pid) };
 }
-
-/** A card's name as WebGPU gives it, whose driver may follow in brackets: "nvidia-geforce-rtx-4090 (NVIDIA: 580.65.06)". */
-const dashed = (name: string): string => name.replace(/ \(.*$/, "").toLowerCase().replace(/[^a-z0-9]+/g, "-");
 
 function describe(card: Card, pid: number): string {
   const others = othersOn(card, pid);

@@ -63,3 +63,8 @@ interface Module {
  * judgeNvidia: whether TensorFlow's CUDA build and ONNX Runtime's CUDA provider run on them; where not, why, and what would help.
  */
 export const { readNvidia, judgeNvidia } = require(path.join(packageRoot, "kernel-ext", "nvidia.cjs")) as Module;
+
+/** The cards that a library can compute on; all of them where it can on none, so that something can be told of them. */
+export function usableCards({ cards }: { cards: NvidiaCard[] }, { cards: able }: { cards: number[] }): NvidiaCard[] {
+  return able.length ? cards.filter(({ index }) => able.includes(index)) : cards;
+}

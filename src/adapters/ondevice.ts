@@ -1,10 +1,10 @@
 import { chooseDevice, foundDevices, type Chosen, type Device, type Found, type Missing } from "../core/device";
-import { chooseCard, type Card } from "../core/cards";
+import { chooseCard, sameName } from "../core/cards";
 import { EngineError, ModelError, OptionError } from "../core/errors";
 import type { Model, ModelDevice } from "../core/types";
 import { checkDevice, type Checked } from "./devicecheck";
 import { cardFacts, findDevices, hardware, hasGraphics, onnxFacts, webgpuFacts } from "./devices";
-import { judgeNvidia, readNvidia } from "./nvidia";
+import { judgeNvidia, readNvidia, usableCards } from "./nvidia";
 import { CPU, type Provider } from "./providers";
 import type { RuntimeSettings } from "./runtime";
 import type { GraphSource } from "./source";
@@ -71,14 +71,12 @@ function providerOf({ device, name }: Chosen): Provider {
   if (device === "cpu") return provider;
   const nvidia = readNvidia();
   if (!nvidia.there) return provider;
-  const cards = nvidia.cards.map(({ index, name: called, uuid = "", memory = 0, free = 0, processes }): Card =>
-    ({ index, name: called, uuid, memory, free, processes: processes.map((one) => ({ memory: 0, ...one })) }));
+  const { cards } = nvidia;
   if (device === "webgpu") {
-    const same = cards.filter((card) => name.includes(card.name));
+    const same = cards.filter((card) => sameName(card.name, name));
     return same.length === 1 && same[0].free ? { ...provider, memory: same[0].free } : provider;
   }
-  const able = judgeNvidia(nvidia).onnx.cards;
-  const { visible, card } = chooseCard({ there: true, cards: cards.filter(({ index }) => able.includes(index)) }, process.env, cards.length);
+  const { visible, card } = chooseCard({ there: true, cards: usableCards(nvidia, judgeNvidia(nvidia).onnx) }, process.env, cards.length);
   if (visible) process.env.CUDA_VISIBLE_DEVICES = visible;
   return { ...provider, name: card?.name ?? name, ...(card?.free ? { memory: card.free } : {}) };
 }

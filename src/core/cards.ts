@@ -45,3 +45,8 @@ export function othersOn({ processes }: Card, own: number): string | undefined {
   const others = processes.filter(({ pid }) => pid !== own).sort((a, b) => (b.memory ?? 0) - (a.memory ?? 0));
   return others.length ? others.map(({ pid, name, memory }) => `${name} (pid ${pid}${memory === undefined ? "" : `, ${Math.round(memory / 1e6).toLocaleString("en")} MB`})`).join(", ") : undefined;
 }
+
+const dashed = (name: string): string => name.replace(/ \(.*$/, "").toLowerCase().replace(/[^a-z0-9]+/g, "-");
+
+/** Whether two names are one card's: WebGPU gives it in dashed form, and its driver behind it in brackets: "nvidia-geforce-rtx-4090 (NVIDIA: 580.65.06)". */
+export const sameName = (a: string, b: string): boolean => dashed(a) === dashed(b);

@@ -124,7 +124,7 @@ test("a card that the environment hides says so", async () => {
 test("a command that cures names paths with spaces as one word: rm -r takes away nothing else", async () => {
   const { lines } = await examine(machine({ more: { venv: "/home/ada/my lab/.venv" }, commands: { python: () => ({ status: 127 }) } }), { quick: true });
   assert.equal(lines.find(({ name }) => name === "Python")!.cure, "rm -r '/home/ada/my lab/.venv' && npx saelab setup");
-  const shared = await examine(machine({ more: { env: { SAELAB_VENV: "/opt/shared" } }, commands: { python: () => ({ status: 127 }) } }), { quick: true });
+  const shared = await examine(machine({ more: { env: { SAELAB_VENV: "/srv/shared" } }, commands: { python: () => ({ status: 127 }) } }), { quick: true });
   assert.equal(lineOf(shared, "Python").cure, "unset SAELAB_VENV"); // others' environment
 });
 
@@ -244,7 +244,7 @@ test("nothing set up: one command brings all that is missing, what the system la
 
 test("kernels: another copy's, one whose Node is gone; fused ops of another CPU", async () => {
   const other = await look("another copy's kernel, and no fused ops");
-  assert.match(lineOf(other, "kernel").why!, /another copy of saelab \(\/opt\/old\//);
+  assert.match(lineOf(other, "kernel").why!, /another copy of saelab \(\/srv\/old\//);
   assert.equal(lineOf(other, "extension").why, "it is of another version of saelab");
   assert.deepEqual(jobs(other), { notebooks: "yes", harvest: "cpu", training: "cpu stock" });
   assert.equal(lineOf(other, "fused ops").why, "ops.node was built for another CPU");

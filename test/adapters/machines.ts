@@ -163,7 +163,7 @@ export const MACHINES: Record<string, Described> = {
     probes: { engine: () => ({ there: false, why: "@tensorflow/tfjs-node-gpu: expected its native binding, found: Cannot find module" }), onnx: () => ({ there: false, why: "Cannot find module 'onnxruntime-node'" }) },
   },
   "another copy's kernel, and no fused ops": {
-    files: { [`${DATA}/kernels/saelab/kernel.json`]: JSON.stringify({ argv: ["/usr/bin/node", "/opt/old/build/kernel-ext/kernel/main.js"] }), "/opt/old/build/kernel-ext/kernel/main.js": "", [`${DATA}/labextensions/saelab/package.json`]: manifest("static/remoteEntry.0.js") },
+    files: { [`${DATA}/kernels/saelab/kernel.json`]: JSON.stringify({ argv: ["/usr/bin/node", "/srv/old/build/kernel-ext/kernel/main.js"] }), "/srv/old/build/kernel-ext/kernel/main.js": "", [`${DATA}/labextensions/saelab/package.json`]: manifest("static/remoteEntry.0.js") },
     probes: { engine: () => ({ there: true, engine: { there: true, version: "2.21.0", device: "cpu" }, ops: { there: false, why: "ops.node was built for another CPU" } }) },
   },
   "Node moved": { files: { "/usr/bin/node": null } },

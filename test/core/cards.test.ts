@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { chooseCard, othersOn, type Card } from "../../src/core/cards";
+import { chooseCard, othersOn, sameName, type Card } from "../../src/core/cards";
 
 const GB = 1e9;
 const card = (index: number, free: number | undefined, processes: Card["processes"] = []): Card =>
@@ -45,4 +45,9 @@ test("other processes on a card, largest first, this one left out", () => {
   const busy = card(0, GB, [{ pid: 7, name: "saelab", memory: 2e9 }, { pid: 12, name: "Xorg", memory: 300e6 }, { pid: 99, name: "python3", memory: 20.5e9 }, { pid: 100, name: "wsl" }]);
   assert.equal(othersOn(busy, 7), "python3 (pid 99, 20,500 MB), Xorg (pid 12, 300 MB), wsl (pid 100)");
   assert.equal(othersOn(card(0, GB, [{ pid: 7, name: "saelab" }]), 7), undefined);
+});
+
+test("one card by both of its names: nvidia-smi's, and WebGPU's with the driver behind it", () => {
+  assert.ok(sameName("NVIDIA GeForce RTX 4090", "nvidia-geforce-rtx-4090 (NVIDIA: 580.65.06)"));
+  assert.ok(!sameName("NVIDIA A2", "nvidia-geforce-rtx-4090 (NVIDIA: 580.65.06)"));
 });
